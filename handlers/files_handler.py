@@ -1,0 +1,72 @@
+"""The files that a build leaves, in folders on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from mlgate.orchestration.errors import Temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FolderFiles:
+    """`BuildFiles` in folders; `folder` gives a build's own from its key.
+
+    Raises `Temporary` when the disk is full or cannot be written to: an operator can mend that,
+    and the build goes on.
+    """
+
+    def __init__(self, folder: Callable[[str], Path]) -> None:
+        self._folder = folder
+
+    def write(self, build: str, path: str, content: bytes) -> None:
+        with self._replacing(build, path) as scratch:
+            scratch.write_bytes(content)
+
+    def copy(self, build: str, path: str, source: Path) -> None:
+        with self._replacing(build, path) as scratch:
+            shutil.copyfile(source, scratch)
+
+    def read(self, build: str, path: str) -> bytes | None:
+        try:
+            return self._place(build, path).read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+
+    def list(self, build: str, prefix: str = "") -> list[str]:
+        root = self._folder(build)
+        paths = (path for path in root.rglob("*") if path.is_file())
+        names = (path.relative_to(root).as_posix() for path in paths)
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def location(self, build: str) -> str:
+        return str(self._folder(build))
+
+    def _place(self, build: str, path: str) -> Path:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts:
+            raise ValueError(f"not a path inside a build's folder: {path!r}")
+        return self._folder(build).joinpath(*parts)
+
+    @contextmanager
+    def _replacing(self, build: str, path: str) -> Iterator[Path]:
+        """A scratch file that takes the place of `path` at once when the block ends well."""
+        place = self._place(build, path)
+        scratch = place.with_name(f".{uuid.uuid4().hex}")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            yield scratch
+            scratch.replace(place)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise Temporary(
+                f"{place} cannot be written: {error.strerror}. Free some space, or set "
+                "MLGATE_BUILDS to another place.",
+                delay=30,
+            ) from error

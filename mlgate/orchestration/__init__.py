@@ -1,0 +1,1 @@
+"""What is decided. Standard library and pydantic only; nothing here does I/O."""

@@ -1,0 +1,167 @@
+"""Doing what a step says: the effects, through the ports, and the build they lead to.
+
+Each function is one step of one build. They raise what the ports raise; the conductor sorts that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mlgate.orchestration import steps
+from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.gates import describe_failure, judge
+from mlgate.orchestration.junit import junit_xml
+from mlgate.orchestration.messages import StartMessage
+from mlgate.orchestration.page import page_html
+from mlgate.orchestration.plan import plan
+from mlgate.orchestration.ports import (
+    BackendPort,
+    BuildFiles,
+    Clock,
+    Completion,
+    PipelinePort,
+    QueuePort,
+    RepositoryPort,
+    StatePort,
+)
+from mlgate.orchestration.report import result_json
+from mlgate.orchestration.runs import RunKind, RunStatus
+
+log = logging.getLogger("mlgate")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside. `backend` gives the one that a build asked for, made when first used."""
+
+    state: StatePort
+    queue: QueuePort
+    repository: RepositoryPort
+    pipeline: PipelinePort
+    backend: Callable[[Build], BackendPort]
+    files: BuildFiles
+    clock: Clock
+
+
+def prepare(ports: Ports, build: Build) -> Build:
+    """Stage the commit and find the runs in it; raises `BadMessage` for a bad `runs_from`."""
+    collection = build.pipeline.plan_url if build.pipeline else None
+    token = ports.state.token(build.key) if build.pipeline else None
+    backend = ports.backend(build)
+    message = StartMessage.model_validate_json(json.dumps(build.request))
+    with ports.repository.checkout(
+        build.repository, collection=collection, token=token
+    ) as checkout:
+        planned = plan(message, checkout)
+        snapshot = backend.stage(checkout, build.repository)
+        commit, warnings = checkout.commit, checkout.warnings
+    return steps.skip_hopeless(
+        replace(
+            build,
+            phase=Phase.WATCHING,
+            commit=commit,
+            snapshot=snapshot,
+            host=backend.host,
+            runs=planned.runs,
+            gate=planned.gate,
+            warnings=(*build.warnings, *warnings, *planned.warnings),
+        )
+    )
+
+
+def submit(ports: Ports, build: Build, name: str) -> Build | None:
+    """Hand one run to the backend; None when it has no free place.
+
+    A backend that refuses this run for good fails the run, not the build.
+    """
+    run = build.run(name)
+    try:
+        accepted = ports.backend(build).submit(build.task_of(run))
+    except Permanent as error:
+        return steps.refuse(build, name, str(error), ports.clock.now())
+    if not accepted:
+        return None
+    return build.with_run(replace(run, submitted=True, submitted_at=ports.clock.now()))
+
+
+def collect(ports: Ports, build: Build, name: str) -> Build:
+    """Take over one ended attempt."""
+    outcome = ports.backend(build).collect(build.task_of(build.run(name)), ports.files)
+    return steps.finish(build, name, outcome, ports.clock.now())
+
+
+def cancel(ports: Ports, build: Build) -> Build:
+    """Ask for the end of what is active; what was never submitted is canceled here."""
+    active = [build.attempt_of(run) for run in build.runs if run.active]
+    if active:
+        ports.backend(build).cancel(active)
+    return steps.skip_hopeless(steps.cancel_unsubmitted(build))
+
+
+def decide(ports: Ports, build: Build) -> Build:
+    """Judge, and write the build's files, `result.json` last."""
+    judgment = judge(build)
+    return conclude(
+        ports,
+        replace(build, metric_checks=judgment.metric_checks),
+        judgment.verdict,
+        judgment.reason,
+    )
+
+
+def conclude(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build:
+    """The build with its verdict, its files written and its completion intended."""
+    build = replace(
+        build,
+        phase=Phase.COMPLETING,
+        verdict=verdict,
+        reason=reason,
+        finished_at=ports.clock.now(),
+    )
+    files = ports.files
+    notebooks = {}
+    for run in build.runs:
+        if run.spec.kind is RunKind.NOTEBOOK:
+            executed = files.read(build.key, f"runs/{run.spec.name}/executed.ipynb")
+            if executed is not None:
+                notebooks[run.spec.name] = executed
+    listing = {run.spec.name: files.list(build.key, f"runs/{run.spec.name}/") for run in build.runs}
+    files.write(build.key, "junit.xml", junit_xml(build, notebooks))
+    files.write(build.key, "report.html", page_html(build, notebooks, listing))
+    files.write(build.key, "result.json", result_json(build))
+    return build
+
+
+def post(ports: Ports, build: Build) -> Build:
+    """Tell the pipeline, once; then let go of the token and of what only an open build needs.
+
+    The token goes first: a handler that dies right after finds none, and takes the completion
+    as confirmed, which it was.
+    """
+    token = ports.state.token(build.key)
+    if build.pipeline is not None and token is not None and not build.pipeline_ended:
+        completion = Completion(
+            verdict=build.verdict or Verdict.FAILED,
+            reason=build.reason,
+            issues=tuple(
+                describe_failure(run)
+                for run in build.runs
+                if run.status in (RunStatus.FAILED, RunStatus.CANCELED)
+            ),
+        )
+        ports.pipeline.complete(build.pipeline, token, completion, doubt=build.completion_posted)
+    ports.state.forget_token(build.key)
+    release(ports, build)
+    return replace(build, phase=Phase.COMPLETED)
+
+
+def release(ports: Ports, build: Build) -> None:
+    """Free the backend's folders; what is left behind is bounded, so a fault is only logged."""
+    try:
+        ports.backend(build).release(build.key)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the verdict must not wait for it
+        log.warning("build %s: could not release its folders: %s", build.build_id, error)

@@ -1,0 +1,106 @@
+"""Which addresses a message may name: allow-lists are the host's, a message only chooses.
+
+An address is compared after it has been taken apart, never as text: a check that reads a URL
+differently from the program that follows it is how allow-lists are passed by. So the grammar
+here is narrower than RFC 3986, and what does not fit it is not allowed: no password, query,
+fragment, backslash, empty or dotted segment, encoded separator, nor anything outside ASCII.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import unquote_to_bytes
+
+DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22}
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z]+)://"
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._-]*)@)?"
+    rf"(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
+    r"(?P<path>(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A URL taken apart; `segments` are the decoded parts of its path."""
+
+    scheme: str
+    user: str | None  # ssh only
+    host: str  # lower case; an IPv6 literal in its shortest form, without brackets
+    port: int
+    segments: tuple[str, ...]
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the host is a loopback literal; `localhost` is a name, which may resolve."""
+        literal = _literal(self.host)
+        if isinstance(literal, IPv4Address):
+            return literal.is_loopback
+        return literal == IPv6Address("::1")
+
+    def within(self, prefix: Address) -> bool:
+        """Whether this is `prefix` or below it, segment by segment."""
+        return (
+            (self.scheme, self.user, self.host, self.port)
+            == (prefix.scheme, prefix.user, prefix.host, prefix.port)
+        ) and self.segments[: len(prefix.segments)] == prefix.segments
+
+
+def parse_url(url: str) -> Address | None:
+    """`url` taken apart, or None when it is no plain https, http or ssh URL."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    scheme = match["scheme"].lower()
+    if scheme not in DEFAULT_PORTS or (match["user"] and scheme != "ssh"):
+        return None
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
+    host = match["host"].lower()
+    if host.startswith("["):
+        literal = _literal(host[1:-1])
+        if literal is None:
+            return None
+        host = str(literal)
+    try:
+        segments = tuple(_decoded(segment) for segment in match["path"].split("/") if segment)
+    except ValueError:
+        return None
+    return Address(scheme, match["user"], host, port, segments) if port <= 0xFFFF else None
+
+
+def url_allowed(
+    url: str, prefixes: Iterable[str], *, schemes: Collection[str] = ("https",)
+) -> bool:
+    """Whether `url` lies within one of `prefixes` and may be followed.
+
+    `schemes` are the ones allowed for any host; http is allowed besides for a loopback literal
+    (`127.0.0.1`, `[::1]`). A prefix that is no plain URL allows nothing.
+    """
+    address = parse_url(url)
+    if address is None:
+        return False
+    if address.scheme not in schemes and not (address.scheme == "http" and address.loopback):
+        return False
+    parsed = (parse_url(prefix) for prefix in prefixes)
+    return any(prefix is not None and address.within(prefix) for prefix in parsed)
+
+
+def _decoded(segment: str) -> str:
+    """One path segment, percent-decoded once; ValueError for what could be read in two ways."""
+    text = unquote_to_bytes(segment).decode("utf-8")
+    if text in (".", "..") or any(c in "/\\%" or not c.isprintable() for c in text):
+        raise ValueError(segment)
+    return text
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,107 @@
+"""The vocabulary of findings: their codes, and how a finding is put together.
+
+Codes are part of the public contract: people filter and search by them, so a code is never
+renamed and never means something else. Findings never repeat a value of the message, except names
+and words of a closed list: a value may be somebody's secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from enum import StrEnum
+
+from mlgate.orchestration.errors import Finding
+
+
+class Code(StrEnum):
+    """What kind of thing is wrong; `meaning` is one line for the documentation."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Code:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    NOT_TEXT = "not-text", "The body is neither UTF-8 nor a DataContract string."
+    BAD_WRAPPING = "bad-wrapping", "The body is a broken DataContract string."
+    NOT_JSON = "not-json", "The text is not JSON."
+    NOT_AN_OBJECT = "not-an-object", "The JSON is not an object."
+    TOO_DEEP = "too-deep", "Objects and lists are nested too deeply."
+    DUPLICATE_KEY = "duplicate-key", "An object has the same key twice."
+    NOT_A_NUMBER = "not-a-number", "NaN and Infinity are not JSON."
+    NUMBER_TOO_LARGE = "number-too-large", "A number does not fit into 64 bits."
+    BAD_CHARACTER = "bad-character", "A string holds a NUL or half of a surrogate pair."
+    UNEXPANDED_VARIABLE = "unexpanded-variable", "A pipeline variable was not expanded."
+
+    BAD_VERSION = "bad-version", "The contract version is not one this host knows."
+    UNKNOWN_KIND = "unknown-kind", "The kind of message is not known."
+    UNKNOWN_FIELD = "unknown-field", "The contract has no such field here."
+    MISSING_FIELD = "missing-field", "A required field is not there."
+    WRONG_TYPE = "wrong-type", "A value has another JSON type than the contract says."
+    UNKNOWN_VALUE = "unknown-value", "A value is not in the contract's closed list."
+    OUT_OF_RANGE = "out-of-range", "A number, or the length of a list or string, is not allowed."
+    BAD_FORMAT = "bad-format", "A string does not have the form that it must have."
+    UNSAFE_PATH = "unsafe-path", "A path is absolute, leaves the repository or is not portable."
+    CONFLICTING_FIELDS = "conflicting-fields", "Fields that exclude one another are both given."
+    SECRET_IN_URL = "secret-in-url", "A URL holds a password or token."
+
+    MISSING_PLAN = "missing-plan", "The file that `runs_from` names is not in the repository."
+    DUPLICATE_NAME = "duplicate-name", "Two runs have the same name, or differ in `-` and `_` only."
+    UNKNOWN_NEED = "unknown-need", "A run needs a run that does not exist."
+    CYCLE = "cycle", "Runs need one another in a circle."
+    UNKNOWN_RUN = "unknown-run", "A gate metric is asked of a run that does not exist."
+    UNREACHABLE_GATE = "unreachable-gate", "The gate asks for more runs than there are."
+    TOO_MANY_RUNS = "too-many-runs", "The globs match more runs than a build may have."
+
+    NO_MATCH = "no-match", "A glob matches no notebook."
+    MISSING_NOTEBOOK = "missing-notebook", "A notebook is not in the repository."
+    MISSING_DIRECTORY = "missing-directory", "A working directory is not in the repository."
+    MISSING_ENVIRONMENT = "missing-environment", "An environment's file is not in the repository."
+    MISSING_SCRIPT = "missing-script", "The Python file that a command runs is not there."
+    MISSING_DATA = "missing-data", "A notebook reads a file that is not there."
+    UNREADABLE_NOTEBOOK = "unreadable-notebook", "A file is not a notebook that can be read."
+    WRONG_LANGUAGE = "wrong-language", "A notebook or kernel is not of Python."
+    UNKNOWN_PARAMETER = "unknown-parameter", "A notebook does not define a parameter it is given."
+    SYNTAX_ERROR = "syntax-error", "A code cell is not Python 3."
+
+    MISSING_PROPERTY = "missing-property", "A property that identifies the message is missing."
+    BAD_PROPERTY = "bad-property", "An application property is malformed."
+    BACKEND_NOT_ALLOWED = "backend-not-allowed", "This host does not allow the backend."
+    WORKSPACE_NOT_ALLOWED = "workspace-not-allowed", "This host does not allow the workspace."
+    COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host calls no such server back."
+    NO_WORKSPACE = "no-workspace", "Neither the message nor the host names a workspace."
+
+
+def finding(code: Code, where: str, message: str, remedy: str) -> Finding:
+    """`where` is an RFC 6901 pointer; `message` and `remedy` are sentences."""
+    return Finding(code.value, where, message, remedy)
+
+
+def pointer(*parts: str | int) -> str:
+    """The RFC 6901 pointer to a place in a JSON document; the document itself is ""."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def inside(file: str, findings: Iterable[Finding]) -> list[Finding]:
+    """Findings about another file than the message: `plans/nightly.json#/runs/0/path`."""
+    return [replace(each, pointer=f"{file}#{each.pointer}") for each in findings]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was most likely meant, whatever its case and separators."""
+    plain = {re.sub(r"[\W_]", "", each).lower(): each for each in known}
+    close = difflib.get_close_matches(re.sub(r"[\W_]", "", word).lower(), plain, 1)
+    return plain[close[0]] if close else None
+
+
+def choices(word: str, known: Iterable[str]) -> str:
+    """A remedy: the nearest known word, or else all of them."""
+    known = list(known)
+    if (close := nearest(word, known)) is not None:
+        return f"Did you mean `{close}`?"
+    return f"Known here: {', '.join(f'`{each}`' for each in known[:30]) or 'none'}."

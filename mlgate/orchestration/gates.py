@@ -1,0 +1,124 @@
+"""Results of the runs -> verdict with its reason. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, RunState, Verdict
+from mlgate.orchestration.runs import RunStatus
+
+_NAMED_IN_REASON = 5  # runs named one by one before the rest is only counted
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    verdict: Verdict
+    reason: str
+    metric_checks: tuple[MetricCheck, ...]
+
+
+def judge(build: Build) -> Judgment:
+    """The verdict over runs that have all ended.
+
+    A build whose pipeline ended is canceled whatever its runs did. One that was canceled or ran
+    out of time from our side has failed, and that is its reason, unless every run had ended by
+    itself before.
+    """
+    checks = tuple(_check(metric, build.runs) for metric in build.gate.metrics)
+    if build.pipeline_ended:
+        reason = "The pipeline step ended before its runs did; they were canceled."
+        return Judgment(Verdict.CANCELED, reason, checks)
+    cut_short = not build.runs or any(_cut_short(run) for run in build.runs)
+    if build.ending_since is not None and cut_short:
+        return Judgment(Verdict.FAILED, _ending_reason(build), checks)
+    passed, reason = _condition(build.gate, build.runs)
+    failed_checks = [check.reason for check in checks if not check.passed]
+    if passed and not failed_checks:
+        return Judgment(Verdict.SUCCEEDED, reason + _metrics_held(checks), checks)
+    if passed:
+        return Judgment(Verdict.FAILED, _sentence("; ".join(failed_checks)), checks)
+    return Judgment(Verdict.FAILED, _sentence("; ".join([reason, *failed_checks])), checks)
+
+
+def describe_failure(run: RunState) -> str:
+    """One line: which run, what kind, which cell, what it said."""
+    name = run.spec.name
+    if run.status is RunStatus.SKIPPED:
+        return f"{name} was skipped: a run it needs did not pass"
+    if run.failure is None:
+        return f"{name} was {run.status}" if run.status.ended else f"{name} did not end"
+    cell = "" if run.failure.cell is None else f", cell {run.failure.cell}"
+    return f"{name} {run.status} ({run.failure.kind}{cell}): {run.failure.message}"
+
+
+def _condition(gate: Gate, runs: Sequence[RunState]) -> tuple[bool, str]:
+    passed = sum(run.status is RunStatus.SUCCEEDED for run in runs)
+    total = len(runs)
+    if gate.condition == "all_pass":
+        wanted = total
+    elif gate.condition == "any_pass":
+        wanted = 1
+    else:
+        wanted = int(gate.condition)
+    noun = "run" if total == 1 else "runs"
+    if passed >= wanted and total > 0:
+        return True, f"{passed} of {total} {noun} passed"
+    asked = "all must" if wanted == total else f"at least {wanted} must"
+    return False, f"{passed} of {total} {noun} passed, {asked}. {_name_failures(runs)}".rstrip()
+
+
+def _name_failures(runs: Sequence[RunState]) -> str:
+    # What failed by itself explains more than what was skipped because of it.
+    culprits = [run for run in runs if run.status in (RunStatus.FAILED, RunStatus.CANCELED)]
+    named = "; ".join(describe_failure(run) for run in culprits[:_NAMED_IN_REASON])
+    more = len(culprits) - _NAMED_IN_REASON
+    return f"{named}; and {more} more" if more > 0 else named
+
+
+def _check(metric: GateMetric, runs: Sequence[RunState]) -> MetricCheck:
+    run = next((run for run in runs if run.spec.name == metric.run), None)
+    value = None if run is None else run.metrics.get(metric.metric)
+    if value is not None and math.isnan(value):
+        value = None
+    name = f"{metric.run}: {metric.metric}"
+    if run is None or run.status is not RunStatus.SUCCEEDED:
+        return MetricCheck(metric, value, False, f"{name} has no value: the run did not pass")
+    if value is None:
+        return MetricCheck(metric, None, False, f"{name} is missing or not a number")
+    if metric.at_least is not None and value < metric.at_least:
+        return MetricCheck(
+            metric, value, False, f"{name} is {value:g}, must be at least {metric.at_least:g}"
+        )
+    if metric.at_most is not None and value > metric.at_most:
+        return MetricCheck(
+            metric, value, False, f"{name} is {value:g}, must be at most {metric.at_most:g}"
+        )
+    return MetricCheck(metric, value, True, f"{name} is {value:g}")
+
+
+def _metrics_held(checks: Sequence[MetricCheck]) -> str:
+    if not checks:
+        return "."
+    return f", and {'; '.join(check.reason for check in checks)}."
+
+
+def _cut_short(run: RunState) -> bool:
+    return run.status in (RunStatus.CANCELED, RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+def _ending_reason(build: Build) -> str:
+    if build.cancel_requested is not None:
+        return _sentence(build.cancel_requested)
+    minutes = (build.deadline - build.received_at).total_seconds() / 60
+    unfinished = [run.spec.name for run in build.runs if _cut_short(run)]
+    named = ", ".join(unfinished[:_NAMED_IN_REASON])
+    more = len(unfinished) - _NAMED_IN_REASON
+    rest = f" and {more} more" if more > 0 else ""
+    before = f"these runs ended: {named}{rest}" if unfinished else "the repository was checked out"
+    return f"The deadline of {minutes:g} minutes passed before {before}."
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,89 @@
+"""The host decides, the message asks: what a message may choose among."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlgate.orchestration.allowlist import url_allowed
+from mlgate.orchestration.builds import PipelineAddress
+from mlgate.orchestration.errors import Finding
+from mlgate.orchestration.findings import Code, finding, pointer
+from mlgate.orchestration.messages import StartMessage
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """The host's settings that messages are held to.
+
+    Workspaces are written `subscription/resource-group/name`, collections as URL prefixes. The
+    default backend and workspace are always allowed.
+    """
+
+    backend: str = "local"
+    allowed_backends: tuple[str, ...] = ()
+    workspace: str | None = None
+    allowed_workspaces: tuple[str, ...] = ()
+    allowed_collections: tuple[str, ...] = ()
+
+    def backend_of(self, message: StartMessage) -> str:
+        return message.backend or self.backend
+
+    def workspace_of(self, message: StartMessage) -> str | None:
+        """None on a backend that has no workspaces."""
+        if self.backend_of(message) != "azureml":
+            return None
+        return self.workspace if message.workspace is None else str(message.workspace)
+
+
+def check(
+    message: StartMessage, policy: HostPolicy, address: PipelineAddress | None
+) -> list[Finding]:
+    """What the message chooses and this host does not allow, each naming the setting."""
+    found = _of_backend(message, policy)
+    if address is not None and not url_allowed(address.plan_url, policy.allowed_collections):
+        found.append(
+            finding(
+                Code.COLLECTION_NOT_ALLOWED,
+                pointer("application-properties", "PlanUrl"),
+                f"This host does not call `{address.plan_url}` back.",
+                "Have the host add its URL to MLGATE_ALLOWED_COLLECTIONS.",
+            )
+        )
+    return found
+
+
+def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:
+    backend = policy.backend_of(message)
+    if backend not in (policy.backend, *policy.allowed_backends):
+        return [
+            finding(
+                Code.BACKEND_NOT_ALLOWED,
+                "/backend",
+                f"This host does not allow the backend `{backend}`.",
+                "Leave the field out, or have the host add it to MLGATE_ALLOWED_BACKENDS.",
+            )
+        ]
+    if backend != "azureml":
+        return []
+    workspace = policy.workspace_of(message)
+    if workspace is None:
+        return [
+            finding(
+                Code.NO_WORKSPACE,
+                "/workspace",
+                "Neither the message nor this host names an Azure ML workspace.",
+                "Give `workspace`, or have the host set MLGATE_WORKSPACE.",
+            )
+        ]
+    allowed = {each.lower() for each in (policy.workspace, *policy.allowed_workspaces) if each}
+    # Azure compares the three names without regard to case.
+    if workspace.lower() not in allowed:
+        return [
+            finding(
+                Code.WORKSPACE_NOT_ALLOWED,
+                "/workspace",
+                f"This host does not allow the workspace `{workspace}`.",
+                "Leave the field out, or have the host add it to MLGATE_ALLOWED_WORKSPACES.",
+            )
+        ]
+    return []

@@ -1,0 +1,184 @@
+"""The nouns of one run: what was asked, what is seen of an attempt, how it ended."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+Parameters = Mapping[str, Any]  # JSON values, as papermill takes them
+
+
+class RunKind(StrEnum):
+    NOTEBOOK = "notebook"
+    TRAINING = "training"
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SKIPPED = "skipped"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+class FailureKind(StrEnum):
+    """Why a run failed, sorted by who has to act on it."""
+
+    CODE = "code"
+    DEPENDENCY = "dependency"
+    ENVIRONMENT = "environment"
+    DATA = "data"
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    KERNEL_DIED = "kernel_died"
+    OUT_OF_MEMORY = "out_of_memory"
+    PREEMPTED = "preempted"
+    INVALID = "invalid"
+    INFRASTRUCTURE = "infrastructure"
+
+    @property
+    def transient(self) -> bool:
+        """Whether trying again may help, so that `retries` are spent on it."""
+        return self in (
+            FailureKind.NETWORK,
+            FailureKind.PREEMPTED,
+            FailureKind.KERNEL_DIED,
+            FailureKind.INFRASTRUCTURE,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """`cell` counts code cells from 1; `traceback` is plain text without ANSI colours."""
+
+    kind: FailureKind
+    message: str
+    cell: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Files are relative to the repository's subdirectory; a backend uses what it can."""
+
+    requirements: str | None = None
+    conda_file: str | None = None
+    image: str | None = None
+    azureml: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Azure ML's own names; ignored by the local backend."""
+
+    instance_type: str | None = None
+    instance_count: int | None = None
+    shm_size: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One run as asked for: names are final, globs expanded, defaults filled in.
+
+    `path` and `directory` are relative to the repository's subdirectory, with `/`;
+    `directory` is the working directory ("." for the root). Durations say their unit.
+    """
+
+    name: str
+    kind: RunKind
+    path: str | None = None
+    command: str | None = None
+    parameters: Parameters = field(default_factory=dict)
+    kernel: str | None = None
+    cell_timeout_seconds: float = 1200
+    directory: str = "."
+    environment: Environment | None = None
+    compute: str | None = None
+    resources: Resources | None = None
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    timeout_minutes: float = 60
+    retries: int = 0
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try of one run of one build; everything idempotent is keyed by it."""
+
+    build: str
+    run: str
+    number: int  # from 1
+
+    @property
+    def id(self) -> str:
+        """Short enough for a job name or a folder, and the same wherever it is computed.
+
+        A run's name may have 63 characters, so it is cut and told apart by a hash:
+        what comes out matches `[a-z0-9][a-z0-9_-]*` and has at most 64 characters.
+        """
+        digest = hashlib.sha256(f"{self.build}/{self.run}/{self.number}".encode()).hexdigest()[:8]
+        return f"{self.build[:12]}-{self.run[:32]}-{self.number}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An attempt with all that a backend needs in order to start it.
+
+    `snapshot` is what the backend's own `stage` returned for the commit; `inputs` maps the
+    name of each needed run to the attempt whose kept outputs it finds.
+    """
+
+    attempt: Attempt
+    spec: RunSpec
+    snapshot: str
+    build_id: str
+    inputs: Mapping[str, Attempt] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CellEvent:
+    """A finished code cell of a running notebook; `number` counts code cells from 1."""
+
+    number: int
+    seconds: float
+    status: str  # "succeeded", "failed", "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a backend sees of an attempt at one moment."""
+
+    status: RunStatus
+    started_at: datetime | None = None
+    cells: tuple[CellEvent, ...] = ()
+    cells_total: int | None = None
+    activity: str | None = None  # what goes on before the run starts, e.g. "creating environment"
+    studio_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. A failed notebook is a value of this, never an exception of ours.
+
+    `outputs` are paths relative to the build's folder, with `/`, sorted.
+    """
+
+    status: RunStatus
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    failure: Failure | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    studio_url: str | None = None

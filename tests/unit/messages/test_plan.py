@@ -1,0 +1,345 @@
+"""The runs of a build: expanded, filled in, named and linked, or every finding at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlgate.orchestration.builds import Gate, GateMetric
+from mlgate.orchestration.messages import StartMessage
+from mlgate.orchestration.plan import Plan, plan
+from mlgate.orchestration.runs import Environment, FailureKind, Resources, RunSpec, RunStatus
+from tests.unit.messages.samples import (
+    Files,
+    findings_of,
+    notebook_run,
+    places,
+    start,
+    training_run,
+    tree,
+)
+
+
+def names(planned: Plan) -> list[str]:
+    return [run.spec.name for run in planned.runs]
+
+
+def needs(planned: Plan) -> dict[str, tuple[str, ...]]:
+    return {run.spec.name: run.spec.needs for run in planned.runs}
+
+
+def specs(message: StartMessage, files: Files) -> dict[str, RunSpec]:
+    return {run.spec.name: run.spec for run in plan(message, files).runs}
+
+
+def with_plan(content: object, *paths: str) -> Files:
+    return tree(*paths, contents={"plan.json": json.dumps(content).encode()})
+
+
+# Globs and names
+
+
+def test_a_glob_becomes_one_run_for_each_notebook() -> None:
+    files = tree("n/b.ipynb", "n/deep/a.ipynb", "n/.ipynb_checkpoints/b-checkpoint.ipynb", "n/x.py")
+    planned = plan(start(notebook_run("n/**/*"), notebook_run("n/**/*.ipynb", name="nb")), files)
+    assert names(planned) == ["b", "a", "nb-b", "nb-a"]
+    assert [run.spec.path for run in planned.runs[:2]] == ["n/b.ipynb", "n/deep/a.ipynb"]
+    assert [run.spec.directory for run in planned.runs[:2]] == ["n", "n/deep"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file() -> None:
+    planned = plan(start(notebook_run("n/a[1].ipynb")), tree("n/a[1].ipynb", "n/a1.ipynb"))
+    (spec,) = (run.spec for run in planned.runs)
+    assert (spec.name, spec.path, spec.directory) == ("a-1", "n/a[1].ipynb", "n")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("python src/train.py --alpha 0.5", "train"),
+        ("python -m sales.model", "model"),
+        ("bash run.sh", "run"),
+        ("make all", "make"),
+        ("echo 'unclosed", "echo"),
+    ],
+)
+def test_a_training_without_a_name_is_named_after_what_it_runs(command: str, name: str) -> None:
+    assert names(plan(start(training_run(command)), None)) == [name]
+
+
+@pytest.mark.parametrize(
+    ("runs", "pointers"),
+    [
+        ([training_run(name="a-b"), training_run(name="a_b")], {"/runs/1"}),
+        ([notebook_run("a.ipynb"), notebook_run("a.ipynb")], {"/runs/1"}),
+        ([notebook_run("*.ipynb", name="a"), training_run(name="a")], {"/runs/1"}),
+        ([training_run(name="x")] * 3, {"/runs/1", "/runs/2"}),
+    ],
+)
+def test_a_name_may_be_used_once(runs: list[dict[str, Any]], pointers: set[str]) -> None:
+    found = findings_of(plan, start(*runs), tree("a.ipynb"))
+    assert places(found) == {("duplicate-name", pointer) for pointer in pointers}
+
+
+def test_more_runs_than_a_build_may_have_are_a_finding() -> None:
+    files = tree(*(f"{number}.ipynb" for number in range(501)))
+    found = findings_of(plan, start(notebook_run("*.ipynb")), files)
+    assert places(found) == {("too-many-runs", "/runs")}
+
+
+# What this tree makes impossible
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (notebook_run("nb/*.ipynb", name="x"), "No notebook matches `nb/*.ipynb`"),
+        (notebook_run("n/A.ipynb"), "There is no notebook `n/A.ipynb`. Did you mean `n/a.ipynb`?"),
+        (notebook_run("n/a.ipynb", directory="data"), "There is no folder `data`"),
+        (training_run(directory="data"), "There is no folder `data`"),
+        (training_run(environment={"requirements": "r.txt"}), "There is no file `r.txt`"),
+        (training_run(environment={"conda_file": "c.yml"}), "There is no file `c.yml`"),
+    ],
+)
+def test_a_run_that_cannot_start_has_failed_already(run: dict[str, Any], words: str) -> None:
+    planned = plan(start(run, training_run(name="other")), tree("n/a.ipynb"))
+    first, other = planned.runs
+    assert first.status is RunStatus.FAILED
+    assert first.failure is not None
+    assert first.failure.kind is FailureKind.INVALID
+    assert words in first.failure.message
+    assert other.status is RunStatus.QUEUED
+
+
+def test_a_glob_without_a_match_can_still_be_needed() -> None:
+    message = start(notebook_run("x/*.ipynb", name="nb"), training_run(name="t", needs=["nb"]))
+    assert needs(plan(message, tree())) == {"nb": (), "t": ("nb",)}
+
+
+# Defaults
+
+
+def test_defaults_fill_in_what_a_run_leaves_out() -> None:
+    message = start(
+        notebook_run("a.ipynb", timeout_minutes=5),
+        training_run(name="t"),
+        defaults={"timeout_minutes": 10, "retries": 2, "kernel": "k", "cell_timeout_seconds": 9},
+    )
+    found = specs(message, tree("a.ipynb"))
+    assert (found["a"].timeout_minutes, found["a"].retries, found["a"].kernel) == (5, 2, "k")
+    assert (found["t"].timeout_minutes, found["t"].retries, found["t"].kernel) == (10, 2, None)
+
+
+def test_a_run_says_the_contracts_default_again_and_wins() -> None:
+    message = start(notebook_run("a.ipynb", retries=0), defaults={"retries": 3})
+    assert specs(message, tree("a.ipynb"))["a"].retries == 0
+
+
+def test_maps_are_merged_key_by_key_and_other_fields_replaced() -> None:
+    message = start(
+        notebook_run(
+            "a.ipynb",
+            environment={"requirements": "r.txt"},
+            environment_variables={"B": "run"},
+            parameters={"p": 1},
+            outputs=["x"],
+        ),
+        defaults={
+            "environment": {"azureml": "e:1"},
+            "environment_variables": {"A": "default", "B": "default"},
+            "tags": {"t": "default"},
+            "outputs": ["y"],
+            "resources": {"instance_count": 2},
+        },
+    )
+    spec = specs(message, tree("a.ipynb", contents={"r.txt": b""}))["a"]
+    assert spec.environment == Environment(requirements="r.txt")
+    assert spec.environment_variables == {"A": "default", "B": "run"}
+    assert spec.tags == {"t": "default"}
+    assert spec.parameters == {"p": 1}
+    assert spec.outputs == ("x",)
+    assert spec.resources == Resources(instance_count=2)
+
+
+def test_without_anything_said_the_contracts_defaults_hold() -> None:
+    assert specs(start(notebook_run("n/a.ipynb")), tree("n/a.ipynb"))["a"] == RunSpec(
+        name="a", kind=plan(start(notebook_run()), None).runs[0].spec.kind, path="n/a.ipynb",
+        directory="n",
+    )  # fmt: skip
+    assert specs(start(training_run(name="t")), tree())["t"].directory == "."
+
+
+# Needs
+
+
+def test_the_name_of_a_glob_means_all_of_its_runs() -> None:
+    message = start(
+        notebook_run("n/*.ipynb", name="nb"),
+        training_run(name="t", needs=["nb", "nb-a", "nb"]),
+    )
+    planned = plan(message, tree("n/a.ipynb", "n/b.ipynb"))
+    assert needs(planned) == {"nb-a": (), "nb-b": (), "t": ("nb-a", "nb-b")}
+
+
+def test_a_name_that_was_made_can_be_needed() -> None:
+    message = start(notebook_run("n/a.ipynb"), training_run(name="t", needs=["a"]))
+    assert needs(plan(message, tree("n/a.ipynb")))["t"] == ("a",)
+
+
+def test_an_unknown_need_is_a_finding_with_the_nearest_name() -> None:
+    message = start(training_run(name="train"), training_run(name="t", needs=["trian", "train"]))
+    found = findings_of(plan, message, None)
+    assert places(found) == {("unknown-need", "/runs/1/needs/0")}
+    assert "`train`" in found[0].remedy
+
+
+def test_every_circle_is_a_finding() -> None:
+    message = start(
+        training_run(name="a", needs=["b"]),
+        training_run(name="b", needs=["a"]),
+        training_run(name="c", needs=["c"]),
+        training_run(name="d", needs=["a"]),
+    )
+    found = findings_of(plan, message, None)
+    assert {finding.code for finding in found} == {"cycle"}
+    assert len(found) == 2
+    assert any("c needs c" in finding.message for finding in found)
+
+
+def test_a_glob_that_needs_itself_is_one_finding() -> None:
+    message = start(notebook_run("*.ipynb", name="nb", needs=["nb"]))
+    found = findings_of(plan, message, tree("a.ipynb", "b.ipynb"))
+    assert places(found) == {("cycle", "/runs/0/needs")}
+
+
+def test_many_runs_that_all_need_one_another_are_told_in_a_few_findings() -> None:
+    everybody = [f"r{number}" for number in range(300)]
+    message = start(*(training_run(name=name, needs=everybody) for name in everybody))
+    assert 1 <= len(findings_of(plan, message, None)) <= 10
+
+
+# The gate
+
+
+def test_the_gate_is_taken_over() -> None:
+    bound = {"run": "t", "metric": "auc", "at_least": 0.9}
+    message = start(training_run(name="t"), gate={"condition": {"at_least": 1}, "metrics": [bound]})
+    assert plan(message, None).gate == Gate(1, (GateMetric("t", "auc", at_least=0.9),))
+    assert plan(start(), None).gate == Gate("all_pass")
+
+
+def test_a_gate_that_asks_for_what_is_not_there_is_a_finding() -> None:
+    bounds = [{"run": name, "metric": "m", "at_most": 1} for name in ("t", "u")]
+    message = start(training_run(name="t"), gate={"condition": {"at_least": 2}, "metrics": bounds})
+    assert places(findings_of(plan, message, None)) == {
+        ("unknown-run", "/gate/metrics/1/run"),
+        ("unreachable-gate", "/gate/condition/at_least"),
+    }
+
+
+# The file in the repository
+
+
+def test_runs_defaults_and_gate_come_from_the_file() -> None:
+    content = {
+        "runs": [notebook_run("a.ipynb")],
+        "defaults": {"retries": 1},
+        "gate": {"condition": "any_pass"},
+    }
+    planned = plan(start(runs_from="plan.json"), with_plan(content, "a.ipynb"))
+    assert names(planned) == ["a"]
+    assert planned.runs[0].spec.retries == 1
+    assert planned.gate.condition == "any_pass"
+    assert planned.sources == {"a": "plan.json#/runs/0"}
+
+
+def test_what_the_message_itself_says_wins() -> None:
+    content = {
+        "runs": [training_run(name="t", tags={"from": "run"})],
+        "defaults": {"retries": 1, "timeout_minutes": 5, "tags": {"a": "file", "b": "file"}},
+        "gate": {"condition": "any_pass", "metrics": [{"run": "t", "metric": "m", "at_most": 1}]},
+    }
+    message = start(
+        runs_from="plan.json",
+        defaults={"timeout_minutes": 6, "tags": {"b": "message", "from": "message"}},
+        gate={"condition": "all_pass"},
+    )
+    planned = plan(message, with_plan(content))
+    spec = planned.runs[0].spec
+    assert (spec.retries, spec.timeout_minutes) == (1, 6)
+    assert spec.tags == {"a": "file", "b": "message", "from": "run"}
+    assert planned.gate == Gate("all_pass")
+
+
+def test_runs_of_the_message_replace_those_of_the_file_with_a_warning() -> None:
+    content = {"runs": [training_run(name="f")], "defaults": {"retries": 1}}
+    message = start(training_run(name="m"), runs_from="plan.json")
+    planned = plan(message, with_plan(content))
+    assert names(planned) == ["m"]
+    assert planned.runs[0].spec.retries == 1
+    assert "plan.json" in planned.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "pointer"),
+    [
+        (b"{", "not-json", "plan.json#"),
+        (b"\xff", "not-text", "plan.json#"),
+        (b"[]", "not-an-object", "plan.json#"),
+        (b"{}", "missing-field", "plan.json#"),
+        (b'{"runs": []}', "out-of-range", "plan.json#/runs"),
+        (b'{"runs": [], "runs": []}', "duplicate-key", "plan.json#/runs"),
+        (b'{"version": 1, "runs": [{"kind": "training", "command": "x"}]}', "unknown-field",
+         "plan.json#/version"),
+        (b'{"runs": [{"kind": "training", "command": "x", "retries": 9}]}', "out-of-range",
+         "plan.json#/runs/0/retries"),
+        (b'{"runs": [{"kind": "training", "command": "x", "needs": ["y"]}]}', "unknown-need",
+         "plan.json#/runs/0/needs/0"),
+        (b'{"runs": [{"kind": "training", "command": "x $(Build.BuildId)"}]}',
+         "unexpanded-variable", "plan.json#/runs/0/command"),
+        (b'{"runs": [{"kind": "training", "command": "x"}], "gate": {"metrics": '
+         b'[{"run": "y", "metric": "m", "at_most": 1}]}}', "unknown-run",
+         "plan.json#/gate/metrics/0/run"),
+    ],
+)  # fmt: skip
+def test_findings_about_the_file_name_it(content: bytes, code: str, pointer: str) -> None:
+    files = tree(contents={"plan.json": content})
+    assert (code, pointer) in places(findings_of(plan, start(runs_from="plan.json"), files))
+
+
+def test_a_file_with_a_bom_is_read() -> None:
+    content = b"\xef\xbb\xbf" + json.dumps({"runs": [training_run(name="t")]}).encode()
+    assert names(plan(start(runs_from="plan.json"), tree(contents={"plan.json": content}))) == ["t"]
+
+
+def test_a_file_that_is_not_there_is_a_finding_with_the_nearest_one() -> None:
+    found = findings_of(plan, start(runs_from="plans.json"), with_plan({}))
+    assert places(found) == {("missing-plan", "/runs_from")}
+    assert "`plan.json`" in found[0].remedy
+
+
+# Without a tree
+
+
+def test_without_a_tree_a_glob_stays_one_run_and_nothing_is_said_about_its_names() -> None:
+    message = start(
+        notebook_run("n/*.ipynb", name="nb"),
+        training_run(name="t", needs=["nb", "nb-a"]),
+        gate={
+            "condition": {"at_least": 5},
+            "metrics": [{"run": "nb-a", "metric": "m", "at_most": 1}],
+        },
+    )
+    planned = plan(message, None)
+    assert [(run.spec.name, run.spec.path) for run in planned.runs] == [
+        ("nb", "n/*.ipynb"),
+        ("t", None),
+    ]
+    assert all(run.status is RunStatus.QUEUED for run in planned.runs)
+
+
+def test_without_a_tree_runs_in_a_file_are_not_known() -> None:
+    gate = {"metrics": [{"run": "x", "metric": "m", "at_most": 1}]}
+    assert plan(start(runs_from="plan.json", gate=gate), None).runs == ()

@@ -1,0 +1,193 @@
+"""What follows from a build's state, by table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mlgate.orchestration import steps
+from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.runs import CellEvent, FailureKind, Observation, RunStatus
+from tests.unit.orchestration.builders import NOON, build, failed, outcome, passed, run
+
+SOON = NOON + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        pytest.param(build(phase=Phase.RECEIVED), steps.Prepare(), id="first the commit"),
+        pytest.param(build(run("a"), run("b")), steps.Submit(("a", "b")), id="all at once"),
+        pytest.param(
+            build(run("a"), run("b", needs=("a",))), steps.Submit(("a",)), id="needs first"
+        ),
+        pytest.param(
+            build(passed("a"), run("b", needs=("a",))), steps.Submit(("b",)), id="needs passed"
+        ),
+        pytest.param(
+            build(run("a", submitted=True), run("b", needs=("a",))),
+            steps.Watch(SOON + steps.LOCAL_LOOK),
+            id="needs under way",
+        ),
+        pytest.param(
+            build(run("a", submitted=True, ended=True), run("b")),
+            steps.Collect(("a",)),
+            id="collect before more is submitted",
+        ),
+        pytest.param(build(passed("a"), failed("b")), steps.Decide(), id="all over"),
+        pytest.param(
+            build(passed("a"), phase=Phase.COMPLETING), steps.Post(), id="decided, not told"
+        ),
+        pytest.param(build(passed("a"), phase=Phase.COMPLETED), steps.Stop(), id="nothing left"),
+        pytest.param(
+            build(run("a", submitted=True), run("b"), ending_since=NOON),
+            steps.Cancel(),
+            id="the end cancels what is active and what waits",
+        ),
+        pytest.param(
+            build(run("a", submitted=True, ended=True), ending_since=NOON),
+            steps.Collect(("a",)),
+            id="the end keeps what ended by itself",
+        ),
+        pytest.param(build(phase=Phase.RECEIVED, ending_since=NOON), steps.Decide(), id="too late"),
+        pytest.param(
+            build(run("a", not_before=NOON + timedelta(seconds=2))),
+            steps.Watch(NOON + timedelta(seconds=2)),
+            id="a retry waits",
+        ),
+    ],
+)
+def test_next_step(state: Build, step: steps.Step) -> None:
+    assert steps.next_step(state, SOON) == step
+
+
+def test_a_full_backend_is_not_asked_again_in_the_same_look() -> None:
+    step = steps.next_step(build(run("a")), SOON, frozenset({steps.Submit}))
+
+    assert step == steps.Watch(SOON + steps.LOCAL_LOOK)
+
+
+def test_a_slice_bounds_what_is_submitted_before_the_state_is_saved() -> None:
+    many = build(*(run(f"r{number}") for number in range(60)))
+
+    step = steps.next_step(many, SOON)
+
+    assert isinstance(step, steps.Submit)
+    assert len(step.names) == steps.SLICE
+
+
+def test_attempts_that_never_end_do_not_hold_a_canceled_build_for_ever() -> None:
+    stuck = build(run("a", submitted=True), ending_since=NOON)
+    asked = frozenset({steps.Cancel})
+
+    waiting = steps.next_step(stuck, NOON + steps.ENDING_GRACE - timedelta(seconds=1), asked)
+    decided = steps.next_step(stuck, NOON + steps.ENDING_GRACE, asked)
+
+    assert isinstance(waiting, steps.Watch)
+    assert decided == steps.Decide()
+
+
+def test_a_look_is_never_later_than_the_deadline() -> None:
+    state = build(run("a", submitted=True, submitted_at=NOON), host=None)
+    just_before = state.deadline - timedelta(seconds=1)
+
+    assert steps.next_step(state, just_before) == steps.Watch(state.deadline)
+
+
+@pytest.mark.parametrize(
+    ("age", "pipeline", "pause"),
+    [(10, True, 5), (120, True, 12), (7200, True, 30), (7200, False, 60)],
+)
+def test_looks_at_the_cloud_back_off_with_age(age: int, pipeline: bool, pause: int) -> None:
+    from mlgate.orchestration.builds import PipelineAddress
+
+    address = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3", "4")
+    state = build(
+        run("a", submitted=True, submitted_at=NOON),
+        host=None,
+        deadline=NOON + timedelta(days=1),
+        pipeline=address if pipeline else None,
+    )
+    now = NOON + timedelta(seconds=age)
+
+    assert steps.next_step(state, now) == steps.Watch(now + timedelta(seconds=pause))
+
+
+def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:
+    state = build(run("a", submitted=True), run("b", submitted=True))
+    cells = (CellEvent(1, 0.5, "succeeded"),)
+    seen = {
+        state.attempt_of(state.run("a")): Observation(RunStatus.RUNNING, NOON, cells, 3),
+        state.attempt_of(state.run("b")): Observation(RunStatus.SUCCEEDED),
+    }
+
+    after = steps.absorb(state, seen, SOON)
+
+    assert (after.run("a").status, after.run("a").cells) == (RunStatus.RUNNING, cells)
+    assert (after.run("b").ended, after.run("b").status.ended) == (True, False)
+
+
+@pytest.mark.parametrize("ending", ["cancel_requested", "pipeline_ended", "deadline"])
+def test_absorb_notices_each_way_of_ending_once(ending: str) -> None:
+    changes = {
+        "cancel_requested": {"cancel_requested": "somebody said so"},
+        "pipeline_ended": {"pipeline_ended": True},
+        "deadline": {"deadline": NOON},
+    }[ending]
+    state = build(run("a"), **changes)
+
+    once = steps.absorb(state, {}, NOON)
+    twice = steps.absorb(once, {}, SOON)
+
+    assert once.ending_since == NOON
+    assert twice.ending_since == NOON
+
+
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_only_transient_failures_are_tried_again(kind: FailureKind) -> None:
+    state = build(run("a", submitted=True, ended=True, retries=1))
+
+    after = steps.finish(state, "a", outcome(kind), NOON).run("a")
+
+    assert (after.attempt == 2) is kind.transient
+    assert (after.status is RunStatus.QUEUED) is kind.transient
+    if kind.transient:
+        assert not after.submitted
+        assert "it broke" in after.warnings[-1]
+
+
+def test_retries_run_out() -> None:
+    state = build(run("a", submitted=True, ended=True, retries=2, attempt=3))
+
+    after = steps.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
+
+    assert (after.status, after.attempt) == (RunStatus.FAILED, 3)
+
+
+def test_a_build_that_ends_tries_nothing_again() -> None:
+    state = build(run("a", submitted=True, ended=True, retries=2), ending_since=NOON)
+
+    after = steps.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
+
+    assert after.status is RunStatus.FAILED
+
+
+def test_what_needs_a_failed_run_is_skipped_and_so_is_what_needs_that() -> None:
+    state = build(
+        run("a", submitted=True, ended=True), run("b", needs=("a",)), run("c", needs=("b",))
+    )
+
+    after = steps.finish(state, "a", outcome(FailureKind.CODE), NOON)
+
+    assert [each.status for each in after.runs] == ["failed", "skipped", "skipped"]
+
+
+def test_percent_counts_cells_and_never_falls() -> None:
+    cells = tuple(CellEvent(number, 0.1, "succeeded") for number in (1, 2))
+    half = build(passed("a"), run("b", submitted=True, cells=cells, cells_total=4))
+
+    assert steps.percent(half) == 75
+    assert steps.percent(build(run("a"), percent=40)) == 40
+    assert steps.percent(build(passed("a"))) == 99
+    assert steps.percent(build(passed("a"), phase=Phase.COMPLETING)) == 100

@@ -1,0 +1,274 @@
+"""In-memory twins of what the conductor touches, scripted by the test; state and files are real."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from handlers.files_handler import FolderFiles
+from handlers.state_handler import SqliteState
+from mlgate.orchestration.acts import Ports
+from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
+from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.hostpolicy import HostPolicy
+from mlgate.orchestration.ports import (
+    BuildFiles,
+    Checkout,
+    Completion,
+    Envelope,
+    Progress,
+    Rejected,
+)
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunStatus, Task
+from tests.unit.orchestration.builders import NOON
+
+COLLECTION = "https://dev.azure.com/contoso/"
+TOKEN = "radioactive-token"
+PROPERTIES = {
+    "PlanUrl": COLLECTION,
+    "ProjectId": "11111111-1111-1111-1111-111111111111",
+    "HubName": "build",
+    "PlanId": "22222222-2222-2222-2222-222222222222",
+    "JobId": "33333333-3333-3333-3333-333333333333",
+    "TimelineId": "44444444-4444-4444-4444-444444444444",
+    "TaskInstanceName": "gate",
+    "TaskInstanceId": "55555555-5555-5555-5555-555555555555",
+    "AuthToken": TOKEN,
+}
+
+
+class HandClock:
+    """Moves when told to, and by every sleep."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class QueueTwin:
+    """Keeps what was sent until the test delivers it; no duplicate detection at all."""
+
+    messages: list[tuple[datetime | None, str, bytes]] = field(default_factory=list)
+    faults: list[Exception] = field(default_factory=list)
+
+    def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.messages.append((at, message_id, body))
+
+    def take(self) -> tuple[datetime | None, str, bytes]:
+        """The message that is due first."""
+        self.messages.sort(key=lambda message: message[0] or NOON)
+        return self.messages.pop(0)
+
+
+@dataclass
+class BackendTwin:
+    """Runs that end as scripted the first time they are looked at."""
+
+    outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    places: int = 1000
+    host: str | None = None
+    submitted: list[Attempt] = field(default_factory=list)
+    canceled: list[Attempt] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
+    faults: dict[str, list[Exception]] = field(default_factory=dict)
+    endless: bool = False
+
+    def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
+        self._fault("stage")
+        return checkout.commit
+
+    def submit(self, task: Task) -> bool:
+        self._fault("submit")
+        if task.attempt in self.submitted:
+            return True
+        if len(self.submitted) >= self.places:
+            return False
+        self.submitted.append(task.attempt)
+        return True
+
+    def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
+        self._fault("look")
+        return {attempt: Observation(self._status(attempt)) for attempt in attempts}
+
+    def cancel(self, attempts: Iterable[Attempt]) -> None:
+        self.canceled += attempts
+
+    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+        self._fault("collect")
+        if task.attempt in self.canceled:
+            return Outcome(RunStatus.CANCELED)
+        return self._scripted(task.attempt)
+
+    def release(self, build: str) -> None:
+        self.released.append(build)
+
+    def _status(self, attempt: Attempt) -> RunStatus:
+        if attempt in self.canceled:
+            return RunStatus.CANCELED
+        return RunStatus.RUNNING if self.endless else self._scripted(attempt).status
+
+    def _scripted(self, attempt: Attempt) -> Outcome:
+        script = self.outcomes.get(attempt.run, [Outcome(RunStatus.SUCCEEDED)])
+        return script[min(attempt.number, len(script)) - 1]
+
+    def _fault(self, call: str) -> None:
+        if self.faults.get(call):
+            raise self.faults[call].pop(0)
+
+
+@dataclass
+class PipelineTwin:
+    """A step that waits; remembers what it was told, also after it had said that it ended."""
+
+    waiting: bool = True
+    said_ended: bool = False
+    told_after_the_end: list[str] = field(default_factory=list)
+    shown: list[Progress] = field(default_factory=list)
+    completions: list[tuple[Completion, bool]] = field(default_factory=list)
+    faults: dict[str, list[Exception]] = field(default_factory=dict)
+
+    def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
+        self._called("is_waiting", token)
+        self.said_ended = not self.waiting
+        return self.waiting
+
+    def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
+        self._called("show", token)
+        self.shown.append(progress)
+
+    def complete(
+        self,
+        address: PipelineAddress,
+        token: SecretStr,
+        completion: Completion,
+        *,
+        doubt: bool = False,
+    ) -> None:
+        self._called("complete", token)
+        self.completions.append((completion, doubt))
+        self.waiting = False
+
+    def _called(self, call: str, token: SecretStr) -> None:
+        assert token.get_secret_value() == TOKEN
+        if self.said_ended:
+            self.told_after_the_end.append(call)
+        if self.faults.get(call):
+            raise self.faults[call].pop(0)
+
+
+@dataclass
+class TreeTwin:
+    contents: dict[str, bytes]
+    commit: str = "c" * 40
+    folder: Path = Path("/nowhere")
+    warnings: tuple[str, ...] = ()
+
+    def files(self) -> Sequence[str]:
+        return sorted(self.contents)
+
+    def read(self, path: str) -> bytes:
+        return self.contents[path]
+
+
+@dataclass
+class RepositoryTwin:
+    tree: TreeTwin = field(default_factory=lambda: TreeTwin({"train.py": b""}))
+    faults: list[Exception] = field(default_factory=list)
+
+    @contextmanager
+    def checkout(
+        self,
+        request: RepositoryRequest,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> Iterator[Checkout]:
+        if self.faults:
+            raise self.faults.pop(0)
+        yield self.tree
+
+
+class World:
+    """A conductor among twins, with time in the test's hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = HandClock()
+        self.queue = QueueTwin()
+        self.backend = BackendTwin()
+        self.pipeline = PipelineTwin()
+        self.repository = RepositoryTwin()
+        self.state = SqliteState(folder / "state.db", self.clock)
+        self.files = FolderFiles(lambda key: folder / "builds" / key)
+        self.policy = HostPolicy(
+            backend="local",
+            allowed_backends=("local",),
+            allowed_collections=(COLLECTION,),
+        )
+        self._ids = itertools.count()
+
+    @property
+    def conductor(self) -> Conductor:
+        ports = Ports(
+            state=self.state,
+            queue=self.queue,
+            repository=self.repository,
+            pipeline=self.pipeline,
+            backend=lambda _: self.backend,
+            files=self.files,
+            clock=self.clock,
+        )
+        return Conductor(ports, self.policy)
+
+    def start(self, *runs: Mapping[str, Any], pipeline: bool = True, **fields: Any) -> str | None:
+        """Deliver a start message; returns the build's key, None when it was rejected."""
+        rejected = self.conductor.handle(self.envelope(*runs, pipeline=pipeline, **fields))
+        builds = self.state.builds()
+        return builds[0].key if builds and rejected is None else None
+
+    def envelope(self, *runs: Mapping[str, Any], pipeline: bool = True, **fields: Any) -> Envelope:
+        message = {
+            "version": 1,
+            "repository": {"url": "https://dev.azure.com/contoso/p/_git/r"},
+            "runs": [{"kind": "training", "command": "true", **run} for run in runs],
+            **fields,
+        }
+        properties = PROPERTIES if pipeline else {}
+        return Envelope(json.dumps(message).encode(), properties, f"id-{next(self._ids)}")
+
+    def deliver(self, delivery_count: int = 1) -> Rejected | None:
+        """Deliver the next message, moving time on to when it is due."""
+        at, message_id, body = self.queue.take()
+        if at is not None and at > self.clock.time:
+            self.clock.time = at
+        return self.conductor.handle(Envelope(body, {}, message_id, delivery_count))
+
+    def run_to_end(self, most: int = 200) -> None:
+        """Deliver until the queue is empty."""
+        for _ in range(most):
+            if not self.queue.messages:
+                return
+            self.deliver()
+        raise AssertionError(f"still busy after {most} messages")
+
+    def build(self, key: str) -> Build:
+        stored = self.state.load(key)
+        assert stored is not None
+        return stored.build
