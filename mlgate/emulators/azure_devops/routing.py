@@ -1,0 +1,118 @@
+"""Which function answers which request, and what a request may touch while it is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mlgate.emulators.azure_devops.exchange import (
+    Answer,
+    Reader,
+    Refusal,
+    Request,
+    object_of,
+    read_json,
+)
+from mlgate.emulators.azure_devops.plan import Plan
+
+_GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+@dataclass(slots=True)
+class Organization:
+    """All the state of the stand-in; `identities` are tokens that are good for every plan."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    identities: set[str] = field(default_factory=set, repr=False)
+
+
+@dataclass(slots=True)
+class Call:
+    """A matched request on its way through a route; `caller` is the job whose token came with it,
+    None for an identity's."""
+
+    request: Request
+    groups: Mapping[str, str]
+    organization: Organization
+    caller: Plan | None
+    now: datetime
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the path, going on; Refusal when it is none, somebody else's, or over."""
+        plan = self.organization.plans.get(self.groups["plan"].lower())
+        if (
+            plan is None
+            or plan.project_id != self.groups["project"].lower()
+            or plan.hub.lower() != self.groups["hub"].lower()
+            or (self.caller is not None and self.caller.id != plan.id)
+        ):
+            raise Refusal(
+                404,
+                "TaskOrchestrationPlanNotFoundException",
+                f"No orchestration plan found with identifier {self.groups['plan']} "
+                f"for hub {self.groups['hub']}.",
+            )
+        plan.refuse_when_ended()
+        return plan
+
+    def read(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
+        """The JSON object that is the body."""
+        return read_json(self.request, self.shape(readers, required))
+
+    def shape(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Reader:
+        return object_of(readers, required, self.violation)
+
+    def violation(self, what: str) -> None:
+        self.violations.append(what)
+
+    def write_to(self, plan: Plan) -> None:
+        """Nothing is written any more to a step that its client has completed."""
+        if plan.completions:
+            self.violation("written after TaskCompleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`name` is what faults and the list of requests call it; `versions` are those of the
+    service's own clients and samples, others work but are a violation."""
+
+    name: str
+    method: str
+    path: re.Pattern[str]
+    versions: tuple[str, ...]
+    answer: Callable[[Call], Answer]
+    content_type: str | None = None
+
+
+def route(
+    name: str,
+    request: str,
+    versions: tuple[str, ...],
+    answer: Callable[[Call], Answer],
+    content_type: str | None = None,
+) -> Route:
+    """A route from `METHOD path`; `{name}` is a GUID, `{name:word}` and `{name:number}` are not."""
+    method, template = request.split(" ", 1)
+    kinds = {"": _GUID, "word": r"[^/]+", "number": r"\d+"}
+    pattern = re.sub(r"\{(\w+):?(\w*)\}", lambda part: f"(?P<{part[1]}>{kinds[part[2]]})", template)
+    path = re.compile(f"/org/{pattern}", re.IGNORECASE)
+    return Route(name, method, path, versions, answer, content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    route: Route
+    groups: Mapping[str, str]
+
+
+def match_route(routes: tuple[Route, ...], request: Request) -> Match | None:
+    for candidate in routes:
+        found = candidate.path.fullmatch(request.path)
+        if found and candidate.method == request.method:
+            return Match(candidate, found.groupdict())
+    return None

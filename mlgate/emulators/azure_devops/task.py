@@ -1,0 +1,127 @@
+"""A waiting pipeline step as whoever plays the pipeline sees it, and how to end it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlgate.emulators.azure_devops.plan import FeedLine, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """The step's row in the timeline; `percents` is every percentComplete it was given."""
+
+    state: str
+    result: str | None
+    percent: int | None
+    percents: tuple[int, ...]
+    operation: str | None
+    issues: tuple[Mapping[str, Any], ...]
+    error_count: int
+    variables: Mapping[str, Any]
+    log: int | None
+
+
+class Task:
+    """One agentless task; made by `AzureDevOps.new_task`.
+
+    `on_feed` is called with the lines of each feed request, `on_record` with the record after
+    each change of it, both from the thread that answers the request.
+    """
+
+    def __init__(self, plan: Plan, collection_url: str, changed: threading.Condition) -> None:
+        self._plan = plan
+        self._collection_url = collection_url
+        self._changed = changed
+        self.on_feed: Callable[[list[FeedLine]], None] | None = None
+        self.on_record: Callable[[TaskRecord], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Task({self._plan.task_id})"
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The application properties that PublishToAzureServiceBus sets, AuthToken included."""
+        return {
+            "PlanUrl": self._collection_url,
+            "ProjectId": self._plan.project_id,
+            "HubName": self._plan.hub,
+            "PlanId": self._plan.id,
+            "JobId": self._plan.job_id,
+            "TimelineId": self._plan.timeline_id,
+            "TaskInstanceName": "PublishToAzureServiceBus",
+            "TaskInstanceId": self._plan.task_id,
+            "AuthToken": self._plan.token,
+        }
+
+    @property
+    def record(self) -> TaskRecord:
+        with self._changed:
+            row = self._plan.task_record
+            return TaskRecord(
+                state=row["state"],
+                result=row["result"],
+                percent=row.get("percentComplete"),
+                percents=tuple(self._plan.percents),
+                operation=row.get("currentOperation"),
+                issues=tuple(row.get("issues", ())),
+                error_count=row.get("errorCount", 0),
+                variables=dict(row.get("variables", {})),
+                log=(row.get("log") or {}).get("id"),
+            )
+
+    @property
+    def feed(self) -> list[FeedLine]:
+        with self._changed:
+            return list(self._plan.feed)
+
+    @property
+    def log(self) -> str:
+        """The persistent log that the record refers to; empty when it refers to none."""
+        number = self.record.log
+        with self._changed:
+            return self._plan.logs[number].content.decode() if number else ""
+
+    @property
+    def completions(self) -> list[str]:
+        """The result of every accepted TaskCompleted, whether or not it still had an effect."""
+        with self._changed:
+            return list(self._plan.completions)
+
+    def cancel(self, *, job_only: bool = False) -> None:
+        """What canceling a pipeline does: the step ends, and nobody is told.
+
+        With `job_only` the step's own row still lags behind its job's.
+        """
+        with self._changed:
+            self._plan.finish("canceled", job_only=job_only)
+            self._changed.notify_all()
+
+    def end_plan(self, type_key: str = "TaskOrchestrationPlanTerminatedException") -> None:
+        """The whole plan is over: every call is refused with `type_key` from now on."""
+        with self._changed:
+            if not self._plan.finished:
+                self._plan.finish("abandoned")
+            self._plan.ended = type_key
+            self._changed.notify_all()
+
+    def expire_token(self) -> None:
+        with self._changed:
+            self._plan.expires_at = None
+
+    def wait_completed(self, timeout: float | None = None) -> str | None:
+        """The step's result once it has one; None when `timeout` seconds pass before."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._plan.finished, timeout)
+            return self._plan.task_record["result"] if self._plan.finished else None
+
+    def tell(self, lines: int, record: TaskRecord) -> None:
+        """Call back for what changed since there were `lines` in the feed and the row `record`."""
+        arrived, now = self.feed[lines:], self.record
+        if arrived and self.on_feed is not None:
+            self.on_feed(arrived)
+        if now != record and self.on_record is not None:
+            self.on_record(now)

@@ -1,0 +1,171 @@
+"""The namespace: its queues, who waits for their messages, and the turn that serves them.
+
+Whatever happens in one turn of the event loop (frames of any connection, a lock that ends) is
+answered in one go: due things are done, waiting links are served, the journal commits once, and
+only then do the bytes of that turn leave. So no acknowledgement is ever ahead of the file, and
+the cost of a commit is shared by everything that came together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mlgate.emulators.service_bus.config import QueueConfig
+from mlgate.emulators.service_bus.journal import Entry, Journal, JournalError
+from mlgate.emulators.service_bus.queues import Queue
+from mlgate.emulators.service_bus.tokens import SharedKey
+
+DEAD_LETTER_SUFFIX = "/$deadletterqueue"
+
+# The longest sleep while something is to come: the clock may be a test's, or jump when a laptop
+# wakes up, so its time does not pass as the event loop's does.
+_LONGEST_SLEEP = 1.0
+_PURGE_AFTER = 1.0  # seconds that a deleted message may still be readable in the journal's log
+
+
+class Consumer(Protocol):
+    """A link that hands out the messages of a queue."""
+
+    def serve(self, queue: Queue, now: int) -> bool:
+        """Hands out one message if there is one and it may; false: nothing more for now."""
+        ...
+
+
+class Output(Protocol):
+    """A connection with bytes to send."""
+
+    def flush(self) -> None: ...
+
+
+class Broker:
+    """Belongs to the event loop that it is created in. Clocks tell seconds since 1970."""
+
+    def __init__(
+        self,
+        configs: Sequence[QueueConfig],
+        key: SharedKey,
+        clock: Callable[[], float],
+        journal: Journal | None,
+        on_failure: Callable[[JournalError], None],
+    ) -> None:
+        self.key = key
+        self.clock = clock
+        self._journal = journal
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._queues: dict[str, Queue] = {}
+        for config in configs:
+            queue = Queue(config)
+            assert queue.dead_letters is not None
+            path = config.name.lower()
+            self._queues[path] = queue
+            self._queues[path + DEAD_LETTER_SUFFIX] = queue.dead_letters
+        self._consumers: dict[str, deque[Consumer]] = {path: deque() for path in self._queues}
+        self._outputs: dict[Output, None] = {}  # a set that keeps its order
+        self._is_turn_due = False
+        self._is_closed = False
+        self._alarm: asyncio.TimerHandle | None = None
+        self._purge: asyncio.TimerHandle | None = None
+        if journal is not None:
+            self._restore(journal)
+
+    def _restore(self, journal: Journal) -> None:
+        for path, queue in self._queues.items():
+            queue.last_sequence_number = journal.last_sequence_number(path)
+            for message_id, until in journal.seen(path):
+                queue.restore_seen(message_id, until)
+        for path, queue in self._queues.items():
+            for message, was_locked in list(journal.messages(path)):
+                queue.restore(message, was_locked=was_locked)
+        self.wake()
+
+    def queue(self, path: str) -> Queue | None:
+        """The queue at an entity path (lower case), up to date."""
+        queue = self._queues.get(path)
+        if queue is not None:
+            queue.advance(self.now())
+        return queue
+
+    def now(self) -> int:
+        return int(self.clock() * 1000)
+
+    def subscribe(self, path: str, consumer: Consumer) -> None:
+        self._consumers[path].append(consumer)
+
+    def unsubscribe(self, path: str, consumer: Consumer) -> None:
+        self._consumers[path].remove(consumer)
+
+    def wake(self, output: Output | None = None) -> None:
+        """Asks for a turn, after which `output` is flushed."""
+        if output is not None:
+            self._outputs[output] = None
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def close(self) -> None:
+        """No turn begins after this, whatever is still on its way."""
+        self._is_closed = True
+        for timer in (self._alarm, self._purge):
+            if timer is not None:
+                timer.cancel()
+
+    def _turn(self) -> None:
+        if self._is_closed:
+            return
+        self._is_turn_due = False
+        now = self.now()
+        for path, queue in self._queues.items():
+            queue.advance(now)
+            self._serve(queue, self._consumers[path], now)
+        try:
+            self._commit()
+        except JournalError as error:
+            self._outputs.clear()
+            self._on_failure(error)
+            return
+        outputs, self._outputs = self._outputs, {}
+        for output in outputs:
+            output.flush()
+        self._arm()
+
+    def _serve(self, queue: Queue, consumers: deque[Consumer], now: int) -> None:
+        """Round robin, until all have declined one after the other."""
+        declined = 0
+        while declined < len(consumers):
+            declined = 0 if consumers[0].serve(queue, now) else declined + 1
+            consumers.rotate(-1)
+
+    def _commit(self) -> None:
+        entries = [
+            Entry(path, queue.last_sequence_number, changes)
+            for path, queue in self._queues.items()
+            if (changes := queue.drain())
+        ]
+        if self._journal is None or not entries:
+            return
+        self._journal.commit(entries)
+        if self._purge is None:
+            self._purge = self._loop.call_later(_PURGE_AFTER, self._purge_journal)
+
+    def _purge_journal(self) -> None:
+        assert self._journal is not None
+        self._purge = None
+        try:
+            self._journal.purge()
+        except JournalError as error:
+            self._on_failure(error)
+
+    def _arm(self) -> None:
+        """Sets the alarm for the next lock, scheduled message or time to live that ends."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        deadlines = [queue.next_deadline() for queue in self._queues.values()]
+        earliest = min((one for one in deadlines if one is not None), default=None)
+        if earliest is not None:
+            delay = min(max(earliest - self.now(), 1) / 1000, _LONGEST_SLEEP)
+            self._alarm = self._loop.call_later(delay, self.wake)

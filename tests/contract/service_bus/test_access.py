@@ -1,0 +1,70 @@
+"""Who may do what: keys, entities, and what a queue does not have."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus.exceptions import (
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusError,
+)
+
+from mlgate.emulators.service_bus import Emulator
+from tests.contract.service_bus.conftest import Clock, send, texts
+
+
+def connect(connection_string: str) -> ServiceBusClient:
+    return ServiceBusClient.from_connection_string(connection_string, retry_total=0)
+
+
+@pytest.mark.parametrize("part", ["SharedAccessKey=", "SharedAccessKeyName="])
+def test_a_wrong_key_is_an_authentication_error(emulator: Emulator, part: str) -> None:
+    wrong = re.sub(f"{part}[^;]*", f"{part}d3Jvbmc=", emulator.connection_string)
+    with connect(wrong) as client, pytest.raises(ServiceBusAuthenticationError):
+        client.get_queue_sender("jobs").send_messages(ServiceBusMessage("a"))
+
+
+def test_a_token_that_has_expired_is_an_authentication_error(
+    emulator: Emulator, clock: Clock
+) -> None:
+    clock.ahead = 10 * 3600
+    client = connect(emulator.connection_string)
+    with client, pytest.raises(ServiceBusAuthenticationError):
+        client.get_queue_sender("jobs").send_messages(ServiceBusMessage("a"))
+
+
+def test_an_unknown_queue_is_not_found(client: ServiceBusClient) -> None:
+    with pytest.raises(MessagingEntityNotFoundError):
+        client.get_queue_sender("nowhere").send_messages(ServiceBusMessage("a"))
+    with pytest.raises(MessagingEntityNotFoundError):
+        client.get_queue_receiver("nowhere").receive_messages(max_wait_time=5)
+
+
+def test_names_of_queues_have_no_case(client: ServiceBusClient) -> None:
+    send(client, "a", queue="JOBS")
+    with client.get_queue_receiver("Jobs") as receiver:
+        assert texts(receiver.peek_messages(1)) == ["a"]
+
+
+def test_a_session_is_refused(client: ServiceBusClient) -> None:
+    with pytest.raises(ServiceBusError, match="no sessions"):
+        client.get_queue_receiver("jobs", session_id="s").receive_messages(max_wait_time=5)
+
+
+def test_an_operation_that_there_is_not_is_refused_and_the_link_goes_on(
+    client: ServiceBusClient,
+) -> None:
+    with client.get_queue_receiver("jobs") as receiver:
+        with pytest.raises(ServiceBusError, match="no operation"):
+            receiver._mgmt_request_response_with_retry(b"com.microsoft:no-such", {}, _raise)
+        assert receiver.peek_messages(1) == []
+
+
+def _raise(status_code, message, description, amqp_transport):
+    amqp_transport.handle_amqp_mgmt_error(
+        logging.getLogger(), "Refused.", None, description.decode(), status_code
+    )
