@@ -95,10 +95,16 @@ def collect(ports: Ports, build: Build, name: str) -> Build:
 
 
 def cancel(ports: Ports, build: Build) -> Build:
-    """Ask for the end of what is active; what was never submitted is canceled here."""
-    active = [build.attempt_of(run) for run in build.runs if run.active]
-    if active:
-        ports.backend(build).cancel(active)
+    """Ask for the end of all that has not ended; what was never submitted is canceled here.
+
+    The backend is asked for those, too: a handler may have died after a submission and before it
+    was saved.
+    """
+    unfinished = [
+        build.attempt_of(run) for run in build.runs if not (run.ended or run.status.ended)
+    ]
+    if unfinished:
+        ports.backend(build).cancel(unfinished)
     return steps.skip_hopeless(steps.cancel_unsubmitted(build))
 
 

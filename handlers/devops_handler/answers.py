@@ -1,0 +1,104 @@
+"""What an answer of Azure DevOps means, sorted by what to do about it. Pure.
+
+Expired tokens are the odd ones: GET and POST are answered 203 with a sign-in page, or redirected
+to one, and only PATCH gets an honest 401.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.wording import one_line
+
+LONGEST_RETRY_AFTER = 600.0  # seconds; the service's own window is 300
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+PLAN_OVER = frozenset(
+    {
+        "TaskOrchestrationPlanNotFoundException",
+        "TaskOrchestrationPlanSecurityException",
+        "TaskOrchestrationPlanTerminatedException",
+        "TaskAgentJobTokenExpiredException",
+    }
+)
+
+
+class PlanOverError(Exception):
+    """The plan has ended, whoever ended it: nothing can be posted to it any more."""
+
+
+class NotAuthorizedError(Exception):
+    """The token is not taken (any more)."""
+
+
+class NotNowError(Exception):
+    """The service throttles or is ill; `retry_after` in seconds when it said so."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+def read_answer(
+    status: int, headers: Mapping[str, str], content: bytes, *, asked: str, now: datetime
+) -> Any:
+    """The JSON of a good answer, None when it has no body; raises one of the above, or Permanent.
+
+    `headers` are looked up in any case, as `requests` has them. `asked` says in a few words what
+    was wanted of whom, for the sentence.
+    """
+    type_key, message = _error_of(content) if status >= 400 else ("", "")
+    if type_key in PLAN_OVER:
+        raise PlanOverError(type_key)
+    page = headers.get("Content-Type", "").lower().startswith("text/html")
+    if status in (203, 401) or 300 <= status < 400 or (status < 300 and page):
+        raise NotAuthorizedError
+    if status in RETRYABLE:
+        detail = f": {message}" if message else ""
+        raise NotNowError(f"{asked} was answered {status}{detail}", retry_after(headers, now))
+    if status >= 400:
+        detail = " ".join(part for part in (type_key, message) if part)
+        raise Permanent(
+            f"{asked} was refused with {status} {detail}".rstrip()
+            + ". Check that the pipeline is of this organization and its job may call back."
+        )
+    if not content:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise NotNowError(f"{asked} was answered with something that is not JSON") from None
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds from now by the Retry-After header, which holds seconds or an HTTP date."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - now).total_seconds()
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _error_of(content: bytes) -> tuple[str, str]:
+    """The (typeKey, message) of an error body; empty strings when it is something else."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return "", ""
+    if not isinstance(body, dict):
+        return "", ""
+    return one_line(str(body.get("typeKey", "")), 80), one_line(str(body.get("message", "")), 300)

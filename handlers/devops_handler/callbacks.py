@@ -1,0 +1,78 @@
+"""The endpoints of one waiting step, a method each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from handlers.devops_handler import bodies
+from handlers.devops_handler.client import Client, Request
+from handlers.devops_handler.display import Line
+from handlers.devops_handler.endpoints import Endpoints
+from mlgate.orchestration.builds import PipelineAddress, Verdict
+
+# What Microsoft's samples pin; the later versions change nothing that is used here, and old
+# Azure DevOps Servers know only these.
+EVENTS_VERSION = "2.0-preview.1"
+TIMELINE_VERSION = "4.1"
+PLAN_VERSION = "7.2-preview.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Raises Temporary, Permanent and `PlanOverError`; `patience` is told to the client.
+
+    What only adds (lines, the event) is never repeated here: whether it arrived is not known.
+    """
+
+    client: Client
+    plan: Endpoints
+    address: PipelineAddress
+    token: SecretStr
+    patience: float  # seconds
+
+    def row(self) -> bodies.Row:
+        answer = self._call("GET", self.plan.records, TIMELINE_VERSION, repeat=True)
+        return bodies.read_row(answer, self.address)
+
+    def patch_record(self, body: dict[str, Any]) -> None:
+        self._call("PATCH", self.plan.records, TIMELINE_VERSION, body, repeat=True)
+
+    def send_feed(self, lines: Sequence[Line]) -> None:
+        body = bodies.feed_lines(self.address, lines)
+        self._call("POST", self.plan.feed, TIMELINE_VERSION, body)
+
+    def create_log(self) -> int | None:
+        """The id of the step's persistent log: there is one for each path, made when needed."""
+        body = {"path": f"logs\\{self.address.task_instance_id}"}
+        answer = self._call("POST", self.plan.logs, TIMELINE_VERSION, body, repeat=True)
+        return bodies.read_log_id(answer)
+
+    def append_log(self, log_id: int, lines: Sequence[Line]) -> None:
+        page = bodies.log_page(lines)
+        self._call("POST", f"{self.plan.logs}/{log_id}", TIMELINE_VERSION, page)
+
+    def post_completed(self, verdict: Verdict) -> None:
+        gates_version = self._version() if self.address.hub_name.lower() == "gates" else None
+        body = bodies.completed_event(self.address, verdict, gates_version)
+        self._call("POST", self.plan.events, EVENTS_VERSION, body)
+
+    def _version(self) -> int | None:
+        answer = self._call("GET", self.plan.plan, PLAN_VERSION, repeat=True)
+        version = answer.get("version") if isinstance(answer, dict) else None
+        return version if isinstance(version, int) else None
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        version: str,
+        body: dict[str, Any] | bytes | None = None,
+        *,
+        repeat: bool = False,
+    ) -> Any:
+        request = Request(method, url, version, body, repeat)
+        return self.client.call(self.plan, self.token, request, patience=self.patience)

@@ -1,0 +1,167 @@
+"""One call to Azure DevOps: the token on it, its answer read, throttling obeyed, few retries.
+
+Each call has a session of its own: no cookie of a sign-in page and no connection gone stale
+between two looks, and nothing shared between threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+from pydantic import SecretStr
+from requests.auth import AuthBase
+
+from handlers.devops_handler.answers import (
+    NotAuthorizedError,
+    NotNowError,
+    read_answer,
+    retry_after,
+)
+from handlers.devops_handler.endpoints import Endpoints
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import Clock
+
+log = logging.getLogger("mlgate")
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # http.client would quote any other one in its exception
+_PAUSES = (1.0, 2.0)  # seconds before the retries of a call that may be repeated
+_DELAY = 5.0  # seconds, when the service does not say how long to wait
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`body` None, JSON, or bytes as they are; `repeat` when twice does no harm."""
+
+    method: str
+    url: str
+    version: str
+    body: Mapping[str, Any] | bytes | None = None
+    repeat: bool = False
+
+
+class Client:
+    """Raises Temporary, Permanent, or `PlanOverError`, and nothing else."""
+
+    def __init__(
+        self, identity: Callable[[], SecretStr] | None, clock: Clock, timeout_seconds: float
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._timeout = (min(_CONNECT_SECONDS, timeout_seconds), timeout_seconds)
+        self._not_before: dict[str, datetime] = {}
+
+    def throttled(self, plan: Endpoints) -> float:
+        """Seconds for which the collection has asked not to be called."""
+        until = self._not_before.get(plan.collection)
+        return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
+
+    def call(self, plan: Endpoints, token: SecretStr, request: Request, *, patience: float) -> Any:
+        """The answer's JSON, or None; `patience` seconds are the most to wait when throttled."""
+        for pause in (*(_PAUSES if request.repeat else ()), None):
+            self._take_turn(plan, patience)
+            try:
+                return self._call_as_either(plan, token, request)
+            except NotNowError as error:
+                if pause is None:
+                    delay = _DELAY if error.retry_after is None else error.retry_after
+                    raise Temporary(f"{error}. It is tried again.", delay) from None
+                if error.retry_after is None:
+                    self._clock.sleep(pause)
+        raise AssertionError("the last pause is None")
+
+    def _take_turn(self, plan: Endpoints, patience: float) -> None:
+        wait = self.throttled(plan)
+        if wait > patience:
+            raise Temporary(f"Azure DevOps at {plan.host} asked to be left alone for now.", wait)
+        if wait:
+            self._clock.sleep(wait)
+
+    def _call_as_either(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
+        """Call with the job's token, and where that is not taken with the host's identity."""
+        try:
+            return self._call_once(plan, token, request)
+        except NotAuthorizedError:
+            if self._identity is None:
+                raise Permanent(
+                    f"Azure DevOps at {plan.host} does not take the job's token, which has "
+                    "probably expired (after about a day). For longer builds set "
+                    "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
+                ) from None
+        log.info("the job's token is not taken by %s: calling as the host's identity", plan.host)
+        try:
+            return self._call_once(plan, self._identity(), request)
+        except NotAuthorizedError:
+            raise Permanent(
+                f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
+                "identity. Add that identity to the organization, with leave to queue builds."
+            ) from None
+
+    def _call_once(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
+        asked = f"{request.method} {request.url.rpartition('/')[2]} at {plan.host}"
+        if not _TOKEN.fullmatch(token.get_secret_value()):
+            raise Permanent("The message's property AuthToken is not a token.")
+        failure: Exception
+        try:
+            response = requests.request(
+                request.method,
+                request.url,
+                params={"api-version": request.version},
+                auth=_Bearer(token),
+                allow_redirects=False,
+                timeout=self._timeout,
+                # A proxy cannot reach this machine's own loopback address for us.
+                proxies={"http": "", "https": ""} if plan.loopback else None,
+                **_sent(request.body),
+            )
+        except requests.Timeout:
+            # No retry within the call: the time it may take is spent.
+            failure = Temporary(f"{asked} was not answered in time. It is tried again.", _DELAY)
+        except requests.exceptions.SSLError:
+            failure = Temporary(
+                f"No secure connection to {plan.host} could be made. Where a proxy signs with a "
+                "certificate of its own, REQUESTS_CA_BUNDLE must name its authority.",
+                _DELAY,
+            )
+        except requests.RequestException as error:
+            failure = NotNowError(f"{asked} failed ({type(error).__name__})")
+        except OSError as error:  # requests' own word for a CA bundle that is not there
+            failure = Temporary(f"{asked} failed: {error}", _DELAY)
+        else:
+            return self._read(plan, response, asked)
+        # Raised out here because an exception of requests holds the request, token included.
+        raise failure
+
+    def _read(self, plan: Endpoints, response: requests.Response, asked: str) -> Any:
+        now = self._clock.now()
+        seconds = retry_after(response.headers, now)
+        if seconds is not None:
+            self._not_before[plan.collection] = now + timedelta(seconds=seconds)
+        return read_answer(
+            response.status_code, response.headers, response.content, asked=asked, now=now
+        )
+
+
+class _Bearer(AuthBase):
+    """Passed as `auth`, since requests lets ~/.netrc replace a mere Authorization header."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        return request
+
+
+def _sent(body: Mapping[str, Any] | bytes | None) -> dict[str, Any]:
+    if body is None:
+        return {}
+    if isinstance(body, bytes):
+        return {"data": body, "headers": {"Content-Type": "application/octet-stream"}}
+    return {"json": body}

@@ -1,0 +1,124 @@
+"""What a pipeline was shown of a build and what is still to be shown, as far as this process knows.
+
+Writes are coalesced: what comes faster than it may be sent waits here. Another process may take
+the next look, so what waits is only a best effort; the build's own files hold everything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from itertools import islice
+
+from mlgate.orchestration.builds import PipelineAddress
+from mlgate.orchestration.ports import Progress
+from mlgate.orchestration.wording import plain
+
+INTERVAL = timedelta(seconds=1)  # between two requests of a kind for a build
+LINES_KEPT = 2000  # the oldest make room
+BUILDS_KEPT = 1000
+
+# What Microsoft's agent keeps to; the service's own limits are not documented.
+LINE_LENGTH = 1024
+LINES_PER_FEED = 100
+LINES_PER_LOG = 1000  # far below the 8 MB of a page
+
+
+class Kind(Enum):
+    RECORD = auto()
+    FEED = auto()
+    LOG = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`number` counts from 1 over the whole build."""
+
+    number: int
+    text: str
+    written_at: datetime
+
+
+@dataclass(slots=True)
+class Display:
+    """One build's. `row_read`: the step's record was looked at once by this process."""
+
+    feed: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
+    log: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
+    next_line: int = 1
+    percent: int = 0
+    operation: str = ""
+    shown: tuple[int, str] | None = None  # the percent and operation in the record
+    row_read: bool = False
+    in_progress: bool = False
+    log_id: int | None = None
+    log_refused: bool = False  # there will be no persistent log
+    closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
+    _sent_at: dict[Kind, datetime] = field(default_factory=dict)
+
+    def take(self, progress: Progress, now: datetime) -> None:
+        """Remember what is to be shown; lines that were taken before are not taken again."""
+        self.percent = max(self.percent, min(progress.percent, 100))
+        self.operation = progress.operation
+        for number, text in enumerate(progress.lines, progress.first_line):
+            if number >= self.next_line:
+                line = Line(number, fitting(text), now)
+                self.feed.append(line)
+                if not self.log_refused:
+                    self.log.append(line)
+                self.next_line = number + 1
+
+    def due(self, kind: Kind, now: datetime) -> bool:
+        """Whether a request of this kind may be sent now; if so it counts as sent."""
+        last = self._sent_at.get(kind)
+        if last is not None and now < last + INTERVAL:
+            return False
+        self._sent_at[kind] = now
+        return True
+
+    def feed_batch(self) -> list[Line]:
+        """The first waiting lines that follow each other, as many as one request may carry."""
+        batch: list[Line] = []
+        for line in islice(self.feed, LINES_PER_FEED):
+            if batch and line.number != batch[-1].number + 1:
+                break
+            batch.append(line)
+        return batch
+
+    def log_batch(self) -> list[Line]:
+        return list(islice(self.log, LINES_PER_LOG))
+
+
+class Displays:
+    """The displays of the builds seen last; forgetting one costs reading its record again."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[PipelineAddress, Display] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, address: PipelineAddress) -> Display:
+        with self._lock:
+            display = self._known.setdefault(address, Display())
+            self._known.move_to_end(address)
+            if len(self._known) > BUILDS_KEPT:
+                self._known.popitem(last=False)
+            return display
+
+    def forget(self, address: PipelineAddress) -> None:
+        with self._lock:
+            self._known.pop(address, None)
+
+
+def fitting(text: str) -> str:
+    """Plain text on one line of the length that a log takes; indentation is kept."""
+    line = plain(text).rstrip("\n").replace("\n", " ")
+    return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
+
+
+def drop_sent(waiting: deque[Line], sent: Sequence[Line]) -> None:
+    for _ in sent:
+        waiting.popleft()

@@ -1,0 +1,80 @@
+"""Where a plan's callbacks go: only below an allowed collection, and only with well-formed ids.
+
+The address and the token come in the same message, so an address taken on trust would let anyone
+who can send one have the host call any server, with credentials of the host's own. Everything
+here happens before any network I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlgate.orchestration.allowlist import parse_url, url_allowed
+from mlgate.orchestration.builds import PipelineAddress
+from mlgate.orchestration.errors import Permanent
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HUB = re.compile(r"[A-Za-z]{1,32}")  # build, release, deployment, gates, checks, in any case
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The URLs of one plan; `collection` has no slash at its end."""
+
+    collection: str
+    plan: str
+    records: str
+    feed: str
+    loopback: bool
+
+    @property
+    def events(self) -> str:
+        return f"{self.plan}/events"
+
+    @property
+    def logs(self) -> str:
+        return f"{self.plan}/logs"
+
+    @property
+    def host(self) -> str:
+        return self.collection.split("/")[2]
+
+
+def endpoints_of(address: PipelineAddress, allowed: Sequence[str]) -> Endpoints:
+    """The plan's endpoints; `Permanent` for an address that may not be called."""
+    collection = address.plan_url.rstrip("/")
+    url = parse_url(collection)
+    if url is None or not url_allowed(collection, allowed):
+        raise Permanent(
+            f"The pipeline's collection {address.plan_url[:200]!r} is not one that this host may "
+            "call. If it is yours, add its URL to MLGATE_ALLOWED_COLLECTIONS."
+        )
+    ids = {
+        "ProjectId": address.project_id,
+        "PlanId": address.plan_id,
+        "JobId": address.job_id,
+        "TimelineId": address.timeline_id,
+        "TaskInstanceId": address.task_instance_id,
+    }
+    for name, value in ids.items():
+        if not _GUID.fullmatch(value):
+            raise Permanent(
+                f"The message's property {name} is {value[:60]!r}, not a GUID, so nothing under "
+                "MLGATE_ALLOWED_COLLECTIONS is called. Publish with PublishToAzureServiceBus, "
+                "which sets it."
+            )
+    if not _HUB.fullmatch(address.hub_name):
+        raise Permanent(
+            f"The message's property HubName is {address.hub_name[:60]!r}, not the name of a hub, "
+            "so nothing under MLGATE_ALLOWED_COLLECTIONS is called. Publish with "
+            "PublishToAzureServiceBus, which sets it."
+        )
+    plan = (
+        f"{collection}/{address.project_id}/_apis/distributedtask"
+        f"/hubs/{address.hub_name}/plans/{address.plan_id}"
+    )
+    records = f"{plan}/timelines/{address.timeline_id}/records"
+    feed = f"{records}/{address.job_id}/feed"
+    return Endpoints(collection, plan, records, feed, url.loopback)

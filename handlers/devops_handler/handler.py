@@ -1,0 +1,185 @@
+"""The pipeline port on Azure DevOps' REST callbacks.
+
+Progress is best effort, completion is not: it is posted once, read back, and never repeated
+before the step's own record has been asked. No answer to the event itself is trusted, since 204
+has been seen without effect, and an effect without an answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from pydantic import SecretStr
+
+from handlers.devops_handler import bodies
+from handlers.devops_handler.answers import PlanOverError
+from handlers.devops_handler.callbacks import Callbacks
+from handlers.devops_handler.client import Client
+from handlers.devops_handler.display import Display, Displays, Kind, drop_sent
+from handlers.devops_handler.endpoints import endpoints_of
+from mlgate.orchestration.builds import PipelineAddress, Verdict
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
+from mlgate.orchestration.ports import Clock, Completion, Progress
+
+log = logging.getLogger("mlgate")
+
+LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
+COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
+CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
+
+
+class DevOpsHandler:
+    """Safe for threads as long as no two act on the same build.
+
+    `allowed` are the URL prefixes of collections that may be called, with tokens. `identity`
+    gives the host's own bearer token where a job's is not taken any more; it may raise
+    Temporary and Permanent. `timeout_seconds` is for one answer.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed: Sequence[str],
+        identity: Callable[[], SecretStr] | None = None,
+        clock: Clock,
+        timeout_seconds: float = 30,
+    ) -> None:
+        self._allowed = tuple(allowed)
+        self._clock = clock
+        self._client = Client(identity, clock, timeout_seconds)
+        self._displays = Displays()
+
+    def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
+        """Whether neither the step nor its job nor its plan has ended.
+
+        A timeline without the step's record is taken for one where it is yet to appear: ending a
+        build on a guess costs more than going on with it.
+        """
+        callbacks = self._callbacks(address, token, LOOK_PATIENCE)
+        try:
+            return not callbacks.row().ended
+        except PlanOverError as over:
+            log.info("plan %s has ended: %s", address.plan_id, over)
+            return False
+
+    def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
+        """Send what is new and may be sent now; the rest goes with the next call.
+
+        Nothing is sent to a step or plan that has ended, which is no error.
+        """
+        callbacks = self._callbacks(address, token, LOOK_PATIENCE)
+        display = self._displays.of(address)
+        display.take(progress, self._clock.now())
+        if display.closed or self._client.throttled(callbacks.plan):
+            return
+        try:
+            self._open(callbacks, display)
+            if not display.closed:
+                self._show(callbacks, display)
+        except PlanOverError:
+            display.closed = True
+
+    def complete(
+        self,
+        address: PipelineAddress,
+        token: SecretStr,
+        completion: Completion,
+        *,
+        doubt: bool = False,
+    ) -> None:
+        """Post the verdict and see that the step has ended.
+
+        Returns also when the step or its plan has ended otherwise: nothing can be posted then.
+        A canceled build posts nothing, as a canceled step takes nothing.
+        """
+        callbacks = self._callbacks(address, token, COMPLETION_PATIENCE)
+        if completion.verdict is Verdict.CANCELED:
+            return
+        display = self._displays.of(address)
+        display.closed = True
+        try:
+            if not (doubt and callbacks.row().ended):
+                _flush(self._callbacks(address, token, LOOK_PATIENCE), display)
+                _describe_end(callbacks, completion)
+                callbacks.post_completed(completion.verdict)
+                self._confirm(callbacks)
+        except PlanOverError as over:
+            log.info("plan %s has ended without our verdict: %s", address.plan_id, over)
+        self._displays.forget(address)
+
+    def _callbacks(self, address: PipelineAddress, token: SecretStr, patience: float) -> Callbacks:
+        plan = endpoints_of(address, self._allowed)
+        return Callbacks(self._client, plan, address, token, patience)
+
+    def _open(self, callbacks: Callbacks, display: Display) -> None:
+        """Find out how far the step was shown before, by whichever process, and its log."""
+        if not display.row_read:
+            row = callbacks.row()
+            display.row_read, display.closed = True, row.ended
+            display.in_progress, display.log_id = row.in_progress, row.log_id
+            display.percent = max(display.percent, row.percent)
+        if display.closed or display.log_id is not None or display.log_refused:
+            return
+        try:
+            display.log_id = callbacks.create_log()
+        except Permanent as error:
+            log.warning("the pipeline's step keeps no log: %s", error)
+        display.log_refused = display.log_id is None
+
+    def _show(self, callbacks: Callbacks, display: Display) -> None:
+        now = self._clock.now()
+        showing = (display.percent, display.operation)
+        if showing != display.shown and display.due(Kind.RECORD, now):
+            callbacks.patch_record(bodies.progress_record(callbacks.address, display))
+            display.shown, display.in_progress = showing, True
+        if display.feed and display.due(Kind.FEED, now):
+            _send_feed(callbacks, display)
+        if display.log and display.due(Kind.LOG, now):
+            _append_log(callbacks, display)
+
+    def _confirm(self, callbacks: Callbacks) -> None:
+        """Return once the record says that the step has ended, or there is none to ask."""
+        for pause in CONFIRMATION_PAUSES:
+            self._clock.sleep(pause)
+            row = callbacks.row()
+            if row.ended or not row.present:
+                return
+        raise Temporary(
+            "Azure DevOps took the completion, but the step still waits. It is asked again, and "
+            "told again if need be.",
+            delay=10,
+        )
+
+
+def _flush(callbacks: Callbacks, display: Display) -> None:
+    """Send the lines that still wait, unless that fails: no line is worth a verdict."""
+    try:
+        while display.feed:
+            _send_feed(callbacks, display)
+        while display.log:
+            _append_log(callbacks, display)
+    except OrchestrationError as error:
+        log.warning("the pipeline's log lacks its last lines: %s", error)
+
+
+def _describe_end(callbacks: Callbacks, completion: Completion) -> None:
+    """Put the reasons on the step, before the event that ends it."""
+    try:
+        callbacks.patch_record(bodies.final_record(callbacks.address, completion))
+    except Permanent as error:
+        # A step without its reasons is better than one that waits for its time-out.
+        log.warning("the pipeline's step shows no reasons: %s", error)
+
+
+def _send_feed(callbacks: Callbacks, display: Display) -> None:
+    batch = display.feed_batch()
+    callbacks.send_feed(batch)
+    drop_sent(display.feed, batch)
+
+
+def _append_log(callbacks: Callbacks, display: Display) -> None:
+    batch = display.log_batch()
+    if display.log_id is not None:
+        callbacks.append_log(display.log_id, batch)
+    drop_sent(display.log, batch)

@@ -1,0 +1,32 @@
+"""The host's own identity, as `azure-identity` finds it; imported only where it is used."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+from pydantic import SecretStr
+
+from mlgate.orchestration.errors import Permanent, Temporary
+
+# The application id of Azure DevOps, the same in every tenant.
+_AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+
+
+def credential(client_id: str | None = None) -> DefaultAzureCredential:
+    """The host's credential; `client_id` names a user-assigned identity."""
+    if client_id:
+        return DefaultAzureCredential(managed_identity_client_id=client_id)
+    return DefaultAzureCredential()
+
+
+def devops_token() -> SecretStr:
+    """A token of the host's own for Azure DevOps; `Permanent` without one, or `Temporary`."""
+    try:
+        return SecretStr(credential().get_token(_AZURE_DEVOPS_SCOPE).token)
+    except (ClientAuthenticationError, CredentialUnavailableError) as error:
+        raise Permanent(
+            "The host has no identity that Azure DevOps could know. Give it a managed identity, "
+            "or set AZURE_CLIENT_ID for a user-assigned one."
+        ) from error
+    except AzureError as error:
+        raise Temporary("The host's identity service does not answer.") from error

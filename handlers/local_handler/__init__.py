@@ -1,0 +1,7 @@
+"""Runs on this machine: each attempt is a folder and a supervised group of processes.
+
+`handler` is the port's implementation, used by the worker; `supervisor` is the process of its own
+that executes one attempt and outlives the worker. What both share (`attempts`, `processes`,
+`trees`, `variables`) and all that the supervisor imports is the standard library alone, so that it
+starts in a few hundredths of a second; this file imports nothing for the same reason.
+"""

@@ -1,0 +1,256 @@
+"""An attempt's folder: the only thing that the worker and the attempt's supervisor share.
+
+    task.json         what to execute; there from the moment the folder is
+    claim.json        who executes it: made once, before anything is executed, and never removed
+    state.json        what goes on, by the supervisor
+    cancel            somebody asked for the end
+    released          nobody needs the folder once it has ended
+    ended.json        how it ended: the last thing that a supervisor writes
+    launch.json, tree/, output/, events.jsonl, mlflow.db      the launcher's
+    supervisor.log, environment.log                           for whoever looks for a fault
+
+Each file appears whole. The claim and the record of an attempt whose supervisor vanished are made
+by linking, which fails when the name is taken: of any number of processes exactly one succeeds.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from handlers.local_handler import processes
+from handlers.local_handler.processes import Identity
+
+RECORD_LIMIT = 16 << 20  # bytes of a JSON file that the run's own code may have written
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`supervisor` is None when a worker took it in order that nobody ever executes the attempt."""
+
+    supervisor: Identity | None
+
+    @property
+    def alive(self) -> bool:
+        return self.supervisor is not None and processes.alive(self.supervisor)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`activity` goes on before the run starts; `started_at` (ISO 8601) once it has."""
+
+    activity: str | None = None
+    started_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt ended.
+
+    `reason`: None when the launcher ended by itself, "canceled", or a kind of failure ("timeout",
+    "environment", "network", "infrastructure") with its `message`. `exit_code` is the launcher's,
+    negative for a signal, None when it never started. `memory_kills`: how many processes of the
+    machine the kernel killed for want of memory meanwhile. Times are ISO 8601, UTC.
+    """
+
+    reason: str | None
+    message: str = ""
+    exit_code: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    memory_kills: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class AttemptFolder:
+    """Reads and writes one attempt's records; OSError when the disk cannot."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.task_file = path / "task.json"
+        self.launch_file = path / "launch.json"
+        self.tree = path / "tree"
+        self.output = path / "output"
+        self.kept = path / "output" / "kept"
+        self.events = path / "events.jsonl"
+        self.tracking = path / "mlflow.db"
+        self.log = path / "supervisor.log"
+        self.environment_log = path / "environment.log"
+        self._claim = path / "claim.json"
+        self._state = path / "state.json"
+        self._ended = path / "ended.json"
+        self._cancel = path / "cancel"
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    def exists(self) -> bool:
+        return self.task_file.exists()
+
+    def describe(self, task: Mapping[str, Any]) -> None:
+        replace_file(self.task_file, json.dumps(task).encode())
+
+    def task(self) -> Mapping[str, Any]:
+        """The task as the worker wrote it; empty when there is none."""
+        task = read_json(self.task_file)
+        return task if isinstance(task, dict) else {}
+
+    @property
+    def build(self) -> str | None:
+        attempt = self.task().get("attempt")
+        return _text(attempt.get("build")) if isinstance(attempt, dict) else None
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the snapshot that the attempt gets a copy of."""
+        return Path(_text(self.task().get("snapshot")) or "").name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What there was to say about the task before anything was executed."""
+        return _texts(self.task().get("warnings"))
+
+    def take(self, supervisor: Identity | None) -> bool:
+        """Claim the attempt for `supervisor`; false when it is claimed already."""
+        record = supervisor._asdict() if supervisor else {"pid": None}
+        return create_file(self._claim, json.dumps(record).encode())
+
+    def claim(self) -> Claim | None:
+        if not self._claim.exists():
+            return None
+        claim = read_json(self._claim)
+        try:
+            return Claim(Identity(int(claim["pid"]), str(claim["started"]), str(claim["boot"])))
+        except (KeyError, TypeError, ValueError):
+            return Claim(None)
+
+    def ask_to_cancel(self) -> None:
+        self._cancel.touch()
+
+    @property
+    def cancel_asked(self) -> bool:
+        return self._cancel.exists()
+
+    def let_go(self) -> None:
+        """Nobody needs the folder once the attempt has ended."""
+        if self.exists():
+            (self.path / "released").touch()
+
+    @property
+    def is_let_go(self) -> bool:
+        return (self.path / "released").exists()
+
+    def say(self, state: State) -> None:
+        replace_file(self._state, json.dumps(asdict(state)).encode())
+
+    def state(self) -> State:
+        record = read_json(self._state)
+        if not isinstance(record, dict):
+            return State()
+        return State(_text(record.get("activity")), _text(record.get("started_at")))
+
+    def end(self, ended: Ended) -> None:
+        """The supervisor's word on how it ended."""
+        replace_file(self._ended, json.dumps(asdict(ended)).encode())
+
+    def end_instead(self, ended: Ended) -> None:
+        """A worker's word in place of a supervisor's that will never come; the first one counts."""
+        create_file(self._ended, json.dumps(asdict(ended)).encode())
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.exists()
+
+    def ended(self) -> Ended | None:
+        """None while it goes on."""
+        if not self.has_ended:
+            return None
+        record = read_json(self._ended)
+        if not isinstance(record, dict):
+            return Ended("infrastructure", "The record of how the run ended is damaged.")
+        return Ended(
+            reason=_text(record.get("reason")),
+            message=_text(record.get("message")) or "",
+            exit_code=_number(record.get("exit_code")),
+            started_at=_text(record.get("started_at")),
+            finished_at=_text(record.get("finished_at")),
+            memory_kills=_number(record.get("memory_kills")) or 0,
+            warnings=_texts(record.get("warnings")),
+        )
+
+
+def timestamp() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_file(path: Path, limit: int, *, end: bool = False) -> bytes | None:
+    """The first `limit` bytes, or the last ones; None when it is no regular file.
+
+    A run may have put a link or a pipe there, which would lead elsewhere or never be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return None
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        offset = max(0, status.st_size - limit) if end else 0
+        return os.pread(descriptor, limit, offset)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> Any:
+    """The file's content; None when it is not there, too big, or no JSON."""
+    content = read_file(path, RECORD_LIMIT)
+    try:
+        return json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that appears whole."""
+    _beside(path, content).replace(path)
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Write a file that appears whole; false, and nothing is changed, when there is one."""
+    made = _beside(path, content)
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        return False
+    finally:
+        made.unlink()
+    return True
+
+
+def _beside(path: Path, content: bytes) -> Path:
+    made = path.with_name(f".{path.name}-{os.urandom(6).hex()}")
+    made.write_bytes(content)
+    return made
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,275 @@
+"""The backend port for this machine.
+
+A folder per attempt is the whole state: this class remembers nothing, so that any number of
+workers, one after the other or at once, act on the same runs. Exactly one process ever gets an
+attempt's claim: its supervisor, or a worker that makes sure that it never starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from uv import find_uv_bin
+
+from handlers.local_handler import (
+    collection,
+    environments,
+    outcomes,
+    processes,
+    supervisor,
+    tasks,
+    trees,
+    variables,
+)
+from handlers.local_handler.attempts import AttemptFolder, Ended, create_file, timestamp
+from handlers.local_handler.snapshots import Snapshots
+from handlers.local_handler.watcher import Watcher
+from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, Task
+
+CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
+
+_SOURCES = Path(__file__).resolve().parents[2]
+_ENVIRONMENTS_KEPT = 10 << 30  # bytes
+_LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
+_NEVER = f"The run's supervisor did not begin within {CLAIM_SECONDS:g} seconds."
+_UNKNOWN = "The run is not known on this machine (any more)."
+
+
+class _SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class LocalHandler:
+    """Implements BackendPort with processes of this machine; everything is kept under `home`.
+
+    `parallel`: how many runs at once, over all builds and workers that share `home`. `python`
+    executes runs that ask for no environment. `grace_seconds`: how long a run that is ended has
+    to keep what there is. `on_ended` is told, soon and from another thread, that an attempt ended;
+    it is only a hint. `close` stops that, the runs go on.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        parallel: int,
+        python: Path = Path(sys.executable),
+        launcher: Path = _SOURCES / "mlgate" / "launcher.py",
+        on_ended: Callable[[Attempt], None] | None = None,
+        clock: Clock | None = None,
+        grace_seconds: float = 10.0,
+    ) -> None:
+        self._home = home.absolute()
+        self._attempts = self._home / "attempts"
+        self._parallel = parallel
+        self._task_host = tasks.Host(
+            python=python,
+            uv=find_uv_bin(),
+            launcher=launcher,
+            environments=self._home / "environments",
+            grace_seconds=grace_seconds,
+        )
+        self._clock = clock or _SystemClock()
+        self._watcher = Watcher(on_ended)
+        self._snapshots = Snapshots(self._home / "snapshots")
+        with self._disk():
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("attempts", "environments", "snapshots"):
+                (self._home / name).mkdir(mode=0o700, exist_ok=True)
+            create_file(self._home / "host-id", secrets.token_hex(8).encode())
+            self._host = (self._home / "host-id").read_text()
+
+    @property
+    def host(self) -> str:
+        """A name that stays: made at random when `home` is first used."""
+        return self._host
+
+    def close(self) -> None:
+        self._watcher.close()
+
+    def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
+        with self._disk():
+            return self._snapshots.stage(checkout, request)
+
+    def submit(self, task: Task) -> bool:
+        folder = self._folder(task.attempt)
+        with self._disk():
+            with self._places():
+                if folder.claim() is None and not self._take_place(task, folder):
+                    return False
+            if folder.claim() is None and not self._watcher.has_supervisor(task.attempt):
+                self._watcher.adopt(task.attempt, self._start(folder))
+            self._watcher.watch(task.attempt, folder)
+        return True
+
+    def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
+        with self._disk():
+            return {attempt: self._look(attempt) for attempt in attempts}
+
+    def cancel(self, attempts: Iterable[Attempt]) -> None:
+        with self._disk():
+            for attempt in attempts:
+                folder = self._folder(attempt)
+                if not folder.exists():
+                    with self._making(folder) as made:
+                        made.describe(tasks.label(attempt))
+                        made.ask_to_cancel()
+                        if made.take(None):
+                            made.end_instead(Ended("canceled", finished_at=timestamp()))
+                if not folder.has_ended:
+                    folder.ask_to_cancel()
+                    if folder.take(None):
+                        self._ended(folder)
+
+    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+        folder = self._folder(task.attempt)
+        with self._disk():
+            ended = self._ended(folder)
+            if ended is None:
+                raise Temporary(f"The run {task.spec.name} has not ended.", delay=1.0)
+            return collection.collect(folder, task, outcomes.outcome(folder, ended), files)
+
+    def release(self, build: str) -> None:
+        with self._disk():
+            needed = set()
+            for folder in self._folders():
+                if folder.build == build:
+                    folder.let_go()
+                if folder.is_let_go and self._ended(folder):
+                    trees.remove_tree(folder.path)
+                else:
+                    needed.add(folder.snapshot)
+            trees.sweep(self._attempts)
+            self._snapshots.prune(needed)
+            environments.prune(self._task_host.environments, _ENVIRONMENTS_KEPT)
+
+    def _take_place(self, task: Task, folder: AttemptFolder) -> bool:
+        """See that the attempt's folder is there for a supervisor; false when no place is free."""
+        # Used also when there is no place, so that a build that waits keeps its snapshot.
+        snapshot = self._snapshots.use(task.snapshot)
+        if self._active(besides=folder) >= self._parallel:
+            return False
+        if folder.exists():
+            os.utime(folder.task_file)  # a supervisor has its time to begin once more
+            return True
+        if snapshot is None:
+            raise Permanent(
+                f"The staged files {task.snapshot} are not on this machine any more: "
+                "publish the message again."
+            )
+        with self._making(folder) as made:
+            made.launch_file.write_text(json.dumps(tasks.for_launcher(task)), encoding="utf-8")
+            made.describe(tasks.for_supervisor(task, self._task_host, snapshot, self._folder))
+        return True
+
+    def _look(self, attempt: Attempt) -> Observation:
+        folder = self._folder(attempt)
+        ended = self._ended(folder)
+        if ended is None:
+            self._watcher.watch(attempt, folder)
+            return outcomes.observation(folder)
+        status = outcomes.outcome(folder, ended).status
+        return replace(outcomes.observation(folder), status=status, activity=None)
+
+    def _ended(self, folder: AttemptFolder) -> Ended | None:
+        """How an attempt ended; None while somebody executes it, or still may.
+
+        Where nobody does any more, its end is recorded here, once nothing of it is left.
+        """
+        try:
+            return self._ended_of_known(folder)
+        except FileNotFoundError:  # released, maybe just now
+            return Ended("infrastructure", _UNKNOWN)
+
+    def _ended_of_known(self, folder: AttemptFolder) -> Ended | None:
+        claim = folder.claim()
+        if claim is None:
+            age = self._clock.now().timestamp() - folder.task_file.stat().st_mtime
+            if age <= CLAIM_SECONDS or not folder.take(None):
+                return None
+        elif claim.alive:
+            return None
+        if not folder.has_ended:
+            # Also a supervisor that is about to find that it came too late.
+            processes.end_all(lambda: processes.marked(folder.id))
+            folder.end_instead(
+                Ended(
+                    reason="canceled" if folder.cancel_asked else "infrastructure",
+                    message=_NEVER if claim is None else _LOST,
+                    started_at=folder.state().started_at,
+                    finished_at=timestamp(),
+                    warnings=folder.warnings,
+                )
+            )
+        return folder.ended()
+
+    def _active(self, besides: AttemptFolder) -> int:
+        """How many attempts have a place."""
+        others = (folder for folder in self._folders() if folder.id != besides.id)
+        return sum(self._ended(folder) is None for folder in others)
+
+    def _folder(self, attempt: Attempt) -> AttemptFolder:
+        return AttemptFolder(self._attempts / attempt.id)
+
+    def _folders(self) -> Iterator[AttemptFolder]:
+        return (AttemptFolder(path) for path in self._attempts.glob("[!.]*"))
+
+    @contextmanager
+    def _making(self, folder: AttemptFolder) -> Iterator[AttemptFolder]:
+        """An attempt's folder to fill, which appears at once and whole, unless there is one."""
+        made = AttemptFolder(trees.new_name(folder.path))
+        made.path.mkdir(mode=0o700)
+        yield made
+        trees.appear(made.path, folder.path)
+
+    def _start(self, folder: AttemptFolder) -> int:
+        """Start a supervisor, which goes on without this process; returns its process id."""
+        python = sys.executable
+        log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.posix_spawn(
+            python,
+            [python, "-I", "-S", "-c", supervisor.BOOT, str(_SOURCES), str(folder.path)],
+            variables.passed_on(os.environ) | {processes.MARK: folder.id},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(folder.log), log, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        )
+
+    @contextmanager
+    def _places(self) -> Iterator[None]:
+        """Alone, of all processes that share `home`, with the counting and taking of places."""
+        with (self._home / "places.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or str(error)[:300]
+            problem = f"The folder {self._home} of local runs cannot be used: {why}."
+            raise Temporary(problem, delay=30.0) from error

@@ -1,0 +1,176 @@
+"""Processes of this machine: who is who, who descends from whom, and how to end them all.
+
+A process id alone names nobody: it is reused, and forgotten at a reboot. With the time the process
+started and the machine's boot id it names one process for good. Linux is read from /proc
+(proc(5), prctl(2)); elsewhere `ps` tells, and orphans of a run can slip away.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+MARK = "MLGATE_ATTEMPT"  # the variable that everything started for an attempt inherits
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LINUX = sys.platform == "linux"
+
+
+class Identity(NamedTuple):
+    """One process for good; `started` and `boot` are opaque."""
+
+    pid: int
+    started: str
+    boot: str
+
+
+class _Entry(NamedTuple):
+    parent: int
+    started: str
+    zombie: bool
+
+
+def identity(pid: int) -> Identity | None:
+    """The process's identity; None when there is none, or only its zombie is left."""
+    entry = _entry(pid) if _LINUX else _listed(f"-p{pid}").get(pid)
+    if entry is None or entry.zombie:
+        return None
+    return Identity(pid, entry.started, boot_id())
+
+
+def alive(who: Identity) -> bool:
+    return identity(who.pid) == who
+
+
+def boot_id() -> str:
+    if _LINUX:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return _output("sysctl", "-n", "kern.boottime").strip()
+
+
+def descendants(root: int) -> set[int]:
+    """Every living process below `root`, however deep."""
+    if _LINUX:
+        table = {pid: entry for pid in _pids() if (entry := _entry(pid)) is not None}
+    else:
+        table = _listed("-A")
+    children: dict[int, list[int]] = {}
+    for pid, entry in table.items():
+        children.setdefault(entry.parent, []).append(pid)
+    found: set[int] = set()
+    waiting = [root]
+    while waiting:
+        below = [pid for pid in children.get(waiting.pop(), []) if pid not in found]
+        found.update(below)
+        waiting += below
+    return {pid for pid in found if not table[pid].zombie}
+
+
+def of_attempt(attempt: str, supervisor: int) -> set[int]:
+    """Every living process of the attempt, as its supervisor, which adopts orphans, can know it."""
+    return descendants(supervisor) if _LINUX else descendants(supervisor) | marked(attempt)
+
+
+def marked(attempt: str) -> set[int]:
+    """Every living process but this one that was started for the attempt of that id."""
+    mark = f"{MARK}={attempt}"
+    if not _LINUX:
+        lines = _output("ps", "-A", "-E", "-ww", "-o", "pid=,command=").splitlines()
+        return {int(line.split()[0]) for line in lines if mark in line.split()} - {os.getpid()}
+    found = set()
+    for pid in _pids():
+        try:
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:  # gone, or somebody else's
+            continue
+        if mark.encode() in variables:
+            found.add(pid)
+    return found - {os.getpid()}
+
+
+def end_all(
+    find: Callable[[], set[int]],
+    *,
+    grace: float = 0.0,
+    patience: float = 10.0,
+    pause: Callable[[float], object] = time.sleep,
+) -> bool:
+    """End the processes that `find` tells of, and those they start meanwhile.
+
+    SIGTERM first and SIGKILL after `grace` seconds; False when some are still there `patience`
+    seconds later (a process that the kernel itself cannot stop).
+    """
+    told: set[int] = set()
+    begun = time.monotonic()
+    while left := find():
+        waited = time.monotonic() - begun
+        if waited > grace + patience:
+            return False
+        for pid in left:
+            if waited >= grace:
+                send(pid, signal.SIGKILL)
+            elif pid not in told:
+                told.add(pid)
+                send(pid, signal.SIGTERM)
+        pause(0.01)
+    return True
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may be gone by now."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):  # gone, or it changed its user
+        return
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, daemons included."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent(parent: int) -> None:
+    """Be killed when the thread that forked this process ends; `parent` is its process id."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _LINUX and os.getppid() != parent:  # it ended before the call above
+        os._exit(1)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LINUX and ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - no Path per process
+
+
+def _entry(pid: int) -> _Entry | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    # The command's name, in parentheses, may hold spaces and parentheses itself.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return _Entry(int(fields[1]), fields[19].decode(), fields[0] in (b"Z", b"X"))
+
+
+def _listed(which: str) -> dict[int, _Entry]:
+    table = {}
+    for line in _output("ps", which, "-o", "pid=,ppid=,stat=,lstart=").splitlines():
+        pid, parent, state, *started = line.split()
+        table[int(pid)] = _Entry(int(parent), " ".join(started), state.startswith("Z"))
+    return table
+
+
+def _output(*command: str) -> str:
+    import subprocess  # noqa: PLC0415 - not needed where there is /proc
+
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -1,0 +1,210 @@
+"""What an environment file asks for, as plain requirement lines that `uv pip install` takes.
+
+Included files are merged in, so that the lines alone say whether two environments are the same.
+A line that points into the repository (`./package`, `-e .`, `--find-links wheels`) makes the
+environment belong to one commit. Of a conda file the pip part, the Python version, and packages
+with a plain version are used; what is left out is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlgate.orchestration.runs import Environment
+
+FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat", "pip")
+
+_SIZE_LIMIT = 1 << 20  # bytes of an environment file
+_INCLUDE = re.compile(r"(?:(-r|--requirement)|(-c|--constraint))(?:\s*=\s*|\s*)(?P<file>\S.*)$")
+_COMMENT = re.compile(r"(^|\s)#.*$")
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([(<>=!~;@].*|--hash.*)?$")
+_ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
+_HARMLESS = (
+    "--index-url", "-i", "--extra-index-url", "--pre", "--no-index", "--no-binary",
+    "--only-binary", "--trusted-host", "--prefer-binary", "--require-hashes",
+)  # fmt: skip
+
+_CONDA = re.compile(r"(?:(?P<channel>[^:\s]+)::)?(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<version>.*)$")
+_CONDA_PART = re.compile(r"(?P<how>[<>=!~]=|[<>=]|)\s*(?P<version>[A-Za-z0-9*][\w.*+!]*)$")
+_ANY_PATCH = re.compile(r"^(==\d+\.\d+)$")  # nobody who writes `python==3.11` means 3.11.0
+_PIP_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "matplotlib-base": "matplotlib"}
+
+
+class Unusable(Exception):
+    """An environment file that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to install. `python` is a version specifier, None for the host's own.
+
+    `local`: some line points into the repository; such lines are relative to `folder`.
+    """
+
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    python: str | None = None
+    folder: str = "."
+    local: bool = False
+    warnings: tuple[str, ...] = field(default=())
+
+
+def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None:
+    """What to make for `environment`, whose files are below `root`; None: the host's own Python.
+
+    Raises Unusable for a file that is not there or cannot be read.
+    """
+    if environment.requirements is not None:
+        found = _of_requirements(_inside(PurePosixPath(environment.requirements)), root)
+    elif environment.conda_file is not None:
+        found = _of_conda(_inside(PurePosixPath(environment.conda_file)), root)
+        if environment.image is not None:
+            found = _warned(
+                found, f"The image {environment.image} was ignored: no containers here."
+            )
+    else:
+        return None
+    if notebook:
+        found = replace(found, requirements=found.requirements + FOR_NOTEBOOKS)
+    return found
+
+
+def _of_requirements(file: str, root: Path) -> Plan:
+    lines = _Lines(root)
+    lines.add(_read(file, root), file)
+    return lines.planned(Plan(folder=str(PurePosixPath(file).parent)))
+
+
+def _of_conda(file: str, root: Path) -> Plan:
+    import yaml  # noqa: PLC0415 -- needed for conda files alone
+
+    try:
+        content = yaml.safe_load(_read(file, root))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise Unusable(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    listed = content.get("dependencies") if isinstance(content, Mapping) else None
+    if not isinstance(listed, Sequence) or isinstance(listed, str):
+        raise Unusable(f"{file} has no list of dependencies.")
+    found = Plan(folder=str(PurePosixPath(file).parent))
+    if content.get("channels"):
+        found = _warned(found, f"The channels of {file} were ignored: packages came from pip.")
+    lines = _Lines(root)
+    for entry in listed:
+        if isinstance(entry, Mapping) and isinstance(entry.get("pip"), list):
+            lines.add("\n".join(str(line) for line in entry["pip"]), file)
+            continue
+        name, version = _of_conda_package(entry)
+        if version is None:
+            found = _warned(found, f"{entry!r} of {file} was left out: pip has no word for it.")
+        elif name == "python":
+            found = replace(found, python=_ANY_PATCH.sub(r"\1.*", version) or None)
+        elif name != "pip":
+            lines.requirements.append(_PIP_NAMES.get(name, name) + version)
+    return lines.planned(found)
+
+
+def _of_conda_package(entry: Any) -> tuple[str, str | None]:
+    """Name and version specifier of a conda package; no specifier when pip cannot express it.
+
+    conda's package match specification: `name`, `name=1.2` (any 1.2.*), `name==1.2`,
+    `name>=1,<2`, `name 1.2`, each but the first with an optional `=build` or ` build`.
+    """
+    match = _CONDA.match(entry.strip()) if isinstance(entry, str) else None
+    if match is None:
+        return "", None
+    name, version = match["name"].lower(), match["version"].strip()
+    if not version:
+        return name, ""
+    loose = version.startswith("=") and not version.startswith("==")
+    if version[0] not in "<>=!~":
+        version = f"=={version.split()[0]}"
+    version = re.sub(r"(?<=[\w*])=.*$|(?<=[\w*])\s+[^<>=!~,\s].*$", "", version)  # the build
+    parts = []
+    for part in version.split(","):
+        match = _CONDA_PART.match(part.strip())
+        if match is None:
+            return name, None
+        number = match["version"]
+        if match["how"] in ("<", ">", "<=", ">="):
+            number = number.removesuffix(".*")
+        elif loose and not number.endswith("*"):
+            number += ".*"
+        parts.append(("==" if match["how"] in ("=", "") else match["how"]) + number)
+    return name, ",".join(parts)
+
+
+class _Lines:
+    """The lines of requirements files, with those of the files that they include, once each."""
+
+    def __init__(self, root: Path) -> None:
+        self.requirements: list[str] = []
+        self.constraints: list[str] = []
+        self._root = root
+        self._seen: set[str] = set()
+
+    def add(self, text: str, file: str, *, as_constraints: bool = False) -> None:
+        self._seen.add(file)
+        for line in _logical_lines(text):
+            include = _INCLUDE.match(line)
+            if include is None or "://" in line:
+                (self.constraints if as_constraints else self.requirements).append(line)
+                continue
+            included = _inside(PurePosixPath(file).parent / include["file"].strip("\"'"))
+            if included not in self._seen:
+                text = _read(included, self._root)
+                self.add(text, included, as_constraints=as_constraints or include[2] is not None)
+
+    def planned(self, found: Plan) -> Plan:
+        return replace(
+            found,
+            requirements=tuple(self.requirements),
+            constraints=tuple(self.constraints),
+            local=any(map(_points_inside, self.requirements + self.constraints)),
+        )
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        if stripped := _COMMENT.sub("", line).strip():
+            yield stripped
+
+
+def _points_inside(line: str) -> bool:
+    """Whether a line may mean files of the repository; in doubt it does."""
+    if line.startswith("-"):
+        return not line.startswith(_HARMLESS) and "://" not in line
+    if "@" in line or "://" in line:
+        return "://" not in line or "file:" in line
+    return _NAMED.match(line) is None or line.endswith(_ARCHIVES)
+
+
+def _read(file: str, root: Path) -> str:
+    path = root / file
+    try:
+        if path.stat().st_size > _SIZE_LIMIT:
+            raise Unusable(f"{file} is bigger than an environment file can be.")
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise Unusable(f"There is no file {file} in the repository.") from error
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{file} is not UTF-8 text.") from error
+
+
+def _inside(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == ".." and parts:
+            parts.pop()
+        elif part in ("..", "/"):
+            raise Unusable(f"The environment file {path} is outside the repository's folder.")
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _warned(found: Plan, warning: str) -> Plan:
+    return replace(found, warnings=(*found.warnings, warning))

@@ -1,0 +1,198 @@
+"""The process that executes one attempt, whatever becomes of the worker.
+
+It claims the attempt before anything else, so that of any number of supervisors one goes on; makes
+the tree and the environment; starts the launcher; ends everything when the time is up, somebody
+asked for it, or the launcher is done; and writes how it ended, last. When it is killed itself, the
+launcher dies with it and the next look at the attempt ends whatever else is left.
+
+Run as `python -I -S -c BOOT ROOT FOLDER`: without `site`, and found by the path of its sources.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from handlers.local_handler import processes, trees, variables
+from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
+from handlers.local_handler.children import Children
+
+BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from handlers.local_handler import supervisor; supervisor.main(sys.argv[2])"
+)
+
+_ATTENTION = 0.1  # seconds between two looks at whether somebody asked for the end
+_TERMINATED = "The run was ended from outside, as a machine that shuts down does."
+
+
+class Stopped(Exception):
+    """The attempt ends early, with this `reason` of `Ended`."""
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class _Launched(NamedTuple):
+    exit_code: int | None
+    stopped: Stopped | None
+
+
+class Supervisor:
+    """One attempt, from its claim to its end."""
+
+    def __init__(self, folder: AttemptFolder, children: Children) -> None:
+        self._folder = folder
+        self._children = children
+        self._task = folder.task()
+        self._terminated = False
+        self._warnings = [*folder.warnings]
+        self._memory_kills = _memory_kills()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._terminate)
+
+    def run(self) -> None:
+        started_at: str | None = None
+        launched = _Launched(None, None)
+        try:
+            python = self._prepare()
+            started_at = timestamp()
+            self._folder.say(State(started_at=started_at))
+            launched = self._launch(python)
+        except Stopped as stopped:
+            launched = _Launched(None, stopped)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt must end
+            traceback.print_exc()
+            message = f"The run could not be executed: {error!r}."
+            launched = _Launched(None, Stopped("infrastructure", message))
+        finished_at = timestamp()
+        if not self._children.end_all(self._folder.id):
+            self._warnings.append("A process of the run could not be ended.")
+        self._folder.end(
+            Ended(
+                reason=launched.stopped.reason if launched.stopped else None,
+                message=launched.stopped.message if launched.stopped else "",
+                exit_code=launched.exit_code,
+                started_at=started_at,
+                finished_at=finished_at,
+                memory_kills=_memory_kills() - self._memory_kills,
+                warnings=tuple(self._warnings),
+            )
+        )
+
+    def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int:
+        """Run a program that prepares the attempt; its exit code. Stopped: the end was asked for.
+
+        The program's output goes to the environment's log, its environment is this process's own
+        with `more`.
+        """
+        log = self._folder.environment_log
+        pid = self._children.start(command, {**os.environ, **more}, directory, log)
+        while (code := self._children.wait(pid, _ATTENTION)) is None:
+            self.attend()
+        return code
+
+    def attend(self, seconds: float = 0.0) -> None:
+        """Raise Stopped when the attempt shall end; else return after so many seconds at most."""
+        if stopped := self._stopped():
+            raise stopped
+        if seconds:
+            self._children.pause(seconds)
+
+    def _stopped(self) -> Stopped | None:
+        if self._terminated:
+            return Stopped("infrastructure", _TERMINATED)
+        return Stopped("canceled") if self._folder.cancel_asked else None
+
+    def _prepare(self) -> Path:
+        """Make the tree and the environment; returns the interpreter."""
+        self.attend()
+        if failure := self._task["failure"]:
+            raise Stopped(failure["kind"], failure["message"])
+        self._folder.say(State(activity="copying files"))
+        trees.copy_tree(Path(self._task["snapshot"]), self._folder.tree)
+        self._folder.kept.mkdir(parents=True)
+        python = Path(self._task["python"])
+        if plan := self._task["plan"]:
+            python = self._environment(plan)
+        self.attend()
+        return python
+
+    def _environment(self, plan: Mapping[str, Any]) -> Path:
+        # Only here: most of what it imports is not needed to run with the host's own Python.
+        from handlers.local_handler import environments  # noqa: PLC0415
+
+        self._folder.say(State(activity="creating environment"))
+        task, log = self._task, self._folder.environment_log
+        # Kept, for it holds the lock that says that the environment is in use.
+        self._shelf = environments.Shelf(Path(task["environments"]), task["uv"], self, log)
+        try:
+            python, warnings = self._shelf.take(plan, task["python"], Path(task["snapshot"]))
+        except environments.EnvironmentFailure as failure:
+            raise Stopped(failure.kind, str(failure)) from failure
+        self._warnings += warnings
+        return python
+
+    def _launch(self, python: Path) -> _Launched:
+        folder = self._folder
+        command = [str(python), "-P", self._task["launcher"]]  # -P: nothing beside it is imported
+        command += ["--task", str(folder.launch_file), "--root", str(folder.tree)]
+        command += ["--output", str(folder.output), "--events", str(folder.events)]
+        found = variables.for_run(os.environ) | self._task["variables"]
+        found = variables.with_interpreter(found, python)
+        pid = self._children.start(command, found, folder.tree, folder.log)
+        limit = float(self._task["limit_seconds"])
+        until = time.monotonic() + limit
+        while True:
+            left = until - time.monotonic()
+            code = self._children.wait(pid, max(0.0, min(_ATTENTION, left)))
+            if code is not None:
+                return _Launched(code, None)
+            stopped = self._stopped()
+            if stopped is None and left <= 0:
+                message = f"The run exceeded its limit of {limit / 60:g} minutes."
+                stopped = Stopped("timeout", message)
+            if stopped is not None:
+                return _Launched(self._stop(pid), stopped)
+
+    def _stop(self, pid: int) -> int | None:
+        """Let the launcher keep what there is, then end it; returns its exit code."""
+        processes.send(pid, signal.SIGTERM)
+        code = self._children.wait(pid, float(self._task["grace_seconds"]))
+        if code is None:
+            processes.send(pid, signal.SIGKILL)
+            code = self._children.wait(pid, 1.0)
+        return code
+
+    def _terminate(self, *_: object) -> None:
+        self._terminated = True
+
+
+def main(path: str) -> None:
+    """Execute the attempt whose folder is at `path`, unless somebody else does or did."""
+    os.chdir("/")
+    os.closerange(3, 256)  # whatever the worker's libraries left open
+    folder = AttemptFolder(Path(path))
+    who = processes.identity(os.getpid())
+    assert who is not None
+    if not folder.exists() or not folder.take(who):
+        return
+    processes.adopt_orphans()
+    Supervisor(folder, Children()).run()
+    os._exit(0)  # at once: whoever sees the end recorded may look for what is left
+
+
+def _memory_kills() -> int:
+    """How many processes the kernel killed for want of memory since the machine started."""
+    try:
+        counters = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in counters if line.startswith("oom_kill "))

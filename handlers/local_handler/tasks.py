@@ -1,0 +1,94 @@
+"""What a supervisor and a launcher are told about an attempt, as JSON objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from handlers.local_handler import requirements, variables
+from handlers.local_handler.attempts import AttemptFolder
+from mlgate.orchestration.runs import Attempt, RunKind, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What is the same for every attempt of this host; programs by their paths."""
+
+    python: Path
+    uv: str
+    launcher: Path
+    environments: Path
+    grace_seconds: float
+
+
+def label(attempt: Attempt) -> dict[str, Any]:
+    """The least that a record of an attempt holds: whose it is."""
+    return {"version": 1, "attempt": asdict(attempt)}
+
+
+def for_supervisor(
+    task: Task, host: Host, snapshot: Path, folder_of: Callable[[Attempt], AttemptFolder]
+) -> dict[str, Any]:
+    """The content of `task.json`."""
+    spec = task.spec
+    plan, failure, warnings = _environment(task, snapshot)
+    own, refused = variables.own(spec.environment_variables)
+    promised = variables.contract(
+        attempt=task.attempt.id,
+        build_id=task.build_id,
+        run=spec.name,
+        inputs={name: folder_of(needed).kept for name, needed in task.inputs.items()},
+        tracking=folder_of(task.attempt).tracking,
+    )
+    return label(task.attempt) | {
+        "snapshot": str(snapshot),
+        "plan": asdict(plan) if plan else None,
+        "failure": failure,
+        "warnings": [*warnings, *refused],
+        "python": str(host.python),
+        "launcher": str(host.launcher),
+        "uv": host.uv,
+        "environments": str(host.environments),
+        "variables": promised | own,
+        "limit_seconds": spec.timeout_minutes * 60,
+        "grace_seconds": host.grace_seconds,
+    }
+
+
+def for_launcher(task: Task) -> dict[str, Any]:
+    """The content of `launch.json`."""
+    spec = task.spec
+    return {
+        "version": 1,
+        "name": spec.name,
+        "kind": str(spec.kind),
+        "path": spec.path,
+        "parameters": dict(spec.parameters),
+        "kernel": spec.kernel,
+        "cell_timeout_seconds": spec.cell_timeout_seconds,
+        "command": spec.command,
+        "directory": spec.directory,
+        "outputs": list(spec.outputs),
+    }
+
+
+def _environment(
+    task: Task, snapshot: Path
+) -> tuple[requirements.Plan | None, Mapping[str, str] | None, tuple[str, ...]]:
+    """What to install, why that cannot be, and warnings."""
+    asked = task.spec.environment
+    if asked is None:
+        return None, None, ()
+    try:
+        plan = requirements.plan(asked, snapshot, notebook=task.spec.kind is RunKind.NOTEBOOK)
+    except requirements.Unusable as problem:
+        return None, {"kind": "environment", "message": str(problem)}, ()
+    if plan is not None:
+        return plan, None, plan.warnings
+    warning = (
+        f"{asked.azureml or asked.image} is not on this machine: the run used the host's own "
+        "Python. A requirements or conda file beside it would be used."
+    )
+    return None, None, (warning,)

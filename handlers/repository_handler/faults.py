@@ -1,0 +1,70 @@
+"""What a server, ssh or git itself complains of, sorted into our errors.
+
+The texts are those of git 2.30 to 2.50 (LC_ALL=C), OpenSSH, JGit, and Azure Repos (TF...).
+"""
+
+from __future__ import annotations
+
+import re
+
+from handlers.repository_handler.client import Broken, Refused
+from handlers.repository_handler.remote import Remote
+
+# JGit says "not valid", git's client and server "unadvertised": it may be there all the same.
+_UNADVERTISED = re.compile(r"unadvertised object|want [0-9a-f]{40} not valid")
+_NOT_THERE = re.compile(r"not our ref|TF401035")
+_NO_ANSWER = re.compile(
+    r"Could not resolve host|Temporary failure in name resolution|Couldn't connect"
+    r"|Failed to connect|Connection (?:refused|reset|timed out|closed)|Operation timed out"
+    r"|timed out|too slow|transfer closed|Empty reply|early EOF|unexpected disconnect"
+    r"|returned error: (?:429|5\d\d)|HTTP (?:429|5\d\d)|Network is unreachable|No route to host"
+    r"|kex_exchange_identification|SSL_ERROR_SYSCALL|TLS connection was|No space left on device",
+    re.IGNORECASE,
+)
+_UNAVAILABLE = re.compile(
+    r"not found|does not exist|does not appear to be a git repository|not a git repository"
+    r"|Authentication failed|could not read Username|could not read Password|Permission denied"
+    r"|Host key verification failed|returned error: (?:3\d\d|4\d\d)|HTTP (?:203|3\d\d|4\d\d)"
+    r"|unable to update url base from redirection|not valid: is this a git repository"
+    r"|Could not read from remote repository|TF40\d{4}|access denied",
+    re.IGNORECASE,
+)
+_CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
+_REDIRECT = re.compile(r"redirect|(?:error:|HTTP) 3\d\d", re.IGNORECASE)
+
+
+def fault(remote: Remote, text: str, *, refusal_is_final: bool) -> Exception:
+    """The exception for `text`, the complaint of a failed exchange with `remote`."""
+    detail = cause(text)
+    if _UNADVERTISED.search(text):
+        return Refused(final=False)
+    if _NOT_THERE.search(text):
+        return Refused(final=refusal_is_final)
+    if no_answer(text):
+        return remote.silent(detail)
+    if _REDIRECT.search(text):
+        return remote.unavailable(
+            f"{detail}; it redirects, which is not followed: name the address it leads to"
+        )
+    if _UNAVAILABLE.search(text):
+        return remote.unavailable(detail)
+    if _CERTIFICATE.search(text):
+        return remote.failed(
+            f"{detail}; when the host has a certificate authority of its own, name it in "
+            "REQUESTS_CA_BUNDLE"
+        )
+    return Broken(remote.redact(detail))
+
+
+def no_answer(text: str) -> bool:
+    """Whether trying again later may help."""
+    return _NO_ANSWER.search(text) is not None
+
+
+def cause(text: str) -> str:
+    """The line that tells the cause: git's last words are often only advice."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(?i:fatal|error|remote|ssh)\b", line)]
+    known = [line for line in telling or lines if _NO_ANSWER.search(line)]
+    line = (known or telling or lines or ["no reason given"])[0]
+    return re.sub(r"^(fatal|error|remote): ", "", line)[:300].rstrip(".")

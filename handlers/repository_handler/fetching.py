@@ -1,0 +1,103 @@
+"""From what a message calls a ref to one commit that is here: the least traffic that does it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from handlers.repository_handler.cache import Entry
+from handlers.repository_handler.client import WHOLE_HISTORY, Client, Refused
+from handlers.repository_handler.remote import Remote
+from mlgate.orchestration.errors import Permanent
+
+_SHA = re.compile(r"[0-9a-fA-F]{40}")
+_BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
+_DEPTHS = (1, 50, 500, WHOLE_HISTORY)  # for servers that hand out nothing but their refs
+_SHOWN = 8  # branches named in an error
+
+
+def fetch_commit(client: Client, entry: Entry, remote: Remote, ref: str | None) -> str:
+    """The full SHA of `ref`'s commit (default branch when None), all of its files cached.
+
+    A SHA that is cached costs nothing, any other ref one listing. A name that is both is the
+    branch rather than the tag.
+    """
+    if ref is not None and _SHA.fullmatch(ref):
+        wanted, commit = ref.lower(), None
+    else:
+        wanted, commit = _listed(client, remote, ref)
+    found = entry.known(wanted) or (commit and entry.known(commit))
+    if found:
+        return found
+    fetched = _fetch_one(client, wanted)
+    if fetched is False:
+        fetched = _deepen(client, remote, wanted)
+    if not fetched:
+        raise _no_such_ref(client, remote, ref or wanted)
+    found = client.commit_of(wanted)
+    if found is None:
+        raise Permanent(f"{wanted} in {remote.url} is not a commit: name one, a branch or a tag.")
+    entry.remember(wanted, found)
+    return found
+
+
+def _fetch_one(client: Client, sha: str) -> bool | None:
+    """None: the server has not got it. False: it hands out its refs only, and may have it."""
+    try:
+        client.fetch([sha], depth=1)
+    except Refused as refused:
+        return None if refused.final else False
+    return True
+
+
+def _listed(client: Client, remote: Remote, ref: str | None) -> tuple[str, str | None]:
+    """The SHA that the remote has for `ref`, and that of its commit when it is a tag's."""
+    if ref is None or ref == "HEAD" or ref.startswith("refs/"):
+        names = [ref or "HEAD"]
+    else:
+        names = [_BRANCHES + ref, _TAGS + ref]
+    if not all(_plausible(name) for name in (ref or "HEAD", *names)):
+        raise Permanent(f"The ref {ref!a} is not a name that git takes: correct it.")
+    refs = client.list_refs(*names)
+    for name in names:
+        if name in refs:
+            return refs[name], refs.get(f"{name}^{{}}")
+    if ref is None:
+        raise Permanent(f"The repository {remote.url} is empty, or has no default branch.")
+    raise _no_such_ref(client, remote, ref)
+
+
+def _deepen(client: Client, remote: Remote, sha: str) -> bool:
+    """Look for `sha` in the history of every branch and tag, no deeper than needed."""
+    tips = sorted(set(_tips(client.list_refs(_BRANCHES, _TAGS)).values()))
+    if not tips:
+        return False
+    for depth in _DEPTHS:
+        try:
+            client.fetch(tips, depth)
+        except Refused:
+            raise remote.silent("its branches moved while they were fetched") from None
+        if client.commit_of(sha):
+            return True
+    return False
+
+
+def _tips(refs: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: sha for name, sha in refs.items() if not name.endswith("^{}")}
+
+
+def _no_such_ref(client: Client, remote: Remote, ref: str) -> Permanent:
+    branches = sorted(
+        name.removeprefix(_BRANCHES) for name in client.list_refs(_BRANCHES) if _BRANCHES in name
+    )
+    shown = ", ".join(branches[:_SHOWN]) + (", ..." if len(branches) > _SHOWN else "")
+    advice = "name the full 40 digits of a commit, " if re.fullmatch(r"[0-9a-f]+", ref) else ""
+    return Permanent(
+        f"ref '{ref}' is not in {remote.url} (branches: {shown or 'none'}): "
+        f"{advice}push it, or correct the name."
+    )
+
+
+def _plausible(name: str) -> bool:
+    """What `git check-ref-format` lets pass, as far as it matters to us."""
+    return re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock$|^[-./]|[/.]$", name) is None

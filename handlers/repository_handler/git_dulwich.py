@@ -1,0 +1,150 @@
+"""dulwich: git in Python, for hosts without the git program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from dulwich.client import GitClient, LocalGitClient, SSHGitClient
+from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
+from dulwich.object_store import iter_tree_contents, peel_sha
+from dulwich.objects import Blob, Commit, ObjectID
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+from urllib3.exceptions import HTTPError
+
+from handlers.repository_handler.client import Broken, Limits, Refused, TreeEntry
+from handlers.repository_handler.dulwich_http import HttpClient
+from handlers.repository_handler.dulwich_ssh import Ssh
+from handlers.repository_handler.faults import fault
+from handlers.repository_handler.remote import Remote
+from mlgate.orchestration.errors import OrchestrationError, Permanent
+
+
+class Dulwich:
+    """Implements `Client`."""
+
+    def __init__(self, folder: Path, remote: Remote, limits: Limits) -> None:
+        self._remote = remote
+        self._limits = limits
+        with _reading():
+            self._repo = Repo(folder)
+
+    def list_refs(self, *names: str) -> Mapping[str, str]:
+        prefixes = [Ref(name.encode()) for name in names]
+        with self._exchange() as (client, path):
+            listed = client.get_refs(path, ref_prefix=prefixes).refs
+        return {
+            ref.decode("utf-8", "replace"): sha.decode()
+            for ref, sha in listed.items()
+            if sha is not None
+        }
+
+    def fetch(self, shas: Sequence[str], depth: int) -> None:
+        wants = [ObjectID(sha.encode()) for sha in shas]
+        with self._exchange() as (client, path):
+            # HEAD alone is listed: what is wanted is known already.
+            client.fetch(
+                path, self._repo, lambda *_, **__: wants, depth=depth, ref_prefix=[Ref(b"HEAD")]
+            )
+
+    def commit_of(self, sha: str) -> str | None:
+        try:
+            with _reading():
+                peeled = peel_sha(self._repo.object_store, ObjectID(sha.encode()))[1]
+        except Broken:
+            return None
+        return peeled.id.decode() if isinstance(peeled, Commit) else None
+
+    def tree(self, commit: str) -> Iterator[TreeEntry]:
+        store = self._repo.object_store
+        with _reading():
+            found = store[ObjectID(commit.encode())]
+            assert isinstance(found, Commit)
+            for entry in iter_tree_contents(store, found.tree):
+                assert entry.path is not None
+                assert entry.mode is not None
+                assert entry.sha is not None
+                yield TreeEntry(entry.path, entry.mode, entry.sha.decode())
+
+    def write_blob(self, sha: str, sink: BinaryIO) -> None:
+        with _reading():
+            kind, content = self._repo.object_store.get_raw(ObjectID(sha.encode()))
+        if kind != Blob.type_num:
+            raise Broken(f"object {sha} is no file")
+        sink.write(content)
+
+    def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:  # noqa: ARG002 - the protocol's
+        raise git_only("repository.lfs")
+
+    def submodules(self, commit: str) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
+        raise git_only("repository.submodules")
+
+    def close(self) -> None:
+        self._repo.close()
+
+    @contextmanager
+    def _exchange(self) -> Iterator[tuple[GitClient, bytes]]:
+        """The remote, with whatever it or dulwich's parser trips over sorted."""
+        try:
+            with _connected(self._remote, self._limits) as (client, path):
+                yield client, path.encode()
+        except (OrchestrationError, Refused):
+            raise
+        except NotGitRepository:
+            raise self._remote.unavailable("there is no git repository") from None
+        except FileNotFoundError as error:
+            raise self._remote.failed(f"{error.filename} is not on this host") from None
+        except KeyError:  # of a path: the object is not there
+            raise Refused(final=True) from None
+        except Exception as error:  # noqa: BLE001 - a lying server can make any parser error of it
+            lines = getattr(error, "stderr_lines", None) or []
+            said = b"\n".join(lines).decode("utf-8", "replace") or str(error)
+            # Since protocol 2 git's server hands out whatever it has.
+            final = getattr(client, "protocol_version", None) == 2
+            sorted_fault = fault(self._remote, said, refusal_is_final=final)
+            if isinstance(sorted_fault, Broken) and isinstance(
+                error, HangupException | OSError | HTTPError | GitProtocolError
+            ):
+                raise self._remote.silent(said.strip() or type(error).__name__) from None
+            raise sorted_fault from None
+
+
+@contextmanager
+def _connected(remote: Remote, limits: Limits) -> Iterator[tuple[GitClient, str]]:
+    """dulwich's client for `remote`, and the path that its methods take."""
+    parts = urlsplit(remote.url)
+    if remote.scheme == "file":
+        yield LocalGitClient(), remote.url
+    elif remote.scheme == "ssh":
+        assert parts.hostname is not None
+        ssh = Ssh(limits.total)
+        try:
+            yield (
+                SSHGitClient(parts.hostname, parts.port, parts.username, vendor=ssh),
+                unquote(parts.path),
+            )
+        finally:
+            ssh.end()
+    else:
+        with closing(HttpClient(remote, limits)) as client:
+            yield client, parts.path
+
+
+def git_only(field: str) -> Permanent:
+    return Permanent(
+        f"`{field}` needs the git program, which this host does not have: install git, or leave "
+        "it out of the message."
+    )
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A damaged cache shows as whatever the reader happens to trip over."""
+    try:
+        yield
+    except Exception as error:
+        raise Broken(f"{type(error).__name__}: {error}") from error

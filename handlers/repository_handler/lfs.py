@@ -1,0 +1,70 @@
+"""Large files kept beside the repository: what the tree holds of them is a pointer file.
+
+Its format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, BinaryIO
+
+from handlers.repository_handler.faults import cause, no_answer
+from handlers.repository_handler.remote import Remote
+from mlgate.orchestration.errors import Permanent
+
+if TYPE_CHECKING:
+    from git.cmd import Git
+
+LARGEST_POINTER = 1024  # bytes
+_CHUNK = 1 << 20  # bytes
+_POINTER = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid sha256:([0-9a-f]{64})\n"
+)
+
+
+def is_pointer(content: bytes) -> bool:
+    return len(content) < LARGEST_POINTER and _POINTER.match(content) is not None
+
+
+def smudge(git: Git, remote: Remote, pointer: BinaryIO, sink: BinaryIO, timeout: float) -> None:
+    """Write what `pointer` stands for to `sink`: fetched by git-lfs, checked against its hash.
+
+    The repository's `.lfsconfig` is not read: there is no work tree that could hold one.
+    """
+    match = _POINTER.match(pointer.read(LARGEST_POINTER))
+    assert match is not None
+    pointer.seek(0)
+    status, _, complaint = git.execute(
+        ["git", "lfs", "smudge"],
+        istream=pointer,
+        output_stream=sink,
+        with_extended_output=True,
+        with_exceptions=False,
+        kill_after_timeout=timeout,
+    )
+    if status != 0:
+        raise _fault(remote, complaint)
+    digest = hashlib.sha256()
+    sink.seek(0)
+    while chunk := sink.read(_CHUNK):
+        digest.update(chunk)
+    if digest.hexdigest() != match[1].decode():
+        raise Permanent(
+            f"An LFS file of {remote.url} is not what its pointer says "
+            f"(sha256:{match[1].decode()}): push it anew with `git lfs push`."
+        )
+
+
+def _fault(remote: Remote, complaint: str) -> Exception:
+    if "is not a git command" in complaint:
+        return Permanent(
+            "`repository.lfs` needs the git-lfs program, which this host does not have: "
+            "install it, or leave `lfs` out of the message."
+        )
+    if no_answer(complaint):
+        return remote.silent(cause(complaint))
+    return Permanent(
+        f"An LFS file of {remote.url} cannot be had ({remote.redact(cause(complaint))}): "
+        f"push it with `git lfs push`, and {remote.access.remedy}."
+    )

@@ -1,0 +1,117 @@
+"""Starting `git`: bounded in time, alone in its process group, deaf to everything but us."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from handlers.repository_handler.client import Limits
+from handlers.repository_handler.remote import Remote
+
+if TYPE_CHECKING:  # GitPython cannot be imported where there is no git
+    from git.cmd import Git
+
+# BatchMode: never a prompt; an unknown host key is refused. What the host's own ssh configuration
+# (or GIT_SSH_COMMAND) says comes first, and wins, as ssh takes the first value it finds.
+SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4"
+
+
+class GitFailed(Exception):
+    """git ended with an error; the message is what it wrote to stderr."""
+
+
+class GitTimeout(Exception):
+    """git was killed because its time was over."""
+
+
+def ssh_command() -> str:
+    return f"{os.environ.get('GIT_SSH_COMMAND') or 'ssh'} {SSH_OPTIONS}"
+
+
+def run(git: Git, *arguments: str, stdin: bytes = b"", timeout: float = 600) -> bytes:
+    """What `git *arguments` writes to stdout; raises GitFailed or GitTimeout.
+
+    `timeout` is in seconds; then git and its helpers (git-remote-https, ssh) are killed.
+    """
+    # Git.execute(kill_after_timeout=...) kills the direct children only.
+    started = git.execute(
+        ["git", *arguments], istream=subprocess.PIPE, as_process=True, start_new_session=True
+    )
+    process = cast("subprocess.Popen[bytes]", started.proc)
+    try:
+        out, complaint = process.communicate(stdin, timeout)
+    except subprocess.TimeoutExpired as late:
+        raise GitTimeout(f"no end after {timeout:g} seconds") from late
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode != 0:
+        raise GitFailed(complaint.decode("utf-8", "replace"))
+    return out
+
+
+def environment(folder: Path, home: Path, remote: Remote, limits: Limits) -> Mapping[str, str]:
+    """For git in the bare repository `folder`: no configuration but what stands here.
+
+    Every variable is set, not left out: the host itself may have been started by a git hook,
+    and GitPython hands on whatever it finds.
+    """
+    settings = {
+        "core.hooksPath": os.devnull,
+        "core.fsmonitor": "false",
+        "credential.helper": "",
+        "gc.auto": "0",
+        "maintenance.auto": "false",
+        "protocol.version": "2",
+        # A redirect could lead past the allow-list, and would be followed with the credential.
+        "http.followRedirects": "false",
+        "http.lowSpeedLimit": "1",
+        "http.lowSpeedTime": str(max(1, round(limits.stall))),
+        "remote.origin.url": remote.url,  # where git-lfs asks
+    }
+    if remote.access.authorization:
+        # For this repository's URL only: neither an argument nor a file shows it.
+        header = f"Authorization: {remote.access.authorization.get_secret_value()}"
+        settings[f"http.{remote.url}.extraHeader"] = header
+        settings[f"http.{remote.url}.git.extraHeader"] = header  # git-lfs adds the suffix
+    variables = {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_SYSTEM": os.devnull,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_PARAMETERS": "",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_DIR": str(folder),
+        "GIT_WORK_TREE": str(folder),
+        "GIT_INDEX_FILE": str(folder / "index"),
+        "GIT_OBJECT_DIRECTORY": str(folder / "objects"),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+        "GIT_NAMESPACE": "",
+        "GIT_DEFAULT_HASH": "sha1",
+        "GIT_DEFAULT_REF_FORMAT": "files",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "",
+        "SSH_ASKPASS": "",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GIT_SSH_COMMAND": ssh_command(),
+        "GIT_ALLOW_PROTOCOL": remote.scheme,
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_TRACE_REDACT": "1",
+        "GIT_LFS_SKIP_SMUDGE": "0",
+        "GIT_CONFIG_COUNT": str(len(settings)),
+    }
+    for number, (key, value) in enumerate(settings.items()):
+        variables[f"GIT_CONFIG_KEY_{number}"] = key
+        variables[f"GIT_CONFIG_VALUE_{number}"] = value
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    if bundle and "GIT_SSL_CAINFO" not in os.environ and "GIT_SSL_CAPATH" not in os.environ:
+        variables["GIT_SSL_CAPATH" if Path(bundle).is_dir() else "GIT_SSL_CAINFO"] = bundle
+    return variables

@@ -1,0 +1,87 @@
+"""The user's own work tree as a commit: what `mlgate run --worktree` runs before any push."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handlers.repository_handler.process import GitFailed, GitTimeout, run
+from mlgate.orchestration.errors import Permanent
+
+if TYPE_CHECKING:
+    from git.cmd import Git
+
+# The repository and its configuration (ignored files, clean filters) are the user's own; what
+# must not happen is that looking at them changes anything.
+_QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false")
+
+# The same files give the same commit, which is then cached and staged once.
+_AUTHOR = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "mlgate"), ("EMAIL", "mlgate@localhost"), ("DATE", "@0 +0000"))
+}
+
+
+def uncommitted_changes(path: Path) -> bool:
+    """Whether files differ from HEAD, are staged, or are neither tracked nor ignored.
+
+    Raises `Permanent` when `path` is in no git work tree, or there is no git program.
+    """
+    return bool(_run(_git(path), "status", "--porcelain", "--untracked-files=normal"))
+
+
+def commit_worktree(path: Path) -> str:
+    """The SHA of a commit of all tracked and untracked, not ignored files as they are now.
+
+    No ref names it: HEAD, index, refs and work tree stay as they are. Its parent is HEAD. Raises
+    `Permanent` when `path` is in no git work tree, or there is no git program.
+    """
+    git = _git(path)
+    index = Path(_run(git, "rev-parse", "--path-format=absolute", "--git-path", "index"))
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "index"
+        if index.exists():  # it knows which ignored files are tracked nevertheless
+            shutil.copy2(index, copy)
+        git.update_environment(GIT_INDEX_FILE=str(copy), **_AUTHOR)
+        _run(git, "add", "--all", ".")
+        tree = _run(git, "write-tree")
+    try:
+        parent = ["-p", run(git, "rev-parse", "--verify", "--quiet", "HEAD").decode().strip()]
+    except GitFailed:  # nothing is committed yet
+        parent = []
+    return _run(git, "commit-tree", tree, *parent, "-m", "Work tree, as mlgate found it")
+
+
+def _git(path: Path) -> Git:
+    """git at the top of the work tree around `path`, whatever GIT_DIR this process was given."""
+    if shutil.which("git") is None:
+        raise Permanent("Looking at a work tree needs the git program: install git.")
+    from git import Repo  # noqa: PLC0415 - cannot be imported where there is no git
+    from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 - likewise
+
+    try:
+        repository = Repo(path, search_parent_directories=True)
+    except (InvalidGitRepositoryError, NoSuchPathError):
+        raise Permanent(f"{path} is in no git repository: name a folder of one.") from None
+    with repository:
+        if repository.working_tree_dir is None:
+            raise Permanent(f"{path} is a bare repository: it has no files of its own.")
+        git = repository.git
+        git.update_environment(
+            GIT_DIR=str(repository.git_dir),
+            GIT_WORK_TREE=str(repository.working_tree_dir),
+            GIT_INDEX_FILE=str(Path(repository.git_dir) / "index"),
+            GIT_OPTIONAL_LOCKS="0",
+        )
+    return git
+
+
+def _run(git: Git, *arguments: str) -> str:
+    try:
+        return run(git, *_QUIET, *arguments).decode().strip()
+    except (GitFailed, GitTimeout) as failed:
+        raise Permanent(f"git {arguments[0]} says: {str(failed).strip()[:500]}") from None

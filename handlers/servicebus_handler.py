@@ -1,0 +1,226 @@
+"""The queue: send, schedule, receive, settle, through the `azure-servicebus` SDK."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from azure.core.credentials import TokenCredential
+from azure.servicebus import (
+    AutoLockRenewer,
+    ServiceBusClient,
+    ServiceBusMessage,
+    ServiceBusReceivedMessage,
+    ServiceBusReceiver,
+    ServiceBusSender,
+    ServiceBusSubQueue,
+)
+from azure.servicebus.exceptions import (
+    MessageLockLostError,
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+)
+from pydantic import SecretStr
+
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import Envelope, Rejected
+
+log = logging.getLogger("mlgate")
+
+_RENEWAL_SECONDS = 3600.0  # a checkout may take long; every other step takes seconds
+_WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees `stop`
+_RECONNECT_SECONDS = 5.0
+_DESCRIPTION_LIMIT = 4096  # characters; the service takes 4096 for a dead-letter description
+_GAVE_UP = "MaxDeliveryCountExceeded"  # the broker's own reason for dead-lettering
+
+Handle = Callable[[Envelope], Rejected | None]
+Connect = Callable[[], ServiceBusClient]
+
+
+def connect_with_string(connection_string: SecretStr) -> Connect:
+    """Connect by a shared access key; raises `Permanent` when the string cannot be read."""
+
+    def connect() -> ServiceBusClient:
+        try:
+            return ServiceBusClient.from_connection_string(connection_string.get_secret_value())
+        except ValueError:
+            # Without the cause: its text may quote the string, which holds the key.
+            raise Permanent(
+                "serviceBusConnectionString is not a Service Bus connection string. It begins "
+                "with Endpoint=sb:// and names a SharedAccessKeyName and a SharedAccessKey."
+            ) from None
+
+    return connect
+
+
+def connect_with_identity(namespace: str, credential: TokenCredential) -> Connect:
+    """Connect to a fully qualified namespace with the host's identity."""
+    return lambda: ServiceBusClient(namespace, credential)
+
+
+class ServiceBusQueue:
+    """`QueuePort`, and the receiving side for a worker.
+
+    `connect` makes a client; each listener makes one of its own, because senders and receivers
+    of the SDK are not safe across threads.
+    """
+
+    def __init__(self, connect: Connect, queue: str) -> None:
+        self._connect = connect
+        self._queue = queue
+        self._lock = threading.Lock()
+        self._client: ServiceBusClient | None = None
+        self._sender: ServiceBusSender | None = None
+
+    def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
+        self.publish(body, message_id, {}, at)
+
+    def publish(
+        self,
+        body: bytes,
+        message_id: str | None,
+        properties: Mapping[str, str],
+        at: datetime | None = None,
+    ) -> None:
+        """Send one message; returns once the broker has acknowledged it."""
+        named: dict[str | bytes, int | float | bytes | bool | str | UUID] = {}
+        named.update(properties)
+        message = ServiceBusMessage(
+            body,
+            message_id=message_id,
+            application_properties=named,
+            scheduled_enqueue_time_utc=at,
+        )
+        with self._lock, _translated(self._queue):
+            try:
+                self._open_sender().send_messages(message)
+            except ServiceBusError:
+                self._close_sender()
+                raise
+
+    def listen(self, stop: threading.Event, handle: Handle) -> None:
+        """Receive and handle one message after the other until `stop`; reconnects for ever.
+
+        What `handle` returns settles the message: None completes it, a rejection dead-letters
+        it; an exception gives it back at once.
+        """
+        while not stop.is_set():
+            try:
+                with (
+                    self._connect() as client,
+                    client.get_queue_receiver(self._queue) as receiver,
+                    AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS) as renewer,
+                ):
+                    while not stop.is_set():
+                        for message in receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS):
+                            renewer.register(receiver, message)
+                            _settle(receiver, message, handle)
+            except ServiceBusError as error:
+                if stop.is_set():
+                    return
+                log.warning("the queue %s does not answer: %s", self._queue, error.message)
+                stop.wait(_RECONNECT_SECONDS)
+
+    def dead_letters(self, most: int = 100) -> list[Envelope]:
+        """Messages that the broker itself gave up on; they stay where they are."""
+        with (
+            _translated(self._queue),
+            self._connect() as client,
+            client.get_queue_receiver(
+                self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
+            ) as receiver,
+        ):
+            messages = receiver.peek_messages(most)
+        return [
+            _envelope(message, delivery_count=1)
+            for message in messages
+            if message.dead_letter_reason == _GAVE_UP
+        ]
+
+    def close(self) -> None:
+        with self._lock:
+            self._close_sender()
+
+    def _open_sender(self) -> ServiceBusSender:
+        if self._sender is None:
+            self._client = self._connect()
+            self._sender = self._client.get_queue_sender(self._queue)
+        return self._sender
+
+    def _close_sender(self) -> None:
+        sender, client = self._sender, self._client
+        self._sender = self._client = None
+        if sender is not None:
+            sender.close()
+        if client is not None:
+            client.close()
+
+
+def _settle(
+    receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, handle: Handle
+) -> None:
+    envelope = _envelope(message, delivery_count=(message.delivery_count or 0) + 1)
+    try:
+        try:
+            rejected = handle(envelope)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the message must go back
+            log.warning("message %s goes back to the queue: %s", envelope.message_id, error)
+            receiver.abandon_message(message)
+            return
+        if rejected is None:
+            receiver.complete_message(message)
+        else:
+            receiver.dead_letter_message(
+                message,
+                reason=rejected.reason,
+                error_description=rejected.description[:_DESCRIPTION_LIMIT],
+            )
+    except MessageLockLostError:
+        # It is delivered again, and handling it again changes nothing.
+        log.warning("the lock of message %s was lost", envelope.message_id)
+
+
+def _envelope(message: ServiceBusReceivedMessage, delivery_count: int) -> Envelope:
+    body = message.body
+    raw = body.encode() if isinstance(body, str) else bytes(body) if _is_bytes(body) else None
+    return Envelope(
+        body=raw if raw is not None else b"".join(body),
+        properties={
+            _text(key): _text(value)
+            for key, value in (message.application_properties or {}).items()
+        },
+        message_id=str(message.message_id or message.sequence_number),
+        delivery_count=delivery_count,
+    )
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes | bytearray)
+
+
+def _text(value: object) -> str:
+    """Keys and string values of properties arrive as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+@contextmanager
+def _translated(queue: str) -> Iterator[None]:
+    try:
+        yield
+    except MessagingEntityNotFoundError as error:
+        raise Permanent(
+            f"The queue {queue} does not exist. Create it, or set serviceBusQueueName."
+        ) from error
+    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
+        raise Permanent(
+            f"The Service Bus namespace refused access to the queue {queue}. Check "
+            "serviceBusConnectionString, or the role of the host's identity."
+        ) from error
+    except ServiceBusError as error:
+        raise Temporary(f"The queue {queue} does not answer: {error.message}.") from error

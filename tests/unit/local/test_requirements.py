@@ -1,0 +1,171 @@
+"""What is installed for what environment files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from handlers.local_handler.requirements import FOR_NOTEBOOKS, Plan, Unusable, plan
+from mlgate.orchestration.runs import Environment
+
+
+def planned(root: Path, file: str, content: str, *, notebook: bool = False) -> Plan:
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).write_text(content)
+    conda = file.endswith(".yml")
+    asked = Environment(conda_file=file) if conda else Environment(requirements=file)
+    found = plan(asked, root, notebook=notebook)
+    assert found is not None
+    return found
+
+
+def conda(root: Path, *dependencies: str) -> Plan:
+    listed = "".join(f"- {line}\n" for line in dependencies)
+    return planned(root, "conda.yml", f"dependencies:\n{listed}")
+
+
+def test_comments_blank_lines_and_continuations_are_no_difference(tmp_path: Path) -> None:
+    one = planned(tmp_path, "one.txt", "# all\n\nnumpy==1.26 # why\npandas \\\n  >=2\n")
+    other = planned(tmp_path, "other.txt", "\ufeffnumpy==1.26\npandas    >=2\n")
+    assert one.requirements == ("numpy==1.26", "pandas    >=2") == other.requirements
+
+
+def test_included_files_are_merged_once_wherever_they_are(tmp_path: Path) -> None:
+    (tmp_path / "base.txt").write_text("--requirement=sub/a.txt\nnumpy\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.txt").write_text("-r ../base.txt\n-c limits.txt\npandas\n")
+    (tmp_path / "sub" / "limits.txt").write_text("numpy<2\n")
+    found = planned(tmp_path, "sub/all.txt", "-ra.txt\n-r ../base.txt\nscipy\n")
+    assert found.requirements == ("numpy", "pandas", "scipy")
+    assert found.constraints == ("numpy<2",)
+    assert found.folder == "sub"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "numpy", "numpy==1.26", "numpy[extra]>=1 ; python_version > '3'", "numpy (>=1)",
+        "numpy @ https://example.org/numpy.whl", "git+https://example.org/numpy.git",
+        "--index-url https://example.org/simple", "-i https://example.org", "--pre",
+        "--find-links https://example.org", "-e git+https://example.org/numpy.git#egg=numpy",
+        "numpy==1 --hash=sha256:00", "-r https://example.org/requirements.txt",
+    ],
+)  # fmt: skip
+def test_lines_that_mean_the_same_in_every_commit(tmp_path: Path, line: str) -> None:
+    assert not planned(tmp_path, "requirements.txt", line).local
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ".", "./package", "../package", "package/", "-e .", "--editable=package",
+        "tiny-1.0-py3-none-any.whl", "wheels/tiny.whl", "--find-links wheels", "-f wheels",
+        "tiny @ file:///tiny.whl", "tiny @ ./tiny.whl", "file:tiny.whl", "--something-new",
+    ],
+)  # fmt: skip
+def test_lines_that_may_mean_files_of_the_commit(tmp_path: Path, line: str) -> None:
+    assert planned(tmp_path, "requirements.txt", line).local
+
+
+def test_what_notebooks_need_is_added_for_them(tmp_path: Path) -> None:
+    assert planned(tmp_path, "r.txt", "numpy").requirements == ("numpy",)
+    assert planned(tmp_path, "r.txt", "numpy", notebook=True).requirements == (
+        "numpy",
+        *FOR_NOTEBOOKS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "installed"),
+    [
+        ("numpy", "numpy"),
+        ("numpy=1.26", "numpy==1.26.*"),
+        ("numpy=1.26.*", "numpy==1.26.*"),
+        ("numpy==1.26.4", "numpy==1.26.4"),
+        ("numpy=1.26.4=py311h_0", "numpy==1.26.4.*"),
+        ("numpy==1.26.4=py311h_0", "numpy==1.26.4"),
+        ("numpy 1.26.4", "numpy==1.26.4"),
+        ("numpy 1.26.* py311h_0", "numpy==1.26.*"),
+        ('"numpy>=1.20,<2"', "numpy>=1.20,<2"),
+        ('"numpy >=1.20, <2.*"', "numpy>=1.20,<2"),
+        ("conda-forge::numpy", "numpy"),
+        ("pytorch=2.1", "torch==2.1.*"),
+    ],
+)
+def test_a_conda_package_with_a_plain_version_comes_from_pip(
+    tmp_path: Path, asked: str, installed: str
+) -> None:
+    assert conda(tmp_path, asked).requirements == (installed,)
+
+
+@pytest.mark.parametrize(
+    "asked", ["_libgcc_mutex=0.1", "numpy=1.2|1.3", "numpy[version='>1']", "3"]
+)
+def test_a_conda_package_that_pip_has_no_word_for_is_left_out_and_named(
+    tmp_path: Path, asked: str
+) -> None:
+    found = conda(tmp_path, asked)
+    assert found.requirements == ()
+    assert asked.strip("'\"")[:6] in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "python"),
+    [
+        ("python=3.12", "==3.12.*"),
+        ("python==3.12", "==3.12.*"),
+        ("python 3.12.1", "==3.12.1"),
+        ('"python>=3.11,<3.13"', ">=3.11,<3.13"),
+        ("python", None),
+    ],
+)
+def test_the_python_of_a_conda_file(tmp_path: Path, asked: str, python: str | None) -> None:
+    found = conda(tmp_path, asked, "pip")
+    assert (found.python, found.requirements) == (python, ())
+
+
+def test_the_pip_part_and_what_was_ignored_of_a_conda_file(tmp_path: Path) -> None:
+    content = (
+        "channels: [defaults]\ndependencies:\n- numpy\n- pip:\n  - pandas>=2\n  - -r more.txt\n"
+    )
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "more.txt").write_text("scipy")
+    found = planned(tmp_path, "env/conda.yml", content)
+    assert found.requirements == ("numpy", "pandas>=2", "scipy")
+    assert "channels" in found.warnings[0]
+
+
+def test_the_host_s_python_is_used_when_no_file_is_named(tmp_path: Path) -> None:
+    assert plan(Environment(azureml="sklearn:1"), tmp_path, notebook=True) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("conda.yml", "dependencies: ["),
+        ("conda.yml", "just text"),
+        ("conda.yml", "name: x"),
+        ("conda.yml", "dependencies: numpy"),
+        ("conda.yml", "[" * 100_000),
+        ("requirements.txt", "-r absent.txt"),
+        ("requirements.txt", "-r ../outside.txt"),
+        ("requirements.txt", "-r /etc/passwd"),
+        ("requirements.txt", "numpy\n" * 300_000),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, file: str, content: str) -> None:
+    (tmp_path / "outside.txt").write_text("numpy")
+    (tmp_path / "root").mkdir()
+    with pytest.raises(Unusable, match=r"\.$|YAML"):
+        planned(tmp_path / "root", file, content)
+
+
+@pytest.mark.parametrize("file", ["absent.txt", "folder", "../outside.txt", "latin.txt"])
+def test_a_path_that_is_no_file_of_the_repository(tmp_path: Path, file: str) -> None:
+    root = tmp_path / "root"
+    (root / "folder").mkdir(parents=True)
+    (tmp_path / "outside.txt").write_text("numpy")
+    (root / "latin.txt").write_bytes(b"# caf\xe9")
+    with pytest.raises(Unusable):
+        plan(Environment(requirements=file), root, notebook=False)
