@@ -1,0 +1,1 @@
+"""Who calls: the command line, the worker and what they assemble."""

@@ -1,0 +1,161 @@
+"""Settings -> a conductor with everything it needs; the only file that knows both floors.
+
+A handler is imported when a build first needs it: a look at an Azure ML build loads no git, and
+nothing of Jupyter is ever imported into this process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
+from mlgate.orchestration.acts import Ports
+from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.ports import BackendPort, BuildFiles, StatePort
+
+if TYPE_CHECKING:
+    from handlers.servicebus_handler import ServiceBusQueue
+    from mlgate.orchestration.builds import Build
+    from mlgate.orchestration.runs import Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A conductor, the queue it is fed from, and the way to let go of both."""
+
+    conductor: Conductor
+    queue: ServiceBusQueue
+    close: Callable[[], None]
+
+
+def assemble(
+    settings: Settings,
+    *,
+    files: BuildFiles | None = None,
+    on_ended: Callable[[Attempt], None] | None = None,
+) -> Application:
+    """The application for these settings; raises `SettingsError` or `Permanent`.
+
+    `files` replaces where build files go; `on_ended` is told of runs that ended on this machine.
+    """
+    from handlers.devops_handler import DevOpsHandler
+    from handlers.repository_handler import GitCredential, RepositoryHandler
+
+    queue = make_queue(settings.service_bus)
+    clock = SystemClock()
+    identity = _devops_identity if settings.devops_identity else None
+    backends = _Backends(settings, on_ended)
+    conductor = Conductor(
+        Ports(
+            state=make_state(settings),
+            queue=queue,
+            repository=RepositoryHandler(
+                home=settings.home,
+                allowed=settings.allowed_repositories,
+                credentials=[GitCredential(*entry) for entry in settings.git_credentials],
+                host_identity=_devops_identity,
+            ),
+            pipeline=DevOpsHandler(
+                allowed=settings.policy.allowed_collections, identity=identity, clock=clock
+            ),
+            backend=backends.of,
+            files=files or make_files(settings),
+            clock=clock,
+        ),
+        settings.policy,
+    )
+
+    def close() -> None:
+        backends.close()
+        queue.close()
+
+    return Application(conductor, queue, close)
+
+
+def make_state(settings: Settings) -> StatePort:
+    """Where builds are remembered."""
+    from handlers.state_handler import SqliteState
+
+    scheme, _, path = settings.state.partition(":")
+    if scheme != "sqlite":
+        raise SettingsError("MLGATE_STATE: this version keeps its state in sqlite:PATH only.")
+    return SqliteState(Path(path).absolute())
+
+
+def make_files(settings: Settings) -> BuildFiles:
+    """Where build files go: a folder per build, named by its key."""
+    from handlers.files_handler import FolderFiles
+
+    if "://" in settings.builds:
+        raise SettingsError("MLGATE_BUILDS: this version keeps build files in a folder only.")
+    root = Path(settings.builds).absolute()
+    return FolderFiles(lambda key: root / key)
+
+
+def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
+    """The queue, by connection string or with the host's identity."""
+    from handlers.servicebus_handler import (
+        ServiceBusQueue,
+        connect_with_identity,
+        connect_with_string,
+    )
+
+    if service_bus.connection_string is not None:
+        connect = connect_with_string(service_bus.connection_string)
+    elif service_bus.namespace is not None:
+        from handlers.identity_handler import credential
+
+        connect = connect_with_identity(service_bus.namespace, credential(service_bus.client_id))
+    else:
+        raise SettingsError(
+            "serviceBusConnectionString: neither it nor "
+            "serviceBusConnectionString__fullyQualifiedNamespace is set. Set one of them; "
+            "`mlgate emulator` prints a connection string to try things with."
+        )
+    return ServiceBusQueue(connect, service_bus.queue)
+
+
+def _devops_identity() -> SecretStr:
+    from handlers.identity_handler import devops_token
+
+    return devops_token()
+
+
+class _Backends:
+    """One backend per name, made when a build first asks for it."""
+
+    def __init__(self, settings: Settings, on_ended: Callable[[Attempt], None] | None) -> None:
+        self._settings = settings
+        self._on_ended = on_ended
+        self._lock = threading.Lock()
+        self._made: dict[str, BackendPort] = {}
+        self._close: list[Callable[[], None]] = []
+
+    def of(self, build: Build) -> BackendPort:
+        with self._lock:
+            if build.backend not in self._made:
+                self._made[build.backend] = self._make(build.backend)
+            return self._made[build.backend]
+
+    def _make(self, name: str) -> BackendPort:
+        if name != "local":
+            raise Permanent(f"The backend {name} is not available in this version.")
+        from handlers.local_handler.handler import LocalHandler
+
+        backend = LocalHandler(
+            home=self._settings.home, parallel=self._settings.parallel, on_ended=self._on_ended
+        )
+        self._close.append(backend.close)
+        return backend
+
+    def close(self) -> None:
+        for close in self._close:
+            close()

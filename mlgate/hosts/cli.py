@@ -1,0 +1,245 @@
+"""The `mlgate` command: what it takes, what it says, and its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlgate import __version__
+from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.usage import UsageError, read_message
+from mlgate.orchestration.errors import BadMessage, Finding, OrchestrationError
+
+OK, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 2, 3, 130
+
+_MESSAGE = "a JSON file with the message; `-` reads standard input"
+_EXIT_CODES = """\
+exit codes of `mlgate run`:
+  0 gate passed   1 gate failed   2 invalid message or usage
+  3 could not run (infrastructure)   130 canceled; nothing is left running
+
+examples:
+  mlgate run examples/iris.json --repository .       the whole job, on this machine
+  mlgate validate message.json --checkout            every finding at once, starts nothing
+  mlgate emulator                                    a queue to try `publish` and `worker` with
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    # The SDK reports at length what our handlers say in a sentence.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    try:
+        return int(options.command(options))
+    except BadMessage as error:
+        print_findings(error.findings)
+        return INVALID
+    except SettingsError as error:
+        print(f"mlgate: the settings cannot be used:\n{error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except OrchestrationError as error:
+        print(f"mlgate: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except UsageError as error:
+        print(f"mlgate: {error}", file=sys.stderr)
+        return INVALID
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Every finding, one per paragraph, on standard error."""
+    noun = "finding" if len(findings) == 1 else "findings"
+    print(f"mlgate: the message is not valid: {len(findings)} {noun}", file=sys.stderr)
+    for finding in findings:
+        print(f"  {finding.pointer or '/'}  [{finding.code}]", file=sys.stderr)
+        print(f"    {finding.message} {finding.remedy}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mlgate",
+        description="Notebook and training runs of a repository, gated: a message in, a verdict "
+        "out.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mlgate {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="run a message on this machine, the whole way",
+        description="Start an embedded queue, worker and pipeline, publish the message as the "
+        "Azure DevOps task would, show the runs, and leave the build's files.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
+    _add_repository(run)
+    run.add_argument("--output", metavar="DIR", type=Path, help="where the build's files go")
+    run.add_argument("--backend", choices=["local", "azureml"], help="replaces the message's")
+    run.add_argument("--parallel", metavar="N", type=_positive, help="local runs at once")
+    run.add_argument(
+        "--json", action="store_true", help="result.json on stdout, progress on stderr"
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    run.set_defaults(command=_run)
+
+    validate = commands.add_parser(
+        "validate", help="tell everything that is wrong with a message; starts no run"
+    )
+    validate.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
+    _add_repository(validate)
+    validate.add_argument(
+        "--checkout", action="store_true", help="also look into the repository it names"
+    )
+    validate.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
+    validate.set_defaults(command=_validate)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of the message")
+    schema.set_defaults(command=_schema)
+
+    publish = commands.add_parser("publish", help="send a message to the configured queue")
+    publish.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
+    publish.set_defaults(command=_publish)
+
+    worker = commands.add_parser(
+        "worker", help="receive from the configured queue until SIGTERM; abandons nothing"
+    )
+    worker.set_defaults(command=_worker)
+
+    emulator = commands.add_parser(
+        "emulator", help="a Service Bus emulator; prints its connection string"
+    )
+    emulator.add_argument("--port", type=int, default=5672, help="default 5672; 0 for a free one")
+    emulator.add_argument(
+        "--file", type=Path, help="keep messages in this file; in memory when absent"
+    )
+    emulator.add_argument(
+        "--queue",
+        action="append",
+        metavar="NAME[,lock=PT30S][,max-delivery=10][,dedup=PT10M]",
+        help="a queue to serve (repeatable); the configured one when absent",
+    )
+    emulator.set_defaults(command=_emulator)
+
+    builds = commands.add_parser(
+        "builds", help="the history: builds, verdicts, runs, rejected messages with reasons"
+    )
+    builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key, for its runs")
+    builds.set_defaults(command=_builds)
+
+    cancel = commands.add_parser("cancel", help="cancel every run of a build")
+    cancel.add_argument("build", metavar="BUILD", help="a build id or key")
+    cancel.set_defaults(command=_cancel)
+    return parser
+
+
+def _add_repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--repository", metavar="URL_OR_PATH", help="replaces the message's; `.` is this folder"
+    )
+    parser.add_argument("--ref", help="commit, branch or tag; replaces the message's")
+    parser.add_argument(
+        "--worktree", action="store_true", help="include the repository's uncommitted changes"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from mlgate.hosts import local_run
+    from mlgate.hosts.locally import localized
+
+    settings = Settings.read()
+    message, raw = localized(options)
+    return local_run.run(
+        settings,
+        message,
+        raw,
+        local_run.Options(options.output, options.json, options.quiet, options.parallel),
+    )
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from mlgate.hosts.validation import validate
+
+    findings = validate(options)
+    if options.json:
+        report = [
+            {"code": f.code, "pointer": f.pointer, "message": f.message, "remedy": f.remedy}
+            for f in findings
+        ]
+        print(json.dumps({"valid": not findings, "findings": report}, indent=2))
+    elif findings:
+        print_findings(findings)
+    else:
+        print("The message is valid.")
+    return INVALID if findings else OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from mlgate.orchestration.messages import schema
+
+    print(json.dumps(schema(), indent=2))
+    return OK
+
+
+def _publish(options: argparse.Namespace) -> int:
+    import uuid
+
+    from mlgate.hosts.assembly import make_queue
+    from mlgate.orchestration.messages import parse
+
+    body = read_message(options.message)
+    parse(body)
+    queue = make_queue(Settings.read().service_bus)
+    message_id = uuid.uuid4().hex
+    try:
+        queue.send(body, message_id)
+    finally:
+        queue.close()
+    print(f"published as message {message_id}")
+    return OK
+
+
+def _worker(_: argparse.Namespace) -> int:
+    from mlgate.hosts.worker import serve
+
+    logging.getLogger("mlgate").setLevel(logging.INFO)
+    return serve(Settings.read())
+
+
+def _emulator(options: argparse.Namespace) -> int:
+    from mlgate.emulators.service_bus import parse_queue, serve
+
+    names = options.queue or [Settings.read().service_bus.queue]
+    try:
+        queues = [parse_queue(name) for name in names]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return serve(queues, options.file, options.port)
+
+
+def _builds(options: argparse.Namespace) -> int:
+    from mlgate.hosts.history import show_build, show_builds
+
+    settings = Settings.read()
+    return show_build(settings, options.build) if options.build else show_builds(settings)
+
+
+def _cancel(options: argparse.Namespace) -> int:
+    from mlgate.hosts.history import cancel
+
+    return cancel(Settings.read(), options.build)

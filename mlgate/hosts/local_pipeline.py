@@ -1,0 +1,105 @@
+"""A whole pipeline on this machine: queue, worker and the step that waits, for one build.
+
+The queue is the emulator, the pipeline the stand-in for Azure DevOps; the worker, the protocol and
+the callbacks between them are the ones that run in Azure.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+
+from mlgate.emulators.azure_devops import AzureDevOps, Task
+from mlgate.emulators.service_bus import Emulator, QueueConfig
+from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.settings import ServiceBus, Settings
+from mlgate.hosts.worker import Hints, Worker
+from mlgate.orchestration.builds import Build
+from mlgate.orchestration.identity import build_key, pipeline_address
+from mlgate.orchestration.ports import BuildFiles, Rejection
+
+LISTENERS = 2  # one build has one look at a time; the second takes over while one settles
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBuild:
+    """The build under way; `task` is the waiting step as the pipeline sees it."""
+
+    key: str
+    task: Task
+    application: Application
+    hints: Hints
+
+    def state(self) -> Build | None:
+        """The build as stored; None until the message was handled."""
+        stored = self.application.conductor.ports.state.load(self.key)
+        return None if stored is None else stored.build
+
+    def rejection(self) -> Rejection | None:
+        """Why the message was refused, if it was."""
+        rejections = self.application.conductor.ports.state.rejections()
+        return next((found for found in rejections if found.key == self.key), None)
+
+    def cancel(self) -> None:
+        """What canceling a pipeline does; the build is told at once instead of finding out."""
+        self.task.cancel()
+        if self.application.conductor.abandon(self.key):
+            self.hints.look(self.key)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the build is over, waiting for it so long at most."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            build = self.state()
+            if build is not None and not build.open:
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+
+@contextmanager
+def local_pipeline(
+    settings: Settings, body: bytes, attempt: int, files: BuildFiles
+) -> Iterator[LocalBuild]:
+    """Publish `body` as the Azure DevOps task would, and have it handled until the block ends.
+
+    Raises what the assembly and the emulators raise when they cannot start.
+    """
+    emulator = Emulator([QueueConfig(settings.service_bus.queue)])
+    emulator.start()
+    try:
+        with AzureDevOps() as devops:
+            bus = ServiceBus(
+                queue=settings.service_bus.queue,
+                connection_string=SecretStr(emulator.connection_string),
+            )
+            policy = replace(settings.policy, allowed_collections=(devops.collection_url,))
+            hints = Hints()
+            application = assemble(
+                replace(settings, service_bus=bus, policy=policy),
+                files=files,
+                on_ended=hints.ended,
+            )
+            task = devops.new_task()
+            message_id = uuid.uuid4().hex
+            found = pipeline_address(task.properties)
+            key = build_key(found[0] if found else None, attempt, message_id)
+            # An earlier build that was killed is no business of this worker.
+            worker = Worker(application, hints, listeners=LISTENERS, only=key)
+            worker.start()
+            try:
+                application.queue.publish(body, message_id, task.properties)
+                yield LocalBuild(key, task, application, hints)
+            finally:
+                # The queue goes first: waiting for its next message would take a second.
+                worker.stop()
+                emulator.stop()
+                worker.join()
+    finally:
+        emulator.stop()

@@ -1,0 +1,135 @@
+"""`mlgate run`: one message, the whole way, on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from handlers.files_handler import FolderFiles
+from mlgate.hosts.assembly import make_files
+from mlgate.hosts.console import View, summary, view
+from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
+from mlgate.hosts.settings import Settings
+from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.messages import StartMessage
+from mlgate.orchestration.ports import BuildFiles
+from mlgate.orchestration.runs import RunStatus
+
+PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
+
+_CANCEL_SECONDS = 120.0  # far beyond the runs' own grace; then we say what is left
+_LOG_LIMIT = 64 * 1024  # bytes of a failing run's log that are read for its tail
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    output: Path | None
+    as_json: bool
+    quiet: bool
+    parallel: int | None
+
+
+def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], options: Options) -> int:
+    """Run a valid message; returns the exit code. Raises what cannot be started."""
+    policy = replace(
+        settings.policy,
+        backend=message.backend or settings.policy.backend,
+        allowed_backends=(message.backend or settings.policy.backend,),
+        allowed_workspaces=_named_workspace(message) or settings.policy.allowed_workspaces,
+    )
+    allowed = replace(
+        settings,
+        policy=policy,
+        allowed_repositories=(message.repository.url,),
+        parallel=options.parallel or settings.parallel,
+    )
+    files = _files(settings, options.output)
+    stream = sys.stderr if options.as_json else sys.stdout
+    interrupted = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: interrupted.set())
+    body = json.dumps(raw).encode()
+    with local_pipeline(allowed, body, message.attempt, files) as local:
+        with view(stream, quiet=options.quiet) as shown:
+            build = _follow(local, shown, interrupted)
+        if build is None:
+            return _never_began(local)
+        if not options.quiet:
+            summary(build, files.location(build.key), _failing_logs(build, files), stream)
+        if options.as_json:
+            sys.stdout.write((files.read(build.key, "result.json") or b"").decode())
+    return _exit_code(build)
+
+
+def _never_began(local: LocalBuild) -> int:
+    rejection = local.rejection()
+    if rejection is not None:
+        raise BadMessage(rejection.findings)
+    return INTERRUPTED
+
+
+def _follow(local: LocalBuild, shown: View, interrupted: threading.Event) -> Build | None:
+    """Show the build until it is over; None when it never began."""
+    told = 0
+    canceling = False
+    waited = 0.0
+    while not local.wait(0.1):
+        told = _tell(local, shown, told)
+        shown.update(local.state())
+        if interrupted.is_set() and not canceling:
+            canceling = True
+            shown.line("##[warning]canceling: the runs get a few seconds to end")
+            local.cancel()
+        if canceling:
+            waited += 0.1
+        if waited > _CANCEL_SECONDS or (local.state() is None and local.rejection() is not None):
+            break
+    _tell(local, shown, told)
+    return local.state()
+
+
+def _tell(local: LocalBuild, shown: View, told: int) -> int:
+    feed = local.task.feed
+    for line in feed[told:]:
+        shown.line(line.text)
+    return len(feed)
+
+
+def _files(settings: Settings, output: Path | None) -> BuildFiles:
+    if output is None:
+        return make_files(settings)
+    folder = output.absolute()
+    # An old verdict must not be taken for the one of a build that never gets as far.
+    with suppress(FileNotFoundError):
+        (folder / "result.json").unlink()
+    return FolderFiles(lambda _: folder)
+
+
+def _failing_logs(build: Build, files: BuildFiles) -> dict[str, str]:
+    logs = {}
+    for found in build.runs:
+        if found.status is RunStatus.FAILED:
+            name = found.spec.name
+            log = files.read(build.key, f"runs/{name}/log.txt") or b""
+            logs[name] = log[-_LOG_LIMIT:].decode("utf-8", "replace")
+    return logs
+
+
+def _named_workspace(message: StartMessage) -> tuple[str, ...]:
+    return () if message.workspace is None else (str(message.workspace),)
+
+
+def _exit_code(build: Build) -> int:
+    if build.verdict is Verdict.SUCCEEDED:
+        return PASSED
+    if build.verdict is Verdict.CANCELED:
+        return INTERRUPTED
+    return COULD_NOT_RUN if build.infrastructure else GATE_FAILED

@@ -1,0 +1,177 @@
+"""Every environment variable that mlgate reads: once, validated, all errors at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from mlgate.orchestration.hostpolicy import HostPolicy
+
+DEFAULT_QUEUE = "function-queue"
+DEFAULT_HOME = ".mlgate"
+DEFAULT_STATE = "sqlite:.mlgate/state.db"
+DEFAULT_BUILDS = ".mlgate/builds"
+DEFAULT_ENVIRONMENT = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
+
+_BACKENDS = ("local", "azureml")
+_WORKSPACE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; one line per finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBus:
+    """Either a connection string, or a namespace that the host's identity is known to."""
+
+    queue: str
+    connection_string: SecretStr | None = None
+    namespace: str | None = None
+    client_id: str | None = None  # of a user-assigned identity
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    service_bus: ServiceBus
+    policy: HostPolicy
+    allowed_repositories: tuple[str, ...]
+    git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
+    compute: str  # Azure ML defaults of the host
+    environment: str
+    state: str
+    builds: str
+    home: Path
+    devops_identity: bool
+    parallel: int
+    in_functions: bool
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings of this process; raises `SettingsError`."""
+        return _Reader(os.environ if environ is None else environ).settings()
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._errors: list[str] = []
+
+    def settings(self) -> Settings:
+        backend = self._choice("MLGATE_BACKEND", "local", _BACKENDS)
+        backends = self._list("MLGATE_ALLOWED_BACKENDS") or (backend,)
+        for name in backends:
+            if name not in _BACKENDS:
+                self._error("MLGATE_ALLOWED_BACKENDS", f"{name!r} is not one of {_BACKENDS}")
+        in_functions = "FUNCTIONS_WORKER_RUNTIME" in self._environ
+        state = self._text("MLGATE_STATE") or DEFAULT_STATE
+        self._check_state(state)
+        if in_functions:
+            self._check_functions(backends, state)
+        settings = Settings(
+            service_bus=self._service_bus(),
+            policy=HostPolicy(
+                backend=backend,
+                allowed_backends=backends,
+                workspace=self._workspace("MLGATE_WORKSPACE"),
+                allowed_workspaces=self._allowed_workspaces(),
+                allowed_collections=self._list("MLGATE_ALLOWED_COLLECTIONS"),
+            ),
+            allowed_repositories=self._list("MLGATE_ALLOWED_REPOSITORIES"),
+            git_credentials=self._git_credentials(),
+            compute=self._text("MLGATE_COMPUTE") or "serverless",
+            environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
+            state=state,
+            builds=self._text("MLGATE_BUILDS") or DEFAULT_BUILDS,
+            home=Path(self._text("MLGATE_HOME") or DEFAULT_HOME).absolute(),
+            devops_identity=self._text("MLGATE_DEVOPS_IDENTITY") == "1",
+            parallel=self._parallel(),
+            in_functions=in_functions,
+        )
+        if self._errors:
+            raise SettingsError("\n".join(self._errors))
+        return settings
+
+    def _service_bus(self) -> ServiceBus:
+        name = "serviceBusConnectionString"
+        connection = self._text(name)
+        return ServiceBus(
+            queue=self._text("serviceBusQueueName") or DEFAULT_QUEUE,
+            connection_string=SecretStr(connection) if connection else None,
+            namespace=self._text(f"{name}__fullyQualifiedNamespace") or None,
+            client_id=self._text(f"{name}__clientId") or None,
+        )
+
+    def _workspace(self, name: str) -> str | None:
+        value = self._text(name)
+        if value and not _WORKSPACE.fullmatch(value):
+            self._error(name, f"{value!r} is not subscription/resource-group/name")
+        return value or None
+
+    def _allowed_workspaces(self) -> tuple[str, ...]:
+        name = "MLGATE_ALLOWED_WORKSPACES"
+        for value in self._list(name):
+            if not _WORKSPACE.fullmatch(value):
+                self._error(name, f"{value!r} is not subscription/resource-group/name")
+        default = self._text("MLGATE_WORKSPACE")
+        return self._list(name) or ((default,) if default else ())
+
+    def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
+        name = "MLGATE_GIT_CREDENTIALS"
+        credentials = []
+        for entry in self._list(name):
+            prefix, separator, variable = entry.rpartition("=")
+            token = self._environ.get(variable, "")
+            if not separator or not prefix:
+                self._error(name, f"{entry!r} is not url-prefix=NAME_OF_VARIABLE")
+            elif not token:
+                self._error(name, f"the variable {variable!r}, named for {prefix}, is not set")
+            else:
+                credentials.append((prefix, SecretStr(token)))
+        return tuple(credentials)
+
+    def _parallel(self) -> int:
+        text = self._text("MLGATE_PARALLEL")
+        if not text:
+            return os.cpu_count() or 1
+        if not text.isdigit() or int(text) < 1:
+            self._error("MLGATE_PARALLEL", f"{text!r} is not a whole number of at least 1")
+            return 1
+        return int(text)
+
+    def _check_state(self, state: str) -> None:
+        if not state.startswith(("sqlite:", "https://", "http://127.0.0.1")):
+            self._error("MLGATE_STATE", f"{state!r} is neither sqlite:PATH nor a container's URL")
+
+    def _check_functions(self, backends: tuple[str, ...], state: str) -> None:
+        # Instances come and go: neither runs nor a state on their disk would survive.
+        if "local" in backends:
+            self._error(
+                "MLGATE_ALLOWED_BACKENDS",
+                "local cannot be allowed inside Azure Functions; set MLGATE_BACKEND=azureml",
+            )
+        if state.startswith("sqlite:"):
+            self._error(
+                "MLGATE_STATE",
+                "inside Azure Functions it must be the URL of a blob container, not sqlite:",
+            )
+
+    def _text(self, name: str) -> str:
+        return self._environ.get(name, "").strip()
+
+    def _list(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self._text(name).split(",") if part.strip())
+
+    def _choice(self, name: str, default: str, known: tuple[str, ...]) -> str:
+        value = self._text(name) or default
+        if value not in known:
+            self._error(name, f"{value!r} is not one of {known}")
+        return value
+
+    def _error(self, name: str, what: str) -> None:
+        self._errors.append(f"{name}: {what}.")

@@ -1,0 +1,18 @@
+"""What the command line was given: the message file, and the error for what cannot be followed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+class UsageError(Exception):
+    """The command line cannot be followed; the message says what to change."""
+
+
+def read_message(path: str) -> bytes:
+    """The bytes of a message file, or of standard input for `-`; raises `UsageError`."""
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"the message {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,213 @@
+"""`mlgate run` as a person uses it: exit codes, files and what the terminal says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import (
+    PATIENCE,
+    commit,
+    message,
+    mlgate,
+    notebook,
+    processes_with,
+    run,
+    start,
+)
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    return folder
+
+
+def test_the_example_passes_and_leaves_all_its_files(tmp_path: Path, repository: Path) -> None:
+    shutil.copytree(EXAMPLES, repository / "examples")
+    sha = commit(repository)
+    done = mlgate(
+        tmp_path, "run", EXAMPLES / "iris/message.json", "--repository", repository,
+        "--output", "output",
+    )  # fmt: skip
+
+    assert done.code == 0, done.err
+    assert done.result["verdict"] == "succeeded"
+    assert done.result["repository"] == {"url": str(repository), "commit": sha}
+    assert done.run("train")["metrics"]["cv_accuracy"] > 0.9
+    assert done.run("evaluate")["metrics"]["accuracy"] > 0.9
+    assert [check["passed"] for check in done.result["gate"]["metrics"]] == [True, True]
+    for path in done.run("train")["outputs"]:
+        assert (done.output / path).is_file()
+    assert b"data:image/png" in (done.output / "report.html").read_bytes()
+    assert (done.output / "runs/explore/executed.html").is_file()
+    assert "✓ succeeded" in done.out
+
+
+def test_a_cell_that_raises_is_named_wherever_people_look(tmp_path: Path, repository: Path) -> None:
+    shutil.copytree(EXAMPLES, repository / "examples")
+    commit(repository)
+    done = mlgate(
+        tmp_path, "run", EXAMPLES / "failing/message.json", "--repository", repository,
+        "--output", "output",
+    )  # fmt: skip
+
+    assert done.code == 1
+    failure = done.run("report")["failure"]
+    assert (failure["kind"], failure["cell"]) == ("code", 3)
+    assert failure["message"] == "KeyError: 'amount'"
+    assert done.run("publish")["status"] == "skipped"
+    assert "report failed (code, cell 3): KeyError: 'amount'" in done.out
+    page = (done.output / "report.html").read_text()
+    assert "KeyError" in page
+    assert "cell 3" in page
+    cases = ET.parse(done.output / "junit.xml").getroot().iter("testcase")
+    [failing] = [case for case in cases if case.find("failure") is not None]
+    assert failing.get("name", "").startswith("cell 3")
+    assert "KeyError" in (failing.find("failure").get("message") or "")  # type: ignore[union-attr] # found above
+
+
+def test_json_is_alone_on_standard_output(tmp_path: Path, repository: Path) -> None:
+    commit_empty = repository / "keep.txt"
+    commit_empty.write_text("")
+    commit(repository)
+    path = message(tmp_path, repository, {"kind": "training", "name": "t", "command": "echo hi"})
+    done = run(tmp_path, path, "--json")
+
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == done.result
+    assert "t: passed" in done.err
+
+
+def test_quiet_says_nothing(tmp_path: Path, repository: Path) -> None:
+    (repository / "keep.txt").write_text("")
+    commit(repository)
+    path = message(tmp_path, repository, {"kind": "training", "name": "t", "command": "exit 3"})
+    done = run(tmp_path, path, "--quiet")
+
+    assert (done.code, done.out) == (1, "")
+
+
+def test_an_invalid_message_gets_all_findings_and_starts_nothing(tmp_path: Path) -> None:
+    path = message(
+        tmp_path,
+        "/nowhere",
+        {"kind": "notebook", "path": "a.ipynb", "note_book": 1},
+        {"kind": "training"},
+        build_id="$(Build.BuildId)",
+    )
+    done = run(tmp_path, path)
+
+    assert done.code == 2
+    assert "3 findings" in done.err
+    assert "unknown-field" in done.err
+    assert "missing-field" in done.err
+    assert "unexpanded-variable" in done.err
+    assert not done.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "ref", "sentence"),
+    [
+        ("missing", None, "missing"),
+        ("repository", "no-such-branch", "no-such-branch"),
+    ],
+)
+def test_a_missing_repository_or_ref_is_one_clear_sentence(
+    tmp_path: Path, repository: Path, url: str, ref: str | None, sentence: str
+) -> None:
+    (repository / "keep.txt").write_text("")
+    commit(repository)
+    path = message(tmp_path, tmp_path / url, {"kind": "training", "name": "t", "command": "true"})
+    done = run(tmp_path, path, *(("--ref", ref) if ref else ()))
+
+    assert done.code == 1
+    assert sentence in done.result["reason"]
+    assert "Traceback" not in done.out + done.err
+    assert done.result["runs"] == []
+
+
+def test_a_missing_message_is_a_usage_error(tmp_path: Path) -> None:
+    done = mlgate(tmp_path, "run", "nothing.json")
+
+    assert done.code == 2
+    assert "nothing.json" in done.err
+
+
+def test_uncommitted_changes_are_left_out_with_a_warning_or_asked_for(
+    tmp_path: Path, repository: Path
+) -> None:
+    (repository / "say.py").write_text("print('committed')")
+    commit(repository)
+    (repository / "say.py").write_text("raise SystemExit('changed')")
+    path = message(tmp_path, "/x", {"kind": "training", "name": "t", "command": "python say.py"})
+    left_out = mlgate(tmp_path, "run", path, "--repository", repository, "--output", "output")
+    included = mlgate(
+        tmp_path, "run", path, "--repository", repository, "--worktree", "--output", "output"
+    )
+
+    assert (left_out.code, included.code) == (0, 1)
+    assert "uncommitted changes" in left_out.err
+
+
+def test_the_hosts_own_settings_are_not_passed_on(tmp_path: Path, repository: Path) -> None:
+    (repository / "look.py").write_text(
+        "import os\n"
+        "assert 'MY_SECRET' not in os.environ\n"
+        "assert 'MLGATE_GIT_CREDENTIALS' not in os.environ\n"
+        "assert os.environ['MLGATE_RUN_NAME'] == 't'\n"
+    )
+    commit(repository)
+    path = message(
+        tmp_path, repository, {"kind": "training", "name": "t", "command": "python look.py"}
+    )
+    done = mlgate(
+        tmp_path, "run", path, "--output", "output",
+        MY_SECRET="x", MLGATE_GIT_CREDENTIALS="https://example.org/=MY_SECRET",
+    )  # fmt: skip
+
+    assert done.code == 0, done.out
+
+
+@pytest.mark.parametrize("wait_for", ["", "started", "cell 1"])
+def test_ctrl_c_at_any_moment_leaves_no_process_behind(
+    tmp_path: Path, repository: Path, wait_for: str
+) -> None:
+    mark = f"mark-{tmp_path.name}"
+    notebook(repository / "long.ipynb", "1", f"import time\ntime.sleep(300)  # {mark}")
+    commit(repository)
+    path = message(
+        tmp_path,
+        repository,
+        {"kind": "notebook", "path": "long.ipynb"},
+        {"kind": "training", "name": "t", "command": "sleep 300 & sleep 300"},
+        defaults={"environment_variables": {"MARK": mark}},
+    )
+    process = start(tmp_path, "run", path, "--output", "output")
+    assert process.stdout is not None
+    while wait_for and wait_for not in process.stdout.readline():
+        assert process.poll() is None
+    if not wait_for:
+        time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+    assert process.returncode == 130
+    assert processes_with(mark) == []
+    if wait_for:
+        result = json.loads((tmp_path / "output/result.json").read_text())
+        assert result["verdict"] == "canceled"
