@@ -12,8 +12,11 @@ help: ## this list
 run: $(STAMP) ## the example, the whole way on this machine; leaves build/example/report.html
 	$(BIN)/mlgate run examples/iris/message.json --repository . --output build/example
 
-test: $(STAMP) check browser ## everything that CI runs
+test: $(STAMP) check tools ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-slow: $(STAMP) ## what takes minutes: workers killed again and again
+	$(BIN)/pytest -m slow
 
 check: $(STAMP) ## style, types and who may import whom
 	$(BIN)/ruff check .
@@ -29,10 +32,10 @@ bench: $(STAMP) ## measure against other notebook runners, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 
-# The report's tests look at it in a real browser. Only CI must have one; elsewhere they are skipped.
-browser:
-	@command -v chromium >/dev/null || test -z "$$CI" || \
-		{ apt-get update -qq && apt-get install -y -qq chromium >/dev/null; }
+# Only CI must have a browser, ssh and Git LFS; elsewhere the tests that need them are skipped.
+tools:
+	@test -z "$$CI" || { command -v chromium && command -v ssh && command -v git-lfs; } >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq chromium openssh-client git-lfs >/dev/null; }
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +43,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test check format bench browser
+.PHONY: help run test test-slow check format bench tools

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISLNK
@@ -19,7 +18,8 @@ from handlers.repository_handler.lfs import LARGEST_POINTER, is_pointer
 from mlgate.orchestration.errors import Permanent
 
 _LINK_HOPS = 40  # as Linux has it
-_MOST_FILES = 500_000  # a few links can ask for more copies than any disk holds
+_LONGEST_LINK = 4096  # characters; likewise
+_DEEPEST = 200  # folders within folders
 _SHOWN = 5  # paths named in a warning
 
 Parts: TypeAlias = tuple[str, ...]
@@ -84,10 +84,12 @@ class Exporter:
 
     root: Folder
     lfs: bool
+    limit: int = 500_000  # files and folders: a few links can ask for more than any disk holds
     files: list[str] = field(default_factory=list)  # written, relative to the destination
     left_out: list[str] = field(default_factory=list)  # links that lead nowhere or out
     pointers: list[str] = field(default_factory=list)  # LFS files that are pointers still
     _links: dict[str, str] = field(default_factory=dict)  # text by SHA
+    _seen: int = 0
 
     def write(self, subdirectory: str, destination: Path) -> bool:
         """Write what is in `subdirectory`; false when that is no folder of the tree."""
@@ -100,19 +102,26 @@ class Exporter:
         return True
 
     def warnings(self) -> list[str]:
-        said: Mapping[str, list[str]] = {
-            "links that lead out of the repository, nowhere or in circles were left out": (
-                self.left_out
+        said = (
+            (
+                "Links that lead out of the repository, nowhere or in circles, were left out",
+                self.left_out,
             ),
-            "files are LFS pointers, not their content (set `repository.lfs`)": self.pointers,
-        }
-        return [f"{len(paths)} {text}: {first(paths)}" for text, paths in said.items() if paths]
+            ("LFS pointers stand for their content: set `repository.lfs`", self.pointers),
+        )
+        return [warning(text, paths) for text, paths in said if paths]
 
     def _write_folder(
         self, folder: Folder, real: Parts, destination: Path, shown: str, open_: frozenset[Parts]
     ) -> None:
         """`real` is where `folder` is in the tree; `open_` the folders being written around it."""
         destination.mkdir(exist_ok=True)
+        self._seen += len(folder)
+        if self._seen > self.limit or len(open_) > _DEEPEST:
+            raise Permanent(
+                f"The repository has more than {self.limit} files, or folders more than {_DEEPEST} "
+                "deep, once its links are resolved: name a smaller `repository.subdirectory`."
+            )
         for name, node in folder.items():
             place, label, target = destination / name, f"{shown}{name}", (*real, name)
             found: File | Folder | None = node
@@ -128,11 +137,6 @@ class Exporter:
                 self._write_folder(found, target, place, f"{label}/", open_ | {target})
 
     def _write_file(self, file: File, place: Path, label: str) -> None:
-        if len(self.files) >= _MOST_FILES:
-            raise Permanent(
-                f"The repository has more than {_MOST_FILES} files once its links are resolved: "
-                "name a smaller `repository.subdirectory`."
-            )
         with place.open("xb") as sink:
             file.client.write_blob(file.sha, sink)
         if place.stat().st_size < LARGEST_POINTER and is_pointer(place.read_bytes()):
@@ -187,12 +191,15 @@ class Exporter:
         if link.sha not in self._links:
             sink = io.BytesIO()
             link.client.write_blob(link.sha, sink)
-            self._links[link.sha] = sink.getvalue().decode("utf-8", "replace")
+            text = sink.getvalue()[: _LONGEST_LINK + 1].decode("utf-8", "replace")
+            self._links[link.sha] = text if len(text) <= _LONGEST_LINK else "/"
         return self._links[link.sha]
 
 
-def first(paths: list[str]) -> str:
-    return ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+def warning(text: str, paths: list[str]) -> str:
+    """`text`, how many paths it is about, and the first of them."""
+    more = ", ..." if len(paths) > _SHOWN else ""
+    return f"{text} ({len(paths)}: {', '.join(paths[:_SHOWN])}{more})."
 
 
 def _hostile(path: str) -> Permanent:

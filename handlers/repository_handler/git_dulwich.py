@@ -89,6 +89,7 @@ class Dulwich:
     @contextmanager
     def _exchange(self) -> Iterator[tuple[GitClient, bytes]]:
         """The remote, with whatever it or dulwich's parser trips over sorted."""
+        client: GitClient | None = None
         try:
             with _connected(self._remote, self._limits) as (client, path):
                 yield client, path.encode()
@@ -98,9 +99,9 @@ class Dulwich:
             raise self._remote.unavailable("there is no git repository") from None
         except FileNotFoundError as error:
             raise self._remote.failed(f"{error.filename} is not on this host") from None
-        except KeyError:  # of a path: the object is not there
-            raise Refused(final=True) from None
         except Exception as error:  # noqa: BLE001 - a lying server can make any parser error of it
+            if isinstance(error, KeyError) and self._remote.scheme == "file":
+                raise Refused(final=True) from None  # the object is not there
             lines = getattr(error, "stderr_lines", None) or []
             said = b"\n".join(lines).decode("utf-8", "replace") or str(error)
             # Since protocol 2 git's server hands out whatever it has.

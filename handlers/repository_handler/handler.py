@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from handlers.repository_handler.cache import Cache, Entry
 from handlers.repository_handler.client import Broken, Client, Limits
 from handlers.repository_handler.credentials import GitCredential
-from handlers.repository_handler.export import Exporter, first, list_tree
+from handlers.repository_handler.export import Exporter, list_tree, warning
 from handlers.repository_handler.fetching import fetch_commit
 from handlers.repository_handler.git_dulwich import Dulwich, git_only
 from handlers.repository_handler.locks import locked
@@ -150,14 +150,10 @@ class RepositoryHandler:
         warnings = exporter.warnings()
         if listing.submodules:
             paths = ["/".join(parts) for parts in listing.submodules]
-            warnings.append(
-                f"{len(paths)} submodules were left out (set `repository.submodules`): "
-                f"{first(paths)}"
-            )
+            warnings.append(warning("Submodules were left out: set `repository.submodules`", paths))
         if listing.unreadable:
             warnings.append(
-                f"{len(listing.unreadable)} files whose names are not UTF-8 were left out: "
-                f"{first(listing.unreadable)}"
+                warning("Files whose names are not UTF-8 were left out", listing.unreadable)
             )
         return FolderCheckout(commit, tree, tuple(warnings), tuple(exporter.files))
 

@@ -269,6 +269,16 @@ def test_a_signal_cancels_the_run_and_keeps_what_there_is(start: Start, number: 
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_signal_before_the_first_cell_cancels_too(start: Start) -> None:
+    run = start({"notebook.ipynb": notebook("1")})
+    run.wait_for(lambda run: (run.output / "executed.ipynb").exists())
+    run.process.send_signal(signal.SIGTERM)
+    run.wait()
+
+    assert (run.exit_code, run.outcome["status"]) == (1, "canceled")
+    assert run.statuses == ["not_run"]
+
+
 def test_a_launcher_that_is_killed_takes_its_kernel_along_and_leaves_evidence(
     start: Start,
 ) -> None:
@@ -327,7 +337,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_a_task_that_cannot_be_read_is_no_failed_run(tmp_path: Path) -> None:
     """The exit code tells that there is no outcome."""
     arguments = ["--task", "missing.json", "--root", str(tmp_path), "--output", str(tmp_path)]
-    command = [sys.executable, "-P", LAUNCHER, *arguments]
+    command = [sys.executable, "-P", str(LAUNCHER), *arguments]
     process = subprocess.run(command, capture_output=True, check=False)
 
     assert process.returncode == 3

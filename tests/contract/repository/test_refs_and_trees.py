@@ -1,0 +1,105 @@
+"""Every transport and both implementations give the same commit and the same tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.errors import Permanent
+from tests.contract.repository.conftest import MakeHandler, Place
+from tests.contract.repository.origins import TREE, Origin, expected, git, on_disk
+
+LINKED = {"project/common/lib.py": (False, b"X = 1\n")}
+
+
+@pytest.mark.parametrize(
+    ("ref", "name"),
+    [
+        (None, "main"),
+        ("HEAD", "main"),
+        ("dev", "dev"),
+        ("feature/x", "dev"),
+        ("refs/heads/dev", "dev"),
+        ("light", "second"),
+        ("v1", "second"),
+        ("refs/tags/v1", "second"),
+        ("refs/pull/7/merge", "merge"),
+    ],
+)
+def test_a_ref_gives_its_commit(place: Place, origin: Origin, ref: str | None, name: str) -> None:
+    with place.handler.checkout(RepositoryRequest(place.url, ref)) as checkout:
+        assert checkout.commit == origin.commits[name]
+
+
+@pytest.mark.parametrize("name", ["main", "first", "dangling"])
+def test_a_sha_gives_that_commit_even_when_no_ref_names_it(
+    place: Place, origin: Origin, name: str
+) -> None:
+    sha = origin.commits[name]
+    with place.handler.checkout(RepositoryRequest(place.url, sha.upper())) as checkout:
+        assert checkout.commit == sha
+        assert len(checkout.files()) == {"main": 10, "first": 1, "dangling": 1}[name]
+
+
+def test_the_tree_is_the_commit_byte_for_byte_without_git(place: Place) -> None:
+    with place.handler.checkout(RepositoryRequest(place.url)) as checkout:
+        assert on_disk(checkout.folder) == expected(TREE) | LINKED
+        assert list(checkout.files()) == sorted(expected(TREE) | LINKED)
+        assert checkout.warnings == ()
+        assert checkout.read("version") == b"$Format:%H$\n"
+        with pytest.raises(KeyError):
+            checkout.read("../demo.git/HEAD")
+
+
+def test_the_tree_is_gone_after_the_checkout(place: Place) -> None:
+    with place.handler.checkout(RepositoryRequest(place.url)) as checkout:
+        assert checkout.folder.is_dir()
+    assert not checkout.folder.exists()
+
+
+def test_only_the_subdirectory_is_exported_and_its_links_into_the_tree_are_copied(
+    place: Place,
+) -> None:
+    request = RepositoryRequest(place.url, subdirectory="./project/")
+    with place.handler.checkout(request) as checkout:
+        assert on_disk(checkout.folder) == {
+            "train.py": (False, b"print(1)\n"),
+            "common/lib.py": (False, b"X = 1\n"),
+        }
+
+
+@pytest.mark.parametrize("subdirectory", ["nowhere", "run.sh", "..", "/etc", "project/../.."])
+def test_a_subdirectory_that_is_not_there_is_told(place: Place, subdirectory: str) -> None:
+    request = RepositoryRequest(place.url, subdirectory=subdirectory)
+    with pytest.raises(Permanent, match=r"The folder .* is not in .*repository\.subdirectory"):
+        place.handler.checkout(request).__enter__()
+
+
+@pytest.mark.parametrize("ref", ["nope", "refs/heads/nope", "abc1234", "0" * 39 + "1"])
+def test_a_ref_that_is_not_there_is_told_with_the_branches(place: Place, ref: str) -> None:
+    with pytest.raises(Permanent, match=rf"ref '{ref}' is not in .*dev, feature/x, main"):
+        place.handler.checkout(RepositoryRequest(place.url, ref)).__enter__()
+
+
+@pytest.mark.parametrize("ref", ["--upload-pack=x", "a b", "x\n", "a..b", "*", ""])
+def test_what_cannot_be_a_ref_is_refused(place: Place, ref: str) -> None:
+    with pytest.raises(Permanent, match="is not a name that git takes"):
+        place.handler.checkout(RepositoryRequest(place.url, ref)).__enter__()
+
+
+def test_a_clone_on_this_machine_is_read_even_when_it_is_shallow(
+    make_handler: MakeHandler, origin: Origin, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin.path}", str(clone))
+    with make_handler(allowed=[str(tmp_path)]).checkout(RepositoryRequest(str(clone))) as checkout:
+        assert checkout.commit == origin.commits["main"]
+        assert len(checkout.files()) == 10
+
+
+def test_a_repository_that_is_not_there_is_told(place: Place) -> None:
+    url = place.url.replace("demo", "nowhere")
+    with pytest.raises(Permanent, match=f"{url} was not found or access was refused"):
+        place.handler.checkout(RepositoryRequest(url)).__enter__()
