@@ -132,6 +132,11 @@ class SqliteState:
                 (rejection.key, rejection.received_at.isoformat(), body),
             )
 
+    def rejection(self, key: str) -> Rejection | None:
+        with self._connect() as db:
+            row = db.execute("SELECT body FROM rejections WHERE key = ?", (key,)).fetchone()
+        return None if row is None else _REJECTION.validate_json(row[0])
+
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """Newest first."""
         with self._connect() as db:

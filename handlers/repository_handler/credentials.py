@@ -39,7 +39,8 @@ def access_to(
 ) -> Access:
     """How this host opens `url`, which is allowed and is https or loopback http.
 
-    A job's token opens the Azure Repos of its own collection and is shown to nothing else.
+    A job's token opens the Azure Repos of its own collection and is shown to nothing else. A token
+    that the host names for a URL is meant for it, and goes before the host's identity.
     """
     address = parse_url(url)
     assert address is not None
@@ -48,10 +49,6 @@ def access_to(
         return Access(
             _basic("", token), "give the project's build service read access to it", token
         )
-    if organization and host_identity:
-        secret = host_identity()
-        bearer = SecretStr(f"Bearer {secret.get_secret_value()}")
-        return Access(bearer, "give the host's identity read access to it", secret)
     matching = [c for c in credentials if url_allowed(url, [c.prefix])]
     if matching:
         best = max(matching, key=lambda credential: len(credential.prefix))
@@ -61,6 +58,10 @@ def access_to(
             "check the token that MLGATE_GIT_CREDENTIALS names for it",
             best.token,
         )
+    if organization and host_identity:
+        secret = host_identity()
+        bearer = SecretStr(f"Bearer {secret.get_secret_value()}")
+        return Access(bearer, "give the host's identity read access to it", secret)
     return Access(None, "if it is private, name a token for it in MLGATE_GIT_CREDENTIALS")
 
 

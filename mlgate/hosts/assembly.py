@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def assemble(
     from handlers.devops_handler import DevOpsHandler
     from handlers.repository_handler import GitCredential, RepositoryHandler
 
+    _keep_out_of_git(settings.home)
     queue = make_queue(settings.service_bus)
     clock = SystemClock()
     identity = _devops_identity if settings.devops_identity else None
@@ -121,6 +123,14 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
             "`mlgate emulator` prints a connection string to try things with."
         )
     return ServiceBusQueue(connect, service_bus.queue)
+
+
+def _keep_out_of_git(home: Path) -> None:
+    """The home is often inside somebody's repository, and no part of it."""
+    if not home.exists():
+        with suppress(OSError):  # whoever needs the home says better what is wrong with it
+            home.mkdir(parents=True)
+            (home / ".gitignore").write_text("*\n")
 
 
 def _devops_identity() -> SecretStr:

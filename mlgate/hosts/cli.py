@@ -23,9 +23,9 @@ exit codes of `mlgate run`:
   3 could not run (infrastructure)   130 canceled; nothing is left running
 
 examples:
-  mlgate run examples/iris.json --repository .       the whole job, on this machine
-  mlgate validate message.json --checkout            every finding at once, starts nothing
-  mlgate emulator                                    a queue to try `publish` and `worker` with
+  mlgate run examples/iris/message.json --repository .    the whole job, on this machine
+  mlgate validate message.json --checkout                 every finding at once, starts nothing
+  mlgate emulator                                         a queue to try `publish` and `worker` with
 """
 
 
@@ -162,6 +162,8 @@ def _run(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.locally import localized
 
+    # What happens is in the live log; a fault that is retried is told there.
+    logging.getLogger("mlgate").setLevel(logging.ERROR)
     settings = Settings.read()
     message, raw = localized(options)
     return local_run.run(

@@ -35,7 +35,9 @@ def show_build(settings: Settings, name: str) -> int:
     state = make_state(settings)
     build = _find(state, name)
     if build is None:
-        rejection = next((r for r in state.rejections() if name in (r.key, r.build_id)), None)
+        rejection = state.rejection(name) or next(
+            (found for found in state.rejections() if found.build_id == name), None
+        )
         if rejection is None:
             return _unknown(name)
         print(f"rejected: {rejection.reason}")

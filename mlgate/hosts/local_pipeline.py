@@ -43,8 +43,7 @@ class LocalBuild:
 
     def rejection(self) -> Rejection | None:
         """Why the message was refused, if it was."""
-        rejections = self.application.conductor.ports.state.rejections()
-        return next((found for found in rejections if found.key == self.key), None)
+        return self.application.conductor.ports.state.rejection(self.key)
 
     def cancel(self) -> None:
         """What canceling a pipeline does; the build is told at once instead of finding out."""

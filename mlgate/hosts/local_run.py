@@ -18,7 +18,7 @@ from mlgate.hosts.console import View, summary, view
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.settings import Settings
 from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.errors import BadMessage, Permanent
 from mlgate.orchestration.messages import StartMessage
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
@@ -51,6 +51,8 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
         allowed_repositories=(message.repository.url,),
         parallel=options.parallel or settings.parallel,
     )
+    if policy.backend != "local":
+        raise Permanent(f"The backend {policy.backend} is not available in this version.")
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
     interrupted = threading.Event()

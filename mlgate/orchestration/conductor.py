@@ -143,32 +143,48 @@ class Conductor:
                 log.info("build %s: another handler went on with it", stored.build.build_id)
         return True
 
+    def mend(self, envelope: Envelope) -> None:
+        """Handle a start that the queue gave up on, unless it became a build or a rejection."""
+        key = self._origin(envelope)[0]
+        state = self.ports.state
+        if state.load(key) is None and state.rejection(key) is None:
+            self.handle(envelope)
+
     def _reject(self, envelope: Envelope, error: BadMessage) -> Rejected:
-        address: PipelineAddress | None = None
-        token: SecretStr | None = None
-        try:
-            if found := pipeline_address(envelope.properties):
-                address, token = found
-        except BadMessage as more:
-            if more.findings != error.findings:
-                error = BadMessage((*error.findings, *more.findings))
-        attempt, build_id = _said_of_itself(envelope.body)
-        key = build_key(address, attempt, envelope.message_id)
-        # A bad message that follows a good one under the same identity says nothing about it.
-        known = self.ports.state.load(key) is not None
-        self.ports.state.reject(Rejection(key, self._now(), str(error), error.findings, build_id))
+        key, address, token, more = self._origin(envelope)
+        if more is not None and more.findings != error.findings:
+            error = BadMessage((*error.findings, *more.findings))
+        state = self.ports.state
+        # Told before, perhaps; and one that follows a good one says nothing about that build.
+        doubt = envelope.delivery_count > 1 or state.rejection(key) is not None
+        known = state.load(key) is not None
+        build_id = _said_of_itself(envelope.body)[1]
+        state.reject(Rejection(key, self._now(), str(error), error.findings, build_id))
         log.warning("rejected message %s: %s", envelope.message_id, error)
         if address is not None and token is not None and not known:
             completion = Completion(
                 Verdict.FAILED, "The message was rejected.", findings=error.findings
             )
             try:
-                self.ports.pipeline.complete(
-                    address, token, completion, doubt=envelope.delivery_count > 1
-                )
+                self.ports.pipeline.complete(address, token, completion, doubt=doubt)
             except Permanent as refused:
                 log.warning("could not tell the pipeline: %s", refused)
         return Rejected("InvalidMessage", str(error))
+
+    def _origin(
+        self, envelope: Envelope
+    ) -> tuple[str, PipelineAddress | None, SecretStr | None, BadMessage | None]:
+        """Whose message this is, however bad: its key, the waiting step, what is wrong there."""
+        address: PipelineAddress | None = None
+        token: SecretStr | None = None
+        wrong: BadMessage | None = None
+        try:
+            if found := pipeline_address(envelope.properties):
+                address, token = found
+        except BadMessage as error:
+            wrong = error
+        attempt = _said_of_itself(envelope.body)[0]
+        return build_key(address, attempt, envelope.message_id), address, token, wrong
 
     def _elsewhere(self, build: Build) -> bool:
         return build.host is not None and self.ports.backend(build).host != build.host

@@ -20,6 +20,8 @@ def narrate(before: Build, after: Build) -> list[str]:
     known = {run.spec.name: run for run in before.runs}
     for run in after.runs:
         lines += _narrate_run(known.get(run.spec.name, RunState(run.spec)), run)
+    if after.last_error and after.last_error != before.last_error:
+        lines.append(f"##[warning]{after.last_error} Trying again.")
     if before.ending_since is None and after.ending_since is not None:
         lines.append("##[warning]Ending the build: canceling what is not finished")
     if before.phase is not Phase.COMPLETING and after.phase is Phase.COMPLETING:

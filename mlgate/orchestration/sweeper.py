@@ -28,8 +28,8 @@ def sweep(
     """Mend what is stuck; returns the keys of the builds whose looks were begun anew.
 
     `only` is the key of the one build that this host cares for. `dead_starts` are start messages
-    that the queue gave up on by itself; each is handled as if it had just arrived, which for one
-    that is a build already does nothing.
+    that the queue gave up on by itself; one that is neither a build nor a rejection is handled as
+    if it had just arrived.
     """
     ports = conductor.ports
     mended = []
@@ -44,7 +44,7 @@ def sweep(
                 mended.append(build.key)
     for envelope in dead_starts:
         try:
-            conductor.handle(envelope)
+            conductor.mend(envelope)
         except OrchestrationError as error:
             log.warning("a dead-lettered start cannot be mended yet: %s", error)
     return mended

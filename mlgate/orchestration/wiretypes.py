@@ -19,7 +19,7 @@ from mlgate.orchestration.findings import Code
 # Nobody means more than a year, and far larger numbers overflow clocks.
 _YEAR_IN_MINUTES = 366 * 24 * 60
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|/.*|[\w.-]+@[\w.-]+:.+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|/.*")
 _USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/@]*)@")
 _TOKEN_AS_USER = re.compile(r"gh[a-z]_|github_pat_|glpat-|.{40}")
 
@@ -89,7 +89,7 @@ def _repository_url(value: str) -> str:
         raise refuse(
             Code.BAD_FORMAT,
             "The repository is neither a URL nor an absolute path.",
-            "Give it as `https://...`, `ssh://...` or `git@host:path`.",
+            "Give it as `https://...` or `ssh://git@host/path`; `git@host:path` is no URL.",
         )
     userinfo = _USERINFO.match(value)
     if userinfo and (":" in userinfo[1] or _TOKEN_AS_USER.match(userinfo[1])):

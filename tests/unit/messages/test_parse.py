@@ -243,12 +243,19 @@ def test_one_wrong_field_is_one_finding_with_a_remedy(
     [
         "https://contoso@dev.azure.com/contoso/p/_git/r",
         "ssh://git@github.com/a/b",
-        "git@ssh.dev.azure.com:v3/contoso/p/r",
+        "ssh://git@ssh.dev.azure.com/v3/contoso/p/r",
         "/srv/my repositories/sales",
     ],
 )
 def test_the_usual_forms_of_a_repository_are_taken(url: str) -> None:
     assert findings_of(parse, body(request(repository={"url": url}))) == ()
+
+
+def test_the_short_form_of_ssh_is_refused_with_the_long_one_as_remedy() -> None:
+    [found] = findings_of(parse, body(request(repository={"url": "git@github.com:a/b"})))
+
+    assert found.code == "bad-format"
+    assert "ssh://git@host/path" in found.remedy
 
 
 def test_a_message_must_name_its_runs_somewhere() -> None:

@@ -152,6 +152,18 @@ def test_a_start_that_the_queue_gave_up_on_is_handled_after_all(world: World) ->
     assert completion_of(world)[0] is Verdict.SUCCEEDED
 
 
+def test_a_start_that_was_rejected_is_not_told_again_when_its_deliveries_run_out(
+    world: World,
+) -> None:
+    envelope = world.envelope({"name": "a", "comand": "x"})
+    for delivery in (1, 2, 3):
+        world.conductor.handle(replace(envelope, delivery_count=delivery))
+    sweep(world.conductor, "sweeper", [envelope])
+
+    assert [doubt for _, doubt in world.pipeline.completions] == [False, True, True]
+    assert len(world.state.rejections()) == 1
+
+
 def test_a_look_that_finds_the_lease_taken_comes_again(world: World) -> None:
     key = world.start({"name": "train"})
     assert key
