@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,8 @@ class FolderFiles:
             yield scratch
             scratch.replace(place)
         except OSError as error:
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                scratch.unlink()
             raise Temporary(
                 f"{place} cannot be written: {error.strerror}. Free some space, or set "
                 "MLGATE_BUILDS to another place.",

@@ -1,0 +1,98 @@
+"""Settings are read once, with all that is wrong with them at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mlgate.hosts.settings import Settings, SettingsError
+
+
+def test_without_any_variable_the_documented_defaults_hold() -> None:
+    settings = Settings.read({})
+
+    assert settings.service_bus.queue == "function-queue"
+    assert settings.policy.backend == "local"
+    assert settings.policy.allowed_backends == ("local",)
+    assert settings.policy.allowed_collections == ()
+    assert settings.allowed_repositories == ()
+    assert settings.state == "sqlite:.mlgate/state.db"
+    assert settings.builds == ".mlgate/builds"
+    assert settings.home == Path(".mlgate").absolute()
+    assert settings.compute == "serverless"
+    assert settings.parallel == os.cpu_count()
+    assert not settings.devops_identity
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.read(
+        {
+            "serviceBusConnectionString__fullyQualifiedNamespace": "x.servicebus.windows.net",
+            "serviceBusConnectionString__clientId": "me",
+            "serviceBusQueueName": "q",
+            "MLGATE_BACKEND": "azureml",
+            "MLGATE_ALLOWED_BACKENDS": "azureml, local",
+            "MLGATE_WORKSPACE": "s/g/w",
+            "MLGATE_ALLOWED_COLLECTIONS": "https://dev.azure.com/a/,https://dev.azure.com/b/",
+            "MLGATE_ALLOWED_REPOSITORIES": "/srv/repositories",
+            "MLGATE_GIT_CREDENTIALS": "https://github.com/contoso/=GITHUB",
+            "GITHUB": "radioactive",
+            "MLGATE_DEVOPS_IDENTITY": "1",
+            "MLGATE_PARALLEL": "7",
+            "MLGATE_HOME": "/var/mlgate",
+        }
+    )
+
+    assert settings.service_bus.namespace == "x.servicebus.windows.net"
+    assert settings.service_bus.client_id == "me"
+    assert settings.policy.allowed_backends == ("azureml", "local")
+    assert settings.policy.allowed_workspaces == ("s/g/w",)
+    assert settings.policy.allowed_collections[1] == "https://dev.azure.com/b/"
+    [(prefix, token)] = settings.git_credentials
+    assert prefix == "https://github.com/contoso/"
+    assert token.get_secret_value() == "radioactive"
+    assert "radioactive" not in repr(settings)
+    assert (settings.parallel, settings.devops_identity) == (7, True)
+
+
+def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
+    wrong = {
+        "MLGATE_BACKEND": "gpu",
+        "MLGATE_ALLOWED_BACKENDS": "gpu",
+        "MLGATE_WORKSPACE": "just-a-name",
+        "MLGATE_ALLOWED_WORKSPACES": "a/b",
+        "MLGATE_GIT_CREDENTIALS": "no-separator,https://github.com/=MISSING",
+        "MLGATE_PARALLEL": "many",
+        "MLGATE_STATE": "redis://somewhere",
+    }
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(wrong)
+
+    for name in wrong:
+        assert f"{name}: " in str(caught.value)
+    assert "MISSING" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"MLGATE_ALLOWED_BACKENDS": "azureml,local"}, "MLGATE_ALLOWED_BACKENDS"),
+        ({"MLGATE_BACKEND": "local"}, "MLGATE_ALLOWED_BACKENDS"),
+        ({"MLGATE_STATE": "sqlite:state.db"}, "MLGATE_STATE"),
+        ({"MLGATE_STATE": ""}, "MLGATE_STATE"),
+    ],
+)
+def test_inside_functions_neither_runs_nor_state_may_be_on_the_instance(
+    changes: dict[str, str], name: str
+) -> None:
+    fine = {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "MLGATE_BACKEND": "azureml",
+        "MLGATE_STATE": "https://account.blob.core.windows.net/state",
+    }
+    assert Settings.read(fine).in_functions
+
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        Settings.read({**fine, **changes})
