@@ -6,6 +6,7 @@ the callbacks between them are the ones that run in Azure.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
+from mlgate.orchestration import requests
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.ports import BuildFiles, Rejection
@@ -48,7 +50,7 @@ class LocalBuild:
     def cancel(self) -> None:
         """What canceling a pipeline does; the build is told at once instead of finding out."""
         self.task.cancel()
-        if self.application.conductor.abandon(self.key):
+        if requests.abandon(self.application.conductor.ports.state, self.key):
             self.hints.look(self.key)
 
     def wait(self, seconds: float) -> bool:
@@ -84,6 +86,7 @@ def local_pipeline(
                 replace(settings, service_bus=bus, policy=policy),
                 files=files,
                 on_ended=hints.ended,
+                notebooks_here=_notebooks_here(settings, body),
             )
             task = devops.new_task()
             message_id = uuid.uuid4().hex
@@ -102,3 +105,11 @@ def local_pipeline(
                 worker.join()
     finally:
         emulator.stop()
+
+
+def _notebooks_here(settings: Settings, body: bytes) -> bool:
+    """Whether notebook runs on this machine are asked for, as far as the message tells."""
+    message = json.loads(body)
+    runs = message.get("runs") or [{"kind": "notebook"}]  # else they are in the repository
+    notebooks = any(run.get("kind") == "notebook" for run in runs)
+    return notebooks and settings.policy.backend == "local"
