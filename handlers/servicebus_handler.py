@@ -113,11 +113,11 @@ class ServiceBusQueue:
         it; an exception gives it back at once.
         """
         while not stop.is_set():
+            renewer = AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS)
             try:
                 with (
                     self._connect() as client,
                     client.get_queue_receiver(self._queue) as receiver,
-                    AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS) as renewer,
                 ):
                     while not stop.is_set():
                         for message in receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS):
@@ -128,6 +128,8 @@ class ServiceBusQueue:
                     return
                 log.warning("the queue %s does not answer: %s", self._queue, error)
                 stop.wait(_RECONNECT_SECONDS)
+            finally:
+                renewer.close(wait=False)  # nothing is at hand any more that it could renew
 
     def dead_letters(self) -> list[Envelope]:
         """Messages that the broker itself gave up on; they stay where they are."""

@@ -26,6 +26,10 @@ from handlers.local_handler.attempts import read_file, read_json, replace_file
 SUPPORTED = ((3, 11), (3, 13))  # Python versions that the launcher runs on: the least, the most
 
 _UV_VARIABLES = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+# Where the machine has a store of certificate authorities, it knows the network's own as well.
+_SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+if _SYSTEM_AUTHORITIES.exists():
+    _UV_VARIABLES["UV_SYSTEM_CERTS"] = "true"
 _NETWORK = re.compile(
     r"error sending request|dns error|tcp connect error|timed out|connection (refused|reset)"
     r"|server error \(5\d\d|could not resolve host|failed to connect",
