@@ -143,6 +143,10 @@ def conclude(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build
             executed = files.read(build.key, f"runs/{spec.name}/executed.ipynb")
             if executed is not None:
                 notebooks[spec.name] = executed
+    for run in build.runs:
+        if not run.collected:
+            told = f"{describe_failure(run)}\n".encode()
+            files.write(build.key, f"runs/{run.spec.name}/log.txt", told)
     listing = {spec.name: files.list(build.key, f"runs/{spec.name}") for spec in collected}
     files.write(build.key, "junit.xml", junit_xml(build, notebooks))
     files.write(build.key, "report.html", page_html(build, notebooks, listing))
