@@ -8,7 +8,8 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,23 +123,30 @@ def clear(output: Path) -> None:
 
     Raises `UsageError` for a place that cannot be written.
     """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
+    with _writing(output):
         if any((output / name).exists() for name in _OF_A_BUILD):
             for name in _OF_A_BUILD:
                 (output / name).unlink(missing_ok=True)
             shutil.rmtree(output / "runs", ignore_errors=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
 
 
 def _files(settings: Settings, output: Path | None) -> BuildFiles:
     if output is None:
         return make_files(settings)
     folder = output.absolute()
+    with _writing(output):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     return FolderFiles(lambda _: folder)
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
 
 
 def _failing_logs(build: Build, files: BuildFiles) -> dict[str, str]:
