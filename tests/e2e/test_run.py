@@ -270,7 +270,8 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
         process.kill()
         raise
 
-    assert process.returncode == 130
+    # Before it has taken over its signals, the interrupt itself ends it; a shell tells both as 130.
+    assert process.returncode in ((130,) if wait_for else (130, -signal.SIGINT))
     assert processes_with(mark) == []
     if wait_for:
         result = json.loads((tmp_path / "output/result.json").read_text())
