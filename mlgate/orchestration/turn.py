@@ -20,6 +20,7 @@ TURN_SECONDS = 60.0  # a look hands over to the next one after that
 PIPELINE_CHECK = timedelta(seconds=15)  # how often the pipeline is asked whether it still waits
 MOST_PREPARE_ERRORS = 5  # then a build that cannot even begin fails
 MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
+MOST_PUBLISH_ERRORS = 5  # then the verdict is posted without the rest of the results
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
 LONGEST_BACKOFF = 60.0  # seconds
 
@@ -43,6 +44,7 @@ class Turn:
         self._began = ports.clock.now()
         self._lines: list[str] = []
         self._shown = (self._build.percent, operation(self._build))
+        self._published = _ended(self._build)
 
     def take(self) -> None:
         """Act until there is nothing to do but wait, then schedule the next look."""
@@ -61,6 +63,7 @@ class Turn:
             self._record(error)
             raise
         self._show()
+        self._publish_new()
         if self._build.open:
             self._hand_over(until, errors)
 
@@ -132,6 +135,9 @@ class Turn:
                     exhausted |= {steps.Cancel}
                 case steps.Decide():
                     self._save(acts.decide(ports, self._build))
+                case steps.Publish():
+                    self._show()
+                    self._publish()
                 case steps.Post():
                     self._show()
                     self._post()
@@ -146,6 +152,30 @@ class Turn:
             build = submitted
         self._save(build)
         return submitted is not None
+
+    def _publish_new(self) -> None:
+        """Let people see the results of runs that ended in this look, while the build goes on."""
+        build, before = self._build, self._published
+        ended = _ended(build)
+        self._published = ended
+        goes_on = build.phase is Phase.WATCHING and build.ending_since is None
+        if build.pipeline is None or not goes_on or ended == before:
+            return
+        try:
+            new = [
+                run for run in build.runs if run.spec.name in (ended or set()) - (before or set())
+            ]
+            acts.publish_so_far(self._ports, build, new)
+        except OrchestrationError as error:
+            log.warning("build %s: results were not shown: %s", build.build_id, error)
+
+    def _publish(self) -> None:
+        try:
+            self._save(acts.publish(self._ports, self._build))
+        except Temporary as error:
+            if self._build.errors + 1 < MOST_PUBLISH_ERRORS:
+                raise
+            self._save(acts.unpublished(self._build, str(error)))
 
     def _post(self) -> None:
         build = self._build
@@ -185,6 +215,8 @@ class Turn:
         what = f"{type(error).__name__}: {error}"
         if build.errors + 1 < MOST_UNKNOWN_ERRORS:
             self._save(replace(build, errors=build.errors + 1, last_error=what))
+        elif build.phase is Phase.COMPLETING and not build.published:
+            self._save(acts.unpublished(build, what))
         elif build.phase is Phase.COMPLETING:
             self._save(self._give_up_posting(what))
         else:
@@ -223,3 +255,10 @@ class Turn:
         build = self._build
         self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
         schedule(self._ports, self._build)
+
+
+def _ended(build: Build) -> set[str] | None:
+    """The runs that have ended; None before it is known which runs there are."""
+    if build.phase is Phase.RECEIVED:
+        return None
+    return {run.spec.name for run in build.runs if run.status.ended}
