@@ -140,6 +140,7 @@ class PipelineTwin:
     """A step that waits; remembers what it was told, also after it had said that it ended."""
 
     waiting: bool = True
+    token: str = TOKEN
     said_ended: bool = False
     told_after_the_end: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
@@ -178,7 +179,7 @@ class PipelineTwin:
         self.waiting = False
 
     def _called(self, call: str, token: SecretStr) -> None:
-        assert token.get_secret_value() == TOKEN
+        assert token.get_secret_value() == self.token
         if self.said_ended:
             self.told_after_the_end.append(call)
         if self.faults.get(call):
