@@ -24,6 +24,7 @@ class TaskRecord:
     operation: str | None
     issues: tuple[Mapping[str, Any], ...]
     error_count: int
+    warning_count: int
     variables: Mapping[str, Any]
     log: int | None
 
@@ -79,6 +80,7 @@ class Task:
                 operation=row.get("currentOperation"),
                 issues=tuple(row.get("issues", ())),
                 error_count=row.get("errorCount", 0),
+                warning_count=row.get("warningCount", 0),
                 variables=dict(row.get("variables", {})),
                 log=(row.get("log") or {}).get("id"),
             )
