@@ -29,6 +29,7 @@ from mlgate.orchestration.ports import BuildFiles, Clock, Completion, Progress, 
 log = logging.getLogger("mlgate")
 
 LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
+PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
 PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
 FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
 COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
@@ -95,7 +96,7 @@ class DevOpsHandler:
         end. What is over and done with cannot be published, which is no error.
         """
         final = results.verdict is not None
-        patience = COMPLETION_PATIENCE if final else LOOK_PATIENCE
+        patience = PUBLISH_PATIENCE if final else LOOK_PATIENCE
         callbacks = self._callbacks(address, token, patience)
         display = self._displays.of(address)
         if not final and (display.closed or not display.due(Kind.TESTS, self._clock.now())):
