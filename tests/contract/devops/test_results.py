@@ -185,10 +185,11 @@ class StopsAt(Faults):
 
 @pytest.mark.parametrize("kind", [FaultKind.RESET, FaultKind.LOST], ids=lambda kind: kind.name)
 @pytest.mark.parametrize("number", range(1, 20))
-def test_a_crash_between_any_two_requests_leaves_nothing_twice(
-    number: int, kind: FaultKind, clock: SteppedClock, files: FolderFiles
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["another host", "the same"])
+def test_what_stops_between_any_two_requests_leaves_nothing_twice(
+    number: int, kind: FaultKind, elsewhere: bool, clock: SteppedClock, files: FolderFiles
 ) -> None:
-    """Whatever was last on its way, another host brings it to its end: strict mode counts."""
+    """Whatever was last on its way, the next call brings it to its end: strict mode counts."""
     faults = StopsAt(number, kind)
     with AzureDevOps(clock=clock.now, faults=faults) as server:
         handler = DevOpsHandler(allowed=[server.collection_url], clock=clock)
@@ -200,7 +201,7 @@ def test_a_crash_between_any_two_requests_leaves_nothing_twice(
         else:
             assert faults.left > 0, "it did not notice"
         faults.left = 10_000
-        publish(scene.another_handler(), files, FINAL)
+        publish(scene.another_handler() if elsewhere else scene, files, FINAL)
         everything_is_there(scene)
         assert server.violations == []
 
