@@ -128,6 +128,10 @@ class Tab:
                 self._attach_once(known.id, result_id, name, content[-FILE_SIZE:])
             except Permanent as error:
                 notes.append(f"{name} is not attached: {error}")
+            except Temporary as error:
+                # A service that answers this but not that will not take this file tomorrow either.
+                if name not in self.calls.find_files(known.id, result_id):
+                    notes.append(f"{name} is not attached: {error}")
         return notes
 
     def _attach_once(self, run_id: int, result_id: int, name: str, content: bytes) -> None:

@@ -189,11 +189,17 @@ class StopsAt(Faults):
 def test_what_stops_between_any_two_requests_leaves_nothing_twice(
     number: int, kind: FaultKind, elsewhere: bool, clock: SteppedClock, files: FolderFiles
 ) -> None:
-    """Whatever was last on its way, the next call brings it to its end: strict mode counts."""
-    faults = StopsAt(number, kind)
+    """Whatever was last on its way, the next call brings it to its end: strict mode counts.
+
+    The same host knows the test run from before.
+    """
+    faults = StopsAt(10_000, kind)
     with AzureDevOps(clock=clock.now, faults=faults) as server:
         handler = DevOpsHandler(allowed=[server.collection_url], clock=clock)
         scene = Scene(server, clock, server.new_task(), handler)
+        if not elsewhere:
+            publish(scene, files, RUNNING)
+        faults.left = number
         try:
             publish(scene, files, FINAL)
         except Temporary:
@@ -255,14 +261,17 @@ def test_a_tests_tab_that_is_refused_costs_nothing_else(
     assert len(scene.task.attachments) == 4
 
 
-def test_an_attachment_that_is_refused_is_named_in_its_result(
-    scene: Scene, files: FolderFiles
+@pytest.mark.parametrize(("status", "times"), [(413, 1), (500, 3)])
+def test_an_attachment_that_is_not_taken_is_named_in_its_result(
+    status: int, times: int, scene: Scene, files: FolderFiles
 ) -> None:
-    scene.server.faults.add("results.attach", Fault.answering(413))
+    """It does not leave the test run unfinished, whatever the service says to it."""
+    scene.server.faults.add("results.attach", Fault.answering(status), times=times)
     publish(scene, files, FINAL)
     result = scene.task.test_runs[0].named("a")
     assert sorted(result.attachments) == ["executed.ipynb", "log.txt"]
     assert "executed.html is not attached" in result.fields["comment"]
+    assert scene.task.test_runs[0].state == "Completed"
 
 
 def test_a_record_that_keeps_no_summary_keeps_the_rest(scene: Scene, files: FolderFiles) -> None:
