@@ -166,7 +166,7 @@ class Turn:
                 run for run in build.runs if run.spec.name in (ended or set()) - (before or set())
             ]
             acts.publish_so_far(self._ports, build, new)
-        except OrchestrationError as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the build must not wait for it
             log.warning("build %s: results were not shown: %s", build.build_id, error)
 
     def _publish(self) -> None:

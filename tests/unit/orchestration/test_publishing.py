@@ -103,6 +103,16 @@ def test_what_cannot_be_published_is_a_warning_and_the_verdict_is_posted(
     assert world.clock.now() < NOON + timedelta(minutes=10)
 
 
+def test_results_that_cannot_be_shown_yet_are_no_fault_of_the_build(world: World) -> None:
+    """They all come with the end."""
+    world.pipeline.faults = {"publish": [RuntimeError("a bug of ours"), Temporary("busy")]}
+    key = world.start({"name": "a"}, {"name": "b", "needs": ["a"]})
+    assert finished(world, key) == "succeeded"
+    assert key
+    assert world.build(key).warnings == ()
+    assert len(world.pipeline.published[-1].runs) == 2
+
+
 def test_a_canceled_pipeline_is_told_to_abort_and_nothing_else(world: World) -> None:
     world.backend.endless = True
     key = world.start({"name": "a"}, {"name": "b"})
