@@ -39,11 +39,11 @@ class FolderFiles:
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return None
 
-    def list(self, build: str, prefix: str = "") -> list[str]:
+    def list(self, build: str, folder: str = "") -> list[str]:
         root = self._folder(build)
-        paths = (path for path in root.rglob("*") if path.is_file())
-        names = (path.relative_to(root).as_posix() for path in paths)
-        return sorted(name for name in names if name.startswith(prefix))
+        below = self._place(build, folder) if folder else root
+        paths = (path for path in below.rglob("*") if path.is_file())
+        return sorted(path.relative_to(root).as_posix() for path in paths)
 
     def location(self, build: str) -> str:
         return str(self._folder(build))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 from pydantic import SecretStr
@@ -12,8 +14,9 @@ from mlgate.orchestration.errors import Permanent, Temporary
 _AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 
 
+@cache
 def credential(client_id: str | None = None) -> DefaultAzureCredential:
-    """The host's credential; `client_id` names a user-assigned identity."""
+    """The host's credential, which caches its tokens; `client_id` names a user-assigned one."""
     if client_id:
         return DefaultAzureCredential(managed_identity_client_id=client_id)
     return DefaultAzureCredential()

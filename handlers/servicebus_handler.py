@@ -19,6 +19,7 @@ from azure.servicebus import (
     ServiceBusSender,
     ServiceBusSubQueue,
 )
+from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessagingEntityNotFoundError,
@@ -36,6 +37,7 @@ log = logging.getLogger("mlgate")
 _RENEWAL_SECONDS = 3600.0  # a checkout may take long; every other step takes seconds
 _WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees `stop`
 _RECONNECT_SECONDS = 5.0
+_PAGE = 100  # dead letters peeked at a time
 _DESCRIPTION_LIMIT = 4096  # characters; the service takes 4096 for a dead-letter description
 _GAVE_UP = "MaxDeliveryCountExceeded"  # the broker's own reason for dead-lettering
 
@@ -111,24 +113,27 @@ class ServiceBusQueue:
         it; an exception gives it back at once.
         """
         while not stop.is_set():
+            renewer = AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS)
             try:
                 with (
                     self._connect() as client,
                     client.get_queue_receiver(self._queue) as receiver,
-                    AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS) as renewer,
                 ):
                     while not stop.is_set():
                         for message in receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS):
                             renewer.register(receiver, message)
                             _settle(receiver, message, handle)
-            except ServiceBusError as error:
+            except Exception as error:  # noqa: BLE001 -- a listener that ends would do so unseen
                 if stop.is_set():
                     return
-                log.warning("the queue %s does not answer: %s", self._queue, error.message)
+                log.warning("the queue %s does not answer: %s", self._queue, error)
                 stop.wait(_RECONNECT_SECONDS)
+            finally:
+                renewer.close(wait=False)  # nothing is at hand any more that it could renew
 
-    def dead_letters(self, most: int = 100) -> list[Envelope]:
+    def dead_letters(self) -> list[Envelope]:
         """Messages that the broker itself gave up on; they stay where they are."""
+        found: list[ServiceBusReceivedMessage] = []
         with (
             _translated(self._queue),
             self._connect() as client,
@@ -136,12 +141,16 @@ class ServiceBusQueue:
                 self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
             ) as receiver,
         ):
-            messages = receiver.peek_messages(most)
-        return [
-            _envelope(message, delivery_count=1)
-            for message in messages
-            if message.dead_letter_reason == _GAVE_UP
-        ]
+            after = 0
+            while page := receiver.peek_messages(_PAGE, sequence_number=after):
+                found += [each for each in page if each.dead_letter_reason == _GAVE_UP]
+                after = (page[-1].sequence_number or 0) + 1
+        return [_envelope(message, delivery_count=1) for message in found]
+
+    def check(self) -> None:
+        """Raise `Permanent` or `Temporary` when nothing can be sent to the queue."""
+        with self._lock, _translated(self._queue):
+            self._open_sender().create_message_batch()
 
     def close(self) -> None:
         with self._lock:
@@ -187,10 +196,8 @@ def _settle(
 
 
 def _envelope(message: ServiceBusReceivedMessage, delivery_count: int) -> Envelope:
-    body = message.body
-    raw = body.encode() if isinstance(body, str) else bytes(body) if _is_bytes(body) else None
     return Envelope(
-        body=raw if raw is not None else b"".join(body),
+        body=_body(message),
         properties={
             _text(key): _text(value)
             for key, value in (message.application_properties or {}).items()
@@ -200,8 +207,11 @@ def _envelope(message: ServiceBusReceivedMessage, delivery_count: int) -> Envelo
     )
 
 
-def _is_bytes(value: object) -> bool:
-    return isinstance(value, bytes | bytearray)
+def _body(message: ServiceBusReceivedMessage) -> bytes:
+    """The body's bytes; of an AMQP value, which no sender of ours makes, its text."""
+    if message.body_type is AmqpMessageBodyType.DATA:
+        return b"".join(message.body)
+    return message.body if isinstance(message.body, bytes) else str(message.body).encode()
 
 
 def _text(value: object) -> str:

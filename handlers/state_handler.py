@@ -6,18 +6,23 @@ file per token, because an unlinked file is gone while a deleted row may linger 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+import time
+import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Clock, Rejection, Stored
+
+log = logging.getLogger("mlgate")
 
 _BUILD = TypeAdapter(Build)
 _REJECTION = TypeAdapter(Rejection)
@@ -35,6 +40,8 @@ CREATE TABLE IF NOT EXISTS rejections (
     key TEXT PRIMARY KEY, received_at TEXT NOT NULL, body TEXT NOT NULL
 );
 """
+_SCRATCH_SECONDS = 3600.0
+_BUSY_TRIES = 50
 _BUSY_SECONDS = 30.0  # how long a statement waits for another process's write
 
 
@@ -59,8 +66,24 @@ class SqliteState:
                 f"The state at {path} cannot be used: {error.strerror}. Set MLGATE_STATE to a "
                 "place that this user may write to."
             ) from error
+        self._prepare()
+
+    def _prepare(self) -> None:
         with self._connect() as db:
-            db.executescript(_SCHEMA)
+            # Changing the journal's mode does not wait for another process that does the same.
+            for _ in range(_BUSY_TRIES):
+                try:
+                    db.executescript(_SCHEMA)
+                    break
+                except sqlite3.OperationalError:
+                    self._clock.sleep(0.1)
+            else:
+                db.executescript(_SCHEMA)
+        for scratch in self._tokens.glob(".*"):
+            # Left by a process that was killed while it wrote; a living one is done in no time.
+            with suppress(OSError):
+                if scratch.stat().st_mtime < time.time() - _SCRATCH_SECONDS:
+                    scratch.unlink()
 
     def create(self, build: Build, token: SecretStr | None) -> bool:
         # The token first: a build must never be found without it.
@@ -78,7 +101,12 @@ class SqliteState:
     def load(self, key: str) -> Stored | None:
         with self._connect() as db:
             row = db.execute("SELECT body, version FROM builds WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Stored(_BUILD.validate_json(row[0]), str(row[1]))
+        if row is None:
+            return None
+        build = _read(row[0])
+        if build is None:
+            raise Permanent(f"The record of build {key} cannot be read by this version of mlgate.")
+        return Stored(build, str(row[1]))
 
     def save(self, build: Build, version: str) -> Stored | None:
         with self._connect() as db:
@@ -107,22 +135,24 @@ class SqliteState:
     def open_builds(self) -> list[Build]:
         with self._connect() as db:
             rows = db.execute("SELECT body FROM builds WHERE open = 1 ORDER BY received_at")
-            return [_BUILD.validate_json(body) for (body,) in rows]
+            return [build for (body,) in rows if (build := _read(body)) is not None]
 
     def builds(self, limit: int = 100) -> list[Build]:
         """Newest first."""
         with self._connect() as db:
             rows = db.execute("SELECT body FROM builds ORDER BY received_at DESC LIMIT ?", (limit,))
-            return [_BUILD.validate_json(body) for (body,) in rows]
+            return [build for (body,) in rows if (build := _read(body)) is not None]
 
     def token(self, key: str) -> SecretStr | None:
         try:
-            return SecretStr(self._token_file(key).read_text("utf-8"))
+            with _told(self._tokens):
+                return SecretStr(self._token_file(key).read_text("utf-8"))
         except FileNotFoundError:
             return None
 
     def forget_token(self, key: str) -> None:
-        self._token_file(key).unlink(missing_ok=True)
+        with _told(self._tokens):
+            self._token_file(key).unlink(missing_ok=True)
 
     def reject(self, rejection: Rejection) -> None:
         body = _REJECTION.dump_json(rejection).decode()
@@ -154,16 +184,17 @@ class SqliteState:
 
     def _write_token(self, key: str, token: SecretStr) -> bool:
         """Whether the file is new; an existing one belongs to the same identity and stays."""
-        scratch = self._tokens / f".{key}.{os.getpid()}"
-        descriptor = os.open(scratch, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(token.get_secret_value())
-        try:
-            self._token_file(key).hardlink_to(scratch)
-        except FileExistsError:
-            return False
-        finally:
-            scratch.unlink()
+        scratch = self._tokens / f".{uuid.uuid4().hex}"
+        with _told(scratch):
+            descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(token.get_secret_value())
+            try:
+                self._token_file(key).hardlink_to(scratch)
+            except FileExistsError:
+                return False
+            finally:
+                scratch.unlink()
         return True
 
     @contextmanager
@@ -179,6 +210,25 @@ class SqliteState:
                 f"The state at {self._path} is not a database of ours: {error}. Move it away, or "
                 "set MLGATE_STATE to another place."
             ) from error
+
+
+def _read(body: str) -> Build | None:
+    """None for a record that another version wrote: it must not hide the others."""
+    try:
+        return _BUILD.validate_json(body)
+    except ValidationError as error:
+        log.warning("a build's record cannot be read: %s", error.errors()[0]["msg"])
+        return None
+
+
+@contextmanager
+def _told(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Temporary(f"{place} does not answer: {error.strerror}.") from error
 
 
 def _dump(build: Build) -> str:

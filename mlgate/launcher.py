@@ -20,6 +20,7 @@ import asyncio
 import builtins
 import codecs
 import contextlib
+import functools
 import glob
 import importlib
 import importlib.util
@@ -44,7 +45,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 Notebook = Any  # nbformat.NotebookNode; so are its cells
 Known = Callable[[str], bool]
@@ -106,6 +107,7 @@ class Place:
     output: Path
     overlay: Path | None
     environment: Mapping[str, str]
+    fork: Fork | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +394,35 @@ def inject(cells: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[list[An
 # ---- Processes ---------------------------------------------------------------------------------
 
 
+class Child(Protocol):
+    """A child process that leads a session of its own."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Its exit code, negative for a signal."""
+        ...
+
+
+# Starts `python -c CODE ...` of this interpreter in a folder, with an environment and a log, in a
+# process that has imported Jupyter before; None where that process would not be as a new one.
+Fork = Callable[[Sequence[str], Path, Mapping[str, str], Path], Child | None]
+
+
+def start_program(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
+) -> Child:
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 class Process:
     """A child that leads a session of its own, and does not outlive the launcher.
 
@@ -400,42 +431,22 @@ class Process:
     it does if the launcher is killed.
     """
 
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        folder: Path,
-        environment: Mapping[str, str],
-        output: int,
-        scratch: str = "",
-    ) -> None:
-        self.popen = subprocess.Popen(
-            arguments,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def __init__(self, child: Child, scratch: str = "") -> None:
+        self.pid = child.pid
+        guard = 'read _; kill -KILL "-$0"; rm -rf "$1"'
         self._guard = subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                'read _; kill -KILL "-$0"; rm -rf "$1"',
-                str(self.popen.pid),
-                scratch,
-            ],
+            ["/bin/sh", "-c", guard, str(self.pid), scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self.ended = asyncio.ensure_future(asyncio.to_thread(self.popen.wait))
+        self.ended = asyncio.ensure_future(asyncio.to_thread(child.wait))
 
     def signal(self, number: int) -> None:
         """To the whole group, which may hold more than the child, or nothing any more."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, number)
+            os.killpg(self.pid, number)
 
     async def kill(self) -> int:
         """Ends the group, and returns the child's exit code."""
@@ -504,6 +515,22 @@ OTHER_LANGUAGES = re.compile(
 )
 
 
+# Else a kernel may not end: ipykernel's thread that publishes goes first, and the one that answers
+# the request to shut down waits for it.
+KERNEL = """
+from ipykernel.kernelapp import IPKernelApp
+
+class App(IPKernelApp):
+    def start(self):
+        super().start()
+        if self.control_thread:
+            self.control_thread.stop()
+            self.control_thread.join()
+
+App.launch_instance()
+"""
+
+
 def choose_kernel(
     asked: str | None, metadata: Mapping[str, Any], language_of: Callable[[str], str | None]
 ) -> tuple[str, str | None]:
@@ -542,11 +569,12 @@ def kernel_command(name: str, overlay: Path | None) -> tuple[list[str], dict[str
     if name != "python3" and (spec := installed_kernel(name)):
         arguments = [a.replace("{resource_dir}", spec.resource_dir) for a in spec.argv]
         return arguments, dict(spec.env)
-    start = "from ipykernel.kernelapp import launch_new_instance as start; start()"
+    start = KERNEL
     if overlay:  # last on the path: what the environment has of its own comes first
-        start = f"import sys; sys.path.append({str(overlay)!r}); {start}"
+        start = f"import sys; sys.path.append({str(overlay)!r})\n{start}"
     history = "--HistoryManager.hist_file=:memory:"
-    return [sys.executable, "-c", start, "-f", "{connection_file}", history], {}
+    parent = f"--IPKernelApp.parent_handle={os.getpid()}"
+    return [sys.executable, "-c", start, "-f", "{connection_file}", history, parent], {}
 
 
 class Kernel:
@@ -574,18 +602,20 @@ class Kernel:
         file = self.folder / "connection.json"
         file.write_text(json.dumps(self.connection))
         self.oom_kills = oom_kills()
-        self.process = Process(
-            [a.replace("{connection_file}", str(file)) for a in arguments],
-            place.directory,
-            {**place.environment, **variables, "JPY_PARENT_PID": str(os.getpid())},
-            log.file.fileno(),
-            str(self.folder),
-        )
+        arguments = [a.replace("{connection_file}", str(file)) for a in arguments]
+        variables = {**place.environment, **variables, "JPY_PARENT_PID": str(os.getpid())}
+        child = None
+        if place.fork and name == "python3":
+            child = place.fork(arguments, place.directory, variables, Path(log.file.name))
+        if child is None:
+            child = start_program(arguments, place.directory, variables, log.file.fileno())
+        self.process = Process(child, str(self.folder))
 
     async def answer(self) -> dict[str, Any]:
         """Connects, and returns the kernel's info once it answers on both channels."""
         context = jupyter("zmq.asyncio").Context()
         context.rcvhwm = 0  # no limit, else a cell that displays a lot loses some of it
+        context.reconnect_ivl = 10  # milliseconds, for the kernel is not there yet
         self.client = jupyter("jupyter_client.asynchronous").AsyncKernelClient(context=context)
         self.client.load_connection_info(self.connection)
         self.client.start_channels(stdin=False, hb=False)
@@ -630,7 +660,8 @@ class Log:
     def write(self, text: str) -> None:
         self.file.write(text)
         self.file.flush()
-        self._line_open = not text.endswith("\n")
+        if text:
+            self._line_open = not text.endswith("\n")
 
     def line(self, text: str) -> None:
         self.write(("\n" if self._line_open else "") + text + "\n")
@@ -663,6 +694,7 @@ def read_notebook(path: Path, log: Log) -> Notebook:
         notebook = nbformat.convert(notebook, 4)
         for part in (notebook, *notebook.cells):
             part.metadata = part.get("metadata") or nbformat.NotebookNode()
+        notebook.metadata.pop("widgets", None)
         for cell in notebook.cells:
             cell.setdefault("source", "")
             if cell.cell_type == "code":
@@ -730,6 +762,7 @@ class NotebookRun:
     def __init__(self, task: Task, place: Place, log: Log, stopped: asyncio.Future[None]) -> None:
         self.task, self.place, self.log, self.stopped = task, place, log, stopped
         self.path = place.root / task.path
+        self.warming = threading.Thread(target=prepare_rendering, daemon=True)
         self.saved_at = 0.0
         self.grace = 0.0  # for the kernel, once it has answered and while it does as it is told
 
@@ -775,10 +808,9 @@ class NotebookRun:
 
     async def _start(self, name: str) -> None:
         """Waits for the kernel; imports meanwhile what is needed once it is there."""
-        answer = asyncio.ensure_future(self.kernel.answer())
         jupyter("nbclient")
-        self.warming = threading.Thread(target=prepare_rendering, daemon=True)
         self.warming.start()
+        answer = asyncio.ensure_future(self.kernel.answer())
         how = await self._wait(answer, STARTUP_SECONDS)
         if how != "done":
             answer.cancel()
@@ -904,7 +936,8 @@ class NotebookRun:
 
     def _render(self) -> None:
         try:
-            self.warming.join()
+            if self.warming.ident:
+                self.warming.join()
             write_atomic(self.place.output / "executed.html", render(self.notebook, self.path))
         except Exception as error:  # noqa: BLE001 - a template may fail in any way it likes
             self.log.warn(f"the notebook could not be rendered as HTML: {error}")
@@ -921,16 +954,22 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 """
 
 
+@functools.cache
+def exporter() -> Any:
+    """One for all pages, as it compiles its templates when it is first used."""
+    html = jupyter("nbconvert.exporters.html")
+    return html.HTMLExporter(raw_template=TEMPLATE, embed_images=True)
+
+
 def render(notebook: Notebook, path: Path) -> str:
     """One self-contained page in which nothing runs: scripts in outputs are inert by policy."""
-    html = jupyter("nbconvert.exporters.html")
-    exporter = html.HTMLExporter(raw_template=TEMPLATE, embed_images=True)
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
-    page: str = exporter.from_notebook_node(notebook, resources)[0]
+    page: str = exporter().from_notebook_node(notebook, resources)[0]
     policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     return page.replace("<head>", f"<head>{policy}", 1)
 
 
+@functools.cache
 def prepare_rendering() -> None:
     """Pays for imports and templates early: a second that would come after the last cell."""
     with contextlib.suppress(Exception):  # the real rendering will fail in the same way, and say so
@@ -947,7 +986,7 @@ async def run_command(
 ) -> tuple[int, str]:
     """The exit code and the last output of a command that is logged as it runs; or `Canceled`."""
     reading, writing = os.pipe()
-    process = Process(arguments, place.directory, place.environment, writing)
+    process = Process(start_program(arguments, place.directory, place.environment, writing))
     os.close(writing)
     tail = ""
 
@@ -1192,8 +1231,8 @@ def run(task: Task, place: Place, log: Log) -> str:
     return status
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The exit code; raises `SystemExit` (2) for wrong arguments."""
+def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
+    """The exit code; raises `SystemExit` (2) for wrong arguments. `fork` may start the kernel."""
     parser = argparse.ArgumentParser(description="Runs one notebook or training.")
     parser.add_argument("--task", required=True, help="a JSON file, or JSON")
     parser.add_argument("--root", required=True, type=Path, help="the tree to run in")
@@ -1208,7 +1247,7 @@ def main(arguments: Sequence[str]) -> int:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         environment = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": programs}
         overlay = options.overlay and options.overlay.resolve()
-        place = Place(root, root / task.directory, output, overlay, environment)
+        place = Place(root, root / task.directory, output, overlay, environment, fork)
         return 0 if run(task, place, Log(output, options.events)) == "succeeded" else 1
     except Exception:  # noqa: BLE001 - Python's own exit code for it would mean a failed run
         traceback.print_exc()

@@ -55,6 +55,10 @@ class Children:
                 os.write(2, traceback.format_exc().encode())
             finally:
                 os._exit(127)
+        return self.adopt(pid)
+
+    def adopt(self, pid: int) -> int:
+        """Tell of this child's end, too; returns its process id."""
         self._running.add(pid)
         return pid
 

@@ -16,9 +16,9 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from handlers.local_handler import trees
 from handlers.local_handler.attempts import read_file, read_json, replace_file
@@ -26,6 +26,10 @@ from handlers.local_handler.attempts import read_file, read_json, replace_file
 SUPPORTED = ((3, 11), (3, 13))  # Python versions that the launcher runs on: the least, the most
 
 _UV_VARIABLES = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
+# Where the machine has a store of certificate authorities, it knows the network's own as well.
+_SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+if _SYSTEM_AUTHORITIES.exists():
+    _UV_VARIABLES["UV_SYSTEM_CERTS"] = "true"
 _NETWORK = re.compile(
     r"error sending request|dns error|tcp connect error|timed out|connection (refused|reset)"
     r"|server error \(5\d\d|could not resolve host|failed to connect",
@@ -50,6 +54,13 @@ class Runner(Protocol):
     def attend(self, seconds: float = 0.0) -> None: ...
 
 
+class Held(NamedTuple):
+    """An environment in use: while the lock's file is open, it stays."""
+
+    lock: IO[bytes]
+    warnings: list[str]
+
+
 class Shelf:
     """The environments of this host, under `root`; `log` is where the runner's programs write."""
 
@@ -58,7 +69,7 @@ class Shelf:
         self._uv = uv
         self._runner = runner
         self._log = log
-        self._held: IO[bytes] | None = None  # open, and so locked, as long as this process lives
+        self._held: Held | None = None  # as long as this process lives
 
     def take(self, plan: Mapping[str, Any], python: str, snapshot: Path) -> tuple[Path, list[str]]:
         """The interpreter of the environment planned, made if need be, and warnings.
@@ -67,19 +78,12 @@ class Shelf:
         `snapshot` the tree that the plan's relative paths point into. EnvironmentFailure when it
         cannot be made.
         """
-        program = Path(python).resolve()  # another one, or another version, by its time
-        asked = [plan["requirements"], plan["constraints"], plan["python"], platform.machine()]
-        asked += [str(program), program.stat().st_mtime_ns]
-        asked += [snapshot.name, plan["folder"]] if plan["local"] else []
-        key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]
-        for number in itertools.count():
-            folder = self._root / f"{key}-{number}"
+        for folder in _folders(self._root, plan, python, snapshot):
             with _lock_file(folder).open("ab") as lock:
                 while self._lock(lock, fcntl.LOCK_SH):
                     if (ready := _ready(folder)) is not None:
-                        os.utime(folder / "ready.json")
-                        self._held = os.fdopen(os.dup(lock.fileno()), "ab")
-                        return _interpreter(folder), [str(text) for text in ready["warnings"]]
+                        self._held = _use(folder, lock, ready)
+                        return interpreter(folder), self._held.warnings
                     changed = (folder / "ready.json").exists()
                     fcntl.flock(lock, fcntl.LOCK_UN)
                     if not self._lock(lock, fcntl.LOCK_EX, wait=not changed):
@@ -120,7 +124,7 @@ class Shelf:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             files += [option, str(path)]
         if plan["requirements"] and not self._uv_does(
-            ["pip", "install", "--python", str(_interpreter(folder)), *files], directory
+            ["pip", "install", "--python", str(interpreter(folder)), *files], directory
         ):
             raise self._failure()
         record = {"warnings": warnings, "packages": _packages(folder), "bytes": _size(folder)}
@@ -147,6 +151,31 @@ class Shelf:
         return EnvironmentFailure(kind, f"The environment could not be made: {sentence}")
 
 
+def find(root: Path, plan: Mapping[str, Any], python: str, snapshot: Path) -> Path | None:
+    """The folder of the environment planned, if it is ready; arguments as of `Shelf.take`."""
+    for folder in _folders(root, plan, python, snapshot):
+        if not (folder / "ready.json").exists():
+            return None
+        if _ready(folder) is not None:
+            return folder
+    raise AssertionError("unreachable")
+
+
+def interpreter(folder: Path) -> Path:
+    return folder / "venv" / "bin" / "python"
+
+
+def hold(folder: Path) -> Held | None:
+    """Use the environment in a folder that was found; None when it is not as it was any more."""
+    with _lock_file(folder).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        ready = _ready(folder)
+        return _use(folder, lock, ready) if ready is not None else None
+
+
 def prune(root: Path, limit: int) -> None:
     """Remove what is broken, and of the rest what was used longest ago, down to `limit` bytes.
 
@@ -171,10 +200,25 @@ def prune(root: Path, limit: int) -> None:
             total -= size
 
 
+def _folders(root: Path, plan: Mapping[str, Any], python: str, snapshot: Path) -> Iterator[Path]:
+    """Where the environment planned is or may be made, without end: one may be used as it is."""
+    program = Path(python).resolve()  # another one, or another version, by its time
+    asked = [plan["requirements"], plan["constraints"], plan["python"], platform.machine()]
+    asked += [str(program), program.stat().st_mtime_ns]
+    asked += [snapshot.name, plan["folder"]] if plan["local"] else []
+    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]
+    return (root / f"{key}-{number}" for number in itertools.count())
+
+
+def _use(folder: Path, lock: IO[bytes], ready: Mapping[str, Any]) -> Held:
+    os.utime(folder / "ready.json")
+    return Held(os.fdopen(os.dup(lock.fileno()), "ab"), [str(text) for text in ready["warnings"]])
+
+
 def _ready(folder: Path) -> Mapping[str, Any] | None:
     """The record of an environment that is whole and as it was made."""
     record = read_json(folder / "ready.json")
-    if not isinstance(record, dict) or not _interpreter(folder).exists():
+    if not isinstance(record, dict) or not interpreter(folder).exists():
         return None
     return record if record["packages"] == _packages(folder) else None
 
@@ -183,10 +227,6 @@ def _packages(folder: Path) -> list[str]:
     """What is installed: names of packages, and of folders that hold their version."""
     found = (folder / "venv" / "lib").glob("python*/site-packages/*")
     return sorted(path.name for path in found if path.name != "__pycache__")
-
-
-def _interpreter(folder: Path) -> Path:
-    return folder / "venv" / "bin" / "python"
 
 
 def _lock_file(folder: Path) -> Path:

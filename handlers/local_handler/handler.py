@@ -34,11 +34,12 @@ from handlers.local_handler import (
 )
 from handlers.local_handler.attempts import AttemptFolder, Ended, create_file, timestamp
 from handlers.local_handler.snapshots import Snapshots
+from handlers.local_handler.warm import Templates
 from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, Task
 
 CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
 
@@ -89,6 +90,7 @@ class LocalHandler:
         )
         self._clock = clock or _SystemClock()
         self._watcher = Watcher(on_ended)
+        self._templates = Templates(self._task_host, self._home / "templates.log")
         self._snapshots = Snapshots(self._home / "snapshots")
         with self._disk():
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,7 +104,12 @@ class LocalHandler:
         """A name that stays: made at random when `home` is first used."""
         return self._host
 
+    def prewarm(self) -> None:
+        """Prepare for notebook runs on the host's own Python, which start sooner then."""
+        self._templates.prewarm()
+
     def close(self) -> None:
+        self._templates.close()
         self._watcher.close()
 
     def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
@@ -116,7 +123,7 @@ class LocalHandler:
                 if folder.claim() is None and not self._take_place(task, folder):
                     return False
             if folder.claim() is None and not self._watcher.has_supervisor(task.attempt):
-                self._watcher.adopt(task.attempt, self._start(folder))
+                self._start(task, folder)
             self._watcher.watch(task.attempt, folder)
         return True
 
@@ -240,8 +247,14 @@ class LocalHandler:
         yield made
         trees.appear(made.path, folder.path)
 
-    def _start(self, folder: AttemptFolder) -> int:
-        """Start a supervisor, which goes on without this process; returns its process id."""
+    def _start(self, task: Task, folder: AttemptFolder) -> None:
+        """Start a supervisor, which goes on without this process."""
+        own, _ = variables.own(task.spec.environment_variables)
+        if task.spec.kind is not RunKind.NOTEBOOK or not self._templates.start(folder, own):
+            self._watcher.adopt(task.attempt, self._spawn(folder))
+
+    def _spawn(self, folder: AttemptFolder) -> int:
+        """Start a supervisor as a program; returns its process id."""
         python = sys.executable
         log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 MARK = "MLGATE_ATTEMPT"  # the variable that everything started for an attempt inherits
 
+UNMARKED = "." * 96  # in a process that can be marked later; longer than any attempt's id
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
@@ -95,6 +97,23 @@ def marked(attempt: str) -> set[int]:
     return found - {os.getpid()}
 
 
+def mark(attempt: str) -> bool:
+    """Have this process, and all that it forks from now on, found by `marked`; false: it is not.
+
+    It must have been started with `UNMARKED`. What /proc/PID/environ shows is a piece of the
+    process's memory, from the address that /proc/PID/stat tells (proc(5), env_start): it is
+    written to, and a fork copies it.
+    """
+    wanted = f"{MARK}={attempt}".encode()
+    before = f"{MARK}={UNMARKED}".encode()
+    at = Path("/proc/self/environ").read_bytes().find(before)
+    start = int(_fields("self")[47])
+    if at < 0 or not start or len(wanted) > len(before):
+        return False
+    ctypes.memmove(start + at, wanted.ljust(len(before), b"\0"), len(before))
+    return wanted in Path("/proc/self/environ").read_bytes().split(b"\0")
+
+
 def end_all(
     find: Callable[[], set[int]],
     *,
@@ -154,12 +173,17 @@ def _pids() -> list[int]:
 
 def _entry(pid: int) -> _Entry | None:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = _fields(pid)
     except OSError:
         return None
-    # The command's name, in parentheses, may hold spaces and parentheses itself.
-    fields = stat[stat.rindex(b")") + 2 :].split()
     return _Entry(int(fields[1]), fields[19].decode(), fields[0] in (b"Z", b"X"))
+
+
+def _fields(pid: int | str) -> list[bytes]:
+    """Those of proc(5) from the third one, the state, on."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    # The command's name, in parentheses, may hold spaces and parentheses itself.
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _listed(which: str) -> dict[int, _Entry]:

@@ -5,7 +5,8 @@ the tree and the environment; starts the launcher; ends everything when the time
 asked for it, or the launcher is done; and writes how it ended, last. When it is killed itself, the
 launcher dies with it and the next look at the attempt ends whatever else is left.
 
-Run as `python -I -S -c BOOT ROOT FOLDER`: without `site`, and found by the path of its sources.
+Run as `python -I -S -c BOOT ROOT FOLDER`: without `site`, and found by the path of its sources; or
+forked from a template (see `template`), with a launcher that waits to be told what to execute.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from handlers.local_handler import processes, trees, variables
 from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
@@ -40,6 +41,20 @@ class Stopped(Exception):
         self.message = message
 
 
+class Warm(NamedTuple):
+    """What is there already when the supervisor was forked from a template.
+
+    `launch` makes the waiting process `pid` the launcher, as `Children.start` would start it.
+    `held` is kept, for it holds the lock that says that the environment is in use.
+    """
+
+    python: Path
+    warnings: list[str]
+    pid: int
+    launch: Callable[[Sequence[str], Mapping[str, str], Path, Path], None]
+    held: object
+
+
 class _Launched(NamedTuple):
     exit_code: int | None
     stopped: Stopped | None
@@ -48,9 +63,10 @@ class _Launched(NamedTuple):
 class Supervisor:
     """One attempt, from its claim to its end."""
 
-    def __init__(self, folder: AttemptFolder, children: Children) -> None:
+    def __init__(self, folder: AttemptFolder, children: Children, warm: Warm | None) -> None:
         self._folder = folder
         self._children = children
+        self._warm = warm
         self._task = folder.task()
         self._terminated = False
         self._warnings = [*folder.warnings]
@@ -120,7 +136,10 @@ class Supervisor:
         trees.copy_tree(Path(self._task["snapshot"]), self._folder.tree)
         self._folder.kept.mkdir(parents=True)
         python = Path(self._task["python"])
-        if plan := self._task["plan"]:
+        if self._warm:
+            python = self._warm.python
+            self._warnings += self._warm.warnings
+        elif plan := self._task["plan"]:
             python = self._environment(plan)
         self.attend()
         return python
@@ -142,12 +161,16 @@ class Supervisor:
 
     def _launch(self, python: Path) -> _Launched:
         folder = self._folder
-        command = [str(python), "-P", self._task["launcher"]]  # -P: nothing beside it is imported
-        command += ["--task", str(folder.launch_file), "--root", str(folder.tree)]
-        command += ["--output", str(folder.output), "--events", str(folder.events)]
+        arguments = ["--task", str(folder.launch_file), "--root", str(folder.tree)]
+        arguments += ["--output", str(folder.output), "--events", str(folder.events)]
         found = variables.for_run(os.environ) | self._task["variables"]
         found = variables.with_interpreter(found, python)
-        pid = self._children.start(command, found, folder.tree, folder.log)
+        if self._warm:
+            pid = self._children.adopt(self._warm.pid)
+            self._warm.launch(arguments, found, folder.tree, folder.log)
+        else:  # -P: nothing beside the launcher is imported
+            command = [str(python), "-P", self._task["launcher"], *arguments]
+            pid = self._children.start(command, found, folder.tree, folder.log)
         limit = float(self._task["limit_seconds"])
         until = time.monotonic() + limit
         while True:
@@ -180,12 +203,21 @@ def main(path: str) -> None:
     os.chdir("/")
     os.closerange(3, 256)  # whatever the worker's libraries left open
     folder = AttemptFolder(Path(path))
+    if claim(folder):
+        execute(folder)
+
+
+def claim(folder: AttemptFolder) -> bool:
+    """Claim the attempt for this process; false when it is somebody else's, or gone."""
     who = processes.identity(os.getpid())
     assert who is not None
-    if not folder.exists() or not folder.take(who):
-        return
+    return folder.exists() and folder.take(who)
+
+
+def execute(folder: AttemptFolder, warm: Warm | None = None) -> NoReturn:
+    """Execute the attempt that this process has claimed."""
     processes.adopt_orphans()
-    Supervisor(folder, Children()).run()
+    Supervisor(folder, Children(), warm).run()
     os._exit(0)  # at once: whoever sees the end recorded may look for what is left
 
 

@@ -68,6 +68,11 @@ def own(asked: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     ]
 
 
+def leads_to_code(name: str) -> bool:
+    """Whether a program that starts with this variable may load the run's own code for it."""
+    return name == "HOME" or name.startswith(("PYTHON", "LD_"))
+
+
 def with_interpreter(variables: Mapping[str, str], python: Path) -> dict[str, str]:
     """The variables with `python` first on the path, as an activated environment has it."""
     path = os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])

@@ -23,6 +23,7 @@ from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import BackendPort, BuildFiles, StatePort
 
 if TYPE_CHECKING:
+    from handlers.local_handler.handler import LocalHandler
     from handlers.servicebus_handler import ServiceBusQueue
     from mlgate.orchestration.builds import Build
     from mlgate.orchestration.runs import Attempt
@@ -42,11 +43,16 @@ def assemble(
     *,
     files: BuildFiles | None = None,
     on_ended: Callable[[Attempt], None] | None = None,
+    notebooks_here: bool = False,
 ) -> Application:
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
     `files` replaces where build files go; `on_ended` is told of runs that ended on this machine.
+    With `notebooks_here`, notebook runs on this machine are prepared for, as some will come soon.
     """
+    backends = _Backends(settings, on_ended)
+    if notebooks_here:
+        backends.expect_notebooks()
     from handlers.devops_handler import DevOpsHandler
     from handlers.repository_handler import GitCredential, RepositoryHandler
 
@@ -54,7 +60,6 @@ def assemble(
     queue = make_queue(settings.service_bus)
     clock = SystemClock()
     identity = _devops_identity if settings.devops_identity else None
-    backends = _Backends(settings, on_ended)
     conductor = Conductor(
         Ports(
             state=make_state(settings),
@@ -127,10 +132,11 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
 
 def _keep_out_of_git(home: Path) -> None:
     """The home is often inside somebody's repository, and no part of it."""
-    if not home.exists():
+    ignored = home / ".gitignore"
+    if not ignored.exists():
         with suppress(OSError):  # whoever needs the home says better what is wrong with it
-            home.mkdir(parents=True)
-            (home / ".gitignore").write_text("*\n")
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ignored.write_text("*\n")
 
 
 def _devops_identity() -> SecretStr:
@@ -155,9 +161,18 @@ class _Backends:
                 self._made[build.backend] = self._make(build.backend)
             return self._made[build.backend]
 
+    def expect_notebooks(self) -> None:
+        """Have what notebook runs on this machine start from made while other things are."""
+        with self._lock:
+            local = self._made["local"] = self._make_local()
+        local.prewarm()
+
     def _make(self, name: str) -> BackendPort:
         if name != "local":
             raise Permanent(f"The backend {name} is not available in this version.")
+        return self._make_local()
+
+    def _make_local(self) -> LocalHandler:
         from handlers.local_handler.handler import LocalHandler
 
         backend = LocalHandler(

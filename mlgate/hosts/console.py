@@ -152,7 +152,7 @@ def _table(build: Build) -> RenderableType:
     table = RichTable(box=None, pad_edge=False)
     for column in ("", "run", "", "now", "time"):
         table.add_column(column, no_wrap=True)
-    table.title = f"{build.repository.url} · {build.percent} %"
+    table.title = _escaped(f"{build.repository.url} · {build.percent} %")
     table.title_justify = "left"
     shown = _worth_showing(build)
     for run in shown:

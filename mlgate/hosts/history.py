@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from mlgate.hosts.assembly import assemble, make_files, make_state
+from mlgate.hosts.assembly import make_files, make_state
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration import requests
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.gates import describe_failure
 from mlgate.orchestration.ports import StatePort
@@ -39,7 +40,8 @@ def show_build(settings: Settings, name: str) -> int:
             (found for found in state.rejections() if found.build_id == name), None
         )
         if rejection is None:
-            return _unknown(name)
+            _unknown(name)
+            return OK
         print(f"rejected: {rejection.reason}")
         return OK
     print(f"build {build.build_id} ({build.key}): {_status(build)}")
@@ -55,17 +57,14 @@ def show_build(settings: Settings, name: str) -> int:
 
 def cancel(settings: Settings, name: str) -> int:
     """Cancel every run of a build; its gate fails with that reason."""
-    build = _find(make_state(settings), name)
+    state = make_state(settings)
+    build = _find(state, name)
     if build is None:
         return _unknown(name)
     if not build.open:
         print(f"build {build.build_id} has ended: {build.verdict}")
         return OK
-    application = assemble(settings)
-    try:
-        asked = application.conductor.cancel(build.key, "The build was canceled by mlgate cancel.")
-    finally:
-        application.close()
+    asked = requests.cancel(state, build.key, "The build was canceled by mlgate cancel.")
     print(f"build {build.build_id}: " + ("canceling" if asked else "has just ended"))
     return OK
 
@@ -74,7 +73,9 @@ def _find(state: StatePort, name: str) -> Build | None:
     stored = state.load(name)
     if stored is not None:
         return stored.build
-    return next((build for build in state.builds() if build.build_id == name), None)
+    # Several gates of one pipeline share a build id: one that is still open is meant first.
+    known = (*state.open_builds(), *state.builds())
+    return next((build for build in known if build.build_id == name), None)
 
 
 def _unknown(name: str) -> int:

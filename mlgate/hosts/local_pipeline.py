@@ -22,6 +22,7 @@ from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
+from mlgate.orchestration import requests
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.ports import BuildFiles, Rejection
@@ -53,7 +54,7 @@ class LocalBuild:
     def cancel(self) -> None:
         """What canceling a pipeline does; the build is told at once instead of finding out."""
         self.task.cancel()
-        if self.application.conductor.abandon(self.key):
+        if requests.abandon(self.application.conductor.ports.state, self.key):
             self.hints.look(self.key)
 
     def wait(self, seconds: float) -> bool:
@@ -90,6 +91,7 @@ def local_pipeline(
                 replace(settings, service_bus=bus, policy=policy),
                 files=files,
                 on_ended=hints.ended,
+                notebooks_here=_notebooks_here(settings, message),
             )
             said = str(message.get("build_id") or int(time.time()))
             number = int(said) if said.isascii() and said.isdigit() else None
@@ -113,3 +115,10 @@ def local_pipeline(
                     log.error("a strict pipeline would mind: %s", slip)
     finally:
         emulator.stop()
+
+
+def _notebooks_here(settings: Settings, message: Mapping[str, Any]) -> bool:
+    """Whether notebook runs on this machine are asked for, as far as the message tells."""
+    runs = message.get("runs") or [{"kind": "notebook"}]  # else they are in the repository
+    notebooks = any(run.get("kind") == "notebook" for run in runs)
+    return notebooks and settings.policy.backend == "local"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mlgate.hosts.assembly import make_files
 from mlgate.hosts.console import View, summary, view
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.errors import BadMessage, Permanent
 from mlgate.orchestration.messages import StartMessage
@@ -58,15 +60,23 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: interrupted.set())
     with local_pipeline(allowed, raw, message.attempt, files) as local:
-        with view(stream, quiet=options.quiet) as shown:
-            build = _follow(local, shown, interrupted)
+        try:
+            with view(stream, quiet=options.quiet) as shown:
+                build = _follow(local, shown, interrupted)
+        except BaseException:
+            # Whatever happened here, the runs must not go on unwatched.
+            local.cancel()
+            local.wait(_CANCEL_SECONDS)
+            raise
         if build is None:
             return _never_began(local)
         if not options.quiet:
             summary(build, files.location(build.key), _failing_logs(build, files), stream)
         if options.as_json:
             sys.stdout.write((files.read(build.key, "result.json") or b"").decode())
-    return _exit_code(build)
+    if build.findings:
+        raise BadMessage(build.findings)
+    return INTERRUPTED if interrupted.is_set() else _exit_code(build)
 
 
 def _never_began(local: LocalBuild) -> int:
@@ -104,12 +114,24 @@ def _tell(local: LocalBuild, shown: View, told: int) -> int:
 
 
 def _files(settings: Settings, output: Path | None) -> BuildFiles:
+    """Where this build's files go; an earlier build's are removed from there first.
+
+    Raises `UsageError` for a place that cannot be written.
+    """
     if output is None:
         return make_files(settings)
     folder = output.absolute()
-    # An old verdict must not be taken for the one of a build that never gets as far.
-    with suppress(FileNotFoundError):
-        (folder / "result.json").unlink()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "result.json").exists():
+            # Its verdict and its files must not be taken for those of this build.
+            for name in ("result.json", "junit.xml", "report.html"):
+                (folder / name).unlink(missing_ok=True)
+            shutil.rmtree(folder / "runs", ignore_errors=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
     return FolderFiles(lambda _: folder)
 
 
@@ -132,4 +154,6 @@ def _exit_code(build: Build) -> int:
         return PASSED
     if build.verdict is Verdict.CANCELED:
         return INTERRUPTED
-    return COULD_NOT_RUN if build.infrastructure else GATE_FAILED
+    if build.verdict is None or build.infrastructure:
+        return COULD_NOT_RUN
+    return GATE_FAILED

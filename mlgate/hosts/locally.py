@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mlgate.hosts.usage import UsageError, read_message
 from mlgate.orchestration.datacontract import unwrap
-from mlgate.orchestration.errors import BadMessage
-from mlgate.orchestration.messages import StartMessage, parse
+from mlgate.orchestration.errors import OrchestrationError
+from mlgate.orchestration.jsontext import read_object
+from mlgate.orchestration.messages import StartMessage, parse_object
 
 
 def localized(options: argparse.Namespace) -> tuple[StartMessage, dict[str, Any]]:
@@ -19,38 +20,44 @@ def localized(options: argparse.Namespace) -> tuple[StartMessage, dict[str, Any]
 
     Raises `BadMessage` with all findings, and `UsageError` for options that cannot be followed.
     """
-    body = read_message(options.message)
-    raw = _object(body)
-    if raw is None:
-        parse(body)  # says what is wrong with it
-        raise UsageError(f"the message {options.message} holds no JSON object")
-    repository = raw.get("repository")
-    repository = dict(repository) if isinstance(repository, dict) else {}
-    if options.repository is not None:
-        repository["url"] = _address(options.repository)
-        if options.ref is None:
-            # The message's ref names a commit of the repository that was replaced.
-            repository.pop("ref", None)
-    if options.ref is not None:
-        repository["ref"] = options.ref
-    if options.worktree or options.repository is not None:
-        _worktree(repository, wanted=options.worktree, ref=options.ref)
-    if repository:
-        raw["repository"] = repository
+    raw, findings = read_object(unwrap(read_message(options.message)))
+    repository = raw.get("repository", {})
+    if isinstance(repository, dict):
+        raw["repository"] = _chosen(dict(repository), options)
     if getattr(options, "backend", None):
         raw["backend"] = options.backend
-    message = parse(json.dumps(raw).encode())
+    # What was wrong with a field that the command line replaces is wrong no more.
+    replaced = [f"/repository/{name}" for name in _replaced(options)]
+    message = parse_object(raw, [each for each in findings if each.pointer not in replaced])
     if not isinstance(message, StartMessage):
         raise UsageError("this is one of mlgate's own follow-up messages, not a request")
     return message, raw
 
 
-def _object(body: bytes) -> dict[str, Any] | None:
-    try:
-        raw = json.loads(unwrap(body))
-    except (ValueError, RecursionError, BadMessage):
-        return None
-    return raw if isinstance(raw, dict) else None
+def _replaced(options: argparse.Namespace) -> list[str]:
+    return [
+        *(["url"] if options.repository is not None else []),
+        *(["ref"] if options.ref is not None or options.worktree else []),
+    ]
+
+
+def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    if options.repository is not None:
+        repository["url"] = _address(options.repository)
+    if options.ref is not None:
+        repository["ref"] = options.ref
+    path = Path(str(repository.get("url", "")))
+    if options.worktree and options.ref is not None:
+        raise UsageError("--worktree and --ref exclude each other")
+    if options.worktree and not path.is_absolute():
+        raise UsageError("--worktree needs a repository on this machine: add --repository PATH")
+    if options.worktree:
+        from handlers.repository_handler import commit_worktree
+
+        repository["ref"] = commit_worktree(path)
+    elif path.is_absolute() and "ref" not in repository:
+        _warn_of_changes(path)
+    return repository
 
 
 def _address(text: str) -> str:
@@ -60,21 +67,13 @@ def _address(text: str) -> str:
     return str(Path(text).expanduser().resolve())
 
 
-def _worktree(repository: dict[str, Any], *, wanted: bool, ref: str | None) -> None:
-    url = str(repository.get("url", ""))
-    path = Path(url)
-    if not path.is_absolute():
-        if wanted:
-            raise UsageError("--worktree needs a repository on this machine: add --repository PATH")
-        return
-    from handlers.repository_handler import commit_worktree, uncommitted_changes
+def _warn_of_changes(path: Path) -> None:
+    from handlers.repository_handler import uncommitted_changes
 
-    if wanted:
-        if ref is not None:
-            raise UsageError("--worktree and --ref exclude each other")
-        repository["ref"] = commit_worktree(path)
-    elif ref is None and uncommitted_changes(path):
-        print(
-            f"mlgate: {path} has uncommitted changes, which are left out; --worktree includes them",
-            file=sys.stderr,
-        )
+    with suppress(OrchestrationError):  # what is wrong with it is said where it is fetched
+        if uncommitted_changes(path):
+            print(
+                f"mlgate: {path} has uncommitted changes, which are left out; "
+                "--worktree includes them",
+                file=sys.stderr,
+            )

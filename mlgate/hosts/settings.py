@@ -71,8 +71,10 @@ class _Reader:
         in_functions = "FUNCTIONS_WORKER_RUNTIME" in self._environ
         state = self._text("MLGATE_STATE") or DEFAULT_STATE
         self._check_state(state)
+        if backend not in backends:
+            self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
         if in_functions:
-            self._check_functions(backends, state)
+            self._check_functions((backend, *backends), state)
         settings = Settings(
             service_bus=self._service_bus(),
             policy=HostPolicy(
@@ -139,7 +141,7 @@ class _Reader:
         text = self._text("MLGATE_PARALLEL")
         if not text:
             return os.cpu_count() or 1
-        if not text.isdigit() or int(text) < 1:
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
             self._error("MLGATE_PARALLEL", f"{text!r} is not a whole number of at least 1")
             return 1
         return int(text)

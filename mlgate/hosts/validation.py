@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from mlgate.hosts.locally import localized
 from mlgate.hosts.settings import Settings
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import BadMessage, Finding
+from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
+from mlgate.orchestration.findings import Code, finding
 from mlgate.orchestration.messages import StartMessage
 from mlgate.orchestration.plan import plan
 from mlgate.orchestration.preflight import preflight
 
 
 def validate(options: argparse.Namespace) -> Sequence[Finding]:
-    """All findings; raises what keeps the repository from being had."""
+    """All findings; a repository that cannot be had is one."""
     try:
         message, _ = localized(options)
         return _checked_out(message) if options.checkout else _alone(message)
@@ -41,5 +42,9 @@ def _checked_out(message: StartMessage) -> Sequence[Finding]:
     request = RepositoryRequest(
         asked.url, asked.ref, asked.subdirectory, asked.submodules, asked.lfs
     )
-    with repository.checkout(request) as tree:
-        return preflight(plan(message, tree), tree)
+    try:
+        with repository.checkout(request) as tree:
+            return preflight(plan(message, tree), tree)
+    except (Permanent, Temporary) as error:
+        remedy = "Correct its address or ref, or leave out --checkout."
+        return [finding(Code.UNAVAILABLE_REPOSITORY, "/repository", str(error), remedy)]

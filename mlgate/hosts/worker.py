@@ -12,7 +12,6 @@ import uuid
 
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import Settings
-from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.runs import Attempt
 from mlgate.orchestration.sweeper import sweep
 
@@ -96,8 +95,10 @@ class Worker:
         application = self._application
         while True:
             try:
-                sweep(application.conductor, owner, application.queue.dead_letters(), self._only)
-            except OrchestrationError as error:
+                sweep(application.conductor, owner, only=self._only)
+                if self._only is None:
+                    sweep(application.conductor, owner, application.queue.dead_letters())
+            except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
                 log.warning("the sweep failed: %s", error)
             if self._stop.wait(SWEEP_SECONDS):
                 return
@@ -109,7 +110,9 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     hints = Hints()
-    worker = Worker(assemble(settings, on_ended=hints.ended), hints)
+    application = assemble(settings, on_ended=hints.ended)
+    application.queue.check()
+    worker = Worker(application, hints)
     worker.start()
     print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)
     done.wait()

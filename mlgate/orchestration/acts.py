@@ -109,33 +109,54 @@ def cancel(ports: Ports, build: Build) -> Build:
     return steps.skip_hopeless(steps.cancel_unsubmitted(build))
 
 
-def decide(ports: Ports, build: Build) -> Build:
-    """Judge, and write the build's files, `result.json` last."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A build whose runs have all ended, and what is to be said of it."""
+
+    build: Build
+    verdict: Verdict
+    reason: str
+
+
+def judged(build: Build) -> Judged:
+    """The verdict over the build as it is."""
+    build = steps.settle(build)
     judgment = judge(build)
-    return conclude(
-        ports,
-        replace(build, metric_checks=judgment.metric_checks),
-        judgment.verdict,
-        judgment.reason,
-    )
+    build = replace(build, metric_checks=judgment.metric_checks)
+    return Judged(build, judgment.verdict, judgment.reason)
+
+
+def decide(ports: Ports, build: Build) -> Build:
+    """Judge, and write the build's files."""
+    found = judged(build)
+    return conclude(ports, found.build, found.verdict, found.reason)
 
 
 def conclude(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build:
-    """The build with its verdict, its files written and its completion intended."""
-    build = replace(
+    """The build with its verdict, its files written (`result.json` last), completion intended."""
+    build = concluded(ports, build, verdict, reason)
+    files = ports.files
+    listing = {
+        run.spec.name: files.list(build.key, f"runs/{run.spec.name}")
+        for run in build.runs
+        if run.collected
+    }
+    notebooks = _executed(ports, build, build.runs)
+    files.write(build.key, "junit.xml", junit_xml(build, notebooks))
+    files.write(build.key, "report.html", page_html(build, notebooks, listing))
+    files.write(build.key, "result.json", result_json(build))
+    return build
+
+
+def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build:
+    """The build with its verdict and its completion intended."""
+    return replace(
         build,
         phase=Phase.COMPLETING,
         verdict=verdict,
         reason=reason,
         finished_at=ports.clock.now(),
     )
-    files = ports.files
-    notebooks = _executed(ports, build, build.runs)
-    listing = {run.spec.name: files.list(build.key, f"runs/{run.spec.name}/") for run in build.runs}
-    files.write(build.key, "junit.xml", junit_xml(build, notebooks))
-    files.write(build.key, "report.html", page_html(build, notebooks, listing))
-    files.write(build.key, "result.json", result_json(build))
-    return build
 
 
 def publish_so_far(ports: Ports, build: Build, runs: Sequence[RunState]) -> None:
@@ -185,6 +206,7 @@ def post(ports: Ports, build: Build) -> Build:
         completion = Completion(
             verdict=build.verdict or Verdict.FAILED,
             reason=build.reason,
+            findings=build.findings,
             issues=tuple(
                 describe_failure(run)
                 for run in build.runs
@@ -210,10 +232,13 @@ def release(ports: Ports, build: Build) -> None:
 
 
 def _executed(ports: Ports, build: Build, runs: Iterable[RunState]) -> dict[str, bytes]:
-    """The executed notebooks among these runs, by name."""
+    """The executed notebooks among these runs, by name.
+
+    A folder may hold files of an earlier build; only what this one collected is its own.
+    """
     notebooks = {}
     for run in runs:
-        if run.spec.kind is RunKind.NOTEBOOK:
+        if run.collected and run.spec.kind is RunKind.NOTEBOOK:
             executed = ports.files.read(build.key, f"runs/{run.spec.name}/executed.ipynb")
             if executed is not None:
                 notebooks[run.spec.name] = executed

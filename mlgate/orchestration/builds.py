@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.runs import Attempt, CellEvent, Failure, RunSpec, RunStatus, Task
 
 
@@ -61,8 +62,8 @@ class RepositoryRequest:
 class RunState:
     """One run: what was asked and where its current attempt stands.
 
-    `submitted`: the current attempt was handed to the backend. `collected`: its outcome and
-    files were taken over. Both false again when the next attempt begins.
+    `submitted`: the current attempt was handed to the backend. `ended`: the backend saw it end;
+    its outcome and files are collected next. Both false again when the next attempt begins.
     """
 
     spec: RunSpec
@@ -82,6 +83,11 @@ class RunState:
     outputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     studio_url: str | None = None
+
+    @property
+    def collected(self) -> bool:
+        """Whether the build's files hold what this attempt left."""
+        return self.submitted and self.ended and self.status.ended
 
     @property
     def active(self) -> bool:
@@ -152,6 +158,7 @@ class Build:
     log_lines: int = 0  # lines of the live log so far
     errors: int = 0  # consecutive faults of ours or of the cloud
     last_error: str | None = None
+    findings: tuple[Finding, ...] = ()  # of a plan in the repository that cannot be followed
     infrastructure: bool = False  # failed through no fault of the message or the repository
     verdict: Verdict | None = None
     reason: str = ""

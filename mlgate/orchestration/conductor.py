@@ -14,14 +14,13 @@ import json
 import logging
 import random
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
 from mlgate.orchestration.acts import Ports
-from mlgate.orchestration.builds import Build, PipelineAddress, Verdict
+from mlgate.orchestration.builds import Build, Phase, PipelineAddress, Verdict
 from mlgate.orchestration.datacontract import unwrap
 from mlgate.orchestration.errors import BadMessage, Permanent, Temporary
 from mlgate.orchestration.hostpolicy import HostPolicy, check
@@ -35,6 +34,7 @@ from mlgate.orchestration.turn import SupersededError, Turn, schedule
 
 log = logging.getLogger("mlgate")
 
+HOST_GRACE = timedelta(minutes=10)  # after the deadline, for the host of local runs to come back
 HAND_BACK = timedelta(seconds=2)  # until a look that this handler cannot take comes again
 
 
@@ -62,16 +62,6 @@ class Conductor:
             return True
         return self._take_turn(key, stored.build.generation, stored.build.look)
 
-    def cancel(self, key: str, reason: str) -> bool:
-        """Ask for the end of a build; false when it is unknown or has ended."""
-        return self._change(
-            key, lambda build: replace(build, cancel_requested=build.cancel_requested or reason)
-        )
-
-    def abandon(self, key: str) -> bool:
-        """End a build whose pipeline is known to be gone; false when unknown or ended."""
-        return self._change(key, lambda build: replace(build, pipeline_ended=True))
-
     def nudge(self, stored: Stored) -> bool:
         """Begin a new chain of looks; false when the build was saved by somebody else meanwhile.
 
@@ -84,12 +74,6 @@ class Conductor:
             return False
         schedule(self.ports, build)
         return True
-
-    def _change(self, key: str, change: Callable[[Build], Build]) -> bool:
-        while (stored := self.ports.state.load(key)) is not None and stored.build.open:
-            if self.nudge(replace(stored, build=change(stored.build))):
-                return True
-        return False
 
     def _start(self, envelope: Envelope, message: StartMessage) -> None:
         found = pipeline_address(envelope.properties)
@@ -110,8 +94,7 @@ class Conductor:
                 build = stored.build
             schedule(self.ports, build)
         except Temporary as error:
-            # Redelivery is immediate in Functions: without a wait, all deliveries burn in seconds.
-            self.ports.clock.sleep(error.delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+            self._wait(error)
             raise
 
     def _look(self, message: LookMessage, delivery_count: int) -> None:
@@ -126,31 +109,38 @@ class Conductor:
                 schedule(self.ports, build)
             return
         # Whoever holds the lease may be dead; then nobody else would schedule a look.
-        if self._elsewhere(build) or not self._take_turn(
-            message.build, message.generation, message.look
-        ):
+        if not self._take_turn(message.build, message.generation, message.look):
             self._hand_back(message)
 
     def _take_turn(self, key: str, generation: int, look: int) -> bool:
+        """False when this handler could not act, and the same look must come again."""
         with held(self.ports.state, key, uuid.uuid4().hex) as ours:
             if not ours:
                 return False
             stored = self.ports.state.load(key)
             if stored is None or not stored.build.open:
                 return True
-            if (stored.build.generation, stored.build.look) != (generation, look):
+            build = stored.build
+            if (build.generation, build.look) != (generation, look):
                 return True
+            turn = Turn(self.ports, stored)
             try:
-                Turn(self.ports, stored).take()
+                if not self._elsewhere(build):
+                    turn.take()
+                elif self._now() >= build.deadline + HOST_GRACE:
+                    turn.give_up(f"The host {build.host}, where it ran, did not come back.")
+                else:
+                    return False
             except SupersededError:
-                log.info("build %s: another handler went on with it", stored.build.build_id)
+                log.info("build %s: somebody else saved it meanwhile", build.build_id)
+                return False
         return True
 
     def mend(self, envelope: Envelope) -> None:
-        """Handle a start that the queue gave up on, unless it became a build or a rejection."""
+        """Handle a start that the queue gave up on, unless all was done that can be done."""
         key = self._origin(envelope)[0]
-        state = self.ports.state
-        if state.load(key) is None and state.rejection(key) is None:
+        rejection = self.ports.state.rejection(key)
+        if self.ports.state.load(key) is None and (rejection is None or not rejection.told):
             self.handle(envelope)
 
     def _reject(self, envelope: Envelope, error: BadMessage) -> Rejected:
@@ -160,11 +150,12 @@ class Conductor:
         state = self.ports.state
         # Told before, perhaps; and one that follows a good one says nothing about that build.
         doubt = envelope.delivery_count > 1 or state.rejection(key) is not None
-        known = state.load(key) is not None
+        waiting = address is not None and token is not None and state.load(key) is None
         build_id = _said_of_itself(envelope.body)[1]
-        state.reject(Rejection(key, self._now(), str(error), error.findings, build_id))
+        rejection = Rejection(key, self._now(), str(error), error.findings, build_id)
         log.warning("rejected message %s: %s", envelope.message_id, error)
-        if address is not None and token is not None and not known:
+        state.reject(replace(rejection, told=not waiting))
+        if address is not None and token is not None and waiting:
             completion = Completion(
                 Verdict.FAILED, "The message was rejected.", findings=error.findings
             )
@@ -172,6 +163,10 @@ class Conductor:
                 self.ports.pipeline.complete(address, token, completion, doubt=doubt)
             except Permanent as refused:
                 log.warning("could not tell the pipeline: %s", refused)
+            except Temporary as busy:
+                self._wait(busy)
+                raise
+            state.reject(rejection)
         return Rejected("InvalidMessage", str(error))
 
     def _origin(
@@ -189,8 +184,15 @@ class Conductor:
         attempt = _said_of_itself(envelope.body)[0]
         return build_key(address, attempt, envelope.message_id), address, token, wrong
 
+    def _wait(self, error: Temporary) -> None:
+        """Redelivery is immediate in Functions: without a wait, all deliveries burn in seconds."""
+        self.ports.clock.sleep(error.delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+
     def _elsewhere(self, build: Build) -> bool:
-        return build.host is not None and self.ports.backend(build).host != build.host
+        """Whether the build's runs belong to another host, which alone can look at them."""
+        if build.phase is not Phase.WATCHING or build.host is None:
+            return False
+        return self.ports.backend(build).host != build.host
 
     def _hand_back(self, message: LookMessage) -> None:
         # An id of its own: the queue may remember the one this message came with.
@@ -213,5 +215,6 @@ def _said_of_itself(body: bytes) -> tuple[int, str | None]:
     attempt, build_id = said.get("attempt"), said.get("build_id")
     return (
         attempt if isinstance(attempt, int) and not isinstance(attempt, bool) else 1,
-        build_id if isinstance(build_id, str) else None,
+        # Half a surrogate pair, which JSON can hold, would fit into no file.
+        build_id.encode("utf-8", "replace").decode() if isinstance(build_id, str) else None,
     )

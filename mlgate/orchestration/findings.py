@@ -58,6 +58,7 @@ class Code(StrEnum):
     UNREACHABLE_GATE = "unreachable-gate", "The gate asks for more runs than there are."
     TOO_MANY_RUNS = "too-many-runs", "The globs match more runs than a build may have."
 
+    UNAVAILABLE_REPOSITORY = "unavailable-repository", "The repository or its ref cannot be had."
     NO_MATCH = "no-match", "A glob matches no notebook."
     MISSING_NOTEBOOK = "missing-notebook", "A notebook is not in the repository."
     MISSING_DIRECTORY = "missing-directory", "A working directory is not in the repository."

@@ -33,6 +33,10 @@ def judge(build: Build) -> Judgment:
     cut_short = not build.runs or any(_cut_short(run) for run in build.runs)
     if build.ending_since is not None and cut_short:
         return Judgment(Verdict.FAILED, _ending_reason(build), checks)
+    canceled = [run for run in build.runs if run.status is RunStatus.CANCELED]
+    if canceled:
+        reason = f"From outside, {_name_failures(canceled)}"
+        return Judgment(Verdict.FAILED, _sentence(reason), checks)
     passed, reason = _condition(build.gate, build.runs)
     failed_checks = [check.reason for check in checks if not check.passed]
     if passed and not failed_checks:

@@ -91,7 +91,12 @@ def parse(body: bytes) -> StartMessage | LookMessage:
 
     Raises `BadMessage` with every finding, and nothing else, whatever the body holds.
     """
-    raw, findings = read_object(unwrap(body))
+    return parse_object(*read_object(unwrap(body)))
+
+
+def parse_object(raw: dict[str, Any], findings: list[Finding]) -> StartMessage | LookMessage:
+    """The message in an object that was read with these findings; raises as `parse` does."""
+    findings = list(findings)
     kind = raw.get("kind", "start")
     if kind == "look":
         return validated(LookMessage, raw, findings)

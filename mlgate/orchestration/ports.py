@@ -86,7 +86,8 @@ class BuildFiles(Protocol):
     1. `write` and `copy` are atomic: a reader sees the old file, the new one, or none.
     2. Must be idempotent: the same path again replaces the file.
     3. `read` of a path that is not there returns None.
-    4. `location` is what people are told: a folder or a URL.
+    4. `list` tells the files below a folder, all of the build's for "".
+    5. `location` is what people are told: a folder or a URL.
     """
 
     def write(self, build: str, path: str, content: bytes) -> None: ...
@@ -95,7 +96,7 @@ class BuildFiles(Protocol):
 
     def read(self, build: str, path: str) -> bytes | None: ...
 
-    def list(self, build: str, prefix: str = "") -> list[str]: ...
+    def list(self, build: str, folder: str = "") -> list[str]: ...
 
     def location(self, build: str) -> str: ...
 
@@ -267,6 +268,7 @@ class Rejection:
     reason: str
     findings: tuple[Finding, ...] = ()
     build_id: str | None = None
+    told: bool = True  # nothing is left to tell its pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _run_result(build: Build, run: RunState, notebooks: Mapping[str, bytes]) -> 
         seconds=run_seconds(run),
         message=message,
         stack=stack,
-        files=tuple(f"runs/{spec.name}/{name}" for name in (*names, "log.txt")),
+        files=tuple(f"runs/{spec.name}/{name}" for name in (*names, "log.txt") if run.collected),
     )
 
 

@@ -6,6 +6,7 @@ does what `next_step` says, saving after each step, until that is `Watch` or `St
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -90,6 +91,8 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
     """The build after the run's ended attempt was collected: over, or to be tried again."""
     run = build.run(name)
     failure = outcome.failure
+    metrics = {key: value for key, value in outcome.metrics.items() if math.isfinite(value)}
+    lost = [f"The metric {key} is not a number." for key in outcome.metrics if key not in metrics]
     again = (
         outcome.status is RunStatus.FAILED
         and failure is not None
@@ -117,9 +120,9 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
                 started_at=outcome.started_at or run.started_at,
                 finished_at=outcome.finished_at or now,
                 failure=failure,
-                metrics=outcome.metrics,
+                metrics=metrics,
                 outputs=outcome.outputs,
-                warnings=(*run.warnings, *outcome.warnings),
+                warnings=(*run.warnings, *outcome.warnings, *lost),
                 studio_url=outcome.studio_url or run.studio_url,
             )
         )
@@ -139,6 +142,17 @@ def abandon(build: Build, why: str) -> Build:
         if not run.status.ended:
             failure = Failure(FailureKind.INFRASTRUCTURE, why)
             build = build.with_run(replace(run, status=RunStatus.FAILED, failure=failure))
+    return build
+
+
+def settle(build: Build) -> Build:
+    """The build with every run that was canceled and never seen to end taken for canceled."""
+    for run in build.runs:
+        if not run.status.ended:
+            note = "It was canceled, and was not seen to end."
+            build = build.with_run(
+                replace(run, status=RunStatus.CANCELED, warnings=(*run.warnings, note))
+            )
     return build
 
 

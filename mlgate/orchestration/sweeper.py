@@ -6,11 +6,11 @@ A lost message is a delay, never a hang. The cost of a sweep follows the open bu
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from mlgate.orchestration.builds import Build
 from mlgate.orchestration.conductor import Conductor
-from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.leases import held
 from mlgate.orchestration.ports import Envelope
 
@@ -31,20 +31,30 @@ def sweep(
     that the queue gave up on by itself; one that is neither a build nor a rejection is handled as
     if it had just arrived.
     """
-    ports = conductor.ports
     mended = []
-    for build in ports.state.open_builds():
-        due = build.next_look_at or build.received_at
-        if ports.clock.now() < due + SLACK or only not in (None, build.key):
-            continue
-        with held(ports.state, build.key, owner) as ours:
-            stored = ports.state.load(build.key) if ours else None
-            if stored is not None and stored.build == build and conductor.nudge(stored):
-                log.warning("build %s: its next look was overdue", build.build_id)
-                mended.append(build.key)
+    for build in conductor.ports.state.open_builds():
+        if only in (None, build.key) and _guarded(_mend_build, conductor, owner, build):
+            log.warning("build %s: its next look was overdue", build.build_id)
+            mended.append(build.key)
     for envelope in dead_starts:
-        try:
-            conductor.mend(envelope)
-        except OrchestrationError as error:
-            log.warning("a dead-lettered start cannot be mended yet: %s", error)
+        _guarded(Conductor.mend, conductor, envelope)
     return mended
+
+
+def _mend_build(conductor: Conductor, owner: str, build: Build) -> bool:
+    """Whether the build's look was overdue and is begun anew."""
+    ports = conductor.ports
+    if ports.clock.now() < (build.next_look_at or build.received_at) + SLACK:
+        return False
+    with held(ports.state, build.key, owner) as ours:
+        stored = ports.state.load(build.key) if ours else None
+        return stored is not None and stored.build == build and conductor.nudge(stored)
+
+
+def _guarded(act: Callable[..., bool | None], *arguments: object) -> bool:
+    """What `act` returns; one that fails must not keep the others from being mended."""
+    try:
+        return bool(act(*arguments))
+    except Exception:
+        log.exception("a sweep could not mend one of its finds")
+        return False

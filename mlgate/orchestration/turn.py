@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mlgate.orchestration import acts, steps
+from mlgate.orchestration import acts, requests, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
@@ -18,7 +18,7 @@ log = logging.getLogger("mlgate")
 
 TURN_SECONDS = 60.0  # a look hands over to the next one after that
 PIPELINE_CHECK = timedelta(seconds=15)  # how often the pipeline is asked whether it still waits
-MOST_PREPARE_ERRORS = 5  # then a build that cannot even begin fails
+MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
 MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
 MOST_PUBLISH_ERRORS = 5  # then the verdict is posted without the rest of the results
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
@@ -26,7 +26,7 @@ LONGEST_BACKOFF = 60.0  # seconds
 
 
 class SupersededError(Exception):
-    """Another handler saved the build meanwhile: stop, it goes on there."""
+    """The build was saved by somebody else meanwhile: what this handler knows is old."""
 
 
 def schedule(ports: Ports, build: Build) -> None:
@@ -41,31 +41,34 @@ class Turn:
     def __init__(self, ports: Ports, stored: Stored) -> None:
         self._ports = ports
         self._stored = stored
-        self._began = ports.clock.now()
         self._lines: list[str] = []
         self._shown = (self._build.percent, operation(self._build))
         self._published = _ended(self._build)
 
     def take(self) -> None:
-        """Act until there is nothing to do but wait, then schedule the next look."""
+        """Act until there is nothing to do but wait, then schedule the next look.
+
+        A fault, foreseen or not, is remembered and the next look scheduled: raising would have
+        the message delivered again at once, until its deliveries are used up.
+        """
         errors = 0
         try:
             self._absorb()
             until = self._act()
-        except Temporary as error:
-            errors = self._build.errors + 1
-            until = self._stumble(error, errors)
-        except (Permanent, BadMessage) as error:
-            until = self._fail(str(error))
         except SupersededError:
             raise
-        except Exception as error:
-            self._record(error)
-            raise
+        except Exception as error:  # noqa: BLE001 -- sorted right here, nothing is swallowed
+            errors = self._build.errors + 1
+            until = self._sort(error, errors)
         self._show()
         self._publish_new()
         if self._build.open:
             self._hand_over(until, errors)
+
+    def give_up(self, why: str) -> None:
+        """End a build whose backend cannot be asked any more, and tell the pipeline."""
+        self._surrender(why)
+        self._hand_over(self._ports.clock.now(), 0)
 
     @property
     def _build(self) -> Build:
@@ -76,23 +79,38 @@ class Turn:
             return
         lines = narrate(self._build, build)
         build = replace(build, percent=steps.percent(build))
-        stored = self._ports.state.save(build, self._stored.version)
-        if stored is None:
-            raise SupersededError
+        version = self._stored.version
+        while (stored := self._ports.state.save(build, version)) is None:
+            found = self._ports.state.load(build.key)
+            if found is None or not _same_look(found.build, self._build):
+                raise SupersededError
+            # Somebody asked for the end meanwhile. What was done here must not be forgotten.
+            build = requests.taken_in(build, found.build)
+            version = found.version
         self._lines += lines
         self._stored = stored
 
     def _absorb(self) -> None:
-        build = self._ask_pipeline()
+        # What ends the build is taken in first: it must not depend on a backend that answers.
+        self._save(steps.absorb(self._ask_pipeline(), {}, self._ports.clock.now()))
+        build = self._build
         active = [build.attempt_of(run) for run in build.runs if run.active]
-        seen = self._ports.backend(build).look(active) if active else {}
-        self._save(steps.absorb(build, seen, self._ports.clock.now()))
+        if build.phase is Phase.WATCHING and active:
+            try:
+                seen = self._ports.backend(build).look(active)
+            except OrchestrationError:
+                if build.ending_since is not None:
+                    acts.cancel(self._ports, build)
+                raise
+            self._save(steps.absorb(build, seen, self._ports.clock.now()))
 
-    def _ask_pipeline(self) -> Build:
+    def _ask_pipeline(self, *, again: bool = False) -> Build:
+        """The build with what its pipeline says; `again`: however lately it was asked."""
         build, now = self._build, self._ports.clock.now()
         if build.pipeline is None or build.pipeline_ended or build.phase is Phase.COMPLETING:
             return build
-        if build.pipeline_asked_at is not None and now < build.pipeline_asked_at + PIPELINE_CHECK:
+        asked = build.pipeline_asked_at
+        if not again and asked is not None and now < asked + PIPELINE_CHECK:
             return build
         token = self._ports.state.token(build.key)
         if token is None:
@@ -107,7 +125,7 @@ class Turn:
 
     def _act(self) -> datetime:
         """Do step after step; returns when to look again."""
-        ports = self._ports
+        ports, began = self._ports, self._ports.clock.now()
         exhausted: frozenset[type[steps.Step]] = frozenset()
         while True:
             now = ports.clock.now()
@@ -117,7 +135,7 @@ class Turn:
                     return now
                 case steps.Watch(until):
                     return until
-                case _ if (now - self._began).total_seconds() > TURN_SECONDS:
+                case _ if (now - began).total_seconds() > TURN_SECONDS:
                     return now
                 case steps.Prepare():
                     self._show(always=True)
@@ -134,6 +152,8 @@ class Turn:
                     self._save(acts.cancel(ports, self._build))
                     exhausted |= {steps.Cancel}
                 case steps.Decide():
+                    # A step that ended since it was last asked must not get a verdict.
+                    self._save(steps.absorb(self._ask_pipeline(again=True), {}, now))
                     self._save(acts.decide(ports, self._build))
                 case steps.Publish():
                     self._show()
@@ -172,7 +192,10 @@ class Turn:
     def _publish(self) -> None:
         try:
             self._save(acts.publish(self._ports, self._build))
-        except Temporary as error:
+        except SupersededError:
+            raise
+        except Exception as error:
+            # Whatever it is, the verdict does not wait for it longer than this.
             if self._build.errors + 1 < MOST_PUBLISH_ERRORS:
                 raise
             self._save(acts.unpublished(self._build, str(error)))
@@ -185,10 +208,13 @@ class Turn:
         try:
             done = acts.post(self._ports, build)
         except Permanent as error:
-            done = self._give_up_posting(str(error))
+            done = self._untold(str(error))
         self._save(replace(done, completion_posted=self._build.completion_posted))
+        # Once more: a late copy of the start message may have brought it back meanwhile.
+        self._ports.state.forget_token(build.key)
 
-    def _give_up_posting(self, why: str) -> Build:
+    def _untold(self, why: str) -> Build:
+        """The build completed although its pipeline cannot be told."""
         build = self._build
         log.warning("build %s: the pipeline cannot be told: %s", build.build_id, why)
         self._ports.state.forget_token(build.key)
@@ -196,41 +222,59 @@ class Turn:
         warning = f"The pipeline could not be told of the end: {why}"
         return replace(build, phase=Phase.COMPLETED, warnings=(*build.warnings, warning))
 
-    def _stumble(self, error: Temporary, errors: int) -> datetime:
-        """Remember a passing fault; returns when to look again."""
+    def _sort(self, error: Exception, errors: int) -> datetime:
+        """Decide what a fault means for the build; returns when to look again."""
         build, now = self._build, self._ports.clock.now()
-        log.warning("build %s: %s", build.build_id, error)
-        if build.phase is Phase.RECEIVED and errors >= MOST_PREPARE_ERRORS:
-            return self._fail(f"{error} Tried {errors} times.", infrastructure=True)
-        if build.phase is Phase.COMPLETING and now > build.deadline + POSTING_LIMIT:
-            self._save(self._give_up_posting(str(error)))
+        foreseen = isinstance(error, OrchestrationError)
+        what = str(error) if foreseen else f"mlgate met an unexpected error: {error!r}"
+        if foreseen:
+            log.warning("build %s: %s", build.build_id, what)
+        else:
+            log.error("build %s: %s", build.build_id, what, exc_info=error)
+        delay = error.delay if isinstance(error, Temporary) else 1.0
+        later = now + timedelta(seconds=max(delay, min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))))
+        hopeless = isinstance(error, Permanent | BadMessage) or (
+            not foreseen and errors >= MOST_UNKNOWN_ERRORS
+        )
+        infrastructure = not isinstance(error, Permanent | BadMessage)
+        if build.phase is Phase.COMPLETING:
+            if hopeless or now > build.deadline + POSTING_LIMIT:
+                self._save(self._untold(what))
+                return now
+        elif build.ending_since is not None:
+            if now >= build.ending_since + steps.ENDING_GRACE:
+                self._surrender(what)
+                return now
+        elif build.phase is Phase.RECEIVED:
+            if hopeless or errors >= MOST_PREPARE_ERRORS:
+                if not hopeless:
+                    what = f"{what} Tried {errors} times."
+                findings = error.findings if isinstance(error, BadMessage) else ()
+                failed = replace(build, infrastructure=infrastructure, findings=findings)
+                self._conclude(failed, Verdict.FAILED, what)
+                return now
+        elif hopeless:
+            # Runs may be under way: they are canceled first, and then the build ends.
+            self._save(replace(build, cancel_requested=what, infrastructure=infrastructure))
             return now
-        self._save(replace(build, last_error=str(error)))
-        return now + timedelta(seconds=max(error.delay, min(LONGEST_BACKOFF, 2.0**errors)))
+        self._save(replace(self._build, last_error=what))
+        return later
 
-    def _record(self, error: Exception) -> None:
-        """Remember what nobody foresaw; after a few of them the build is given up."""
-        build = self._build
-        log.exception("build %s: an unexpected error", build.build_id)
-        what = f"{type(error).__name__}: {error}"
-        if build.errors + 1 < MOST_UNKNOWN_ERRORS:
-            self._save(replace(build, errors=build.errors + 1, last_error=what))
-        elif build.phase is Phase.COMPLETING and not build.published:
-            self._save(acts.unpublished(build, what))
-        elif build.phase is Phase.COMPLETING:
-            self._save(self._give_up_posting(what))
-        else:
-            self._fail(f"mlgate met an unexpected error, {what}", infrastructure=True)
+    def _surrender(self, why: str) -> None:
+        """Judge with every unfinished run given up."""
+        build = steps.abandon(self._build, why)
+        judgment = acts.judged(build)
+        self._conclude(judgment.build, judgment.verdict, judgment.reason)
 
-    def _fail(self, reason: str, *, infrastructure: bool = False) -> datetime:
-        """End the build with this reason; runs that are under way are canceled first."""
-        build = replace(self._build, infrastructure=infrastructure)
-        if build.phase is Phase.WATCHING and build.ending_since is None:
-            self._save(replace(build, cancel_requested=reason))
-        else:
-            build = steps.abandon(build, reason)
-            self._save(acts.conclude(self._ports, build, Verdict.FAILED, reason))
-        return self._ports.clock.now()
+    def _conclude(self, build: Build, verdict: Verdict, reason: str) -> None:
+        """Decide with the build's files if they can be written, else without them."""
+        try:
+            concluded = acts.conclude(self._ports, build, verdict, reason)
+        except OrchestrationError as error:
+            warning = f"The build's files could not be written: {error}"
+            build = replace(build, warnings=(*build.warnings, warning))
+            concluded = acts.concluded(self._ports, build, verdict, reason)
+        self._save(concluded)
 
     def _show(self, *, always: bool = False) -> None:
         build = self._build
@@ -262,3 +306,7 @@ def _ended(build: Build) -> set[str] | None:
     if build.phase is Phase.RECEIVED:
         return None
     return {run.spec.name for run in build.runs if run.status.ended}
+
+
+def _same_look(one: Build, other: Build) -> bool:
+    return (one.generation, one.look) == (other.generation, other.look)

@@ -180,6 +180,70 @@ def test_the_hosts_own_settings_are_not_passed_on(tmp_path: Path, repository: Pa
     assert done.code == 0, done.out
 
 
+def test_a_second_build_in_the_same_folder_shows_nothing_of_the_first(
+    tmp_path: Path, repository: Path
+) -> None:
+    notebook(repository / "a.ipynb", "1", "2")
+    commit(repository)
+    first = run(
+        tmp_path,
+        message(tmp_path, repository, {"kind": "notebook", "path": "a.ipynb", "name": "a"}),
+    )
+    second = run(
+        tmp_path,
+        message(tmp_path, repository, {"kind": "notebook", "path": "b.ipynb", "name": "a"}),
+    )
+
+    assert (first.code, second.code) == (0, 1)
+    assert second.run("a")["failure"]["kind"] == "invalid"
+    assert not (second.output / "runs/a/executed.ipynb").exists()
+    cases = ET.parse(second.output / "junit.xml").getroot().iter("testcase")
+    assert len(list(cases)) == 1
+
+
+@pytest.mark.parametrize("place", ["file", "/proc/nowhere"])
+def test_an_output_that_cannot_be_written_is_a_usage_error(
+    tmp_path: Path, repository: Path, place: str
+) -> None:
+    (repository / "keep.txt").write_text("")
+    commit(repository)
+    (tmp_path / "file").write_text("")
+    path = message(tmp_path, repository, {"kind": "training", "name": "t", "command": "true"})
+    done = mlgate(tmp_path, "run", path, "--output", place)
+
+    assert done.code == 2
+    assert "--output" in done.err
+
+
+def test_a_reader_that_leaves_does_not_leave_the_runs_behind(
+    tmp_path: Path, repository: Path
+) -> None:
+    mark = f"mark-{tmp_path.name}"
+    (repository / "keep.txt").write_text("")
+    commit(repository)
+    path = message(
+        tmp_path,
+        repository,
+        {"kind": "training", "name": "t", "command": "sleep 300"},
+        {"kind": "training", "name": "u", "command": "sleep 2; echo"},
+        defaults={"environment_variables": {"MARK": mark}},
+    )
+    process = start(tmp_path, "run", path, "--output", "output")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    try:
+        process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.stderr is not None
+    process.stderr.close()
+
+    assert process.returncode == 130
+    assert processes_with(mark) == []
+
+
 @pytest.mark.parametrize("wait_for", ["", "started", "cell 1"])
 def test_ctrl_c_at_any_moment_leaves_no_process_behind(
     tmp_path: Path, repository: Path, wait_for: str

@@ -110,6 +110,10 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 def finish(site: Site, worker: subprocess.Popen[str]) -> str | None:
     """The step's result; the worker is stopped as an operator would."""
+    assert worker.stderr is not None
+    ready = worker.stderr.readline()  # before that, it would not know what to do with a signal
+    while ready and "receiving" not in ready:
+        ready = worker.stderr.readline()
     result = site.task.wait_completed(PATIENCE)
     worker.send_signal(signal.SIGTERM)
     _, err = worker.communicate(timeout=PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,6 +91,7 @@ class Bench:
         launcher: Path | None = STUB,
         on_ended: Callable[[Attempt], None] | None = None,
         grace_seconds: float = 1.0,
+        python: Path = Path(sys.executable),
     ) -> LocalHandler:
         """A handler as another worker on the same home would have it."""
         real = {} if launcher is None else {"launcher": launcher}
@@ -99,6 +101,7 @@ class Bench:
             on_ended=on_ended,
             clock=self.clock,
             grace_seconds=grace_seconds,
+            python=python,
             **real,
         )
         self._handlers.append(handler)

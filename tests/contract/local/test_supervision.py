@@ -280,6 +280,8 @@ for number in range(4):
     spec = RunSpec(f"run-{number}", RunKind.TRAINING, command="script.py")
     tasks.append(Task(Attempt(build, spec.name, 1), spec, snapshot, "4711"))
 attempts = [task.attempt for task in tasks]
+# A shell that starts its jobs in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     print("ready", flush=True)
     while True:

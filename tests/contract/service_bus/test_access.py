@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
@@ -64,7 +65,7 @@ def test_an_operation_that_there_is_not_is_refused_and_the_link_goes_on(
         assert receiver.peek_messages(1) == []
 
 
-def _raise(status_code, message, description, amqp_transport):
+def _raise(status_code: int, message: Any, description: bytes, amqp_transport: Any) -> None:
     amqp_transport.handle_amqp_mgmt_error(
         logging.getLogger(), "Refused.", None, description.decode(), status_code
     )

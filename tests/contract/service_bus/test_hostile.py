@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 from azure.servicebus import ServiceBusClient
@@ -148,7 +149,7 @@ def test_replies_that_nobody_takes_end_the_connection(emulator: Emulator) -> Non
 
 
 @pytest.fixture(scope="module")
-def broker():
+def broker() -> Iterator[Emulator]:
     with Emulator([QueueConfig("jobs")]) as emulator:
         yield emulator
 

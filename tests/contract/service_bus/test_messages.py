@@ -10,6 +10,7 @@ from azure.servicebus import (
     ServiceBusClient,
     ServiceBusMessage,
     ServiceBusMessageState,
+    ServiceBusReceivedMessage,
     ServiceBusReceiveMode,
     ServiceBusSubQueue,
 )
@@ -56,7 +57,7 @@ def test_a_batch_arrives_message_by_message(client: ServiceBusClient) -> None:
             batch.add_message(ServiceBusMessage(str(number), message_id=f"m{number}"))
         sender.send_messages(batch)
     with client.get_queue_receiver("jobs") as receiver:
-        received = []
+        received: list[ServiceBusReceivedMessage] = []
         while len(received) < 20:
             messages = receiver.receive_messages(20, max_wait_time=WAIT)
             assert messages

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSubQueue
+from azure.servicebus import (
+    ServiceBusClient,
+    ServiceBusReceivedMessage,
+    ServiceBusReceiver,
+    ServiceBusSubQueue,
+)
 from azure.servicebus.exceptions import (
     MessageAlreadySettled,
     MessageLockLostError,
@@ -16,7 +21,7 @@ WAIT = 5.0
 NONE = 0.5
 
 
-def receive(receiver: ServiceBusReceiver):
+def receive(receiver: ServiceBusReceiver) -> ServiceBusReceivedMessage:
     (message,) = receiver.receive_messages(1, max_wait_time=WAIT)
     return message
 

@@ -25,7 +25,7 @@ def test_what_was_written_or_copied_is_read_and_listed(files: BuildFiles, tmp_pa
     assert files.read("b", "result.json") == b"two"
     assert files.read("b", "runs/a/outputs/model.pkl") == b"copied"
     assert files.list("b") == ["result.json", "runs/a/outputs/model.pkl"]
-    assert files.list("b", "runs/a/") == ["runs/a/outputs/model.pkl"]
+    assert files.list("b", "runs/a") == ["runs/a/outputs/model.pkl"]
     assert files.list("other") == []
     assert "b" in files.location("b")
 

@@ -98,9 +98,9 @@ def test_what_is_attached_to_the_record_is_replaced_by_name(publisher: Publisher
     assert publisher.server.violations == []
 
 
-def completed(publisher: Publisher) -> None:
+def completed(publisher: Publisher) -> requests.Response:
     publisher.create()
-    publisher.call("PATCH", "/1", json={"state": "Completed"})
+    return publisher.call("PATCH", "/1", json={"state": "Completed"})
 
 
 SLIPS: dict[str, Callable[[Publisher], object]] = {

@@ -20,7 +20,9 @@ def test_a_code_is_a_word_with_a_meaning(code: Code) -> None:
 @pytest.mark.parametrize("code", Code)
 def test_a_code_is_expected_by_some_test(code: Code) -> None:
     """The tests here name codes as literals, in tables of what leads to them."""
-    tests = [path for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)]
+    tests = [
+        path for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)
+    ]
     assert any(f'"{code.value}"' in path.read_text() for path in tests)
 
 

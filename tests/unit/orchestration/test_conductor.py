@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from mlgate.orchestration import requests, steps
 from mlgate.orchestration.builds import Phase, Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope
@@ -242,7 +244,7 @@ def test_a_repository_that_does_not_answer_is_tried_a_few_times(world: World) ->
 
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert reason == "The server does not answer. Tried 5 times."
+    assert reason == "The server does not answer. Tried 7 times."
     assert world.build(key).infrastructure
 
 
@@ -307,12 +309,26 @@ def test_mlgate_cancel_fails_the_gate_with_that_reason(world: World) -> None:
     key = world.start({"name": "a"})
     assert key
     world.deliver()
-    assert world.conductor.cancel(key, "The build was canceled by hand.")
+    assert requests.cancel(world.state, key, "The build was canceled by hand.")
     world.run_to_end()
 
     assert completion_of(world) == (Verdict.FAILED, "The build was canceled by hand.")
     assert world.build(key).run("a").status is RunStatus.CANCELED
-    assert not world.conductor.cancel(key, "again")
+    assert not requests.cancel(world.state, key, "again")
+
+
+def test_what_was_submitted_while_somebody_canceled_is_not_forgotten(world: World) -> None:
+    key = world.start({"name": "a"})
+    assert key
+    world.backend.endless = True
+    world.backend.on_submit = lambda: requests.abandon(world.state, key)
+    world.deliver()
+    assert world.build(key).run("a").submitted
+    assert world.build(key).pipeline_ended
+    world.run_to_end()
+
+    assert world.build(key).verdict is Verdict.CANCELED
+    assert [attempt.run for attempt in world.backend.canceled] == ["a"]
 
 
 def test_the_deadline_ends_what_never_ends(world: World) -> None:
@@ -347,7 +363,7 @@ def test_a_message_for_a_pipeline_that_is_not_allowed_calls_nobody(world: World)
 
     assert rejected is not None
     assert "MLGATE_ALLOWED_COLLECTIONS" in rejected.description
-    assert world.pipeline.completions == []
+    assert world.pipeline.faults["complete"] == [], "it was the pipeline port that refused"
 
 
 def test_a_bad_runs_from_fails_the_build_with_its_findings(world: World) -> None:
@@ -377,25 +393,135 @@ def test_a_store_that_does_not_answer_is_waited_for_before_the_message_goes_back
     assert sum(world.clock.slept) > 1
 
 
-def test_an_error_that_nobody_foresaw_is_recorded_raised_and_at_last_fails_the_build(
+def test_an_error_that_nobody_foresaw_is_remembered_and_at_last_fails_the_build(
     world: World,
 ) -> None:
     world.backend.faults["stage"] = [ZeroDivisionError("a bug")] * 9
     key = world.start({"name": "a"})
     assert key
-    message = world.queue.messages[0]
-    for delivery in range(1, 6):
-        world.queue.messages = [message]
-        with pytest.raises(ZeroDivisionError):
-            world.deliver(delivery)
-    assert world.build(key).last_error == "ZeroDivisionError: a bug"
-    world.clock.time += SLACK
-    sweep(world.conductor, "sweeper")
+    world.deliver()
+    assert "ZeroDivisionError('a bug')" in (world.build(key).last_error or "")
     world.run_to_end()
 
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert "ZeroDivisionError: a bug" in reason
+    assert "ZeroDivisionError('a bug')" in reason
+    assert world.build(key).infrastructure
+
+
+@pytest.mark.parametrize("call", ["look", "cancel", "collect"])
+@pytest.mark.parametrize(
+    "fault", [Permanent("gone"), Temporary("busy"), ZeroDivisionError("a bug")], ids=repr
+)
+def test_a_backend_that_fails_for_good_holds_no_build_past_its_deadline(
+    world: World, call: str, fault: Exception
+) -> None:
+    world.backend.endless = call != "collect"
+    world.backend.faults[call] = [fault] * 10_000
+    key = world.start({"name": "a"}, deadline_minutes=5)
+    assert key
+    world.run_to_end(most=1000)
+
+    build = world.build(key)
+    assert completion_of(world)[0] is Verdict.FAILED
+    assert world.clock.time < build.deadline + steps.ENDING_GRACE + timedelta(minutes=2)
+    assert build.run("a").status.ended
+
+
+def test_a_canceled_pipeline_is_seen_although_the_backend_does_not_answer(world: World) -> None:
+    world.backend.endless = True
+    world.backend.faults["look"] = [Temporary("busy")] * 10_000
+    key = world.start({"name": "a"})
+    assert key
+    world.deliver()
+    world.pipeline.waiting = False
+    world.run_to_end(most=1000)
+
+    assert world.build(key).verdict is Verdict.CANCELED
+    assert world.pipeline.completions == []
+    assert world.backend.canceled
+
+
+def test_a_pipeline_canceled_right_before_the_end_gets_no_verdict(world: World) -> None:
+    world.backend.endless = True
+    key = world.start({"name": "a"})
+    assert key
+    world.deliver()
+    world.pipeline.waiting = False
+    world.backend.endless = False
+    world.run_to_end()
+
+    assert world.build(key).verdict is Verdict.CANCELED
+    assert world.pipeline.completions == []
+
+
+def test_a_disk_that_stays_full_costs_the_files_and_not_the_verdict(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "builds").write_text("a file in the way")
+    key = world.start({"name": "a"}, deadline_minutes=5)
+    assert key
+    world.run_to_end(most=1000)
+
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+    assert "could not be written" in world.build(key).warnings[-1]
+
+
+def test_local_runs_whose_host_never_comes_back_end_after_the_deadline(world: World) -> None:
+    world.backend.host = "first"
+    world.backend.endless = True
+    key = world.start({"name": "a"}, deadline_minutes=2)
+    assert key
+    world.deliver()
+    world.backend.host = "second"
+    world.deliver()
+    assert world.build(key).open
+    world.clock.time += timedelta(minutes=15)
+    world.run_to_end()
+
+    verdict, reason = completion_of(world)
+    assert verdict is Verdict.FAILED
+    assert "The host first, where it ran, did not come back." in reason
+    assert world.state.token(key) is None
+
+
+def test_a_metric_that_is_no_number_is_left_out_with_a_warning(world: World) -> None:
+    world.backend.outcomes["a"] = [outcome(metrics={"loss": math.nan, "accuracy": 1.0})]
+    key = world.start({"name": "a"})
+    assert key
+    world.run_to_end()
+
+    assert world.build(key).run("a").metrics == {"accuracy": 1.0}
+    assert world.build(key).run("a").warnings == ("The metric loss is not a number.",)
+
+
+def test_an_outage_while_rejecting_is_made_up_for(world: World) -> None:
+    envelope = world.envelope({"name": "a", "comand": "x"})
+    world.pipeline.faults["complete"] = [Temporary("503", delay=8)] * 2
+    for delivery in (1, 2):
+        with pytest.raises(Temporary):
+            world.conductor.handle(replace(envelope, delivery_count=delivery))
+    sweep(world.conductor, "sweeper", [envelope])
+
+    assert completion_of(world)[0] is Verdict.FAILED
+    assert sum(world.clock.slept) >= 8
+
+
+def test_a_message_with_half_a_character_is_rejected_like_any_other(world: World) -> None:
+    body = b'{"version": 1, "build_id": "\\ud800"}'
+    rejected = world.conductor.handle(Envelope(body, {}, "id"))
+
+    assert rejected is not None
+    assert [found.build_id for found in world.state.rejections()] == ["?"]
+
+
+def test_one_find_that_cannot_be_mended_does_not_keep_the_others(world: World) -> None:
+    key = world.start({"name": "a"})
+    world.queue.messages.clear()
+    world.clock.time += SLACK
+    broken = Envelope(b"{}", {}, "")  # a message without any identity
+
+    assert sweep(world.conductor, "sweeper", [broken]) == [key]
 
 
 def test_the_live_log_is_numbered_without_gaps(world: World) -> None:

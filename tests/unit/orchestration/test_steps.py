@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -130,12 +131,12 @@ def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:
 
 @pytest.mark.parametrize("ending", ["cancel_requested", "pipeline_ended", "deadline"])
 def test_absorb_notices_each_way_of_ending_once(ending: str) -> None:
-    changes = {
+    ways: dict[str, dict[str, Any]] = {
         "cancel_requested": {"cancel_requested": "somebody said so"},
         "pipeline_ended": {"pipeline_ended": True},
         "deadline": {"deadline": NOON},
-    }[ending]
-    state = build(run("a"), **changes)
+    }
+    state = build(run("a"), **ways[ending])
 
     once = steps.absorb(state, {}, NOON)
     twice = steps.absorb(once, {}, SOON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -91,6 +91,7 @@ class BackendTwin:
     released: list[str] = field(default_factory=list)
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     endless: bool = False
+    on_submit: Callable[[], object] | None = None
 
     def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
         self._fault("stage")
@@ -102,6 +103,8 @@ class BackendTwin:
             return True
         if len(self.submitted) >= self.places:
             return False
+        if self.on_submit is not None:
+            self.on_submit()
         self.submitted.append(task.attempt)
         return True
 
@@ -110,6 +113,7 @@ class BackendTwin:
         return {attempt: Observation(self._status(attempt)) for attempt in attempts}
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
+        self._fault("cancel")
         self.canceled += attempts
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:

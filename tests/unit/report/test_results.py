@@ -60,12 +60,15 @@ def test_a_run_that_did_not_fail_says_why_it_has_no_result() -> None:
 
 
 def test_a_run_brings_the_files_of_its_kind() -> None:
-    build = a_build(a_run("a"), a_run("b", RunKind.TRAINING))
+    """None of a run that left none: what lies there is an earlier build's."""
+    collected = (a_run("a", ended=True), a_run("b", RunKind.TRAINING, ended=True))
+    build = a_build(*collected, skipped_run("c", ("d",)))
     files = {run.name: run.files for run in final_results(build, {}).runs}
     assert files["a"] == tuple(
         f"runs/a/{name}" for name in ("executed.html", "executed.ipynb", "log.txt")
     )
     assert files["b"] == ("runs/b/log.txt",)
+    assert files["c"] == ()
 
 
 def test_runs_are_told_in_the_order_they_ended() -> None:

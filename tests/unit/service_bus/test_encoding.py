@@ -1,6 +1,7 @@
 """AMQP values: what is encoded is decoded, and what is hostile is a DecodeError."""
 
 import struct
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -32,7 +33,7 @@ scalars = st.one_of(
 )
 
 
-def compounds(children):
+def compounds(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     lists = st.lists(children, max_size=8)
     return st.one_of(
         lists.map(lambda vs: (encode.sequence([raw for raw, _ in vs]), [v for _, v in vs])),
@@ -50,7 +51,7 @@ values = st.recursive(scalars, compounds, max_leaves=30)
 
 
 @given(values)
-def test_what_is_encoded_is_decoded(pair) -> None:
+def test_what_is_encoded_is_decoded(pair: tuple[bytes, Any]) -> None:
     raw, value = pair
     assert decode.whole(raw) == value
     assert decode.skip(raw) == len(raw)
@@ -72,7 +73,9 @@ def test_any_bytes_are_a_value_or_an_error(data: bytes) -> None:
 
 
 @given(values, st.data())
-def test_a_damaged_value_is_a_value_or_an_error(pair, data) -> None:
+def test_a_damaged_value_is_a_value_or_an_error(
+    pair: tuple[bytes, Any], data: st.DataObject
+) -> None:
     raw = bytearray(pair[0])
     raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -83,7 +86,7 @@ def test_a_damaged_value_is_a_value_or_an_error(pair, data) -> None:
 
 
 @given(values)
-def test_a_value_cut_short_is_an_error(pair) -> None:
+def test_a_value_cut_short_is_an_error(pair: tuple[bytes, Any]) -> None:
     raw, _ = pair
     with pytest.raises(DecodeError):
         decode.whole(raw[:-1])

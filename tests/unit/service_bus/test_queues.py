@@ -1,6 +1,6 @@
 """What a queue does with its messages, with the time told to it in milliseconds."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -23,7 +23,7 @@ def take(queue: Queue, now: int = 0) -> Message:
     return message
 
 
-def token_of(message: Message):
+def token_of(message: Message) -> UUID:
     assert message.lock_token is not None
     return message.lock_token
 

@@ -1,0 +1,175 @@
+"""The worker's side of warm starts: which templates there are, and what is asked of them.
+
+Warm or not, a run is the same; so wherever that is in doubt, there is no template, or it does not
+answer, the run is started as programs instead. `template` is the other side.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from handlers.local_handler import environments, processes, variables
+from handlers.local_handler.attempts import AttemptFolder
+from handlers.local_handler.tasks import Host
+
+_logger = logging.getLogger(__name__)
+
+# Of `template`, which is not imported here for what it imports itself.
+_BOOT = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from handlers.local_handler import template; template.main(sys.argv[2])"
+)
+_SOURCES = Path(__file__).resolve().parents[2]
+_KEPT = 3  # templates, of some 60 MB each
+_ANSWER_SECONDS = 2.0  # to fork, which takes a few hundredths
+_FAILURES = 3  # after which a template is not tried again
+
+
+class _Key(NamedTuple):
+    """What a template is good for: an interpreter, and all variables that differ between runs."""
+
+    python: str
+    variables: tuple[tuple[str, str], ...]
+
+
+class Templates:
+    """The templates of one worker; none where processes cannot be told apart well enough."""
+
+    def __init__(self, host: Host, log: Path) -> None:
+        self._host = host
+        self._log = log
+        self._lock = threading.Lock()
+        self._templates: dict[_Key, _Template] = {}  # used longest ago first
+        self._asked: set[_Key] = set()
+        self._failures: Counter[_Key] = Counter()
+
+    def prewarm(self) -> None:
+        """Have a template for runs on the host's own Python soon."""
+        with self._lock:
+            self._template(_Key(str(self._host.python), ()), first=True)
+
+    def start(self, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
+        """Start a supervisor for the notebook run; false when that is to be done without us.
+
+        `own` are the run's own variables.
+        """
+        environment, python = None, self._host.python
+        task = folder.task()
+        if task["failure"] or any(map(variables.leads_to_code, own)):
+            return False
+        if plan := task["plan"]:
+            root, snapshot = self._host.environments, Path(task["snapshot"])
+            environment = environments.find(root, plan, task["python"], snapshot)
+            if environment is None:
+                return False
+            python = environments.interpreter(environment)
+        key = _Key(str(python), tuple(sorted(own.items())))
+        request = {
+            "folder": str(folder.path),
+            "environment": str(environment) if environment else None,
+        }
+        with self._lock:
+            found = self._template(key)
+            if found is None or not found.ready():
+                return False
+            answer = found.ask(json.dumps(request))
+            if answer is None:
+                _logger.info("The template of %s did not answer: it is ended.", python)
+                self._failures[key] += 1
+                self._templates.pop(key).end()
+            return answer is True
+
+    def close(self) -> None:
+        with self._lock:
+            while self._templates:
+                self._templates.popitem()[1].end()
+
+    def _template(self, key: _Key, *, first: bool = False) -> _Template | None:
+        """The one for it, started when it is asked for a second time."""
+        if sys.platform != "linux":
+            return None
+        found = self._templates.pop(key, None)
+        if found is not None and found.ended():
+            self._failures[key] += found.failed
+            found.end()
+            found = None
+        if found is None and self._failures[key] < _FAILURES and (first or key in self._asked):
+            try:
+                found = _Template(key, self._host.launcher, self._log)
+            except OSError:
+                self._failures[key] += 1
+        self._asked.add(key)
+        if found is not None:
+            self._templates[key] = found
+            if len(self._templates) > _KEPT:
+                self._templates.pop(next(iter(self._templates))).end()
+        return found
+
+
+class _Template:
+    """One process, on its way to be ready, ready, or ended."""
+
+    def __init__(self, key: _Key, launcher: Path, log: Path) -> None:
+        found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
+        # As the launcher has it for kernels; and what is written over when it has forked.
+        found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [key.python, "-c", _BOOT, str(_SOURCES), str(launcher)],
+                bufsize=0,
+                cwd="/",
+                env=found,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._ready = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than it may."""
+        return bool(self._process.returncode) or not self._ready
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def ready(self) -> bool:
+        if not self._ready:
+            self._ready = self._line(0.0) == b"ready\n"
+        return self._ready
+
+    def ask(self, request: str) -> bool | None:
+        """Whether it has forked a supervisor; None when it is of no use any more."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(f"{request}\n".encode())
+        except OSError:
+            return None
+        return {b"yes\n": True, b"no\n": False}.get(self._line(_ANSWER_SECONDS))
+
+    def end(self) -> None:
+        """End it; what it has forked goes on."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+    def _line(self, seconds: float) -> bytes:
+        """A line of output, which comes in one piece; what is there of it after so long."""
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            return b""
+        return os.read(self._process.stdout.fileno(), 64)
