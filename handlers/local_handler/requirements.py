@@ -17,6 +17,8 @@ from typing import Any
 from mlgate.orchestration.runs import Environment
 
 FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat", "pip")
+# Without them it cannot log into a local database, which is where a run here logs to.
+FOR_SKINNY_MLFLOW = ("alembic", "sqlalchemy")
 
 _SIZE_LIMIT = 1 << 20  # bytes of an environment file
 _INCLUDE = re.compile(r"(?:(-r|--requirement)|(-c|--constraint))(?:\s*=\s*|\s*)(?P<file>\S.*)$")
@@ -70,6 +72,8 @@ def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None
         return None
     if notebook:
         found = replace(found, requirements=found.requirements + FOR_NOTEBOOKS)
+    if any(re.match(r"mlflow[-_.]skinny\b", line, re.IGNORECASE) for line in found.requirements):
+        found = replace(found, requirements=found.requirements + FOR_SKINNY_MLFLOW)
     return found
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from mlgate.orchestration.allowlist import Address, parse_url, url_allowed
+from mlgate.orchestration.allowlist import azure_organization, parse_url, url_allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +62,6 @@ def access_to(
         bearer = SecretStr(f"Bearer {secret.get_secret_value()}")
         return Access(bearer, "give the host's identity read access to it", secret)
     return Access(None, "if it is private, name a token for it in MLGATE_GIT_CREDENTIALS")
-
-
-def azure_organization(address: Address) -> str | None:
-    """The organization of an Azure Repos URL, in its new form or its old one."""
-    if (address.scheme, address.port) != ("https", 443):
-        return None
-    if address.host == "dev.azure.com" and address.segments:
-        return address.segments[0].lower()
-    old = re.fullmatch(r"([a-z0-9-]+)\.visualstudio\.com", address.host)
-    return old[1] if old else None
 
 
 def _inside(url: str, organization: str | None, collection: str) -> bool:

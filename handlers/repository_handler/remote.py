@@ -15,9 +15,14 @@ from handlers.repository_handler.credentials import (
     Access,
     GitCredential,
     access_to,
-    azure_organization,
 )
-from mlgate.orchestration.allowlist import DEFAULT_PORTS, Address, parse_url, url_allowed
+from mlgate.orchestration.allowlist import (
+    DEFAULT_PORTS,
+    Address,
+    parse_url,
+    url_allowed,
+    without_azure_user,
+)
 from mlgate.orchestration.errors import Permanent, Temporary
 
 SETTING = "MLGATE_ALLOWED_REPOSITORIES"
@@ -76,7 +81,7 @@ class Remotes:
         """`Permanent` that names the setting when this host does not allow `url`."""
         if url.startswith("/"):
             return self._open_path(url)
-        url = _without_azure_user(url)
+        url = without_azure_user(url)
         address = parse_url(url)
         if address is None:
             raise Permanent(
@@ -127,18 +132,6 @@ def _canonical(address: Address) -> str:
     port = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
     path = "/".join(quote(segment, safe="~!$&'()*+,;=:@") for segment in address.segments)
     return f"{address.scheme}://{user}{host}{port}/{path}"
-
-
-def _without_azure_user(url: str) -> str:
-    """Azure DevOps shows clone URLs as `https://{organization}@dev.azure.com/{organization}/...`,
-    and so does `$(Build.Repository.Uri)`; that user name means nothing."""
-    match = re.fullmatch(r"https://([A-Za-z0-9-]+)@(dev\.azure\.com/.+)", url)
-    if match:
-        plain = f"https://{match[2]}"
-        address = parse_url(plain)
-        if address and azure_organization(address) == match[1].lower():
-            return plain
-    return url
 
 
 def _shown(url: str) -> str:

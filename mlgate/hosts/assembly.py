@@ -6,6 +6,7 @@ nothing of Jupyter is ever imported into this process.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,7 +67,7 @@ def assemble(
             queue=queue,
             repository=RepositoryHandler(
                 home=settings.home,
-                allowed=settings.allowed_repositories,
+                allowed=settings.policy.allowed_repositories,
                 credentials=[GitCredential(*entry) for entry in settings.git_credentials],
                 host_identity=_devops_identity,
             ),
@@ -104,6 +105,14 @@ def make_files(settings: Settings) -> BuildFiles:
     if "://" in settings.builds:
         raise SettingsError("MLGATE_BUILDS: this version keeps build files in a folder only.")
     root = Path(settings.builds).absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"MLGATE_BUILDS: {root} cannot be written: {error.strerror}."
+        ) from error
     return FolderFiles(lambda key: root / key)
 
 

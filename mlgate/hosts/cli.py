@@ -170,11 +170,15 @@ def _positive(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.locally import localized
+    from mlgate.orchestration.plan import plan
 
     # What happens is in the live log; a fault that is retried is told there.
     logging.getLogger("mlgate").setLevel(logging.ERROR)
     settings = Settings.read()
+    if options.output is not None:
+        local_run.clear(options.output)
     message, raw = localized(options)
+    plan(message, None)
     return local_run.run(
         settings,
         message,

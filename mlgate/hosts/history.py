@@ -45,7 +45,8 @@ def show_build(settings: Settings, name: str) -> int:
         print(f"rejected: {rejection.reason}")
         return OK
     print(f"build {build.build_id} ({build.key}): {_status(build)}")
-    print(f"  {build.repository.url} at {build.commit or build.repository.ref or 'its default'}")
+    at = build.commit or build.repository.ref or "its default branch"
+    print(f"  {build.repository.url} at {at}")
     print(f"  files: {make_files(settings).location(build.key)}")
     for run in build.runs:
         detail = f"  {describe_failure(run)}" if run.failure is not None else ""

@@ -18,6 +18,7 @@ from mlgate.hosts.console import View, summary, view
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.errors import BadMessage, Permanent
 from mlgate.orchestration.messages import StartMessage
@@ -27,6 +28,7 @@ from mlgate.orchestration.runs import RunStatus
 PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
 _CANCEL_SECONDS = 120.0  # far beyond the runs' own grace; then we say what is left
+_OF_A_BUILD = ("result.json", "junit.xml", "report.html")
 _LOG_LIMIT = 64 * 1024  # bytes of a failing run's log that are read for its tail
 
 
@@ -45,11 +47,11 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
         backend=message.backend or settings.policy.backend,
         allowed_backends=(message.backend or settings.policy.backend,),
         allowed_workspaces=_named_workspace(message) or settings.policy.allowed_workspaces,
+        allowed_repositories=(without_azure_user(message.repository.url),),
     )
     allowed = replace(
         settings,
         policy=policy,
-        allowed_repositories=(message.repository.url,),
         parallel=options.parallel or settings.parallel,
     )
     if policy.backend != "local":
@@ -113,25 +115,27 @@ def _tell(local: LocalBuild, shown: View, told: int) -> int:
     return len(feed)
 
 
-def _files(settings: Settings, output: Path | None) -> BuildFiles:
-    """Where this build's files go; an earlier build's are removed from there first.
+def clear(output: Path) -> None:
+    """Remove what an earlier build left there: it must not be taken for what this one says.
 
     Raises `UsageError` for a place that cannot be written.
     """
-    if output is None:
-        return make_files(settings)
-    folder = output.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "result.json").exists():
-            # Its verdict and its files must not be taken for those of this build.
-            for name in ("result.json", "junit.xml", "report.html"):
-                (folder / name).unlink(missing_ok=True)
-            shutil.rmtree(folder / "runs", ignore_errors=True)
-        with tempfile.TemporaryFile(dir=folder):
+        output.mkdir(parents=True, exist_ok=True)
+        if any((output / name).exists() for name in _OF_A_BUILD):
+            for name in _OF_A_BUILD:
+                (output / name).unlink(missing_ok=True)
+            shutil.rmtree(output / "runs", ignore_errors=True)
+        with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
         raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
+
+
+def _files(settings: Settings, output: Path | None) -> BuildFiles:
+    if output is None:
+        return make_files(settings)
+    folder = output.absolute()
     return FolderFiles(lambda _: folder)
 
 

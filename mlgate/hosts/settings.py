@@ -40,7 +40,6 @@ class ServiceBus:
 class Settings:
     service_bus: ServiceBus
     policy: HostPolicy
-    allowed_repositories: tuple[str, ...]
     git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
     compute: str  # Azure ML defaults of the host
     environment: str
@@ -83,8 +82,8 @@ class _Reader:
                 workspace=self._workspace("MLGATE_WORKSPACE"),
                 allowed_workspaces=self._allowed_workspaces(),
                 allowed_collections=self._list("MLGATE_ALLOWED_COLLECTIONS"),
+                allowed_repositories=self._list("MLGATE_ALLOWED_REPOSITORIES"),
             ),
-            allowed_repositories=self._list("MLGATE_ALLOWED_REPOSITORIES"),
             git_credentials=self._git_credentials(),
             compute=self._text("MLGATE_COMPUTE") or "serverless",
             environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mlgate.hosts.locally import localized
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
 from mlgate.orchestration.findings import Code, finding
@@ -35,7 +36,7 @@ def _checked_out(message: StartMessage) -> Sequence[Finding]:
     settings = Settings.read()
     repository = RepositoryHandler(
         home=settings.home,
-        allowed=(message.repository.url,),
+        allowed=(without_azure_user(message.repository.url),),
         credentials=[GitCredential(*entry) for entry in settings.git_credentials],
     )
     asked = message.repository

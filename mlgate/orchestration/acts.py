@@ -136,6 +136,10 @@ def conclude(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build
     """The build with its verdict, its files written (`result.json` last), completion intended."""
     build = concluded(ports, build, verdict, reason)
     files = ports.files
+    for run in build.runs:
+        if not run.collected:
+            told = f"{describe_failure(run)}\n".encode()
+            files.write(build.key, f"runs/{run.spec.name}/log.txt", told)
     listing = {
         run.spec.name: files.list(build.key, f"runs/{run.spec.name}")
         for run in build.runs

@@ -8,6 +8,7 @@ fragment, backslash, empty or dotted segment, encoded separator, nor anything ou
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -89,6 +90,38 @@ def url_allowed(
         return False
     parsed = (parse_url(prefix) for prefix in prefixes)
     return any(prefix is not None and address.within(prefix) for prefix in parsed)
+
+
+def path_allowed(path: str, prefixes: Iterable[str]) -> bool:
+    """Whether an absolute path is written as one of `prefixes` or below it.
+
+    Where links lead is for whoever opens it to see.
+    """
+    plain = posixpath.normpath(path)
+    roots = (posixpath.normpath(prefix) for prefix in prefixes if prefix.startswith("/"))
+    return any(plain == root or plain.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def azure_organization(address: Address) -> str | None:
+    """The organization of an Azure Repos URL, in its new form or its old one."""
+    if (address.scheme, address.port) != ("https", 443):
+        return None
+    if address.host == "dev.azure.com" and address.segments:
+        return address.segments[0].lower()
+    old = re.fullmatch(r"([a-z0-9-]+)\.visualstudio\.com", address.host)
+    return old[1] if old else None
+
+
+def without_azure_user(url: str) -> str:
+    """Azure DevOps shows clone URLs as `https://{organization}@dev.azure.com/{organization}/...`,
+    and so does `$(Build.Repository.Uri)`; that user name means nothing."""
+    match = re.fullmatch(r"https://([A-Za-z0-9-]+)@(dev\.azure\.com/.+)", url)
+    if match:
+        plain = f"https://{match[2]}"
+        address = parse_url(plain)
+        if address and azure_organization(address) == match[1].lower():
+            return plain
+    return url
 
 
 def _decoded(segment: str) -> str:

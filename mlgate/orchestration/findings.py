@@ -72,6 +72,7 @@ class Code(StrEnum):
 
     MISSING_PROPERTY = "missing-property", "A property that identifies the message is missing."
     BAD_PROPERTY = "bad-property", "An application property is malformed."
+    REPOSITORY_NOT_ALLOWED = "repository-not-allowed", "This host does not clone the repository."
     BACKEND_NOT_ALLOWED = "backend-not-allowed", "This host does not allow the backend."
     WORKSPACE_NOT_ALLOWED = "workspace-not-allowed", "This host does not allow the workspace."
     COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host calls no such server back."

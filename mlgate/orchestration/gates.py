@@ -28,7 +28,7 @@ def judge(build: Build) -> Judgment:
     """
     checks = tuple(_check(metric, build.runs) for metric in build.gate.metrics)
     if build.pipeline_ended:
-        reason = "The pipeline step ended before its runs did; they were canceled."
+        reason = "Canceled: the waiting step ended before the runs did."
         return Judgment(Verdict.CANCELED, reason, checks)
     cut_short = not build.runs or any(_cut_short(run) for run in build.runs)
     if build.ending_since is not None and cut_short:
@@ -69,7 +69,7 @@ def _condition(gate: Gate, runs: Sequence[RunState]) -> tuple[bool, str]:
     noun = "run" if total == 1 else "runs"
     if passed >= wanted and total > 0:
         return True, f"{passed} of {total} {noun} passed"
-    asked = "all must" if wanted == total else f"at least {wanted} must"
+    asked = "all must" if gate.condition == "all_pass" else f"at least {wanted} must"
     return False, f"{passed} of {total} {noun} passed, {asked}. {_name_failures(runs)}".rstrip()
 
 

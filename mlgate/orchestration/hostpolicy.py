@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlgate.orchestration.allowlist import url_allowed
+from mlgate.orchestration.allowlist import path_allowed, url_allowed, without_azure_user
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.findings import Code, finding, pointer
@@ -24,6 +24,7 @@ class HostPolicy:
     workspace: str | None = None
     allowed_workspaces: tuple[str, ...] = ()
     allowed_collections: tuple[str, ...] = ()
+    allowed_repositories: tuple[str, ...] = ()
 
     def backend_of(self, message: StartMessage) -> str:
         return message.backend or self.backend
@@ -49,7 +50,25 @@ def check(
                 "Have the host add its URL to MLGATE_ALLOWED_COLLECTIONS.",
             )
         )
-    return found
+    return found + _of_repository(message.repository.url, policy)
+
+
+def _of_repository(url: str, policy: HostPolicy) -> list[Finding]:
+    allowed = policy.allowed_repositories
+    if url.startswith("/"):
+        fine = path_allowed(url, allowed)
+    else:
+        fine = url_allowed(without_azure_user(url), allowed, schemes=("https", "ssh"))
+    if fine:
+        return []
+    return [
+        finding(
+            Code.REPOSITORY_NOT_ALLOWED,
+            "/repository/url",
+            "This host does not clone that repository.",
+            "Have the host add its URL or path to MLGATE_ALLOWED_REPOSITORIES.",
+        )
+    ]
 
 
 def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -61,12 +62,7 @@ class Day:
             timeout_seconds=5,
         )
         self.world.pipeline = cast(PipelineTwin, handler)
-        policy = self.world.policy
-        self.world.policy = type(policy)(
-            backend=policy.backend,
-            allowed_backends=policy.allowed_backends,
-            allowed_collections=(url,),
-        )
+        self.world.policy = replace(self.world.policy, allowed_collections=(url,))
         envelope = self.world.envelope(*({"name": name} for name in RUNS), build_id=task.build_id)
         self.world.conductor.handle(Envelope(envelope.body, task.properties, "id"))
         return task

@@ -17,7 +17,7 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert settings.policy.backend == "local"
     assert settings.policy.allowed_backends == ("local",)
     assert settings.policy.allowed_collections == ()
-    assert settings.allowed_repositories == ()
+    assert settings.policy.allowed_repositories == ()
     assert settings.state == "sqlite:.mlgate/state.db"
     assert settings.builds == ".mlgate/builds"
     assert settings.home == Path(".mlgate").absolute()

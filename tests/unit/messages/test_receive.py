@@ -24,9 +24,17 @@ from tests.unit.messages.samples import (
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WORKSPACE = {"subscription_id": "s", "resource_group": "g", "name": "w"}
-LOCAL = HostPolicy(allowed_collections=("https://dev.azure.com/contoso",))
-AZURE = HostPolicy(backend="azureml", workspace="s/g/own", allowed_workspaces=("S/G/W",))
-BOTH = HostPolicy(allowed_backends=("azureml",))
+ALLOWED = (request()["repository"]["url"],)
+LOCAL = HostPolicy(
+    allowed_collections=("https://dev.azure.com/contoso",), allowed_repositories=ALLOWED
+)
+AZURE = HostPolicy(
+    backend="azureml",
+    workspace="s/g/own",
+    allowed_workspaces=("S/G/W",),
+    allowed_repositories=ALLOWED,
+)
+BOTH = HostPolicy(allowed_backends=("azureml",), allowed_repositories=ALLOWED)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,7 @@ def test_a_collection_must_be_allowed() -> None:
     assert places(refused) == {
         ("collection-not-allowed", "/application-properties/PlanUrl"),
         ("backend-not-allowed", "/backend"),
+        ("repository-not-allowed", "/repository/url"),
     }
     assert any("MLGATE_ALLOWED_COLLECTIONS" in each.remedy for each in refused)
 
@@ -131,3 +140,26 @@ def test_what_is_wrong_between_the_runs_is_told_before_anything_is_fetched() -> 
 def test_the_longest_deadline_can_be_counted() -> None:
     build = new_build(start(deadline_minutes=527040), {}, LOCAL, None, "m", NOW)
     assert build.deadline > NOW
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed", "fine"),
+    [
+        ("https://dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/contoso/", True),
+        ("https://contoso@dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/contoso", True),
+        ("https://fabrikam@dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/", False),
+        ("https://dev.azure.com/contoso-evil/p/_git/r", "https://dev.azure.com/contoso", False),
+        ("ssh://git@github.com/contoso/r", "ssh://git@github.com/contoso", True),
+        ("file:///srv/r", "file:///srv", False),
+        ("/srv/repositories/r", "/srv/repositories", True),
+        ("/srv/repositories", "/srv/repositories/", True),
+        ("/srv/repositories-evil/r", "/srv/repositories", False),
+        ("/srv/repositories/../r", "/srv/repositories", False),
+        ("/srv/r", "/", True),
+        ("/srv/r", "https://dev.azure.com/", False),
+    ],
+)
+def test_repositories_are_the_hosts_choice(url: str, allowed: str, fine: bool) -> None:
+    policy = HostPolicy(allowed_repositories=(allowed,))
+    found = check(start(repository={"url": url}), policy, None)
+    assert places(found) == (set() if fine else {("repository-not-allowed", "/repository/url")})

@@ -237,6 +237,7 @@ class World:
             backend="local",
             allowed_backends=("local",),
             allowed_collections=(COLLECTION,),
+            allowed_repositories=(COLLECTION,),
         )
         self._ids = itertools.count()
 
