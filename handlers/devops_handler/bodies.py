@@ -12,7 +12,7 @@ from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Completion
 from mlgate.orchestration.wording import one_line
 
-ISSUES_SHOWN = 10  # of a record; Microsoft's agent keeps no more either
+ISSUES_SHOWN = 10  # of each type; Microsoft's agent keeps no more either
 ISSUE_LENGTH = 1000
 OPERATION_LENGTH = 200
 NO_GUID = "00000000-0000-0000-0000-000000000000"
@@ -74,29 +74,29 @@ def progress_record(address: PipelineAddress, display: Display) -> dict[str, Any
 
 def final_record(address: PipelineAddress, completion: Completion) -> dict[str, Any]:
     """The record's last changes. That it has ended is for the event to say, which ends it."""
-    errors = _errors(completion)
+    errors, warnings = _errors(completion), completion.warnings
     return _listed(
         {
             "id": address.task_instance_id,
             "percentComplete": 100,
             "currentOperation": one_line(completion.reason, OPERATION_LENGTH),
             "errorCount": len(errors),
-            "issues": [
-                {"type": "error", "category": "General", "message": message}
-                for message in _shown(errors)
-            ],
+            "warningCount": len(warnings),
+            "issues": [*_issues("error", errors), *_issues("warning", warnings)],
         }
     )
 
 
-def completed_event(
-    address: PipelineAddress, verdict: Verdict, gates_version: int | None
-) -> dict[str, Any]:
-    """TaskCompleted; `gates_version` is the plan's version for the gates hub, else None."""
-    job, task = address.job_id, address.task_instance_id
+def variables_record(address: PipelineAddress, variables: Mapping[str, str]) -> dict[str, Any]:
+    values = {name: {"value": value, "isSecret": False} for name, value in variables.items()}
+    return _listed({"id": address.task_instance_id, "variables": values})
+
+
+def event_ids(address: PipelineAddress, gates_version: int | None) -> dict[str, str]:
+    """Whose event it is; `gates_version` is the plan's version for the gates hub, else None."""
     if gates_version is not None and gates_version <= GATES_QUIRK:
-        job, task = address.task_instance_id, NO_GUID
-    return {"name": "TaskCompleted", "taskId": task, "jobId": job, "result": verdict.value}
+        return {"taskId": NO_GUID, "jobId": address.task_instance_id}
+    return {"taskId": address.task_instance_id, "jobId": address.job_id}
 
 
 def feed_lines(address: PipelineAddress, lines: Sequence[Line]) -> dict[str, Any]:
@@ -122,12 +122,12 @@ def _errors(completion: Completion) -> list[str]:
     return [completion.reason, *findings, *completion.issues]
 
 
-def _shown(errors: list[str]) -> list[str]:
-    shown = [one_line(error, ISSUE_LENGTH) for error in errors]
-    if len(shown) <= ISSUES_SHOWN:
-        return shown
-    kept = shown[: ISSUES_SHOWN - 1]
-    return [*kept, f"... and {len(shown) - len(kept)} more"]
+def _issues(kind: str, messages: Sequence[str]) -> list[dict[str, str]]:
+    shown = [one_line(message, ISSUE_LENGTH) for message in messages]
+    if len(shown) > ISSUES_SHOWN:
+        more = len(shown) - ISSUES_SHOWN + 1
+        shown = [*shown[: ISSUES_SHOWN - 1], f"... and {more} more"]
+    return [{"type": kind, "category": "General", "message": message} for message in shown]
 
 
 def _state(record: Mapping[str, Any]) -> str:

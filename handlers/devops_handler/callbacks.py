@@ -18,6 +18,7 @@ from mlgate.orchestration.builds import PipelineAddress, Verdict
 # Azure DevOps Servers know only these.
 EVENTS_VERSION = "2.0-preview.1"
 TIMELINE_VERSION = "4.1"
+ATTACHMENT_VERSION = "5.1-preview.1"
 PLAN_VERSION = "7.2-preview.2"
 
 
@@ -55,9 +56,20 @@ class Callbacks:
         page = bodies.log_page(lines)
         self._call("POST", f"{self.plan.logs}/{log_id}", TIMELINE_VERSION, page)
 
+    def attach(self, kind: str, name: str, content: bytes) -> None:
+        """Keep a file with the step's record, in place of an earlier one of that kind and name."""
+        url = self.plan.attachment(self.address.task_instance_id, kind, name)
+        self._call("PUT", url, ATTACHMENT_VERSION, content, repeat=True)
+
+    def post_started(self) -> None:
+        self._post_event({"name": "TaskStarted"})
+
     def post_completed(self, verdict: Verdict) -> None:
+        self._post_event({"name": "TaskCompleted", "result": verdict.value})
+
+    def _post_event(self, event: dict[str, Any]) -> None:
         gates_version = self._version() if self.address.hub_name.lower() == "gates" else None
-        body = bodies.completed_event(self.address, verdict, gates_version)
+        body = {**event, **bodies.event_ids(self.address, gates_version)}
         self._call("POST", self.plan.events, EVENTS_VERSION, body)
 
     def _version(self) -> int | None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 from pydantic import SecretStr
@@ -29,6 +29,8 @@ from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 
+Json: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # http.client would quote any other one in its exception
 _PAUSES = (1.0, 2.0)  # seconds before the retries of a call that may be repeated
 _DELAY = 5.0  # seconds, when the service does not say how long to wait
@@ -42,8 +44,9 @@ class Request:
     method: str
     url: str
     version: str
-    body: Mapping[str, Any] | bytes | None = None
+    body: Json | bytes | None = None
     repeat: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 class Client:
@@ -112,7 +115,7 @@ class Client:
             response = requests.request(
                 request.method,
                 request.url,
-                params={"api-version": request.version},
+                params={**request.query, "api-version": request.version},
                 auth=_Bearer(token),
                 allow_redirects=False,
                 timeout=self._timeout,
@@ -159,7 +162,7 @@ class _Bearer(AuthBase):
         return request
 
 
-def _sent(body: Mapping[str, Any] | bytes | None) -> dict[str, Any]:
+def _sent(body: Json | bytes | None) -> dict[str, Any]:
     if body is None:
         return {}
     if isinstance(body, bytes):

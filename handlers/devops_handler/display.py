@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import islice
 
+from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.ports import Progress
 from mlgate.orchestration.wording import plain
@@ -32,6 +33,7 @@ class Kind(Enum):
     RECORD = auto()
     FEED = auto()
     LOG = auto()
+    TESTS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,11 @@ class Line:
 
 @dataclass(slots=True)
 class Display:
-    """One build's. `row_read`: the step's record was looked at once by this process."""
+    """One build's. `row_read`: the step's record was looked at once by this process.
+
+    `tests` is the test run as far as it is known, None also after any doubt; `kept` are the parts
+    of the results that need no more work, and `refusals` tells of those that were not taken.
+    """
 
     feed: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
     log: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
@@ -57,6 +63,10 @@ class Display:
     in_progress: bool = False
     log_id: int | None = None
     log_refused: bool = False  # there will be no persistent log
+    tests: KnownRun | None = None
+    tab_refused: str = ""  # why there will be nothing in the Tests tab
+    kept: set[str] = field(default_factory=set)
+    refusals: list[str] = field(default_factory=list)
     closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
     _sent_at: dict[Kind, datetime] = field(default_factory=dict)
 

@@ -24,6 +24,7 @@ class Endpoints:
     """The URLs of one plan; `collection` has no slash at its end."""
 
     collection: str
+    project: str
     plan: str
     records: str
     feed: str
@@ -36,6 +37,14 @@ class Endpoints:
     @property
     def logs(self) -> str:
         return f"{self.plan}/logs"
+
+    @property
+    def test_runs(self) -> str:
+        return f"{self.project}/_apis/test/runs"
+
+    def attachment(self, record: str, kind: str, name: str) -> str:
+        """Where a record keeps a file; `kind` without its prefix."""
+        return f"{self.records}/{record}/attachments/DistributedTask.Core.{kind}/{name}"
 
     @property
     def host(self) -> str:
@@ -71,10 +80,8 @@ def endpoints_of(address: PipelineAddress, allowed: Sequence[str]) -> Endpoints:
             "so nothing under MLGATE_ALLOWED_COLLECTIONS is called. Publish with "
             "PublishToAzureServiceBus, which sets it."
         )
-    plan = (
-        f"{collection}/{address.project_id}/_apis/distributedtask"
-        f"/hubs/{address.hub_name}/plans/{address.plan_id}"
-    )
+    project = f"{collection}/{address.project_id}"
+    plan = f"{project}/_apis/distributedtask/hubs/{address.hub_name}/plans/{address.plan_id}"
     records = f"{plan}/timelines/{address.timeline_id}/records"
     feed = f"{records}/{address.job_id}/feed"
-    return Endpoints(collection, plan, records, feed, url.loopback)
+    return Endpoints(collection, project, plan, records, feed, url.loopback)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from pydantic import SecretStr
 
@@ -18,13 +19,19 @@ from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.client import Client
 from handlers.devops_handler.display import Display, Displays, Kind, drop_sent
 from handlers.devops_handler.endpoints import endpoints_of
+from handlers.devops_handler.publishing import fill_tab, has_tests_tab, publish_all
+from handlers.devops_handler.testcalls import TabCalls
+from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
-from mlgate.orchestration.ports import Clock, Completion, Progress
+from mlgate.orchestration.ports import BuildFiles, Clock, Completion, Progress, Results
 
 log = logging.getLogger("mlgate")
 
 LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
+PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
+PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
+FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
 COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
 CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
 
@@ -80,6 +87,37 @@ class DevOpsHandler:
         except PlanOverError:
             display.closed = True
 
+    def publish(
+        self, address: PipelineAddress, token: SecretStr, results: Results, files: BuildFiles
+    ) -> bool:
+        """Bring the Tests tab and, at the end, what the record keeps up to `results`.
+
+        Without a `build_id` that is a number there is no Tests tab to fill, which is told at the
+        end. What is over and done with cannot be published, which is no error.
+        """
+        final = results.verdict is not None
+        patience = PUBLISH_PATIENCE if final else LOOK_PATIENCE
+        callbacks = self._callbacks(address, token, patience)
+        display = self._displays.of(address)
+        if not final and (display.closed or not display.due(Kind.TESTS, self._clock.now())):
+            return False
+        until = self._clock.now() + timedelta(
+            seconds=FINAL_PUBLISH_SECONDS if final else PUBLISH_SECONDS
+        )
+        calls = TabCalls(self._client, callbacks.plan, token, patience)
+        tab = Tab(calls, results, files, self._clock, until)
+        try:
+            if results.verdict is Verdict.CANCELED or (final and callbacks.row().ended):
+                if has_tests_tab(results):
+                    tab.abort()
+                return True
+            if final:
+                return publish_all(callbacks, tab, display, results, files)
+            return fill_tab(tab, display)
+        except PlanOverError as over:
+            log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
+            return True
+
     def complete(
         self,
         address: PipelineAddress,
@@ -119,6 +157,8 @@ class DevOpsHandler:
             display.row_read, display.closed = True, row.ended
             display.in_progress, display.log_id = row.in_progress, row.log_id
             display.percent = max(display.percent, row.percent)
+            if not (row.ended or row.in_progress):
+                _tell_started(callbacks)
         if display.closed or display.log_id is not None or display.log_refused:
             return
         try:
@@ -150,6 +190,14 @@ class DevOpsHandler:
             "told again if need be.",
             delay=10,
         )
+
+
+def _tell_started(callbacks: Callbacks) -> None:
+    """Post the event, which nothing depends on: the record says it again, and is read."""
+    try:
+        callbacks.post_started()
+    except OrchestrationError as error:
+        log.info("the pipeline was not told of the start: %s", error)
 
 
 def _flush(callbacks: Callbacks, display: Display) -> None:

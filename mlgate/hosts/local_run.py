@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import sys
@@ -63,8 +62,7 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
     interrupted = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: interrupted.set())
-    body = json.dumps(raw).encode()
-    with local_pipeline(allowed, body, message.attempt, files) as local:
+    with local_pipeline(allowed, raw, message.attempt, files) as local:
         try:
             with view(stream, quiet=options.quiet) as shown:
                 build = _follow(local, shown, interrupted)

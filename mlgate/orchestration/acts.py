@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mlgate.orchestration import steps
-from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
 from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
@@ -29,6 +29,7 @@ from mlgate.orchestration.ports import (
     StatePort,
 )
 from mlgate.orchestration.report import result_json
+from mlgate.orchestration.results import final_results, results_so_far
 from mlgate.orchestration.runs import RunKind, RunStatus
 
 log = logging.getLogger("mlgate")
@@ -135,19 +136,16 @@ def conclude(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build
     """The build with its verdict, its files written (`result.json` last), completion intended."""
     build = concluded(ports, build, verdict, reason)
     files = ports.files
-    # A folder may hold files of an earlier build; only what this one collected is its own.
-    collected = [run.spec for run in build.runs if run.collected]
-    notebooks = {}
-    for spec in collected:
-        if spec.kind is RunKind.NOTEBOOK:
-            executed = files.read(build.key, f"runs/{spec.name}/executed.ipynb")
-            if executed is not None:
-                notebooks[spec.name] = executed
     for run in build.runs:
         if not run.collected:
             told = f"{describe_failure(run)}\n".encode()
             files.write(build.key, f"runs/{run.spec.name}/log.txt", told)
-    listing = {spec.name: files.list(build.key, f"runs/{spec.name}") for spec in collected}
+    listing = {
+        run.spec.name: files.list(build.key, f"runs/{run.spec.name}")
+        for run in build.runs
+        if run.collected
+    }
+    notebooks = _executed(ports, build, build.runs)
     files.write(build.key, "junit.xml", junit_xml(build, notebooks))
     files.write(build.key, "report.html", page_html(build, notebooks, listing))
     files.write(build.key, "result.json", result_json(build))
@@ -163,6 +161,42 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
         reason=reason,
         finished_at=ports.clock.now(),
     )
+
+
+def publish_so_far(ports: Ports, build: Build, runs: Sequence[RunState]) -> None:
+    """Give the pipeline the results of these runs, which have just ended.
+
+    What does not get there now goes with all the rest at the end.
+    """
+    token = ports.state.token(build.key)
+    if build.pipeline is not None and token is not None:
+        failed = [run for run in runs if run.status is RunStatus.FAILED]
+        results = results_so_far(build, runs, _executed(ports, build, failed))
+        ports.pipeline.publish(build.pipeline, token, results, ports.files)
+
+
+def publish(ports: Ports, build: Build) -> Build:
+    """Give the pipeline what it keeps of the build; not `published` yet when more is to be done.
+
+    What it does not take is a warning: the verdict matters more.
+    """
+    token = ports.state.token(build.key)
+    done = True
+    if build.pipeline is not None and token is not None:
+        failed = [run for run in build.runs if run.status is RunStatus.FAILED]
+        results = final_results(build, _executed(ports, build, failed))
+        try:
+            done = ports.pipeline.publish(build.pipeline, token, results, ports.files)
+        except Permanent as error:
+            return unpublished(build, str(error))
+    return replace(build, published=done)
+
+
+def unpublished(build: Build, why: str) -> Build:
+    """The build whose pipeline does without some of its results."""
+    log.warning("build %s: the pipeline lacks results: %s", build.build_id, why)
+    warning = f"The pipeline does not show everything: {why}"
+    return replace(build, published=True, warnings=(*build.warnings, warning))
 
 
 def post(ports: Ports, build: Build) -> Build:
@@ -182,6 +216,10 @@ def post(ports: Ports, build: Build) -> Build:
                 for run in build.runs
                 if run.status in (RunStatus.FAILED, RunStatus.CANCELED)
             ),
+            warnings=(
+                *build.warnings,
+                *(f"{run.spec.name}: {text}" for run in build.runs for text in run.warnings),
+            ),
         )
         ports.pipeline.complete(build.pipeline, token, completion, doubt=build.completion_posted)
     ports.state.forget_token(build.key)
@@ -195,3 +233,17 @@ def release(ports: Ports, build: Build) -> None:
         ports.backend(build).release(build.key)
     except Exception as error:  # noqa: BLE001 -- whatever it is, the verdict must not wait for it
         log.warning("build %s: could not release its folders: %s", build.build_id, error)
+
+
+def _executed(ports: Ports, build: Build, runs: Iterable[RunState]) -> dict[str, bytes]:
+    """The executed notebooks among these runs, by name.
+
+    A folder may hold files of an earlier build; only what this one collected is its own.
+    """
+    notebooks = {}
+    for run in runs:
+        if run.collected and run.spec.kind is RunKind.NOTEBOOK:
+            executed = ports.files.read(build.key, f"runs/{run.spec.name}/executed.ipynb")
+            if executed is not None:
+                notebooks[run.spec.name] = executed
+    return notebooks

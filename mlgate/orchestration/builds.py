@@ -163,6 +163,7 @@ class Build:
     verdict: Verdict | None = None
     reason: str = ""
     metric_checks: tuple[MetricCheck, ...] = ()
+    published: bool = False  # the pipeline has all the results it will get
     completion_posted: bool = False  # a completion may have arrived: read before posting again
     finished_at: datetime | None = None
 

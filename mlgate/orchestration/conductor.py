@@ -29,6 +29,7 @@ from mlgate.orchestration.leases import held
 from mlgate.orchestration.messages import LookMessage, StartMessage, encode_look, parse
 from mlgate.orchestration.ports import Completion, Envelope, Rejected, Rejection, Stored
 from mlgate.orchestration.receive import new_build
+from mlgate.orchestration.tokens import outlived
 from mlgate.orchestration.turn import SupersededError, Turn, schedule
 
 log = logging.getLogger("mlgate")
@@ -81,6 +82,8 @@ class Conductor:
             raise BadMessage(findings)
         raw = json.loads(unwrap(envelope.body))
         build = new_build(message, raw, self.policy, address, envelope.message_id, self._now())
+        if token is not None and (warning := outlived(token, build.deadline)):
+            build = replace(build, warnings=(*build.warnings, warning))
         try:
             created = self.ports.state.create(build, token)
             if not created:

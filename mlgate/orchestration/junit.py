@@ -7,7 +7,7 @@ The structure is the one of the Jenkins and Ant schemas that test reporters shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
@@ -15,22 +15,10 @@ from xml.etree import ElementTree as ET
 from mlgate.orchestration import notebook_view
 from mlgate.orchestration.builds import Build, MetricCheck, RunState, Verdict
 from mlgate.orchestration.notebook_view import CellRecord
+from mlgate.orchestration.problems import Problem, failing_cell, full_trace, problem_of
 from mlgate.orchestration.report import bound, run_seconds, seconds_between, why_not_succeeded
 from mlgate.orchestration.runs import RunKind, RunStatus
-from mlgate.orchestration.wording import head, one_line, plain, tail
-
-# Azure Pipelines documents 1000 characters for the stack trace of a result: what says most
-# comes first, in two parts that fit in there together.
-_SHOWN = 1000
-_SOURCE = 300
-_LAST_LINES = 600
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    type: str
-    message: str
-    text: str | None = None
+from mlgate.orchestration.wording import one_line, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +28,7 @@ class _Case:
     suite: str
     name: str
     seconds: float | None = None
-    failure: _Problem | None = None
+    failure: Problem | None = None
     skipped: str | None = None
 
 
@@ -61,7 +49,7 @@ def junit_xml(build: Build, notebooks: Mapping[str, bytes]) -> bytes:
         _add_suite(root, "gate", cases, None, build.finished_at)
         everything += cases
     if not build.runs and build.verdict is Verdict.FAILED:
-        problem = _Problem("build", build.reason)
+        problem = Problem("build", build.reason)
         cases = [_Case("build", "prepare", failure=problem)]
         _add_suite(root, "build", cases, None, build.received_at)
         everything += cases
@@ -73,43 +61,22 @@ def junit_xml(build: Build, notebooks: Mapping[str, bytes]) -> bytes:
 
 def _run_cases(build: Build, run: RunState, ipynb: bytes) -> list[_Case]:
     name = run.spec.name
-    problem = _problem(build, run)
+    problem = problem_of(build, run)
     if problem is None and run.status is not RunStatus.SUCCEEDED:
         return [_Case(name, run.spec.kind, run_seconds(run), skipped=why_not_succeeded(build, run))]
     records = notebook_view.cells(ipynb) if run.spec.kind is RunKind.NOTEBOOK else ()
-    failing = _failing_cell(run, records) if problem else None
+    failing = failing_cell(run, records) if problem else None
     cases = [_cell_case(name, cell, problem if cell is failing else None) for cell in records]
     if not cases or (problem and failing is None):
         cases.append(_Case(name, run.spec.kind, run_seconds(run), problem))
     return cases
 
 
-def _problem(build: Build, run: RunState) -> _Problem | None:
-    """What the run counts as a failure for.
-
-    A run canceled from outside fails the gate; one canceled along with its build does not.
-    """
-    canceled_alone = run.status is RunStatus.CANCELED and build.verdict is not Verdict.CANCELED
-    if run.status is not RunStatus.FAILED and not canceled_alone:
-        return None
-    message = why_not_succeeded(build, run)
-    if run.failure is None or canceled_alone:
-        return _Problem(run.status, message)
-    return _Problem(run.failure.kind, message, run.failure.traceback)
-
-
-def _failing_cell(run: RunState, records: Sequence[CellRecord]) -> CellRecord | None:
-    """The cell that the failure names, else the first that failed by its own account."""
-    named = run.failure.cell if run.failure is not None else None
-    failed = [cell for cell in records if cell.status == notebook_view.FAILED]
-    return next((cell for cell in records if cell.number == named), failed[0] if failed else None)
-
-
-def _cell_case(suite: str, cell: CellRecord, problem: _Problem | None) -> _Case:
+def _cell_case(suite: str, cell: CellRecord, problem: Problem | None) -> _Case:
     name = f"cell {cell.number}: {cell.title}".rstrip(": ")
     if problem is not None:
-        text = _stack_trace(cell.source, problem.text or cell.error or problem.message)
-        return _Case(suite, name, cell.seconds, _Problem(problem.type, problem.message, text))
+        text = full_trace(cell.source, problem.text or cell.error or problem.message)
+        return _Case(suite, name, cell.seconds, Problem(problem.type, problem.message, text))
     skipped = {
         notebook_view.SKIPPED: "tagged skip-execution",
         notebook_view.NOT_RUN: "not run: the notebook ended before",
@@ -120,15 +87,8 @@ def _cell_case(suite: str, cell: CellRecord, problem: _Problem | None) -> _Case:
 def _check_case(check: MetricCheck) -> _Case:
     metric = check.metric
     name = f"{metric.run}: {metric.metric} {bound(metric)}"
-    problem = None if check.passed else _Problem("gate", check.reason)
+    problem = None if check.passed else Problem("gate", check.reason)
     return _Case("gate", name, failure=problem)
-
-
-def _stack_trace(source: str, traceback: str) -> str:
-    source, traceback = head(plain(source).strip(), _SOURCE), plain(traceback).strip()
-    if len(source) + len(traceback) <= _SHOWN:
-        return f"{source}\n\n{traceback}"
-    return f"{source}\n\n{tail(traceback, _LAST_LINES)}\n\nIn full:\n{traceback}"
 
 
 def _add_suite(

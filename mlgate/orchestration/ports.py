@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest, Verdict
 from mlgate.orchestration.errors import Finding
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunStatus, Task
 
 
 class Clock(Protocol):
@@ -154,6 +154,39 @@ class Completion:
     reason: str
     findings: tuple[Finding, ...] = ()  # of a rejected message
     issues: tuple[str, ...] = ()  # one line for each run that failed
+    warnings: tuple[str, ...] = ()  # one line each
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run that has ended, as a test. `files` may be missing from the build's files."""
+
+    name: str
+    what: str  # the notebook or the command
+    status: RunStatus
+    started_at: datetime | None = None
+    seconds: float | None = None
+    message: str = ""  # why it did not succeed, with the failing cell
+    stack: str = ""  # what says most first
+    files: tuple[str, ...] = ()  # to be attached
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a pipeline keeps of a build: of one that goes on, or, with `verdict`, of all of it.
+
+    `build_id` is the pipeline's own number of it. `title` names the test run, and no other one
+    of the same `build_id`. `files` are kept beside the log.
+    """
+
+    build: str  # whose files
+    build_id: str | None
+    title: str
+    runs: tuple[RunResult, ...] = ()  # have ended; all of them once there is a verdict
+    verdict: Verdict | None = None
+    summary: str = ""  # markdown
+    variables: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
 
 class PipelinePort(Protocol):
@@ -167,11 +200,23 @@ class PipelinePort(Protocol):
     4. Each refuses an address that this host does not allow before any network I/O: `Permanent`.
     5. A token the pipeline no longer takes, and no identity of the host's to fall back on:
        `Permanent`.
+    6. `publish` adds what the pipeline does not have yet of `results`: a test run with a result
+       for each run and its files, and with the verdict the rest; then the test run is completed.
+       Must be idempotent: whatever died in between, nothing is there twice. False: there is more
+       to add than one call should take; call again.
+    7. `publish` with the verdict canceled, or to a step that has ended, adds nothing: a test run
+       that was begun is marked as aborted.
+    8. What `publish` cannot do for good keeps it from nothing else; one `Permanent` tells it in
+       the end.
     """
 
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool: ...
 
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None: ...
+
+    def publish(
+        self, address: PipelineAddress, token: SecretStr, results: Results, files: BuildFiles
+    ) -> bool: ...
 
     def complete(
         self,

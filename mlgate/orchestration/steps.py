@@ -56,6 +56,11 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
+class Publish:
+    """Give the pipeline what it keeps of the build: tests, summary, variables, files."""
+
+
+@dataclass(frozen=True, slots=True)
 class Post:
     """Tell the pipeline, then forget the token."""
 
@@ -70,7 +75,7 @@ class Stop:
     """Nothing is left to do."""
 
 
-Step = Prepare | Submit | Collect | Cancel | Decide | Post | Watch | Stop
+Step = Prepare | Submit | Collect | Cancel | Decide | Publish | Post | Watch | Stop
 
 
 def absorb(build: Build, seen: Mapping[Attempt, Observation], now: datetime) -> Build:
@@ -186,7 +191,8 @@ def next_step(build: Build, now: datetime, exhausted: frozenset[type[Step]] = fr
     if build.phase is Phase.COMPLETED:
         return Stop()
     if build.phase is Phase.COMPLETING:
-        return Post()
+        told = build.published or build.pipeline is None or build.completion_posted
+        return Post() if told else Publish()
     if build.ending_since is not None:
         return _end(build, build.ending_since, now, exhausted)
     if build.phase is Phase.RECEIVED:

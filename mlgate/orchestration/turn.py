@@ -20,6 +20,7 @@ TURN_SECONDS = 60.0  # a look hands over to the next one after that
 PIPELINE_CHECK = timedelta(seconds=15)  # how often the pipeline is asked whether it still waits
 MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
 MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
+MOST_PUBLISH_ERRORS = 5  # then the verdict is posted without the rest of the results
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
 LONGEST_BACKOFF = 60.0  # seconds
 
@@ -42,6 +43,7 @@ class Turn:
         self._stored = stored
         self._lines: list[str] = []
         self._shown = (self._build.percent, operation(self._build))
+        self._published = _ended(self._build)
 
     def take(self) -> None:
         """Act until there is nothing to do but wait, then schedule the next look.
@@ -59,6 +61,7 @@ class Turn:
             errors = self._build.errors + 1
             until = self._sort(error, errors)
         self._show()
+        self._publish_new()
         if self._build.open:
             self._hand_over(until, errors)
 
@@ -152,6 +155,9 @@ class Turn:
                     # A step that ended since it was last asked must not get a verdict.
                     self._save(steps.absorb(self._ask_pipeline(again=True), {}, now))
                     self._save(acts.decide(ports, self._build))
+                case steps.Publish():
+                    self._show()
+                    self._publish()
                 case steps.Post():
                     self._show()
                     self._post()
@@ -166,6 +172,33 @@ class Turn:
             build = submitted
         self._save(build)
         return submitted is not None
+
+    def _publish_new(self) -> None:
+        """Let people see the results of runs that ended in this look, while the build goes on."""
+        build, before = self._build, self._published
+        ended = _ended(build)
+        self._published = ended
+        goes_on = build.phase is Phase.WATCHING and build.ending_since is None
+        if build.pipeline is None or not goes_on or ended == before:
+            return
+        try:
+            new = [
+                run for run in build.runs if run.spec.name in (ended or set()) - (before or set())
+            ]
+            acts.publish_so_far(self._ports, build, new)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the build must not wait for it
+            log.warning("build %s: results were not shown: %s", build.build_id, error)
+
+    def _publish(self) -> None:
+        try:
+            self._save(acts.publish(self._ports, self._build))
+        except SupersededError:
+            raise
+        except Exception as error:
+            # Whatever it is, the verdict does not wait for it longer than this.
+            if self._build.errors + 1 < MOST_PUBLISH_ERRORS:
+                raise
+            self._save(acts.unpublished(self._build, str(error)))
 
     def _post(self) -> None:
         build = self._build
@@ -266,6 +299,13 @@ class Turn:
         build = self._build
         self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
         schedule(self._ports, self._build)
+
+
+def _ended(build: Build) -> set[str] | None:
+    """The runs that have ended; None before it is known which runs there are."""
+    if build.phase is Phase.RECEIVED:
+        return None
+    return {run.spec.name for run in build.runs if run.status.ended}
 
 
 def _same_look(one: Build, other: Build) -> bool:

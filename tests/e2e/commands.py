@@ -93,6 +93,11 @@ def start(folder: Path, *arguments: str | Path, **more: str) -> subprocess.Popen
     )
 
 
+def assert_no_slip(err: str) -> None:
+    """`mlgate run` is its own pipeline, a strict one, which says what it would have minded."""
+    assert "a strict pipeline would mind" not in err, err
+
+
 def mlgate(folder: Path, *arguments: str | Path, **more: str) -> Done:
     """Run a command to its end in `folder`; its files go to `folder/output`."""
     process = start(folder, *arguments, **more)
@@ -102,6 +107,7 @@ def mlgate(folder: Path, *arguments: str | Path, **more: str) -> Done:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         raise AssertionError(f"mlgate {arguments} did not end\n{out}\n{err}") from None
+    assert_no_slip(err)
     return Done(process.returncode, out, err, folder / "output")
 
 

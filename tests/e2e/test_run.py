@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.commands import (
     PATIENCE,
+    assert_no_slip,
     commit,
     message,
     mlgate,
@@ -265,13 +266,14 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
         time.sleep(1)
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=PATIENCE)
+        _, err = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
 
     # Before it has taken over its signals, the interrupt itself ends it; a shell tells both as 130.
     assert process.returncode in ((130,) if wait_for else (130, -signal.SIGINT))
+    assert_no_slip(err)
     assert processes_with(mark) == []
     if wait_for:
         result = json.loads((tmp_path / "output/result.json").read_text())

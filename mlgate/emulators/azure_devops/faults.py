@@ -1,7 +1,8 @@
 """What a real service does on a bad day, to order: the n-th next call of a kind goes wrong.
 
 Calls go by the names of the routes: "plan", "events", "feed", "records.get", "records.patch",
-"logs.create", "logs.append"; "*" is any of them.
+"logs.create", "logs.append", "attachments.put", and those of `routes.testruns` and
+`routes.testresults`; "*" is any of them.
 """
 
 from __future__ import annotations

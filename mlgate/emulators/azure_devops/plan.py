@@ -43,11 +43,15 @@ def _new_id() -> str:
 
 @dataclass(slots=True)
 class Plan:
-    """`token` is the job's; `waits` is the task's waitForCompletion."""
+    """`token` is the job's; `waits` is the task's waitForCompletion.
+
+    `attachments` of the task's record by (type, name); `events` are the names of those taken.
+    """
 
     hub: str
     version: int
     waits: bool
+    build_id: int = 1
     token: str = field(default="", repr=False)
     expires_at: datetime | None = None
     id: str = field(default_factory=_new_id)
@@ -59,6 +63,8 @@ class Plan:
     percents: list[int] = field(default_factory=list)
     feed: list[FeedLine] = field(default_factory=list)
     logs: dict[int, Log] = field(default_factory=dict)
+    attachments: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
     completions: list[str] = field(default_factory=list)
     ended: str | None = None  # the typeKey that every call is answered with
 

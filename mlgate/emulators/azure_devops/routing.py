@@ -13,10 +13,12 @@ from mlgate.emulators.azure_devops.exchange import (
     Reader,
     Refusal,
     Request,
+    list_of,
     object_of,
     read_json,
 )
 from mlgate.emulators.azure_devops.plan import Plan
+from mlgate.emulators.azure_devops.testing import Run
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
@@ -26,6 +28,7 @@ class Organization:
     """All the state of the stand-in; `identities` are tokens that are good for every plan."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
+    test_runs: dict[int, Run] = field(default_factory=dict)
     identities: set[str] = field(default_factory=set, repr=False)
 
 
@@ -60,12 +63,37 @@ class Call:
         plan.refuse_when_ended()
         return plan
 
+    def plan_of_build(self, build_id: int) -> Plan:
+        """The plan of a build of the path's project; Refusal when the caller may not know it."""
+        for plan in self.organization.plans.values():
+            mine = self.caller is None or self.caller.id == plan.id
+            if mine and (plan.build_id, plan.project_id) == (build_id, self._project):
+                return plan
+        raise Refusal(404, "BuildNotFoundException", f"There is no build {build_id} here.")
+
+    @property
+    def test_run(self) -> Run:
+        """The test run of the path."""
+        run = self.organization.test_runs.get(int(self.groups["run"]))
+        if run is None:
+            raise Refusal(404, "TestObjectNotFoundException", "There is no such test run.")
+        self.plan_of_build(run.build_id)
+        return run
+
+    @property
+    def _project(self) -> str:
+        return self.groups["project"].lower()
+
     def read(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
         """The JSON object that is the body."""
         return read_json(self.request, self.shape(readers, required))
 
     def shape(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Reader:
         return object_of(readers, required, self.violation)
+
+    def read_list(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
+        """The JSON list of objects that is the body."""
+        return read_json(self.request, list_of(self.shape(readers, required)))
 
     def violation(self, what: str) -> None:
         self.violations.append(what)

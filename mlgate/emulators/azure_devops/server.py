@@ -82,14 +82,19 @@ class AzureDevOps:
         wait: bool = True,
         hub: str = "build",
         plan_version: int = 12,
+        build_id: int | None = None,
         token_lifetime: timedelta = timedelta(hours=48),
     ) -> Task:
-        """A plan with one job and one task; `wait` is waitForCompletion."""
-        plan = Plan(hub=hub, version=plan_version, waits=wait)
+        """A plan with one job and one task; `wait` is waitForCompletion.
+
+        `build_id` is what $(Build.BuildId) stands for; the next number when None.
+        """
+        number = len(self._tasks) + 1 if build_id is None else build_id
+        plan = Plan(hub=hub, version=plan_version, waits=wait, build_id=number)
         issued = self._clock()
         plan.expires_at = issued + token_lifetime
         plan.token = tokens.issue(plan.id, self.collection_url, issued, plan.expires_at)
-        task = Task(plan, self.collection_url, self._changed)
+        task = Task(plan, self._organization, self.collection_url, self._changed)
         with self._changed:
             self._organization.plans[plan.id] = plan
             self._tasks.append(task)

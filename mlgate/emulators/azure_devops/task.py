@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mlgate.emulators.azure_devops.plan import FeedLine, Plan
+from mlgate.emulators.azure_devops.routing import Organization
+from mlgate.emulators.azure_devops.testing import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class TaskRecord:
     operation: str | None
     issues: tuple[Mapping[str, Any], ...]
     error_count: int
+    warning_count: int
     variables: Mapping[str, Any]
     log: int | None
 
@@ -32,8 +36,15 @@ class Task:
     each change of it, both from the thread that answers the request.
     """
 
-    def __init__(self, plan: Plan, collection_url: str, changed: threading.Condition) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        organization: Organization,
+        collection_url: str,
+        changed: threading.Condition,
+    ) -> None:
         self._plan = plan
+        self._organization = organization
         self._collection_url = collection_url
         self._changed = changed
         self.on_feed: Callable[[list[FeedLine]], None] | None = None
@@ -69,6 +80,7 @@ class Task:
                 operation=row.get("currentOperation"),
                 issues=tuple(row.get("issues", ())),
                 error_count=row.get("errorCount", 0),
+                warning_count=row.get("warningCount", 0),
                 variables=dict(row.get("variables", {})),
                 log=(row.get("log") or {}).get("id"),
             )
@@ -84,6 +96,31 @@ class Task:
         number = self.record.log
         with self._changed:
             return self._plan.logs[number].content.decode() if number else ""
+
+    @property
+    def build_id(self) -> str:
+        """What $(Build.BuildId) stands for."""
+        return str(self._plan.build_id)
+
+    @property
+    def test_runs(self) -> list[Run]:
+        """What the Tests tab shows of the build."""
+        with self._changed:
+            runs = self._organization.test_runs.values()
+            return [copy.deepcopy(run) for run in runs if run.build_id == self._plan.build_id]
+
+    @property
+    def attachments(self) -> dict[tuple[str, str], bytes]:
+        """What is attached to the record, by type (less its prefix) and name."""
+        with self._changed:
+            kept = self._plan.attachments
+            return {(kind.rpartition(".")[2], name): kept[kind, name] for kind, name in kept}
+
+    @property
+    def events(self) -> list[str]:
+        """The name of every event that was taken."""
+        with self._changed:
+            return list(self._plan.events)
 
     @property
     def completions(self) -> list[str]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pydantic import SecretStr
 
 from handlers.devops_handler import DevOpsHandler
+from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Task
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.ports import Completion, Progress
+from mlgate.orchestration.ports import Completion, Progress, Results
+
+NO_FILES = FolderFiles(lambda _: Path("/nowhere"))
 
 
 class SteppedClock:
@@ -64,6 +68,11 @@ class Scene:
 
     def show(self, progress: Progress) -> None:
         self.handler.show(address_of(self.task), token_of(self.task), progress)
+
+    def publish(self, results: Results) -> bool:
+        """Publish results that have no files."""
+        address, token = address_of(self.task), token_of(self.task)
+        return self.handler.publish(address, token, results, NO_FILES)
 
     def complete(self, completion: Completion, *, doubt: bool = False) -> None:
         address, token = address_of(self.task), token_of(self.task)

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from handlers.devops_handler import DevOpsHandler
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Completion, Progress
-from tests.contract.devops.support import Scene, address_of, token_of
+from mlgate.orchestration.ports import Completion, Progress, Results
+from tests.contract.devops.support import NO_FILES, Scene, address_of, token_of
 
 ALLOWED = [
     "https://dev.azure.com/contoso/",
@@ -130,6 +130,7 @@ def refusals(handler: DevOpsHandler, address: PipelineAddress) -> list[str]:
     for method in (
         lambda: handler.is_waiting(address, token),
         lambda: handler.show(address, token, Progress(1, "1/2 runs", ("a line",))),
+        lambda: handler.publish(address, token, Results("b", "1", "t"), NO_FILES),
         lambda: handler.complete(address, token, Completion(Verdict.FAILED, "no")),
         lambda: handler.complete(address, token, Completion(Verdict.FAILED, "no"), doubt=True),
     ):
@@ -178,7 +179,7 @@ def test_a_hub_that_is_no_word_is_refused_before_any_request(hub: str, scene: Sc
 
 def test_nothing_is_allowed_by_default(scene: Scene) -> None:
     handler = DevOpsHandler(allowed=[], clock=scene.clock)
-    assert len(refusals(handler, address_of(scene.task))) == 4
+    assert len(refusals(handler, address_of(scene.task))) == 5
     assert scene.calls == []
 
 

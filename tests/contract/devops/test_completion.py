@@ -39,6 +39,18 @@ def test_a_step_that_succeeded_shows_no_errors(scene: Scene) -> None:
     assert scene.task.record.error_count == 0
 
 
+@pytest.mark.parametrize("verdict", [Verdict.SUCCEEDED, Verdict.FAILED])
+def test_warnings_are_shown_beside_the_errors(verdict: Verdict, scene: Scene) -> None:
+    """Up to ten of each; all of them are counted."""
+    warnings = tuple(f"run {number}: no kernel is named" for number in range(12))
+    scene.complete(Completion(verdict, "3 of 3 runs passed", warnings=warnings))
+    issues = scene.task.record.issues
+    shown = [issue["message"] for issue in issues if issue["type"] == "warning"]
+    assert shown == [*warnings[:9], "... and 3 more"]
+    assert scene.task.record.warning_count == 12
+    assert scene.task.completions == [verdict]
+
+
 def test_a_rejected_message_shows_its_findings(scene: Scene) -> None:
     finding = Finding("unknown-field", "/runs/0/nmae", "Unknown field 'nmae'.", "Use 'name'.")
     scene.complete(Completion(Verdict.FAILED, "The message was rejected.", (finding,)))

@@ -24,6 +24,36 @@ def test_the_first_progress_sets_the_step_going(scene: Scene) -> None:
     assert scene.task.record.operation == "checking out the repository"
 
 
+def test_the_start_is_told_once_whichever_host_shows_the_build(scene: Scene) -> None:
+    for teller in (scene, scene, scene.another_handler()):
+        teller.show(Progress(10, "0/2 runs"))
+        scene.clock.step(1)
+    assert scene.task.events == ["TaskStarted"]
+    assert scene.calls.index("events") < scene.calls.index("records.patch")
+
+
+@pytest.mark.parametrize("version", [12, 13])
+def test_a_gate_is_told_of_its_start_by_the_ids_it_expects(version: int, scene: Scene) -> None:
+    gate = scene.another_task(hub="Gates", plan_version=version)
+    gate.show(Progress(0, "checking out the repository"))
+    assert gate.task.events == ["TaskStarted"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.answering(400), Fault.answering(503), Fault(FaultKind.RESET), Fault(FaultKind.LOST)],
+    ids=lambda fault: f"{fault.kind.name}-{fault.status}",
+)
+def test_nothing_depends_on_the_start_being_told(fault: Fault, scene: Scene) -> None:
+    """The record says that the step is in progress, and no event is posted a second time."""
+    scene.server.faults.add("events", fault)
+    for percent in (10, 20):
+        scene.show(Progress(percent, "0/2 runs"))
+        scene.clock.step(1)
+    assert (scene.task.record.state, scene.task.record.percent) == ("inProgress", 20)
+    assert scene.calls.count("events") == 1
+
+
 def test_lines_arrive_live_and_stay_in_the_log(scene: Scene) -> None:
     """The feed is gone when the page is left; the log is there for the next reader."""
     scene.show(Progress(10, "0/2 runs", ("train: started", "    indented"), first_line=1))

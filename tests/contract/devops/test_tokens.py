@@ -14,14 +14,18 @@ from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent
-from mlgate.orchestration.ports import Completion, Progress
+from mlgate.orchestration.ports import Completion, Progress, Results, RunResult
+from mlgate.orchestration.runs import RunStatus
 from tests.contract.devops.support import Scene, address_of
 
 FAILED = Completion(Verdict.FAILED, "1 of 2 runs passed")
 
+RESULTS = Results("b", "1", "mlgate", (RunResult("a", "a", RunStatus.FAILED),), Verdict.FAILED, "#")
+
 METHODS: dict[str, Callable[[Scene], object]] = {
     "is_waiting": lambda scene: scene.is_waiting(),
     "show": lambda scene: scene.show(Progress(10, "0/2 runs", ("one",))),
+    "publish": lambda scene: scene.publish(RESULTS),
     "complete": lambda scene: scene.complete(FAILED),
     "complete in doubt": lambda scene: scene.complete(FAILED, doubt=True),
 }

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from handlers.files_handler import FolderFiles
 from handlers.state_handler import SqliteState
 from mlgate.orchestration.acts import Ports
-from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
+from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest, Verdict
 from mlgate.orchestration.conductor import Conductor
 from mlgate.orchestration.hostpolicy import HostPolicy
 from mlgate.orchestration.ports import (
@@ -26,6 +26,7 @@ from mlgate.orchestration.ports import (
     Envelope,
     Progress,
     Rejected,
+    Results,
 )
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunStatus, Task
 from tests.unit.orchestration.builders import NOON
@@ -143,9 +144,12 @@ class PipelineTwin:
     """A step that waits; remembers what it was told, also after it had said that it ended."""
 
     waiting: bool = True
+    token: str = TOKEN
     said_ended: bool = False
     told_after_the_end: list[str] = field(default_factory=list)
     shown: list[Progress] = field(default_factory=list)
+    published: list[Results] = field(default_factory=list)
+    slices: int = 1  # calls that it takes to publish everything
     completions: list[tuple[Completion, bool]] = field(default_factory=list)
     faults: dict[str, list[Exception]] = field(default_factory=dict)
 
@@ -157,6 +161,14 @@ class PipelineTwin:
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
         self._called("show", token)
         self.shown.append(progress)
+
+    def publish(
+        self, address: PipelineAddress, token: SecretStr, results: Results, files: BuildFiles
+    ) -> bool:
+        if results.verdict is not Verdict.CANCELED:
+            self._called("publish", token)
+        self.published.append(results)
+        return len([each for each in self.published if each.verdict]) >= self.slices
 
     def complete(
         self,
@@ -171,7 +183,7 @@ class PipelineTwin:
         self.waiting = False
 
     def _called(self, call: str, token: SecretStr) -> None:
-        assert token.get_secret_value() == TOKEN
+        assert token.get_secret_value() == self.token
         if self.said_ended:
             self.told_after_the_end.append(call)
         if self.faults.get(call):

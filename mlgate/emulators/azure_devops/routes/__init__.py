@@ -1,6 +1,12 @@
 """The endpoints by topic; a further topic is a further file, listed here."""
 
-from mlgate.emulators.azure_devops.routes import logs, plans, timelines
+from mlgate.emulators.azure_devops.routes import logs, plans, testresults, testruns, timelines
 from mlgate.emulators.azure_devops.routing import Route
 
-ROUTES: tuple[Route, ...] = (*plans.ROUTES, *timelines.ROUTES, *logs.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *plans.ROUTES,
+    *timelines.ROUTES,
+    *logs.ROUTES,
+    *testruns.ROUTES,
+    *testresults.ROUTES,
+)

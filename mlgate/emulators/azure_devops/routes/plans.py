@@ -53,6 +53,7 @@ def post_event(call: Call) -> Answer:
             f"No task {event['taskId']} of job {event['jobId']} waits in plan {plan.id}.",
         )
     call.write_to(plan)
+    plan.events.append(event["name"])
     if event["name"] == "TaskCompleted":
         if "result" not in event:
             raise Refusal(400, "VssPropertyValidationException", "TaskCompleted has no result.")

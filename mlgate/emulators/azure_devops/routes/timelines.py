@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 from mlgate.emulators.azure_devops.exchange import (
@@ -28,6 +29,11 @@ LINE_LENGTH = 1024
 LINES_PER_POST = 100
 RECORDS_PER_PATCH = 25
 ISSUES_PER_RECORD = 10  # of each type
+
+VARIABLE = re.compile(r"[A-Za-z0-9_.]+")  # what names of pipeline variables are made of
+ATTACHMENT_TYPES = tuple(
+    f"DistributedTask.Core.{kind}" for kind in ("Log", "Summary", "FileAttachment", "DiagnosticLog")
+)
 
 
 def get_records(call: Call) -> Answer:
@@ -97,6 +103,20 @@ def post_feed(call: Call) -> Answer:
     return Answer(204)
 
 
+def put_attachment(call: Call) -> Answer:
+    plan = _plan_of_timeline(call)
+    kind, name = call.groups["kind"], call.groups["name"]
+    if kind not in ATTACHMENT_TYPES:
+        call.violation(f"attachment type {kind}")
+    if call.groups["record"].lower() != plan.task_id:
+        call.violation("the attachment belongs to the task's record")
+    if not call.request.body:
+        call.violation("an empty attachment")
+    call.write_to(plan)
+    plan.attachments[kind, name] = call.request.body
+    return Answer(201, {"type": kind, "name": name, "recordId": plan.task_id})
+
+
 def _plan_of_timeline(call: Call) -> Plan:
     plan = call.plan
     if plan.timeline_id != call.groups["timeline"].lower():
@@ -117,6 +137,9 @@ def _check_patch(call: Call, plan: Plan, body: dict[str, Any]) -> None:
             shown = [issue for issue in changes.get("issues", ()) if issue["type"] == kind]
             if len(shown) > ISSUES_PER_RECORD:
                 call.violation(f"more than {ISSUES_PER_RECORD} issues of type {kind}")
+        for name in changes.get("variables", {}):
+            if not VARIABLE.fullmatch(name):
+                call.violation(f"a variable cannot be called {name!r}")
         if changes["id"] == plan.task_id:
             if percent is not None and plan.percents and percent < plan.percents[-1]:
                 call.violation("percentComplete falls")
@@ -137,4 +160,11 @@ ROUTES = (
     route("records.get", f"GET {RECORDS}", ("4.1",), get_records),
     route("records.patch", f"PATCH {RECORDS}", ("4.1",), patch_records, "application/json"),
     route("feed", f"POST {RECORDS}/{{record}}/feed", ("4.1",), post_feed, "application/json"),
+    route(
+        "attachments.put",
+        f"PUT {RECORDS}/{{record}}/attachments/{{kind:word}}/{{name:word}}",
+        ("5.1-preview.1",),
+        put_attachment,
+        "application/octet-stream",
+    ),
 )

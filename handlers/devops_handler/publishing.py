@@ -1,0 +1,97 @@
+"""What stays with the pipeline: the Tests tab, and the summary, variables and files of the step.
+
+The parts do not wait for one another: one that is refused, or fails for now, keeps none of the
+others from being there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from handlers.devops_handler import bodies
+from handlers.devops_handler.callbacks import Callbacks
+from handlers.devops_handler.display import Display
+from handlers.devops_handler.testtab import FILE_SIZE, Tab
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import BuildFiles, Results
+
+log = logging.getLogger("mlgate")
+
+SUMMARY_NAME = "mlgate"
+
+
+def has_tests_tab(results: Results) -> bool:
+    """The Tests tab belongs to a build by its number."""
+    said = results.build_id or ""
+    return said.isascii() and said.isdigit()
+
+
+def fill_tab(tab: Tab, display: Display) -> bool:
+    """Whether the Tests tab has all of the results that it will take."""
+    if display.tab_refused or not has_tests_tab(tab.results):
+        return True
+    # Nothing is taken for known that an error leaves in doubt.
+    known, display.tests = display.tests, None
+    try:
+        display.tests, done = tab.bring_up(known)
+    except Permanent as error:
+        log.warning("the Tests tab lacks results: %s", error)
+        display.tab_refused = f"The Tests tab lacks results: {error}"
+        return True
+    return done
+
+
+def publish_all(
+    callbacks: Callbacks, tab: Tab, display: Display, results: Results, files: BuildFiles
+) -> bool:
+    """Whether everything is there; `Permanent` when it is as far as it ever will be."""
+    fault = _keep(callbacks, display, results, files)
+    done = fill_tab(tab, display)
+    if fault is not None:
+        raise fault
+    refusals = list(display.refusals)
+    if display.tab_refused:
+        refusals.append(display.tab_refused)
+    if not has_tests_tab(results):
+        refusals.append(
+            "The Tests tab stays empty, because the message has no build_id that is a number. "
+            'Add "build_id": "$(Build.BuildId)".'
+        )
+    if done and refusals:
+        raise Permanent(" ".join(refusals))
+    return done
+
+
+def _keep(
+    callbacks: Callbacks, display: Display, results: Results, files: BuildFiles
+) -> Temporary | None:
+    """Put on the step's record what is not there yet; returns what is a reason to come again."""
+    record = bodies.variables_record(callbacks.address, results.variables)
+    parts: dict[str, Callable[[], None]] = {
+        "summary": partial(callbacks.attach, "Summary", SUMMARY_NAME, results.summary.encode()),
+        "output variables": partial(callbacks.patch_record, record),
+        **{name: partial(_keep_file, callbacks, results, files, name) for name in results.files},
+    }
+    fault = None
+    for what, keep in parts.items():
+        if what in display.kept:
+            continue
+        try:
+            keep()
+        except Temporary as error:
+            fault = error
+            continue
+        except Permanent as error:
+            display.refusals.append(f"The step has no {what}: {error}")
+        display.kept.add(what)
+    return fault
+
+
+def _keep_file(callbacks: Callbacks, results: Results, files: BuildFiles, name: str) -> None:
+    content = files.read(results.build, name)
+    if content and len(content) > FILE_SIZE:
+        raise Permanent(f"with {len(content):,} bytes it is too large to attach.")
+    if content:
+        callbacks.attach("FileAttachment", name, content)

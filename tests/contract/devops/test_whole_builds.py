@@ -1,0 +1,219 @@
+"""A conductor, the handler and a strict pipeline together, on the pipeline's bad days.
+
+Runs and queue are twins, so that a build is nothing but its talk with the pipeline; time moves
+only by waiting, so that a busy loop shows as requests without end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from pydantic import SecretStr
+
+from handlers.devops_handler import DevOpsHandler
+from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults, Task
+from mlgate.orchestration.builds import Phase, Verdict
+from mlgate.orchestration.ports import Envelope
+from mlgate.orchestration.runs import FailureKind, RunStatus
+from tests.unit.orchestration.builders import NOON, outcome
+from tests.unit.orchestration.twins import PipelineTwin, World
+
+RUNS = ("a", "b", "c")
+MOST_REQUESTS = 400  # of a build of three runs, however often each has to be made
+
+
+class EachTwice(Faults):
+    """Of each kind of call, two requests fail before one succeeds."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__()
+        self._faults = faults
+        self._taken: Counter[str] = Counter()
+
+    def take(self, call: str) -> Fault | None:
+        number = self._taken[call]
+        self._taken[call] += 1
+        return None if number % 3 == 2 else self._faults[number % len(self._faults)]
+
+
+class Day:
+    """One build of three runs, the second of which fails, on a strict stand-in."""
+
+    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
+        self.world = World(folder)
+        self.world.clock.time = NOON
+        self.server = AzureDevOps(clock=self.world.clock.now, faults=faults)
+        self.world.backend.outcomes = {"b": [outcome(FailureKind.CODE)]}
+        self.identity = False
+
+    def begin(self) -> Task:
+        url = self.server.collection_url
+        task = self.server.new_task()
+        handler = DevOpsHandler(
+            allowed=[url],
+            identity=self._own_token if self.identity else None,
+            clock=self.world.clock,
+            timeout_seconds=5,
+        )
+        self.world.pipeline = cast(PipelineTwin, handler)
+        self.world.policy = replace(self.world.policy, allowed_collections=(url,))
+        envelope = self.world.envelope(*({"name": name} for name in RUNS), build_id=task.build_id)
+        self.world.conductor.handle(Envelope(envelope.body, task.properties, "id"))
+        return task
+
+    def _own_token(self) -> SecretStr:
+        return SecretStr(self.server.new_identity())
+
+    def end(self) -> Verdict | None:
+        """The verdict once the queue is empty; the requests were bounded, and none was wrong."""
+        self.world.run_to_end()
+        [build] = self.world.state.builds()
+        assert build.phase is Phase.COMPLETED
+        assert len(self.server.requests) < MOST_REQUESTS
+        assert self.server.violations == []
+        return build.verdict
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> Iterator[Day]:
+    made = Day(tmp_path)
+    with made.server:
+        yield made
+
+
+FAULTS = {
+    "429": (Fault.answering(429, "3"),),
+    "503": (Fault.answering(503),),
+    "reset": (Fault(FaultKind.RESET),),
+    "answer lost": (Fault(FaultKind.LOST),),
+    "all of them": (
+        Fault.answering(429, "3"),
+        Fault.answering(503),
+        Fault(FaultKind.RESET),
+        Fault(FaultKind.LOST),
+    ),
+    "no effect": (Fault(FaultKind.NO_EFFECT), Fault(FaultKind.RESET)),
+}
+
+
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
+def test_with_every_call_failing_twice_there_is_one_completion(
+    faults: tuple[Fault, ...], tmp_path: Path
+) -> None:
+    """And one test run with one result per run; and no busy loop."""
+    day = Day(tmp_path, EachTwice(*faults))
+    with day.server:
+        task = day.begin()
+        assert day.end() is Verdict.FAILED
+        assert task.completions == ["failed"]
+        for run in task.test_runs:
+            names = [result.name for result in run.results.values()]
+            assert sorted(names) == sorted(set(names))
+        assert len(task.test_runs) <= 1
+
+
+@pytest.mark.parametrize("call", ["429", "503", "reset", "answer lost", "all of them"])
+def test_with_every_call_failing_twice_the_tests_tab_is_filled_all_the_same(
+    call: str, tmp_path: Path
+) -> None:
+    day = Day(tmp_path, EachTwice(*FAULTS[call]))
+    with day.server:
+        task = day.begin()
+        day.end()
+        [run] = task.test_runs
+        assert run.state == "Completed"
+        assert sorted(result.name for result in run.results.values()) == list(RUNS)
+        assert ("Summary", "mlgate") in task.attachments
+
+
+def test_on_a_good_day_a_build_makes_few_requests(day: Day) -> None:
+    task = day.begin()
+    assert day.end() is Verdict.FAILED
+    assert task.completions == ["failed"]
+    assert task.events == ["TaskStarted", "TaskCompleted"]
+    assert len(day.server.requests) < 40
+
+
+def test_a_token_that_expires_half_way_leaves_the_host_to_tell_the_end(day: Day) -> None:
+    day.identity = True
+    day.world.backend.endless = True
+    task = day.begin()
+    for _ in range(4):
+        day.world.deliver()
+    task.expire_token()
+    day.world.backend.endless = False
+    assert day.end() is Verdict.FAILED
+    assert task.completions == ["failed"]
+    assert task.test_runs[0].state == "Completed"
+
+
+def test_a_token_that_expires_half_way_without_an_identity_ends_the_build_anyway(
+    day: Day,
+) -> None:
+    """Nobody can be told; the build's own record says why, and nothing is tried for ever."""
+    day.world.backend.endless = True
+    task = day.begin()
+    for _ in range(4):
+        day.world.deliver()
+    task.expire_token()
+    day.world.backend.endless = False
+    assert day.end() is Verdict.FAILED
+    assert task.completions == []
+    [build] = day.world.state.builds()
+    assert "MLGATE_DEVOPS_IDENTITY" in build.warnings[-1]
+
+
+def test_a_plan_that_ends_half_way_gets_no_completion(day: Day) -> None:
+    """The runs are canceled, and nothing is written any more."""
+    day.world.backend.endless = True
+    task = day.begin()
+    for _ in range(4):
+        day.world.deliver()
+    before = len(day.server.requests)
+    task.end_plan()
+    assert day.end() is Verdict.CANCELED
+    assert task.completions == []
+    [build] = day.world.state.builds()
+    assert {run.status for run in build.runs} == {RunStatus.CANCELED}
+    told = [each.call for each in day.server.requests[before:] if each.method != "GET"]
+    assert [call for call in told if not call.startswith("runs.")] == []
+    assert task.test_runs[0].state == "Aborted"
+
+
+def test_a_plan_that_ends_while_results_are_published_gets_no_completion(tmp_path: Path) -> None:
+    """Whichever request of the end it is that finds out."""
+
+    class EndsAt(Faults):
+        def take(self, call: str) -> Fault | None:
+            if call == "attachments.put":
+                self.add("*", Fault.ended("TaskOrchestrationPlanTerminatedException"), times=99)
+            return super().take(call)
+
+    day = Day(tmp_path, EndsAt())
+    with day.server:
+        task = day.begin()
+        day.end()
+        assert task.completions == []
+
+
+def test_a_canceled_step_is_noticed_within_half_a_minute_and_told_nothing_more(day: Day) -> None:
+    day.world.backend.endless = True
+    task = day.begin()
+    for _ in range(4):
+        day.world.deliver()
+    task.cancel()
+    canceled_at, before = day.world.clock.now(), len(day.server.requests)
+    while not day.world.backend.canceled:
+        day.world.deliver()
+    assert day.world.clock.now() - canceled_at < timedelta(seconds=60)
+    assert day.end() is Verdict.CANCELED
+    assert {attempt.run for attempt in day.world.backend.canceled} == set(RUNS)
+    told = [each.call for each in day.server.requests[before:] if each.method != "GET"]
+    assert told == ["runs.update"]
+    assert task.test_runs[0].state == "Aborted"
