@@ -233,7 +233,7 @@ def _worker(_: argparse.Namespace) -> int:
     from mlgate.hosts.worker import serve
 
     logging.getLogger("mlgate").setLevel(logging.INFO)
-    return serve(Settings.read())
+    serve(Settings.read())
 
 
 def _emulator(options: argparse.Namespace) -> int:

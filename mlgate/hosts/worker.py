@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import signal
 import sys
 import threading
 import time
 import uuid
+from typing import NoReturn
 
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import Settings
@@ -19,6 +21,7 @@ log = logging.getLogger("mlgate")
 
 LISTENERS = 4  # messages handled at once; most of a look is waiting for somebody's answer
 SWEEP_SECONDS = 15.0
+LEAVING_SECONDS = 90.0  # a look takes 60 at most
 HINT_RETRY_SECONDS = 0.05  # until the handler that is at the build has saved
 
 
@@ -79,10 +82,17 @@ class Worker:
         self._hints.close()
 
     def join(self) -> None:
-        """Wait until everything at hand is finished, and let go of it."""
+        """Wait until everything at hand is finished, and let go of it.
+
+        What takes longer than a look may is left: its message is delivered again.
+        """
+        until = time.monotonic() + LEAVING_SECONDS
         for thread in self._threads:
-            thread.join()
-        self._application.close()
+            thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            log.warning("a listener did not end in time; its message is delivered again")
+        else:
+            self._application.close()
 
     def _listen(self) -> None:
         self._application.queue.listen(self._stop, self._application.conductor.handle)
@@ -104,8 +114,8 @@ class Worker:
                 return
 
 
-def serve(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT; returns the exit code."""
+def serve(settings: Settings) -> NoReturn:
+    """Run a worker until SIGTERM or SIGINT; ends the process with 0 then."""
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
@@ -119,4 +129,7 @@ def serve(settings: Settings) -> int:
     print("mlgate worker: finishing what is at hand", file=sys.stderr)
     worker.stop()
     worker.join()
-    return 0
+    # Threads of the SDK may outlive their clients and keep the interpreter from ending.
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
