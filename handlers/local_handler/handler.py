@@ -13,11 +13,9 @@ import os
 import secrets
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -37,6 +35,7 @@ from handlers.local_handler.snapshots import Snapshots
 from handlers.local_handler.warm import Templates
 from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, Task
@@ -48,14 +47,6 @@ _ENVIRONMENTS_KEPT = 10 << 30  # bytes
 _LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
 _NEVER = f"The run's supervisor did not begin within {CLAIM_SECONDS:g} seconds."
 _UNKNOWN = "The run is not known on this machine (any more)."
-
-
-class _SystemClock:
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
 
 
 class LocalHandler:
@@ -88,7 +79,7 @@ class LocalHandler:
             environments=self._home / "environments",
             grace_seconds=grace_seconds,
         )
-        self._clock = clock or _SystemClock()
+        self._clock = clock or SystemClock()
         self._watcher = Watcher(on_ended)
         self._templates = Templates(self._task_host, self._home / "templates.log")
         self._snapshots = Snapshots(self._home / "snapshots")

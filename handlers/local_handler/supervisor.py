@@ -146,7 +146,7 @@ class Supervisor:
 
     def _environment(self, plan: Mapping[str, Any]) -> Path:
         # Only here: most of what it imports is not needed to run with the host's own Python.
-        from handlers.local_handler import environments  # noqa: PLC0415
+        from handlers.local_handler import environments  # noqa: PLC0415 -- the comment above says why
 
         self._folder.say(State(activity="creating environment"))
         task, log = self._task, self._folder.environment_log

@@ -161,7 +161,7 @@ class RepositoryHandler:
         if not self._use_git:
             return Dulwich(folder, remote, self._limits)
         # GitPython cannot be imported where there is no git.
-        from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415
+        from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- GitPython fails to import without git
 
         return GitProgram(folder, remote, self._home / "git", self._limits)
 
