@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from azure.core.credentials import TokenCredential
@@ -31,18 +33,21 @@ from pydantic import SecretStr
 
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope, Rejected
+from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
 
 _RENEWAL_SECONDS = 3600.0  # a checkout may take long; every other step takes seconds
-_WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees `stop`
+_WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees the end
 _RECONNECT_SECONDS = 5.0
+_TRY_SECONDS = 20.0  # for one answer, which the SDK would else wait for without end
 _PAGE = 100  # dead letters peeked at a time
 _DESCRIPTION_LIMIT = 4096  # characters; the service takes 4096 for a dead-letter description
 _GAVE_UP = "MaxDeliveryCountExceeded"  # the broker's own reason for dead-lettering
 
 Handle = Callable[[Envelope], Rejected | None]
 Connect = Callable[[], ServiceBusClient]
+T = TypeVar("T")
 
 
 def connect_with_string(connection_string: SecretStr) -> Connect:
@@ -50,7 +55,9 @@ def connect_with_string(connection_string: SecretStr) -> Connect:
 
     def connect() -> ServiceBusClient:
         try:
-            return ServiceBusClient.from_connection_string(connection_string.get_secret_value())
+            return ServiceBusClient.from_connection_string(
+                connection_string.get_secret_value(), try_timeout=_TRY_SECONDS
+            )
         except ValueError:
             # Without the cause: its text may quote the string, which holds the key.
             raise Permanent(
@@ -63,19 +70,21 @@ def connect_with_string(connection_string: SecretStr) -> Connect:
 
 def connect_with_identity(namespace: str, credential: TokenCredential) -> Connect:
     """Connect to a fully qualified namespace with the host's identity."""
-    return lambda: ServiceBusClient(namespace, credential)
+    return lambda: ServiceBusClient(namespace, credential, try_timeout=_TRY_SECONDS)
 
 
 class ServiceBusQueue:
     """`QueuePort`, and the receiving side for a worker.
 
     `connect` makes a client; each listener makes one of its own, because senders and receivers
-    of the SDK are not safe across threads.
+    of the SDK are not safe across threads. A call that has no answer after `patience_seconds`,
+    with all its tries, is `Temporary`.
     """
 
-    def __init__(self, connect: Connect, queue: str) -> None:
+    def __init__(self, connect: Connect, queue: str, *, patience_seconds: float = 60.0) -> None:
         self._connect = connect
         self._queue = queue
+        self._patience = patience_seconds
         self._lock = threading.Lock()
         self._client: ServiceBusClient | None = None
         self._sender: ServiceBusSender | None = None
@@ -99,43 +108,46 @@ class ServiceBusQueue:
             application_properties=named,
             scheduled_enqueue_time_utc=at,
         )
-        with self._lock, _translated(self._queue):
-            try:
-                self._open_sender().send_messages(message)
-            except ServiceBusError:
-                self._close_sender()
-                raise
+        self._call_sender(lambda sender: sender.send_messages(message))
 
-    def listen(self, stop: threading.Event, handle: Handle) -> None:
-        """Receive and handle one message after the other until `stop`; reconnects for ever.
+    def listen(self, shift: Shift, handle: Handle) -> None:
+        """Receive and handle one message after the other until the shift is over.
 
-        What `handle` returns settles the message: None completes it, a rejection dead-letters
-        it; an exception gives it back at once.
+        Reconnects for ever. What `handle` returns settles the message: None completes it, a
+        rejection dead-letters it; an exception gives it back at once, and so does the shift's end.
         """
-        while not stop.is_set():
+        while not shift.over:
             renewer = AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS)
             try:
                 with (
                     self._connect() as client,
                     client.get_queue_receiver(self._queue) as receiver,
                 ):
-                    while not stop.is_set():
+                    while not shift.over:
                         for message in receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS):
-                            renewer.register(receiver, message)
-                            _settle(receiver, message, handle)
+                            with shift.work() as begins:
+                                if begins:
+                                    renewer.register(receiver, message)
+                                    _settle(receiver, message, handle)
+                                else:
+                                    receiver.abandon_message(message)
             except Exception as error:  # noqa: BLE001 -- a listener that ends would do so unseen
-                if stop.is_set():
+                if shift.over:
                     return
                 log.warning("the queue %s does not answer: %s", self._queue, error)
-                stop.wait(_RECONNECT_SECONDS)
+                shift.pause(_RECONNECT_SECONDS)
             finally:
                 renewer.close(wait=False)  # nothing is at hand any more that it could renew
 
     def dead_letters(self) -> list[Envelope]:
         """Messages that the broker itself gave up on; they stay where they are."""
+        with _translated(self._queue):
+            found = self._answered(self._given_up)
+        return [_envelope(message, delivery_count=1) for message in found]
+
+    def _given_up(self) -> list[ServiceBusReceivedMessage]:
         found: list[ServiceBusReceivedMessage] = []
         with (
-            _translated(self._queue),
             self._connect() as client,
             client.get_queue_receiver(
                 self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
@@ -145,16 +157,46 @@ class ServiceBusQueue:
             while page := receiver.peek_messages(_PAGE, sequence_number=after):
                 found += [each for each in page if each.dead_letter_reason == _GAVE_UP]
                 after = (page[-1].sequence_number or 0) + 1
-        return [_envelope(message, delivery_count=1) for message in found]
+        return found
 
     def check(self) -> None:
         """Raise `Permanent` or `Temporary` when nothing can be sent to the queue."""
-        with self._lock, _translated(self._queue):
-            self._open_sender().create_message_batch()
+        self._call_sender(lambda sender: sender.create_message_batch())
 
     def close(self) -> None:
         with self._lock:
             self._close_sender()
+
+    def _call_sender(self, call: Callable[[ServiceBusSender], object]) -> None:
+        with self._lock, _translated(self._queue):
+            try:
+                sender = self._open_sender()
+                self._answered(lambda: call(sender))
+            except _SilentError:
+                self._sender = self._client = None  # closing it might take as long
+                raise
+            except ServiceBusError:
+                self._close_sender()
+                raise
+
+    def _answered(self, call: Callable[[], T]) -> T:
+        """What `call` returns, in time, or what it raises.
+
+        The SDK's own limit (`try_timeout`) begins after a connection's first frames, for which it
+        waits without one (azure-servicebus 7.15, `_pyamqp/_transport.py`, `block`).
+        """
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
+                future.set_exception(error)
+
+        threading.Thread(target=run, name="service-bus-call", daemon=True).start()
+        if not wait([future], self._patience).done:
+            raise _SilentError(f"nothing came in {self._patience:.0f} s")
+        return future.result()
 
     def _open_sender(self) -> ServiceBusSender:
         if self._sender is None:
@@ -219,6 +261,10 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+class _SilentError(Exception):
+    """The broker holds the connection and says nothing."""
+
+
 @contextmanager
 def _translated(queue: str) -> Iterator[None]:
     try:
@@ -234,3 +280,5 @@ def _translated(queue: str) -> Iterator[None]:
         ) from error
     except ServiceBusError as error:
         raise Temporary(f"The queue {queue} does not answer: {error.message}.") from error
+    except _SilentError as error:
+        raise Temporary(f"The queue {queue} does not answer: {error}.") from None

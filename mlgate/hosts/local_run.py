@@ -6,8 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,13 +58,14 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
         raise Permanent(f"The backend {policy.backend} is not available in this version.")
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
-    interrupted = threading.Event()
+    # Not an Event, whose lock a second signal would wait for inside the first one's handler.
+    interrupts: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: interrupted.set())
+        signal.signal(number, lambda number, _: interrupts.append(number))
     with local_pipeline(allowed, raw, message.attempt, files) as local:
         try:
             with view(stream, quiet=options.quiet) as shown:
-                build = _follow(local, shown, interrupted)
+                build = _follow(local, shown, interrupts)
         except BaseException:
             # Whatever happened here, the runs must not go on unwatched.
             local.cancel()
@@ -79,7 +79,7 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
             sys.stdout.write((files.read(build.key, "result.json") or b"").decode())
     if build.findings:
         raise BadMessage(build.findings)
-    return INTERRUPTED if interrupted.is_set() else _exit_code(build)
+    return INTERRUPTED if interrupts else _exit_code(build)
 
 
 def _never_began(local: LocalBuild) -> int:
@@ -89,7 +89,7 @@ def _never_began(local: LocalBuild) -> int:
     return INTERRUPTED
 
 
-def _follow(local: LocalBuild, shown: View, interrupted: threading.Event) -> Build | None:
+def _follow(local: LocalBuild, shown: View, interrupts: Sequence[int]) -> Build | None:
     """Show the build until it is over; None when it never began."""
     told = 0
     canceling = False
@@ -97,7 +97,7 @@ def _follow(local: LocalBuild, shown: View, interrupted: threading.Event) -> Bui
     while not local.wait(0.1):
         told = _tell(local, shown, told)
         shown.update(local.state())
-        if interrupted.is_set() and not canceling:
+        if interrupts and not canceling:
             canceling = True
             shown.line("##[warning]canceling: the runs get a few seconds to end")
             local.cancel()

@@ -10,18 +10,21 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from typing import NoReturn
 
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration.ports import Envelope
 from mlgate.orchestration.runs import Attempt
+from mlgate.orchestration.shift import Shift
 from mlgate.orchestration.sweeper import sweep
 
 log = logging.getLogger("mlgate")
 
 LISTENERS = 4  # messages handled at once; most of a look is waiting for somebody's answer
 SWEEP_SECONDS = 15.0
-LEAVING_SECONDS = 90.0  # a look takes 60 at most
+PARTING_SECONDS = 5.0  # for threads with nothing at hand to let go of their connections
 HINT_RETRY_SECONDS = 0.05  # until the handler that is at the build has saved
 
 
@@ -40,15 +43,22 @@ class Hints:
     def close(self) -> None:
         self._keys.put(None)
 
-    def follow(self, application: Application) -> None:
+    def follow(self, application: Application, shift: Shift) -> None:
         """Look at each hinted build until closed; a hint is lost without harm."""
         while (key := self._keys.get()) is not None:
-            try:
-                if not application.conductor.hint(key):
-                    time.sleep(HINT_RETRY_SECONDS)
-                    self._keys.put(key)
-            except Exception as error:  # noqa: BLE001 -- the scheduled look will meet it, too
-                log.warning("a hinted look failed: %s", error)
+            with shift.work() as begins:
+                looked = not begins or _looked(application, key)
+            if not looked:
+                time.sleep(HINT_RETRY_SECONDS)
+                self._keys.put(key)
+
+
+def _looked(application: Application, key: str) -> bool:
+    try:
+        return application.conductor.hint(key)
+    except Exception as error:  # noqa: BLE001 -- the scheduled look will meet it, too
+        log.warning("a hinted look failed: %s", error)
+        return True
 
 
 class Worker:
@@ -67,7 +77,7 @@ class Worker:
     ) -> None:
         self._application = application
         self._hints = hints
-        self._stop = threading.Event()
+        self._shift = Shift()
         self._only = only
         targets = [*([self._listen] * listeners), self._follow_hints, self._sweep]
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
@@ -78,58 +88,77 @@ class Worker:
 
     def stop(self) -> None:
         """Receive nothing more; what is at hand is finished. Local runs go on."""
-        self._stop.set()
+        self._shift.end()
         self._hints.close()
 
     def join(self) -> None:
-        """Wait until everything at hand is finished, and let go of it.
+        """Wait until everything at hand is finished, and let go of the application.
 
-        What takes longer than a look may is left: its message is delivered again.
+        A thread that has nothing at hand and still hangs in a call of the SDK's is left behind.
         """
-        until = time.monotonic() + LEAVING_SECONDS
+        self._shift.finish()
+        until = time.monotonic() + PARTING_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
-        if any(thread.is_alive() for thread in self._threads):
-            log.warning("a listener did not end in time; its message is delivered again")
-        else:
-            self._application.close()
+        self._application.close()
 
     def _listen(self) -> None:
-        self._application.queue.listen(self._stop, self._application.conductor.handle)
+        self._application.queue.listen(self._shift, self._application.conductor.handle)
 
     def _follow_hints(self) -> None:
-        self._hints.follow(self._application)
+        self._hints.follow(self._application, self._shift)
 
     def _sweep(self) -> None:
         owner = f"sweeper-{uuid.uuid4().hex}"
-        application = self._application
         while True:
-            try:
-                sweep(application.conductor, owner, only=self._only)
-                if self._only is None:
-                    sweep(application.conductor, owner, application.queue.dead_letters())
-            except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
-                log.warning("the sweep failed: %s", error)
-            if self._stop.wait(SWEEP_SECONDS):
+            # The builds first: they must be mended also while the queue does not answer.
+            self._mend(owner)
+            if self._only is None and not self._shift.over:
+                try:
+                    dead = self._application.queue.dead_letters()
+                except Exception as error:  # noqa: BLE001 -- asked again with the next sweep
+                    log.warning("the dead letters could not be read: %s", error)
+                else:
+                    self._mend(owner, dead)
+            if self._shift.pause(SWEEP_SECONDS):
                 return
+
+    def _mend(self, owner: str, dead_starts: Sequence[Envelope] = ()) -> None:
+        try:
+            with self._shift.work() as begins:
+                if begins:
+                    sweep(self._application.conductor, owner, dead_starts, only=self._only)
+        except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
+            log.warning("the sweep failed: %s", error)
 
 
 def serve(settings: Settings) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT; ends the process with 0 then."""
-    done = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: done.set())
+    told = _signals(signal.SIGTERM, signal.SIGINT)
     hints = Hints()
     application = assemble(settings, on_ended=hints.ended)
     application.queue.check()
     worker = Worker(application, hints)
     worker.start()
     print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)
-    done.wait()
+    os.read(told, 1)
     print("mlgate worker: finishing what is at hand", file=sys.stderr)
     worker.stop()
     worker.join()
-    # Threads of the SDK may outlive their clients and keep the interpreter from ending.
+    # The SDK's lock renewer has threads that the interpreter would wait for, however long.
     logging.shutdown()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _signals(*numbers: signal.Signals) -> int:
+    """A descriptor that can be read from once one of them came.
+
+    Not an Event: a signal that comes when a thread is about to wait for one does not wake it.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return told

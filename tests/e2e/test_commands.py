@@ -18,15 +18,22 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[str]:
-    """The connection string of a running `mlgate emulator`."""
+def emulator(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A running `mlgate emulator`, which has yet to print its connection string."""
     process = start(tmp_path, "emulator", "--port", "0")
-    assert process.stdout is not None
-    line = next(line for line in process.stdout if "Endpoint=" in line)
-    yield line[line.index("Endpoint=") :].strip()
+    yield process
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+
+
+@pytest.fixture
+def connection(emulator: subprocess.Popen[str]) -> str:
+    """Its connection string."""
+    assert emulator.stdout is not None
+    line = next(line for line in emulator.stdout if "Endpoint=" in line)
+    return line[line.index("Endpoint=") :].strip()
 
 
 def test_publish_worker_builds_and_cancel_belong_together(tmp_path: Path, connection: str) -> None:
@@ -77,6 +84,19 @@ def test_a_repository_that_the_host_does_not_allow_is_rejected(
     worker.communicate(timeout=PATIENCE)
 
     assert "rejected messages" in told
+
+
+def test_a_worker_leaves_when_told_although_its_queue_fell_silent(
+    tmp_path: Path, emulator: subprocess.Popen[str], connection: str
+) -> None:
+    worker = start(tmp_path, "worker", serviceBusConnectionString=connection)
+    assert worker.stderr is not None
+    assert "receiving" in worker.stderr.readline()
+    emulator.send_signal(signal.SIGSTOP)
+    worker.send_signal(signal.SIGTERM)
+    _, err = worker.communicate(timeout=PATIENCE)
+
+    assert worker.returncode == 0, err
 
 
 def test_a_second_emulator_on_a_busy_port_says_so(tmp_path: Path, connection: str) -> None:

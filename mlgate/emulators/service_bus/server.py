@@ -22,6 +22,7 @@ from mlgate.emulators.service_bus.connection import Connection
 from mlgate.emulators.service_bus.journal import Journal, JournalError
 from mlgate.emulators.service_bus.tokens import SharedKey
 
+ATTENTION_SECONDS = 0.5
 HOST = "127.0.0.1"
 KEY_NAME = "RootManageSharedAccessKey"
 
@@ -113,8 +114,9 @@ class Emulator:
 
     def wait(self) -> None:
         """Returns once the emulator has ended. Raises EmulatorError when it could not go on."""
-        if self._thread is not None:
-            self._thread.join()
+        # Now and then awake: a signal just before a join would not be handled until it returns.
+        while self._thread is not None and self._thread.is_alive():
+            self._thread.join(ATTENTION_SECONDS)
         if self._failure is not None:
             raise EmulatorError(str(self._failure))
 
