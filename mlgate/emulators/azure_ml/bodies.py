@@ -6,7 +6,7 @@ is what the unmodified azure-ai-ml 1.35.2 was seen to send.
 
 from __future__ import annotations
 
-from mlgate.emulators.azure_ml.shapes import Anything, Choice, MapOf, Shape
+from mlgate.emulators.azure_ml.shapes import Anything, Choice, ListOf, MapOf, Shape
 
 # test_code...test_download_directory_code
 PENDING_UPLOAD = Shape("PendingUploadRequestDto", {"pendingUploadType": str})
@@ -110,6 +110,8 @@ JOB = Shape(
 
 # test_command_job...test_command_job_serverless
 SECRET_EXPIRY = Shape("SecretExpiry", {"expirableSecret": bool, "expireAfterHours": int})
+# SDK
+RESOLVED_URIS = Shape("BatchGetResolvedURIs", {"values": ListOf(str)}, ("values",))
 # test_pipeline_job...LongRunning...test_pipeline_job_download
 RUN_DATA = Shape(
     "GetRunDataRequest",

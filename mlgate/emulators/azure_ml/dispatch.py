@@ -30,6 +30,10 @@ _BLOB_CALLS = {
     ("GET", "list"): "blob.list",
     ("HEAD", ""): "blob.head",
 }
+_BLOB_QUERY = {
+    "comp", "restype", "prefix", "delimiter", "marker", "maxresults", "include", "blockid",
+    "sv", "ss", "srt", "sr", "sp", "st", "se", "sig",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Dispatcher:
 
     def handle(self, request: Request) -> Handled:
         act: Callable[[], Answer]
+        if "transfer-encoding" in request.headers:
+            self._violation(request, "a chunked body")
         match = match_route(ROUTES, request)
         if match is not None:
             name, found = match.route.name, match
@@ -63,6 +69,8 @@ class Dispatcher:
         elif request.host == self._service.storage.host:
             name = _BLOB_CALLS.get((request.method, request.query.get("comp", "")), "")
             act = lambda: self._service.storage.relay(request)  # noqa: E731 -- as above
+            for key in sorted(request.query.keys() - _BLOB_QUERY):
+                self._violation(request, f"query key {key!r} is unknown")
         else:
             name = ""
         if not name:

@@ -72,6 +72,8 @@ class Compute:
         self._nodes = ThreadPoolExecutor(parallel, thread_name_prefix="azure-ml-node")
 
     def submit(self, job: Job) -> None:
+        """The caller holds the lock, and has answered "Starting" already."""
+        self._set(job, "Queued")
         self._nodes.submit(self._run, job)
 
     def stop(self) -> None:
@@ -85,7 +87,7 @@ class Compute:
         if job.over or job.stop is not None:
             return
         job.end_for(Stop.CANCEL)
-        if job.started is None and job.status in ("Starting", "Queued"):
+        if job.status == "Queued":
             self._end(job, "Canceled")
         else:
             self._set(job, "CancelRequested")
@@ -95,10 +97,9 @@ class Compute:
         try:
             self._execute(job, mounts)
         except (NotMountable, StorageRefused, OSError) as problem:
-            self._fail(job, "UserError", f"The job could not be prepared: {problem}", "Mount")
-        except BaseException as problem:  # a defect of the stand-in must not look like a hang
-            self._fail(job, "SystemError", f"The stand-in failed: {problem!r}", "StandIn")
-            raise
+            self._fail(job, "UserError", f"The job's files could not be moved: {problem}")
+        except Exception as defect:  # noqa: BLE001 -- must not look like a job that never ends
+            self._fail(job, "SystemError", f"The stand-in failed: {defect!r}")
         finally:
             shutil.rmtree(mounts.root, ignore_errors=True)
 
@@ -158,7 +159,7 @@ class Compute:
             )
             self._end_now(job, "Canceled")
         elif job.stop is Stop.PREEMPT:
-            self._fail(job, "UserError", "The node of the job was preempted.", "NodePreempted")
+            self._fail(job, "SystemError", "The node was preempted while the job ran on it.")
         elif code == 0:
             self._end_now(job, "Completed")
         else:
@@ -168,7 +169,6 @@ class Compute:
                 "UserError",
                 f"Execution failed. User process '/bin/bash' exited with status code {code}. "
                 f"Please check log file '{LOG}' for error details. Error: {tail}",
-                "UserProcessExited",
             )
 
     def _keep(self, job: Job, mounts: Mounts) -> None:
@@ -193,10 +193,10 @@ class Compute:
             self._set(job, status)
             return True
 
-    def _fail(self, job: Job, code: str, message: str, reference: str) -> None:
+    def _fail(self, job: Job, code: str, message: str) -> None:
         with self._workspace.lock:
             if not job.over:
-                job.error = RunError(code, message, "{Message}", reference, self._clock())
+                job.error = RunError(code, message)
                 self._end(job, "Failed")
 
     def _end_now(self, job: Job, status: str) -> None:

@@ -24,13 +24,10 @@ class Stop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """What run history tells of a failure; `reference` is its referenceCode."""
+    """What run history tells of a failure: `code` is UserError or SystemError."""
 
     code: str
     message: str
-    message_format: str
-    reference: str
-    time: datetime
 
 
 @dataclass(slots=True)

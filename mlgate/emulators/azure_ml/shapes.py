@@ -30,6 +30,11 @@ class MapOf:
 
 
 @dataclass(frozen=True, slots=True)
+class ListOf:
+    of: Reader
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of several objects, told apart by the value of `by`."""
 
@@ -43,7 +48,7 @@ class Anything:
     """A value that is taken as it is."""
 
 
-Reader = Shape | MapOf | Choice | Anything | type[str] | type[bool] | type[int]
+Reader = Shape | MapOf | ListOf | Choice | Anything | type[str] | type[bool] | type[int]
 
 
 @dataclass(slots=True)
@@ -64,6 +69,12 @@ def check(value: Any, reader: Reader, complaints: Complaints, path: str = "") ->
         wrong = not isinstance(value, reader) or (reader is int and isinstance(value, bool))
         if wrong:
             complaints.add(f"Could not convert to {reader.__name__}: {value!r:.80}.", path)
+    elif isinstance(reader, ListOf):
+        if not isinstance(value, list):
+            complaints.add("A list is expected.", path)
+            return
+        for number, item in enumerate(value):
+            check(item, reader.of, complaints, f"{path}[{number}]")
     elif not isinstance(value, dict):
         complaints.add("An object is expected.", path)
     elif isinstance(reader, MapOf):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from mlgate.emulators.azure_ml.bodies import RUN_DATA
+from mlgate.emulators.azure_ml.bodies import RESOLVED_URIS, RUN_DATA
 from mlgate.emulators.azure_ml.exchange import REGION, Answer, Refusal
 from mlgate.emulators.azure_ml.jobs import Job, RunError
+from mlgate.emulators.azure_ml.mounts import output_uri
 from mlgate.emulators.azure_ml.routing import API, WORKSPACE, Call, route
+from mlgate.emulators.azure_ml.workspace import PROVIDER
 
 _HISTORY = f"/history/v1.0{WORKSPACE}"
+_ASSET = re.compile(r"azureml://.*/data/azureml_(?P<job>.+)_output_data_(?P<output>\w+)/versions/1")
 
 
 def run_data(call: Call) -> Answer:
@@ -96,19 +100,20 @@ def _metadata(call: Call, job: Job) -> dict[str, Any]:
         "runDefinition": None,
         "jobSpecification": None,
         "inputs": {},
-        "outputs": None,
+        "outputs": _outputs(call, job) if job.status == "Completed" else None,
     }
 
 
 def _error(error: RunError) -> dict[str, Any]:
+    """Of a command's run: test_pipeline_job...LongRunning...child_run_download."""
     return {
         "error": {
             "code": error.code,
             "severity": None,
             "message": error.message,
-            "messageFormat": error.message_format,
+            "messageFormat": None,
             "messageParameters": {},
-            "referenceCode": error.reference,
+            "referenceCode": None,
             "detailsUri": None,
             "target": None,
             "details": [],
@@ -117,10 +122,35 @@ def _error(error: RunError) -> dict[str, Any]:
             "additionalInfo": None,
         },
         "correlation": None,
-        "environment": REGION,
-        "location": REGION,
-        "time": error.time.isoformat(),
-        "componentName": "",
+        "environment": None,
+        "location": None,
+        "time": "0001-01-01T00:00:00+00:00",
+        "componentName": "CommonRuntime",
+    }
+
+
+def resolve_uris(call: Call) -> Answer:
+    """Where data assets are; only the outputs of jobs are any here."""
+    found = {}
+    for asset in call.body["values"]:
+        match = _ASSET.fullmatch(asset)
+        job = call.workspace.jobs.get(match["job"]) if match else None
+        if match is not None and job is not None:
+            place = output_uri(job, match["output"]).removeprefix("azureml://")
+            scope = call.workspace.path.replace(f"providers/{PROVIDER}/", "").removeprefix("/")
+            found[asset] = {"uri": f"azureml://{scope}/{place}", "type": "UriFolder"}
+    return Answer(body={"values": found})
+
+
+def _outputs(call: Call, job: Job) -> dict[str, Any]:
+    """The data assets that the service makes of the named outputs."""
+    data = f"azureml://locations/{REGION}/workspaces/{call.workspace.id}/data"
+    return {
+        name: {
+            "assetId": f"{data}/azureml_{job.name}_output_data_{name}/versions/1",
+            "type": given["jobOutputType"],
+        }
+        for name, given in (job.spec.get("outputs") or {}).items()
     }
 
 
@@ -152,6 +182,15 @@ ROUTES = (
         ("v1.0",),
         "SDK",
         run_details,
+        host=API,
+    ),
+    route(
+        "data.uris",
+        f"POST /data/v1.0{WORKSPACE}/dataversion/batchGetResolvedUris",
+        ("1.5.0",),
+        "SDK",
+        resolve_uris,
+        shape=RESOLVED_URIS,
         host=API,
     ),
 )

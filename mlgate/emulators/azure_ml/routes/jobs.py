@@ -1,10 +1,11 @@
 """Jobs: put, got, listed and canceled.
 
-No recording shows a cancel or a list; see `docs` in the package for what was decided instead.
+No recording shows a cancel or a list: what was decided instead is told in `routes`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -19,6 +20,7 @@ from mlgate.emulators.azure_ml.workspace import PROVIDER
 
 _JOB = f"{WORKSPACE}/jobs/{{name}}"
 _OPERATION = f"/subscriptions/{{subscription}}/providers/{PROVIDER}/locations/{REGION}"
+_ENVIRONMENT_ID = re.compile(r"/environments/([^/]+)/versions/([^/]+)")
 _VIEWS = {"ActiveOnly": (False,), "ArchivedOnly": (True,), "All": (False, True)}
 
 
@@ -31,7 +33,6 @@ def put_job(call: Call) -> Answer:
     job = Job(name, spec, call.now, len(call.workspace.jobs))
     _require_compute(call, spec.get("computeId"))
     _require_parts(call, job)
-    job.status = "Starting"
     call.workspace.jobs[name] = job
     answer = record(call.workspace, job, answers_put=True)
     call.service.compute.submit(job)
@@ -71,6 +72,10 @@ def _require_parts(call: Call, job: Job) -> None:
     code = job.spec.get("codeId")
     if code is not None and code_of(call.workspace, code) is None:
         raise Refusal(400, "UserError", f"The code '{code}' was not found.")
+    environment = str(job.spec["environmentId"])
+    found = _ENVIRONMENT_ID.fullmatch(environment.removeprefix(call.workspace.path))
+    if found is not None and found.groups() not in call.workspace.environments:
+        raise Refusal(400, "UserError", f"The environment '{environment}' was not found.")
     missing = unbound(job)
     if missing:
         raise Refusal(400, "UserError", f"The command names {', '.join(missing)}, which is not.")
