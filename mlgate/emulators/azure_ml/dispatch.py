@@ -1,0 +1,164 @@
+"""From a request to its answer: the route, the token, the checks all routes share, the faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mlgate.emulators.azure_ml.exchange import Answer, Drop, Refusal, Request
+from mlgate.emulators.azure_ml.faults import Fault, FaultKind, Faults
+from mlgate.emulators.azure_ml.routes import ROUTES
+from mlgate.emulators.azure_ml.routing import (
+    LOGIN,
+    Call,
+    Match,
+    Service,
+    match_route,
+    read_body,
+    require_workspace,
+)
+
+# The operations of blob storage that the SDK uses to upload and to download.
+_BLOB_CALLS = {
+    ("PUT", ""): "blob.put",
+    ("PUT", "metadata"): "blob.metadata",
+    ("PUT", "block"): "blob.block",
+    ("PUT", "blocklist"): "blob.blocklist",
+    ("GET", ""): "blob.get",
+    ("GET", "list"): "blob.list",
+    ("HEAD", ""): "blob.head",
+}
+_BLOB_QUERY = {
+    "comp", "restype", "prefix", "delimiter", "marker", "maxresults", "include", "blockid",
+    "sv", "ss", "srt", "sr", "sp", "st", "se", "sig",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """`call` is the route's name, empty for none."""
+
+    answer: Answer | Drop
+    call: str
+
+
+class Dispatcher:
+    """Safe for threads: routes hold the workspace's lock, storage goes its own way."""
+
+    def __init__(self, service: Service, faults: Faults, clock: Callable[[], datetime]) -> None:
+        self.violations: list[str] = []
+        self._service = service
+        self._faults = faults
+        self._clock = clock
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Whoever is delayed is answered now."""
+        self._stopping.set()
+
+    def handle(self, request: Request) -> Handled:
+        act: Callable[[], Answer]
+        if "transfer-encoding" in request.headers:
+            self._violation(request, "a chunked body")
+        match = match_route(ROUTES, request)
+        if match is not None:
+            name, found = match.route.name, match
+            act = lambda: self._act(request, found)  # noqa: E731 -- either this or the next
+        elif request.host == self._service.storage.host:
+            name = _BLOB_CALLS.get((request.method, request.query.get("comp", "")), "")
+            act = lambda: self._service.storage.relay(request)  # noqa: E731 -- as above
+            for key in sorted(request.query.keys() - _BLOB_QUERY):
+                self._violation(request, f"query key {key!r} is unknown")
+        else:
+            name = ""
+        if not name:
+            self._violation(request, "no such route")
+            refusal = Refusal(404, "NotFound", f"There is no {request.method} {request.path}.")
+            return Handled(refusal.answer(), "")
+        try:
+            return Handled(self._with_fault(act, self._faults.take(name)), name)
+        except Drop as drop:
+            return Handled(drop, name)
+
+    def _with_fault(self, act: Callable[[], Answer], fault: Fault | None) -> Answer:
+        if fault is None:
+            return act()
+        match fault.kind:
+            case FaultKind.RESET:
+                raise Drop
+            case FaultKind.HANG:
+                raise Drop(hang=True)
+            case FaultKind.STATUS:
+                return _failing(fault)
+            case FaultKind.LOST:
+                act()
+                raise Drop
+            case _:
+                self._stopping.wait(fault.seconds)
+                return act()
+
+    def _act(self, request: Request, match: Match) -> Answer:
+        service = self._service
+        call = Call(request, match.groups, service, self._clock())
+        try:
+            with service.workspace.lock:
+                if not match.route.public:
+                    self._require_token(request)
+                self._check(call, match)
+                return match.route.answer(call)
+        except Refusal as refusal:
+            return refusal.answer()
+        except Exception as defect:  # noqa: BLE001 -- told as one, not as a cut connection
+            call.violation(f"the stand-in failed: {defect!r}")
+            return Refusal(500, "InternalServerError", "The stand-in failed.").answer()
+        finally:
+            for violation in call.violations:
+                self._violation(request, violation)
+
+    def _require_token(self, request: Request) -> None:
+        refused = self._service.tokens.refusal(request.headers)
+        if refused is None:
+            return
+        tenant = self._service.workspace.principal.tenant_id
+        challenge = (
+            f'Bearer authorization_uri="https://{LOGIN}/{tenant}", error="invalid_token", '
+            f'error_description="{refused[1]}"'
+        )
+        raise Refusal(401, *refused, headers={"WWW-Authenticate": challenge})
+
+    def _check(self, call: Call, match: Match) -> None:
+        """What the service asks of every request: its api-version, and a body it can read."""
+        request, route = call.request, match.route
+        version = request.query.get("api-version")
+        if version not in (route.versions or (None,)):
+            supported = ", ".join(route.versions)
+            call.violation(f"api-version {version}, not {supported}")
+            raise Refusal(
+                400,
+                "InvalidApiVersionParameter",
+                f"The api-version '{version}' is invalid. The supported versions are "
+                f"'{supported}'.",
+            )
+        for name in sorted(request.query.keys() - route.query):
+            call.violation(f"query key {name!r} is unknown")
+            raise Refusal(400, "InvalidRequestUri", f"The query parameter '{name}' is unknown.")
+        bears_body = bool(request.body) or route.shape is not None
+        if bears_body and request.content_type != (route.content_type or ""):
+            told = f"content type {request.content_type!r}, not {route.content_type}"
+            call.violation(told)
+            raise Refusal(415, "UnsupportedMediaType", f"The {told}.")
+        require_workspace(call)
+        if route.shape is not None:
+            call.body = read_body(call, route.shape)
+
+    def _violation(self, request: Request, what: str) -> None:
+        self.violations.append(f"{request.method} https://{request.host}{request.path}: {what}")
+
+
+def _failing(fault: Fault) -> Answer:
+    headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+    names = {429: "TooManyRequests", 500: "InternalServerError", 503: "ServiceUnavailable"}
+    code = names.get(fault.status, "UserError" if fault.status < 500 else "ServiceError")
+    return Refusal(fault.status, code, "The request failed.", headers=headers).answer()

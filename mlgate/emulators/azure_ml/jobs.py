@@ -1,0 +1,71 @@
+"""A job as plain state, and the handle on all of them that a test has."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+TERMINAL = ("Completed", "Failed", "Canceled")
+UPDATABLE = ("description", "tags", "displayName", "properties", "isArchived")
+
+
+class Stop(Enum):
+    """Why a job's command is ended before it ends by itself."""
+
+    CANCEL = "cancel"
+    LIMIT = "limit"
+    PREEMPT = "preempt"
+    VANISH = "vanish"
+    SHUTDOWN = "shutdown"
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """What run history tells of a failure: `code` is UserError or SystemError."""
+
+    code: str
+    message: str
+
+
+@dataclass(slots=True)
+class Job:
+    """`spec` is the `properties` object as it was put; `status` one of the service's words."""
+
+    name: str
+    spec: dict[str, Any]
+    created: datetime
+    number: int
+    status: str = "Starting"
+    started: datetime | None = None
+    ended: datetime | None = None
+    error: RunError | None = None
+    cancelation_reason: str | None = None
+    logs: tuple[str, ...] = ()  # paths below the job's artifacts
+    stop: Stop | None = None
+    wake: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    @property
+    def over(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def data_container(self) -> str:
+        return f"dcid.{self.name}"
+
+    @property
+    def experiment(self) -> str:
+        return str(self.spec.get("experimentName") or "Default")
+
+    @property
+    def immutable(self) -> dict[str, Any]:
+        """What a second PUT must not change."""
+        return {name: value for name, value in self.spec.items() if name not in UPDATABLE}
+
+    def end_for(self, reason: Stop) -> None:
+        """Ask the command to be ended; the first reason counts."""
+        if self.stop is None and not self.over:
+            self.stop = reason
+            self.wake.set()

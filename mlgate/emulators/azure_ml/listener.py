@@ -1,0 +1,143 @@
+"""The sockets: HTTP/1.1 over TLS on loopback, one thread per connection, connections cut to order.
+
+A connection says which host it is for twice, in CONNECT and in its requests; `routing` looks at
+what the request says.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import struct
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from mlgate.emulators.azure_ml.exchange import Answer, Drop, Request
+
+
+class Listener:
+    """Binds at once, so that the port is known; serves between `start` and `stop`."""
+
+    def __init__(self, respond: Callable[[Request], Answer], context: ssl.SSLContext) -> None:
+        self._stopping = threading.Event()
+        connection = partial(_Connection, respond, self._stopping, context)
+        self._server = _Server(("127.0.0.1", 0), connection)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name="azure-ml-emulator",
+            daemon=True,
+        )
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.cut_all()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: set[socket.socket] = set()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away, or does not trust the certificate, is nobody's error."""
+        if not isinstance(sys.exception(), (ConnectionError, ssl.SSLError)):
+            super().handle_error(request, client_address)
+
+    def cut_all(self) -> None:
+        """Wake the threads that wait for a next request on a connection kept alive."""
+        for connection in list(self._open):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+class _Connection(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body leave in one segment
+    disable_nagle_algorithm = True
+
+    def __init__(
+        self,
+        respond: Callable[[Request], Answer],
+        stopping: threading.Event,
+        context: ssl.SSLContext,
+        plain: socket.socket,
+        *arguments: Any,
+    ) -> None:
+        self._respond = respond
+        self._stopping = stopping
+        self._plain = plain
+        # The handshake takes place here, in the connection's own thread.
+        with context.wrap_socket(plain.dup(), server_side=True) as secured:
+            super().__init__(secured, *arguments)  # which handles the connection, to its end
+
+    def _handle(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        path, _, query = self.path.partition("?")
+        request = Request(
+            method=self.command,
+            host=self.headers.get("Host", "").partition(":")[0].lower(),
+            target=self.path,
+            path=re.sub("/{2,}", "/", unquote(path)),
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(length),
+        )
+        try:
+            answer = self._respond(request)
+        except Drop as drop:
+            self._drop(drop)
+            return
+        payload = answer.payload()
+        # Without the base class's Server and Date, which a relayed answer brings itself.
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.content_type is not None:
+            self.send_header("Content-Type", answer.content_type)
+        if "Content-Length" not in answer.headers and answer.status != 204:
+            self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815 - the base class's names
+
+    def _drop(self, drop: Drop) -> None:
+        if drop.hang:
+            self._stopping.wait()
+        reset_on_close = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_on_close)
+        self._plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_on_close)
+        self.close_connection = True
+
+    def log_message(self, *arguments: Any) -> None:
+        """Requests are kept by the server, not printed."""

@@ -1,0 +1,80 @@
+"""Access tokens as Microsoft Entra ID issues them, and the one client that gets them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+AUDIENCE = "https://management.azure.com"
+SCOPE = f"{AUDIENCE}/.default"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A service principal with a client secret."""
+
+    tenant_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+class Tokens:
+    """Every token issued so far, and when it ends; a foreign one is good for nothing."""
+
+    def __init__(self, lifetime: timedelta, clock: Callable[[], datetime]) -> None:
+        self.lifetime = lifetime
+        self._clock = clock
+        self._ends: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def issue(self, principal: Principal) -> str:
+        """A JWT with the claims the SDK reads (`tid`) and clients look at, signed with noise."""
+        issued = self._clock()
+        ends = issued + self.lifetime
+        claims = {
+            "aud": AUDIENCE,
+            "iss": f"https://sts.windows.net/{principal.tenant_id}/",
+            "iat": int(issued.timestamp()),
+            "nbf": int(issued.timestamp()),
+            "exp": int(ends.timestamp()),
+            "appid": principal.client_id,
+            "oid": principal.client_id,
+            "tid": principal.tenant_id,
+            "ver": "1.0",
+        }
+        header = {"typ": "JWT", "alg": "RS256", "kid": "emulator"}
+        parts = [json.dumps(part).encode() for part in (header, claims)]
+        token = ".".join(_url_safe(part) for part in [*parts, secrets.token_bytes(256)])
+        with self._lock:
+            self._ends[token] = ends
+        return token
+
+    def expire(self) -> None:
+        """Every token issued so far ends now."""
+        with self._lock:
+            self._ends = dict.fromkeys(self._ends, self._clock())
+
+    def refusal(self, headers: Mapping[str, str]) -> tuple[str, str] | None:
+        """Why a request may not pass, as the service's code and message; None when it may."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return (
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is missing.",
+            )
+        with self._lock:
+            ends = self._ends.get(token.strip())
+        if ends is None:
+            return "InvalidAuthenticationToken", "The access token is invalid."
+        if self._clock() >= ends:
+            return "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past."
+        return None
+
+
+def _url_safe(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
