@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from handlers.local_handler.attempts import AttemptFolder, read_file
+from mlgate.orchestration.launching import EVIDENCE, unusable_output
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import Outcome, Task
 
-_EVIDENCE = ("log.txt", "executed.ipynb", "executed.html")
 _LOG_LIMIT = 1 << 20  # bytes of the environment's log shown for a run that never began
 
 
@@ -22,14 +22,12 @@ def collect(folder: AttemptFolder, task: Task, outcome: Outcome, files: BuildFil
     outputs: list[str] = []
     warnings: list[str] = []
     for path, source in _kept(folder):
-        if path in _EVIDENCE:
-            warnings.append(f"The kept file {path} was left out: the name is that of a report's.")
-        elif not _is_text(path):
-            warnings.append(f"A kept file was left out, for its name is no text: {path!a}.")
+        if problem := unusable_output(path):
+            warnings.append(problem)
         else:
             files.copy(build, f"{prefix}/{path}", source)
             outputs.append(f"{prefix}/{path}")
-    for name in _EVIDENCE:
+    for name in EVIDENCE:
         if not folder.output.is_symlink() and _is_file(folder.output / name):
             files.copy(build, f"{prefix}/{name}", folder.output / name)
         elif name == "log.txt":
@@ -61,11 +59,3 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:
         return False
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return path.isprintable()

@@ -37,6 +37,7 @@ from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.launching import launch_task, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, Task
 
@@ -174,7 +175,7 @@ class LocalHandler:
                 "publish the message again."
             )
         with self._making(folder) as made:
-            made.launch_file.write_text(json.dumps(tasks.for_launcher(task)), encoding="utf-8")
+            made.launch_file.write_text(json.dumps(launch_task(task.spec)), encoding="utf-8")
             made.describe(tasks.for_supervisor(task, self._task_host, snapshot, self._folder))
         return True
 
@@ -240,7 +241,7 @@ class LocalHandler:
 
     def _start(self, task: Task, folder: AttemptFolder) -> None:
         """Start a supervisor, which goes on without this process."""
-        own, _ = variables.own(task.spec.environment_variables)
+        own, _ = own_variables(task.spec.environment_variables)
         if task.spec.kind is not RunKind.NOTEBOOK or not self._templates.start(folder, own):
             self._watcher.adopt(task.attempt, self._spawn(folder))
 

@@ -1,4 +1,4 @@
-"""What a supervisor and a launcher are told about an attempt, as JSON objects."""
+"""What a supervisor is told about an attempt, as a JSON object."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from handlers.local_handler import requirements, variables
 from handlers.local_handler.attempts import AttemptFolder
+from mlgate.orchestration.launching import own_variables
 from mlgate.orchestration.runs import Attempt, RunKind, Task
 
 
@@ -34,7 +35,7 @@ def for_supervisor(
     """The content of `task.json`."""
     spec = task.spec
     plan, failure, warnings = _environment(task, snapshot)
-    own, refused = variables.own(spec.environment_variables)
+    own, refused = own_variables(spec.environment_variables)
     promised = variables.contract(
         attempt=task.attempt.id,
         build_id=task.build_id,
@@ -54,23 +55,6 @@ def for_supervisor(
         "variables": promised | own,
         "limit_seconds": spec.timeout_minutes * 60,
         "grace_seconds": host.grace_seconds,
-    }
-
-
-def for_launcher(task: Task) -> dict[str, Any]:
-    """The content of `launch.json`."""
-    spec = task.spec
-    return {
-        "version": 1,
-        "name": spec.name,
-        "kind": str(spec.kind),
-        "path": spec.path,
-        "parameters": dict(spec.parameters),
-        "kernel": spec.kernel,
-        "cell_timeout_seconds": spec.cell_timeout_seconds,
-        "command": spec.command,
-        "directory": spec.directory,
-        "outputs": list(spec.outputs),
     }
 
 

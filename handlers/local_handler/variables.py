@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from handlers.local_handler.processes import MARK
+from mlgate.orchestration.launching import input_variable, promised_variables
 
 _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR",
@@ -20,7 +21,6 @@ _PASSED = {
 }  # fmt: skip
 _PASSED_PREFIXES = ("LC_", "PIP_", "UV_")
 _SECRETS = ("PASSWORD", "TOKEN", "USERNAME")
-_OURS = "MLGATE_"
 
 
 def passed_on(host: Mapping[str, str]) -> dict[str, str]:
@@ -45,27 +45,9 @@ def contract(
     attempt: str, build_id: str, run: str, inputs: Mapping[str, Path], tracking: Path
 ) -> dict[str, str]:
     """The variables that a run is promised; `inputs` are the folders of what its needs kept."""
-    found = {name_of_input(name): str(folder) for name, folder in inputs.items()}
-    found |= {f"{_OURS}BUILD_ID": build_id, f"{_OURS}RUN_NAME": run, MARK: attempt}
+    found = {input_variable(name): str(folder) for name, folder in inputs.items()}
+    found |= promised_variables(build_id, run) | {MARK: attempt}
     return found | {"MLFLOW_TRACKING_URI": f"sqlite:///{tracking}"}
-
-
-def name_of_input(run: str) -> str:
-    return f"{_OURS}INPUT_{run.upper().replace('-', '_')}"
-
-
-def own(asked: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The run's own variables that it may set, with a warning for each that it may not."""
-    refused = [
-        name
-        for name, value in asked.items()
-        if name.upper().startswith(_OURS) or not name or "=" in name or "\0" in name + value
-    ]
-    kept = {name: value for name, value in asked.items() if name not in refused}
-    return kept, [
-        f"The environment variable {name!r} was left out: the name is reserved or not possible."
-        for name in sorted(refused)
-    ]
 
 
 def leads_to_code(name: str) -> bool:
