@@ -39,7 +39,7 @@ from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.launching import launch_task, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 
 CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
 
@@ -104,7 +104,17 @@ class LocalHandler:
         self._templates.close()
         self._watcher.close()
 
-    def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
+    @property
+    def at_once(self) -> int:
+        """One: nothing here waits for anybody else."""
+        return 1
+
+    def stage(
+        self,
+        checkout: Checkout,
+        request: RepositoryRequest,
+        runs: Sequence[RunSpec],  # noqa: ARG002 -- the environments' files are in the tree
+    ) -> str:
         with self._disk():
             return self._snapshots.stage(checkout, request)
 

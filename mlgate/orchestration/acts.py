@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
@@ -30,9 +33,11 @@ from mlgate.orchestration.ports import (
 )
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
-from mlgate.orchestration.runs import RunKind, RunStatus
+from mlgate.orchestration.runs import RunKind, RunStatus, Task
 
 log = logging.getLogger("mlgate")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,8 @@ def prepare(ports: Ports, build: Build) -> Build:
         build.repository, collection=collection, token=token
     ) as checkout:
         planned = plan(message, checkout)
-        snapshot = backend.stage(checkout, build.repository)
+        specs = [run.spec for run in planned.runs]
+        snapshot = backend.stage(checkout, build.repository, specs)
         commit, warnings = checkout.commit, checkout.warnings
     return steps.skip_hopeless(
         replace(
@@ -74,25 +80,52 @@ def prepare(ports: Ports, build: Build) -> Build:
     )
 
 
-def submit(ports: Ports, build: Build, name: str) -> Build | None:
-    """Hand one run to the backend; None when it has no free place.
+def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, bool]:
+    """Hand runs to the backend, and whether it had a place for all of them.
 
-    A backend that refuses this run for good fails the run, not the build.
+    A backend that refuses a run for good fails that run, not the build.
     """
-    run = build.run(name)
-    try:
-        accepted = ports.backend(build).submit(build.task_of(run))
-    except Permanent as error:
-        return steps.refuse(build, name, str(error), ports.clock.now())
-    if not accepted:
-        return None
-    return build.with_run(replace(run, submitted=True, submitted_at=ports.clock.now()))
+    backend, now = ports.backend(build), ports.clock.now()
+    tasks = [build.task_of(build.run(name)) for name in names]
+
+    def hand_over(task: Task) -> bool | Permanent:
+        try:
+            return backend.submit(task)
+        except Permanent as error:
+            return error
+
+    with _side_by_side(backend, hand_over, tasks) as answers:
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, Permanent):
+                build = steps.refuse(build, name, str(answer), now)
+            elif answer:
+                run = replace(build.run(name), submitted=True, submitted_at=now)
+                build = build.with_run(run)
+            else:
+                return build, False
+    return build, True
 
 
-def collect(ports: Ports, build: Build, name: str) -> Build:
-    """Take over one ended attempt."""
-    outcome = ports.backend(build).collect(build.task_of(build.run(name)), ports.files)
-    return steps.finish(build, name, outcome, ports.clock.now())
+def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:
+    """Take over ended attempts."""
+    backend = ports.backend(build)
+    tasks = [build.task_of(build.run(name)) for name in names]
+    with _side_by_side(backend, lambda task: backend.collect(task, ports.files), tasks) as outcomes:
+        for name, outcome in zip(names, outcomes, strict=True):
+            build = steps.finish(build, name, outcome, ports.clock.now())
+    return build
+
+
+@contextmanager
+def _side_by_side(
+    backend: BackendPort, act: Callable[[Task], T], tasks: Sequence[Task]
+) -> Iterator[Iterator[T]]:
+    """What `act` returns for each task, in their order; as many at once as the backend takes."""
+    if backend.at_once == 1:
+        yield map(act, tasks)
+        return
+    with ThreadPoolExecutor(backend.at_once) as pool:
+        yield pool.map(act, tasks)
 
 
 def cancel(ports: Ports, build: Build) -> Build:

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest, Verdict
 from mlgate.orchestration.errors import Finding
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunStatus, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
 
 
 class Clock(Protocol):
@@ -104,9 +104,10 @@ class BuildFiles(Protocol):
 class BackendPort(Protocol):
     """Where runs execute.
 
-    1. `stage` takes over a clean tree and returns the backend's own word for it, good for every
-       later `submit` of the build, from any process of the same `host`. Must be idempotent:
-       the same commit and subdirectory give the same word, and cost nothing the second time.
+    1. `stage` takes over a clean tree, with the files that the environments of `runs` are made
+       of, and returns the backend's own word for it, good for every later `submit` of the build,
+       from any process of the same `host`. Must be idempotent: the same commit and subdirectory
+       cost nothing the second time.
     2. `submit` starts an attempt or finds it: an attempt is never executed twice, whatever
        crashed in between. False: there is no free place now, nothing was started.
     3. `look` tells of each attempt that was submitted; one that should be there and is not is
@@ -118,12 +119,19 @@ class BackendPort(Protocol):
     6. `release` frees what only an open build needs (folders, snapshots). Must be idempotent.
     7. `host`: None when any host can do all this, else the name of this one, to which the
        attempts belong.
+    8. `at_once`: how many calls of `submit`, or of `collect`, may be under way at the same time,
+       each in a thread of its own.
     """
 
     @property
     def host(self) -> str | None: ...
 
-    def stage(self, checkout: Checkout, request: RepositoryRequest) -> str: ...
+    @property
+    def at_once(self) -> int: ...
+
+    def stage(
+        self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]
+    ) -> str: ...
 
     def submit(self, task: Task) -> bool: ...
 

@@ -141,13 +141,12 @@ class Turn:
                     self._show(always=True)
                     self._save(acts.prepare(ports, self._build))
                 case steps.Submit(names):
-                    if not self._submit(names):
+                    submitted, had_places = acts.submit(ports, self._build, names)
+                    self._save(submitted)
+                    if not had_places:
                         exhausted |= {steps.Submit}
                 case steps.Collect(names):
-                    build = self._build
-                    for name in names:
-                        build = acts.collect(ports, build, name)
-                    self._save(build)
+                    self._save(acts.collect(ports, self._build, names))
                 case steps.Cancel():
                     self._save(acts.cancel(ports, self._build))
                     exhausted |= {steps.Cancel}
@@ -161,17 +160,6 @@ class Turn:
                 case steps.Post():
                     self._show()
                     self._post()
-
-    def _submit(self, names: tuple[str, ...]) -> bool:
-        """Whether the backend took all of them."""
-        build = self._build
-        for name in names:
-            submitted = acts.submit(self._ports, build, name)
-            if submitted is None:
-                break
-            build = submitted
-        self._save(build)
-        return submitted is not None
 
     def _publish_new(self) -> None:
         """Let people see the results of runs that ended in this look, while the build goes on."""

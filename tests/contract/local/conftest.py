@@ -114,7 +114,7 @@ class Bench:
             data = content.encode() if isinstance(content, str) else content
             (folder / path).write_bytes(data)
         checkout = FolderCheckout(commit or secrets.token_hex(20), folder)
-        snapshot = self.handler.stage(checkout, RepositoryRequest("https://example.org/r.git"))
+        snapshot = self.handler.stage(checkout, RepositoryRequest("https://example.org/r.git"), [])
         shutil.rmtree(folder)
         return snapshot
 

@@ -35,7 +35,7 @@ def test_1_another_subdirectory_or_repository_is_another_snapshot(bench: Bench) 
         RepositoryRequest("https://example.org/r.git", subdirectory="models"),
         RepositoryRequest("https://example.org/other.git"),
     ]
-    assert len({bench.handler.stage(checkout, request) for request in requests}) == 3
+    assert len({bench.handler.stage(checkout, request, []) for request in requests}) == 3
 
 
 def test_1_another_process_of_the_host_submits_what_was_staged(bench: Bench) -> None:

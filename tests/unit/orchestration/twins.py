@@ -28,7 +28,7 @@ from mlgate.orchestration.ports import (
     Rejected,
     Results,
 )
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunStatus, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
 from tests.unit.orchestration.builders import NOON
 
 COLLECTION = "https://dev.azure.com/contoso/"
@@ -92,8 +92,9 @@ class BackendTwin:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     endless: bool = False
     on_submit: Callable[[], object] | None = None
+    at_once: int = 1
 
-    def stage(self, checkout: Checkout, request: RepositoryRequest) -> str:
+    def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
         self._fault("stage")
         return checkout.commit
 
