@@ -9,7 +9,7 @@ from typing import Any
 from handlers.devops_handler.display import Display, Line
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Completion
+from mlgate.orchestration.told import Completion
 from mlgate.orchestration.wording import one_line
 
 ISSUES_SHOWN = 10  # of each type; Microsoft's agent keeps no more either

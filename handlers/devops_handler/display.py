@@ -16,7 +16,7 @@ from itertools import islice
 
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.ports import Progress
+from mlgate.orchestration.told import Progress
 from mlgate.orchestration.wording import plain
 
 INTERVAL = timedelta(seconds=1)  # between two requests of a kind for a build

@@ -24,7 +24,8 @@ from handlers.devops_handler.testcalls import TabCalls
 from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock, Completion, Progress, Results
+from mlgate.orchestration.ports import BuildFiles, Clock
+from mlgate.orchestration.told import Completion, Progress, Results
 
 log = logging.getLogger("mlgate")
 

@@ -15,7 +15,8 @@ from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.display import Display
 from handlers.devops_handler.testtab import FILE_SIZE, Tab
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Results
+from mlgate.orchestration.ports import BuildFiles
+from mlgate.orchestration.told import Results
 
 log = logging.getLogger("mlgate")
 

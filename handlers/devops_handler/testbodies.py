@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Results, RunResult
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Results, RunResult
 from mlgate.orchestration.wording import one_line, plain, utc
 
 TEXT_LENGTH = 1000  # of comment and stackTrace, as documented

@@ -12,7 +12,7 @@ from handlers.devops_handler import testbodies
 from handlers.devops_handler.client import Client, Json, Request
 from handlers.devops_handler.endpoints import Endpoints
 from handlers.devops_handler.testbodies import FoundResult, FoundRun
-from mlgate.orchestration.ports import Results, RunResult
+from mlgate.orchestration.told import Results, RunResult
 
 VERSION = "7.1"
 

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from handlers.devops_handler import testbodies
 from handlers.devops_handler.testcalls import TabCalls
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock, Results, RunResult
+from mlgate.orchestration.ports import BuildFiles, Clock
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Results, RunResult
 
 # Runs whose files are attached, of those that passed and of the others: a build of 500 runs would
 # spend minutes and the project's rate limit on them. Its own files have them all.

@@ -22,7 +22,6 @@ from mlgate.orchestration.ports import (
     BackendPort,
     BuildFiles,
     Clock,
-    Completion,
     PipelinePort,
     QueuePort,
     RepositoryPort,
@@ -31,6 +30,7 @@ from mlgate.orchestration.ports import (
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
 from mlgate.orchestration.runs import RunKind, RunStatus
+from mlgate.orchestration.told import Completion
 
 log = logging.getLogger("mlgate")
 

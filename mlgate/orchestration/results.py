@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from mlgate.orchestration import notebook_view
 from mlgate.orchestration.builds import Build, RunState, Verdict
-from mlgate.orchestration.ports import Results, RunResult
 from mlgate.orchestration.problems import failing_cell, problem_of, short_trace
 from mlgate.orchestration.report import run_seconds, summary_markdown, why_not_succeeded
 from mlgate.orchestration.runs import RunKind, RunStatus
+from mlgate.orchestration.told import Results, RunResult
 from mlgate.orchestration.variables import output_variables
 from mlgate.orchestration.wording import one_line
 

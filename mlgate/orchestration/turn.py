@@ -12,7 +12,8 @@ from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.messages import encode_look
 from mlgate.orchestration.narration import narrate, operation
-from mlgate.orchestration.ports import Progress, Stored
+from mlgate.orchestration.ports import Stored
+from mlgate.orchestration.told import Progress
 
 log = logging.getLogger("mlgate")
 

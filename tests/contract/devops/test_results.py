@@ -14,8 +14,8 @@ from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Completion, Progress, Results, RunResult
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Completion, Progress, Results, RunResult
 from tests.contract.devops.support import Scene, SteppedClock, address_of, token_of
 
 BUILD = "0123456789abcdef0123"
