@@ -30,6 +30,7 @@ class Completion:
     findings: tuple[Finding, ...] = ()  # of a rejected message
     issues: tuple[str, ...] = ()  # one line for each run that failed
     warnings: tuple[str, ...] = ()  # one line each
+    variables: Mapping[str, str] = field(default_factory=dict)  # for the pipeline's later jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +61,4 @@ class Results:
     runs: tuple[RunResult, ...] = ()  # have ended; all of them once there is a verdict
     verdict: Verdict | None = None
     summary: str = ""  # markdown
-    variables: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from mlgate.emulators.azure_devops.exchange import (
 from mlgate.emulators.azure_devops.plan import Plan
 from mlgate.emulators.azure_devops.testing import Run
 
+_PAGE = (("$skip", "0"), ("$top", "1000"))
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -30,6 +31,11 @@ class Organization:
     plans: dict[str, Plan] = field(default_factory=dict)
     test_runs: dict[int, Run] = field(default_factory=dict)
     identities: set[str] = field(default_factory=set, repr=False)
+
+    def add_test_run(self, build_id: int, name: str, state: str) -> Run:
+        run = Run(len(self.test_runs) + 1, build_id, name, state)
+        self.test_runs[run.id] = run
+        return run
 
 
 @dataclass(slots=True)
@@ -94,6 +100,14 @@ class Call:
     def read_list(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
         """The JSON list of objects that is the body."""
         return read_json(self.request, list_of(self.shape(readers, required)))
+
+    def page(self, *, most: int) -> tuple[int, int]:
+        """What $skip and $top ask for of a list, `most` items of it at once."""
+        asked = [self.request.query.get(name, default) for name, default in _PAGE]
+        if not all(number.isascii() and number.isdigit() for number in asked):
+            raise Refusal(400, "InvalidPropertyException", "$skip or $top is not a number.")
+        skip, top = map(int, asked)
+        return skip, min(top, most)
 
     def violation(self, what: str) -> None:
         self.violations.append(what)
