@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,7 +36,7 @@ LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
 PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
 PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
 FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
-LONGEST_PUBLISH = 120.0  # ... and in all of these calls: then files of results are left out
+LONGEST_PUBLISH = 180.0  # ... and in all of these calls: then files of results are left out
 FLUSH_SECONDS = 5.0  # that the live lines may hold up the end; the log has them by then
 COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
 CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
@@ -116,16 +117,16 @@ class DevOpsHandler:
         calls = TabCalls(self._client, callbacks.plan, token, display.pace, patience)
         tab = Tab(calls, results, files, self._clock, until, display.published_until)
         try:
-            if results.verdict is Verdict.CANCELED or (final and callbacks.row().ended):
-                if has_tests_tab(results):
-                    tab.abort()
-                return True
-            if final:
-                return publish_all(callbacks, tab, display, results, files)
-            return fill_tab(tab, display)
+            if results.verdict is not Verdict.CANCELED and not (final and callbacks.row().ended):
+                if final:
+                    return publish_all(callbacks, tab, display, results, files)
+                return fill_tab(tab, display)
         except PlanOverError as over:
             log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
-            return True
+        if has_tests_tab(results):
+            with suppress(PlanOverError):
+                tab.abort()
+        return True
 
     def complete(
         self,

@@ -121,7 +121,7 @@ class Tab:
     def _attach(self, known: KnownRun, run: RunResult) -> list[str]:
         """Attach the run's files; returns notes on what was left out."""
         if self.files_until is not None and self.clock.now() >= self.files_until and run.files:
-            return ["Its files are with the build's files: too many runs ended at once."]
+            return ["Attaching its files would take too long; they are with the build's files."]
         result_id = known.results[run.name].id
         there = set() if run.name in known.fresh else self.calls.find_files(known.id, result_id)
         notes: list[str] = []

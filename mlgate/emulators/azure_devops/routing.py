@@ -129,6 +129,7 @@ class Route:
     versions: tuple[str, ...]
     answer: Callable[[Call], Answer]
     content_type: str | None = None
+    query: tuple[str, ...] = ()  # parameters beside api-version, in lower case
 
 
 def route(
@@ -137,13 +138,15 @@ def route(
     versions: tuple[str, ...],
     answer: Callable[[Call], Answer],
     content_type: str | None = None,
+    *,
+    query: tuple[str, ...] = (),
 ) -> Route:
     """A route from `METHOD path`; `{name}` is a GUID, `{name:word}` and `{name:number}` are not."""
     method, template = request.split(" ", 1)
     kinds = {"": _GUID, "word": r"[^/]+", "number": r"\d+"}
     pattern = re.sub(r"\{(\w+):?(\w*)\}", lambda part: f"(?P<{part[1]}>{kinds[part[2]]})", template)
     path = re.compile(f"/org/{pattern}", re.IGNORECASE)
-    return Route(name, method, path, versions, answer, content_type)
+    return Route(name, method, path, versions, answer, content_type, query)
 
 
 @dataclass(frozen=True, slots=True)

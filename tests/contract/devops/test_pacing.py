@@ -13,12 +13,11 @@ import pytest
 from handlers.devops_handler.pacing import FILES_AT_ONCE, Kind, Pace
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.ports import BuildFiles
-from mlgate.orchestration.runs import Attempt, Outcome, RunStatus, Task
+from mlgate.orchestration.runs import Attempt, RunStatus
 from mlgate.orchestration.told import Completion, Progress
-from tests.contract.devops.day import Day, EachTwice
+from tests.contract.devops.day import Day, EachTwice, Logging
 from tests.contract.devops.support import Scene
-from tests.unit.orchestration.twins import BackendTwin, HandClock
+from tests.unit.orchestration.twins import HandClock
 
 TOGETHER = ("records.patch", "feed", "logs.append", "results.add", "results.update")
 FILES = ("attachments.put", "results.attach")
@@ -44,7 +43,7 @@ def assert_paced(server: AzureDevOps) -> None:
                 assert more <= FILES_AT_ONCE + (last - first) / SECOND, call
 
 
-class OneAfterAnother(BackendTwin):
+class OneAfterAnother(Logging):
     """Run after run ends, four in a second, each with a log."""
 
     def __init__(self, clock: HandClock) -> None:
@@ -54,10 +53,6 @@ class OneAfterAnother(BackendTwin):
     def _status(self, attempt: Attempt) -> RunStatus:
         due = self._clock.time - NOON > (int(attempt.run.removeprefix("run-")) + 1) * SECOND / 4
         return super()._status(attempt) if due else RunStatus.RUNNING
-
-    def collect(self, task: Task, files: BuildFiles) -> Outcome:
-        files.write(task.attempt.build, f"runs/{task.attempt.run}/log.txt", b"log")
-        return super().collect(task, files)
 
 
 BAD = (
@@ -79,7 +74,7 @@ def test_a_build_of_500_runs_is_told_at_a_bounded_pace(
     day.identity = expired
     day.world.clock.time = NOON
     day.world.backend = OneAfterAnother(day.world.clock)
-    with day.server:
+    with day:
         task = day.begin([f"run-{number}" for number in range(500)])
         if expired:
             task.expire_token()

@@ -338,17 +338,17 @@ def many(files: FolderFiles) -> Results:
 def test_a_build_whose_runs_end_at_once_attaches_the_files_of_some(
     many: Results, scene: Scene, files: FolderFiles
 ) -> None:
-    """All have a result, and those that failed have their files: a burst, then one a second for two
-    minutes. The others tell where the files are."""
+    """All have a result, and those that failed have their files: a burst, then one a second
+    for three minutes. The others tell where the files are."""
     began = scene.clock.now()
     while not publish(scene, files, many):
         pass
-    assert scene.clock.now() - began < timedelta(seconds=130)
+    assert scene.clock.now() - began < timedelta(seconds=190)
     [test_run] = scene.task.test_runs
     results = list(test_run.results.values())
     attached = [each.fields["outcome"] for each in results if each.attachments]
     assert attached.count("Failed") == 100
-    assert 40 < attached.count("Passed") < 60
+    assert 100 < attached.count("Passed") < 120
     assert all(each.fields["state"] == "Completed" for each in results)
     assert all(each.attachments or "build's files" in each.fields["comment"] for each in results)
 
@@ -399,7 +399,7 @@ def test_a_publishing_that_takes_long_is_left_to_the_next_call(
     calls = 1
     while not publish(scene, slow, many):
         calls += 1
-    assert calls == 6
+    assert calls == 9
     [test_run] = scene.task.test_runs
     assert all(each.fields["state"] == "Completed" for each in test_run.results.values())
 

@@ -78,7 +78,13 @@ def update_run(call: Call) -> Answer:
 
 
 ROUTES = (
-    route("runs.list", f"GET {TESTS}/runs", VERSIONS, list_runs),
+    route(
+        "runs.list",
+        f"GET {TESTS}/runs",
+        VERSIONS,
+        list_runs,
+        query=("builduri", "$skip", "$top"),
+    ),
     route("runs.create", f"POST {TESTS}/runs", VERSIONS, create_run, "application/json"),
     route("runs.update", f"PATCH {RUN}", VERSIONS, update_run, "application/json"),
 )
