@@ -9,7 +9,7 @@ from typing import Any
 from handlers.devops_handler.display import Display, Line
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Completion
+from mlgate.orchestration.told import Completion
 from mlgate.orchestration.wording import one_line
 
 ISSUES_SHOWN = 10  # of each type; Microsoft's agent keeps no more either
@@ -72,24 +72,24 @@ def progress_record(address: PipelineAddress, display: Display) -> dict[str, Any
     return _listed(record)
 
 
-def final_record(address: PipelineAddress, completion: Completion) -> dict[str, Any]:
+def final_record(
+    address: PipelineAddress, completion: Completion, variables: Mapping[str, str]
+) -> dict[str, Any]:
     """The record's last changes. That it has ended is for the event to say, which ends it."""
     errors, warnings = _errors(completion), completion.warnings
-    return _listed(
-        {
-            "id": address.task_instance_id,
-            "percentComplete": 100,
-            "currentOperation": one_line(completion.reason, OPERATION_LENGTH),
-            "errorCount": len(errors),
-            "warningCount": len(warnings),
-            "issues": [*_issues("error", errors), *_issues("warning", warnings)],
+    record: dict[str, Any] = {
+        "id": address.task_instance_id,
+        "percentComplete": 100,
+        "currentOperation": one_line(completion.reason, OPERATION_LENGTH),
+        "errorCount": len(errors),
+        "warningCount": len(warnings),
+        "issues": [*_issues("error", errors), *_issues("warning", warnings)],
+    }
+    if variables:
+        record["variables"] = {
+            name: {"value": value, "isSecret": False} for name, value in variables.items()
         }
-    )
-
-
-def variables_record(address: PipelineAddress, variables: Mapping[str, str]) -> dict[str, Any]:
-    values = {name: {"value": value, "isSecret": False} for name, value in variables.items()}
-    return _listed({"id": address.task_instance_id, "variables": values})
+    return _listed(record)
 
 
 def event_ids(address: PipelineAddress, gates_version: int | None) -> dict[str, str]:

@@ -12,6 +12,7 @@ from handlers.devops_handler import bodies
 from handlers.devops_handler.client import Client, Request
 from handlers.devops_handler.display import Line
 from handlers.devops_handler.endpoints import Endpoints
+from handlers.devops_handler.pacing import Kind, Pace
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 
 # What Microsoft's samples pin; the later versions change nothing that is used here, and old
@@ -33,6 +34,7 @@ class Callbacks:
     plan: Endpoints
     address: PipelineAddress
     token: SecretStr
+    pace: Pace
     patience: float  # seconds
 
     def row(self) -> bodies.Row:
@@ -40,11 +42,13 @@ class Callbacks:
         return bodies.read_row(answer, self.address)
 
     def patch_record(self, body: dict[str, Any]) -> None:
-        self._call("PATCH", self.plan.records, TIMELINE_VERSION, body, repeat=True)
+        self._call(
+            "PATCH", self.plan.records, TIMELINE_VERSION, body, repeat=True, kind=Kind.RECORD
+        )
 
     def send_feed(self, lines: Sequence[Line]) -> None:
         body = bodies.feed_lines(self.address, lines)
-        self._call("POST", self.plan.feed, TIMELINE_VERSION, body)
+        self._call("POST", self.plan.feed, TIMELINE_VERSION, body, kind=Kind.FEED)
 
     def create_log(self) -> int | None:
         """The id of the step's persistent log: there is one for each path, made when needed."""
@@ -54,12 +58,12 @@ class Callbacks:
 
     def append_log(self, log_id: int, lines: Sequence[Line]) -> None:
         page = bodies.log_page(lines)
-        self._call("POST", f"{self.plan.logs}/{log_id}", TIMELINE_VERSION, page)
+        self._call("POST", f"{self.plan.logs}/{log_id}", TIMELINE_VERSION, page, kind=Kind.LOG)
 
     def attach(self, kind: str, name: str, content: bytes) -> None:
         """Keep a file with the step's record, in place of an earlier one of that kind and name."""
         url = self.plan.attachment(self.address.task_instance_id, kind, name)
-        self._call("PUT", url, ATTACHMENT_VERSION, content, repeat=True)
+        self._call("PUT", url, ATTACHMENT_VERSION, content, repeat=True, kind=Kind.STEP_FILE)
 
     def post_started(self) -> None:
         self._post_event({"name": "TaskStarted"})
@@ -85,6 +89,9 @@ class Callbacks:
         body: dict[str, Any] | bytes | None = None,
         *,
         repeat: bool = False,
+        kind: Kind | None = None,
     ) -> Any:
-        request = Request(method, url, version, body, repeat)
-        return self.client.call(self.plan, self.token, request, patience=self.patience)
+        request = Request(method, url, version, body, repeat, kind)
+        return self.client.call(
+            self.plan, self.token, request, pace=self.pace, patience=self.patience
+        )

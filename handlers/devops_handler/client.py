@@ -1,4 +1,4 @@
-"""One call to Azure DevOps: the token on it, its answer read, throttling obeyed, few retries.
+"""One call to Azure DevOps: the token on it, its answer read, its pace kept, few retries.
 
 Each call has a session of its own: no cookie of a sign-in page and no connection gone stale
 between two looks, and nothing shared between threads.
@@ -24,6 +24,7 @@ from handlers.devops_handler.answers import (
     retry_after,
 )
 from handlers.devops_handler.endpoints import Endpoints
+from handlers.devops_handler.pacing import Kind, Pace
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Clock
 
@@ -39,13 +40,17 @@ _CONNECT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`body` None, JSON, or bytes as they are; `repeat` when twice does no harm."""
+    """`body` None, JSON, or bytes as they are; `repeat` when twice does no harm.
+
+    `kind` of a write that a build has many of.
+    """
 
     method: str
     url: str
     version: str
     body: Json | bytes | None = None
     repeat: bool = False
+    kind: Kind | None = None
     query: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -65,12 +70,21 @@ class Client:
         until = self._not_before.get(plan.collection)
         return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
 
-    def call(self, plan: Endpoints, token: SecretStr, request: Request, *, patience: float) -> Any:
-        """The answer's JSON, or None; `patience` seconds are the most to wait when throttled."""
+    def call(
+        self, plan: Endpoints, token: SecretStr, request: Request, *, pace: Pace, patience: float
+    ) -> Any:
+        """The answer's JSON, or None; `patience` seconds are the most to wait when throttled.
+
+        Every request waits for its turn in `pace`, a repeated one as well.
+        """
+
+        def take_turn() -> None:
+            self._take_turn(plan, request, pace, patience)
+
         for pause in (*(_PAUSES if request.repeat else ()), None):
-            self._take_turn(plan, patience)
+            take_turn()
             try:
-                return self._call_as_either(plan, token, request)
+                return self._call_as_either(plan, token, request, pace, take_turn)
             except NotNowError as error:
                 if pause is None:
                     delay = _DELAY if error.retry_after is None else error.retry_after
@@ -79,25 +93,39 @@ class Client:
                     self._clock.sleep(pause)
         raise AssertionError("the last pause is None")
 
-    def _take_turn(self, plan: Endpoints, patience: float) -> None:
-        wait = self.throttled(plan)
-        if wait > patience:
-            raise Temporary(f"Azure DevOps at {plan.host} asked to be left alone for now.", wait)
+    def _take_turn(self, plan: Endpoints, request: Request, pace: Pace, patience: float) -> None:
+        throttled = self.throttled(plan)
+        if throttled > patience:
+            raise Temporary(
+                f"Azure DevOps at {plan.host} asked to be left alone for now.", throttled
+            )
+        wait = max(throttled, pace.wait(request.kind, self._clock.now()))
         if wait:
             self._clock.sleep(wait)
+        pace.send(request.kind, self._clock.now())
 
-    def _call_as_either(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
-        """Call with the job's token, and where that is not taken with the host's identity."""
-        try:
-            return self._call_once(plan, token, request)
-        except NotAuthorizedError:
-            if self._identity is None:
-                raise Permanent(
-                    f"Azure DevOps at {plan.host} does not take the job's token, which has "
-                    "probably expired (after about a day). For longer builds set "
-                    "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
-                ) from None
-        log.info("the job's token is not taken by %s: calling as the host's identity", plan.host)
+    def _call_as_either(
+        self,
+        plan: Endpoints,
+        token: SecretStr,
+        request: Request,
+        pace: Pace,
+        take_turn: Callable[[], None],
+    ) -> Any:
+        """Call with the job's token, and once that is not taken with the host's identity."""
+        if self._identity is None or not pace.as_host:
+            try:
+                return self._call_once(plan, token, request)
+            except NotAuthorizedError:
+                if self._identity is None:
+                    raise Permanent(
+                        f"Azure DevOps at {plan.host} does not take the job's token, which has "
+                        "probably expired (after about a day). For longer builds set "
+                        "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
+                    ) from None
+            log.info("%s does not take the job's token: calling as the host", plan.host)
+            pace.as_host = True
+            take_turn()
         try:
             return self._call_once(plan, self._identity(), request)
         except NotAuthorizedError:

@@ -1,6 +1,6 @@
 """What a pipeline was shown of a build and what is still to be shown, as far as this process knows.
 
-Writes are coalesced: what comes faster than it may be sent waits here. Another process may take
+What comes faster than it may be sent waits here. Another process may take
 the next look, so what waits is only a best effort; the build's own files hold everything.
 """
 
@@ -10,16 +10,15 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import Enum, auto
+from datetime import datetime
 from itertools import islice
 
+from handlers.devops_handler.pacing import Pace
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.ports import Progress
+from mlgate.orchestration.told import Progress, RunResult
 from mlgate.orchestration.wording import plain
 
-INTERVAL = timedelta(seconds=1)  # between two requests of a kind for a build
 LINES_KEPT = 2000  # the oldest make room
 BUILDS_KEPT = 1000
 
@@ -27,13 +26,6 @@ BUILDS_KEPT = 1000
 LINE_LENGTH = 1024
 LINES_PER_FEED = 100
 LINES_PER_LOG = 1000  # far below the 8 MB of a page
-
-
-class Kind(Enum):
-    RECORD = auto()
-    FEED = auto()
-    LOG = auto()
-    TESTS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,8 @@ class Line:
 class Display:
     """One build's. `row_read`: the step's record was looked at once by this process.
 
-    `tests` is the test run as far as it is known, None also after any doubt; `kept` are the parts
+    `tests` is the test run as far as it is known, None also after any doubt; `ended` are the runs
+    whose results it lacks, by name, while the build goes on; `kept` are the parts
     of the results that need no more work, and `refusals` tells of those that were not taken.
     """
 
@@ -64,11 +57,13 @@ class Display:
     log_id: int | None = None
     log_refused: bool = False  # there will be no persistent log
     tests: KnownRun | None = None
+    ended: dict[str, RunResult] = field(default_factory=dict)
     tab_refused: str = ""  # why there will be nothing in the Tests tab
     kept: set[str] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
     closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
-    _sent_at: dict[Kind, datetime] = field(default_factory=dict)
+    published_until: datetime | None = None  # when the results are left as they are then
+    pace: Pace = field(default_factory=Pace)
 
     def take(self, progress: Progress, now: datetime) -> None:
         """Remember what is to be shown; lines that were taken before are not taken again."""
@@ -81,14 +76,6 @@ class Display:
                 if not self.log_refused:
                     self.log.append(line)
                 self.next_line = number + 1
-
-    def due(self, kind: Kind, now: datetime) -> bool:
-        """Whether a request of this kind may be sent now; if so it counts as sent."""
-        last = self._sent_at.get(kind)
-        if last is not None and now < last + INTERVAL:
-            return False
-        self._sent_at[kind] = now
-        return True
 
     def feed_batch(self) -> list[Line]:
         """The first waiting lines that follow each other, as many as one request may carry."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import SecretStr
@@ -17,14 +19,16 @@ from handlers.devops_handler import bodies
 from handlers.devops_handler.answers import PlanOverError
 from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.client import Client
-from handlers.devops_handler.display import Display, Displays, Kind, drop_sent
+from handlers.devops_handler.display import Display, Displays, drop_sent
 from handlers.devops_handler.endpoints import endpoints_of
+from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.publishing import fill_tab, has_tests_tab, publish_all
 from handlers.devops_handler.testcalls import TabCalls
 from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock, Completion, Progress, Results
+from mlgate.orchestration.ports import BuildFiles, Clock
+from mlgate.orchestration.told import Completion, Progress, Results
 
 log = logging.getLogger("mlgate")
 
@@ -32,6 +36,8 @@ LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
 PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
 PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
 FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
+LONGEST_PUBLISH = 180.0  # ... and in all of these calls: then files of results are left out
+FLUSH_SECONDS = 5.0  # that the live lines may hold up the end; the log has them by then
 COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
 CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
 
@@ -98,25 +104,29 @@ class DevOpsHandler:
         final = results.verdict is not None
         patience = PUBLISH_PATIENCE if final else LOOK_PATIENCE
         callbacks = self._callbacks(address, token, patience)
-        display = self._displays.of(address)
-        if not final and (display.closed or not display.due(Kind.TESTS, self._clock.now())):
-            return False
-        until = self._clock.now() + timedelta(
-            seconds=FINAL_PUBLISH_SECONDS if final else PUBLISH_SECONDS
-        )
-        calls = TabCalls(self._client, callbacks.plan, token, patience)
-        tab = Tab(calls, results, files, self._clock, until)
+        display, now = self._displays.of(address), self._clock.now()
+        if not final:
+            display.ended.update((run.name, run) for run in results.runs)
+            tests = (Kind.RESULTS_ADDED, Kind.RESULTS_CHANGED)
+            if display.closed or any(display.pace.wait(kind, now) for kind in tests):
+                return False
+            results = replace(results, runs=tuple(display.ended.values()))
+        elif display.published_until is None:
+            display.published_until = now + timedelta(seconds=LONGEST_PUBLISH)
+        until = now + timedelta(seconds=FINAL_PUBLISH_SECONDS if final else PUBLISH_SECONDS)
+        calls = TabCalls(self._client, callbacks.plan, token, display.pace, patience)
+        tab = Tab(calls, results, files, self._clock, until, display.published_until)
         try:
-            if results.verdict is Verdict.CANCELED or (final and callbacks.row().ended):
-                if has_tests_tab(results):
-                    tab.abort()
-                return True
-            if final:
-                return publish_all(callbacks, tab, display, results, files)
-            return fill_tab(tab, display)
+            if results.verdict is not Verdict.CANCELED and not (final and callbacks.row().ended):
+                if final:
+                    return publish_all(callbacks, tab, display, results, files)
+                return fill_tab(tab, display)
         except PlanOverError as over:
             log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
-            return True
+        if has_tests_tab(results):
+            with suppress(PlanOverError):
+                tab.abort()
+        return True
 
     def complete(
         self,
@@ -138,7 +148,7 @@ class DevOpsHandler:
         display.closed = True
         try:
             if not (doubt and callbacks.row().ended):
-                _flush(self._callbacks(address, token, LOOK_PATIENCE), display)
+                self._flush(self._callbacks(address, token, LOOK_PATIENCE), display)
                 _describe_end(callbacks, completion)
                 callbacks.post_completed(completion.verdict)
                 self._confirm(callbacks)
@@ -148,7 +158,9 @@ class DevOpsHandler:
 
     def _callbacks(self, address: PipelineAddress, token: SecretStr, patience: float) -> Callbacks:
         plan = endpoints_of(address, self._allowed)
-        return Callbacks(self._client, plan, address, token, patience)
+        return Callbacks(
+            self._client, plan, address, token, self._displays.of(address).pace, patience
+        )
 
     def _open(self, callbacks: Callbacks, display: Display) -> None:
         """Find out how far the step was shown before, by whichever process, and its log."""
@@ -168,15 +180,35 @@ class DevOpsHandler:
         display.log_refused = display.log_id is None
 
     def _show(self, callbacks: Callbacks, display: Display) -> None:
-        now = self._clock.now()
+        def due(kind: Kind) -> bool:
+            return not display.pace.wait(kind, self._clock.now())
+
         showing = (display.percent, display.operation)
-        if showing != display.shown and display.due(Kind.RECORD, now):
+        if showing != display.shown and due(Kind.RECORD):
             callbacks.patch_record(bodies.progress_record(callbacks.address, display))
             display.shown, display.in_progress = showing, True
-        if display.feed and display.due(Kind.FEED, now):
+        if display.feed and due(Kind.FEED):
             _send_feed(callbacks, display)
-        if display.log and display.due(Kind.LOG, now):
+        if display.log and due(Kind.LOG):
             _append_log(callbacks, display)
+
+    def _flush(self, callbacks: Callbacks, display: Display) -> None:
+        """Send the lines that still wait, unless that fails: no line is worth a verdict.
+
+        The log goes first. The feed, which nobody sees any more once the step has ended, gets
+        what it can take in a few seconds.
+        """
+        until = self._clock.now() + timedelta(seconds=FLUSH_SECONDS)
+        try:
+            while display.log:
+                _append_log(callbacks, display)
+            while display.feed and self._clock.now() < until:
+                _send_feed(callbacks, display)
+        except OrchestrationError as error:
+            log.warning("the pipeline's log lacks its last lines: %s", error)
+        else:
+            if display.feed:
+                log.warning("the live log lacks its last %d lines", len(display.feed))
 
     def _confirm(self, callbacks: Callbacks) -> None:
         """Return once the record says that the step has ended, or there is none to ask."""
@@ -200,24 +232,19 @@ def _tell_started(callbacks: Callbacks) -> None:
         log.info("the pipeline was not told of the start: %s", error)
 
 
-def _flush(callbacks: Callbacks, display: Display) -> None:
-    """Send the lines that still wait, unless that fails: no line is worth a verdict."""
-    try:
-        while display.feed:
-            _send_feed(callbacks, display)
-        while display.log:
-            _append_log(callbacks, display)
-    except OrchestrationError as error:
-        log.warning("the pipeline's log lacks its last lines: %s", error)
-
-
 def _describe_end(callbacks: Callbacks, completion: Completion) -> None:
-    """Put the reasons on the step, before the event that ends it."""
-    try:
-        callbacks.patch_record(bodies.final_record(callbacks.address, completion))
-    except Permanent as error:
-        # A step without its reasons is better than one that waits for its time-out.
-        log.warning("the pipeline's step shows no reasons: %s", error)
+    """Put the reasons and variables on the step, before the event that ends it.
+
+    A step without them is better than one that waits for its time-out.
+    """
+    for variables in (completion.variables, {}):
+        try:
+            record = bodies.final_record(callbacks.address, completion, variables)
+            callbacks.patch_record(record)
+        except Permanent as error:
+            log.warning("the pipeline's step does not take its last changes: %s", error)
+        else:
+            return
 
 
 def _send_feed(callbacks: Callbacks, display: Display) -> None:

@@ -1,4 +1,4 @@
-"""What stays with the pipeline: the Tests tab, and the summary, variables and files of the step.
+"""What stays with the pipeline: the Tests tab, and the summary and files of the step.
 
 The parts do not wait for one another: one that is refused, or fails for now, keeps none of the
 others from being there.
@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from handlers.devops_handler import bodies
 from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.display import Display
 from handlers.devops_handler.testtab import FILE_SIZE, Tab
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Results
+from mlgate.orchestration.ports import BuildFiles
+from mlgate.orchestration.told import Results
 
 log = logging.getLogger("mlgate")
 
@@ -40,6 +40,12 @@ def fill_tab(tab: Tab, display: Display) -> bool:
         log.warning("the Tests tab lacks results: %s", error)
         display.tab_refused = f"The Tests tab lacks results: {error}"
         return True
+    results = {} if display.tests is None else display.tests.results
+    display.ended = {
+        name: run
+        for name, run in display.ended.items()
+        if name in results and not results[name].complete
+    }
     return done
 
 
@@ -68,10 +74,8 @@ def _keep(
     callbacks: Callbacks, display: Display, results: Results, files: BuildFiles
 ) -> Temporary | None:
     """Put on the step's record what is not there yet; returns what is a reason to come again."""
-    record = bodies.variables_record(callbacks.address, results.variables)
     parts: dict[str, Callable[[], None]] = {
         "summary": partial(callbacks.attach, "Summary", SUMMARY_NAME, results.summary.encode()),
-        "output variables": partial(callbacks.patch_record, record),
         **{name: partial(_keep_file, callbacks, results, files, name) for name in results.files},
     }
     fault = None

@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Results, RunResult
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Results, RunResult
 from mlgate.orchestration.wording import one_line, plain, utc
 
 TEXT_LENGTH = 1000  # of comment and stackTrace, as documented
@@ -28,13 +28,13 @@ OVER = ("completed", "aborted")
 @dataclass(frozen=True, slots=True)
 class FoundRun:
     id: int
+    name: str
     over: bool  # completed or aborted
 
 
 @dataclass(frozen=True, slots=True)
 class FoundResult:
     id: int
-    passed: bool
     complete: bool
 
 
@@ -87,21 +87,19 @@ def attachment(name: str, content: bytes) -> dict[str, Any]:
     }
 
 
-def read_runs(answer: Any) -> dict[str, FoundRun]:
-    """The test runs of a list, by name."""
-    return {
-        str(item.get("name")): FoundRun(item["id"], str(item.get("state")).lower() in OVER)
+def read_runs(answer: Any) -> list[FoundRun]:
+    """The test runs of a list."""
+    return [
+        FoundRun(item["id"], str(item.get("name")), str(item.get("state")).lower() in OVER)
         for item in _items(answer)
-    }
+    ]
 
 
 def read_results(answer: Any) -> dict[str, FoundResult]:
     """The results of a list, by the name of their test."""
     return {
         str(item.get("automatedTestName")): FoundResult(
-            item["id"],
-            passed=str(item.get("outcome")).lower() == "passed",
-            complete=str(item.get("state")).lower() == "completed",
+            item["id"], complete=str(item.get("state")).lower() == "completed"
         )
         for item in _items(answer)
     }
@@ -113,7 +111,7 @@ def read_added(answer: Any, runs: Sequence[RunResult]) -> dict[str, FoundResult]
     if len(items) != len(runs):
         raise Temporary("Azure DevOps did not answer with the results that were added.")
     return {
-        run.name: FoundResult(item["id"], passed=run.status is RunStatus.SUCCEEDED, complete=False)
+        run.name: FoundResult(item["id"], complete=False)
         for run, item in zip(runs, items, strict=True)
     }
 

@@ -11,10 +11,14 @@ from pydantic import SecretStr
 from handlers.devops_handler import testbodies
 from handlers.devops_handler.client import Client, Json, Request
 from handlers.devops_handler.endpoints import Endpoints
+from handlers.devops_handler.pacing import Kind, Pace
 from handlers.devops_handler.testbodies import FoundResult, FoundRun
-from mlgate.orchestration.ports import Results, RunResult
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.told import Results, RunResult
 
 VERSION = "7.1"
+PAGE = 100  # test runs
+MOST_PAGES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +31,31 @@ class TabCalls:
     client: Client
     plan: Endpoints
     token: SecretStr
+    pace: Pace
     patience: float  # seconds
 
     def find_run(self, results: Results) -> FoundRun | None:
-        query = {"buildUri": f"vstfs:///Build/Build/{results.build_id}"}
-        answer = self._call("GET", "", query=query, repeat=True)
-        return testbodies.read_runs(answer).get(results.title)
+        """The build's test run of that title, however many other ones its tasks have made."""
+        seen: set[int] = set()
+        for _ in range(MOST_PAGES):
+            query = {
+                "buildUri": f"vstfs:///Build/Build/{results.build_id}",
+                "$top": str(PAGE),
+                "$skip": str(len(seen)),
+            }
+            runs = testbodies.read_runs(self._call("GET", "", query=query, repeat=True))
+            for run in runs:
+                if run.name == results.title:
+                    return run
+            # The service may limit a page's length, so that only one without news is the end.
+            if seen.issuperset(run.id for run in runs):
+                return None
+            seen.update(run.id for run in runs)
+        raise Permanent(f"The build has {PAGE * MOST_PAGES} test runs or more.")
 
     def add_run(self, results: Results) -> FoundRun:
         answer = self._call("POST", "", testbodies.new_run(results))
-        return FoundRun(testbodies.read_run_id(answer), over=False)
+        return FoundRun(testbodies.read_run_id(answer), results.title, over=False)
 
     def end_run(self, run_id: int, state: str) -> None:
         self._call("PATCH", f"/{run_id}", {"state": state}, repeat=True)
@@ -47,10 +66,11 @@ class TabCalls:
 
     def add_results(self, run_id: int, runs: Sequence[RunResult]) -> dict[str, FoundResult]:
         body = [testbodies.new_result(run) for run in runs]
-        return testbodies.read_added(self._call("POST", f"/{run_id}/results", body), runs)
+        answer = self._call("POST", f"/{run_id}/results", body, kind=Kind.RESULTS_ADDED)
+        return testbodies.read_added(answer, runs)
 
     def change_results(self, run_id: int, changes: Sequence[Mapping[str, Any]]) -> None:
-        self._call("PATCH", f"/{run_id}/results", changes, repeat=True)
+        self._call("PATCH", f"/{run_id}/results", changes, repeat=True, kind=Kind.RESULTS_CHANGED)
 
     def find_files(self, run_id: int, result_id: int) -> set[str]:
         answer = self._call("GET", f"/{run_id}/Results/{result_id}/attachments", repeat=True)
@@ -58,7 +78,8 @@ class TabCalls:
 
     def attach(self, run_id: int, result_id: int, name: str, content: bytes) -> None:
         body = testbodies.attachment(name, content)
-        self._call("POST", f"/{run_id}/Results/{result_id}/attachments", body)
+        path = f"/{run_id}/Results/{result_id}/attachments"
+        self._call("POST", path, body, kind=Kind.RESULT_FILE)
 
     def _call(
         self,
@@ -68,7 +89,10 @@ class TabCalls:
         *,
         query: Mapping[str, str] | None = None,
         repeat: bool = False,
+        kind: Kind | None = None,
     ) -> Any:
         url = f"{self.plan.test_runs}{path}"
-        request = Request(method, url, VERSION, body, repeat, query or {})
-        return self.client.call(self.plan, self.token, request, patience=self.patience)
+        request = Request(method, url, VERSION, body, repeat, kind, query or {})
+        return self.client.call(
+            self.plan, self.token, request, pace=self.pace, patience=self.patience
+        )

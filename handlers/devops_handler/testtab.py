@@ -14,14 +14,13 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from handlers.devops_handler import testbodies
+from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.testcalls import TabCalls
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock, Results, RunResult
+from mlgate.orchestration.ports import BuildFiles, Clock
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Results, RunResult
 
-# Runs whose files are attached, of those that passed and of the others: a build of 500 runs would
-# spend minutes and the project's rate limit on them. Its own files have them all.
-RUNS_WITH_FILES = 100
 FILE_SIZE = 32 * 1024 * 1024  # bytes; twice that is in memory to send it, and a Function has little
 PAUSES = (1.0, 2.0)  # seconds before what may not have arrived is looked for
 
@@ -40,13 +39,18 @@ class KnownRun:
 
 @dataclass(slots=True)
 class Tab:
-    """One call's work. `until` is when it should rather leave the rest to the next call."""
+    """One call's work. `until` is when it should rather leave the rest to the next call.
+
+    `files_until` is when a build that is over should rather do without the files that are not
+    attached yet; while it goes on, None, no file is waited for.
+    """
 
     calls: TabCalls
     results: Results
     files: BuildFiles
     clock: Clock
     until: datetime
+    files_until: datetime | None
 
     def bring_up(self, known: KnownRun | None) -> tuple[KnownRun | None, bool]:
         """What is known now, and whether everything is there; None for a run that is over."""
@@ -91,14 +95,14 @@ class Tab:
         known.fresh |= {run.name for run in new}
 
     def _complete_results(self, known: KnownRun) -> bool:
-        """Whether there was time to attach the files of every result that is not complete."""
+        """Whether every result is complete now; of those that failed, the files come first."""
         changes: list[dict[str, Any]] = []
         in_time = True
-        for run in self.results.runs:
+        for run in sorted(self.results.runs, key=lambda run: run.status is RunStatus.SUCCEEDED):
             found = known.results[run.name]
             if found.complete:
                 continue
-            if changes and self.clock.now() >= self.until:
+            if not self._has_time(run, begun=bool(changes)):
                 in_time = False
                 break
             changes.append(testbodies.completed_result(found.id, self._attach(known, run)))
@@ -107,12 +111,17 @@ class Tab:
             self.calls.change_results(known.id, changes)
         return in_time
 
+    def _has_time(self, run: RunResult, *, begun: bool) -> bool:
+        now = self.clock.now()
+        if self.files_until is None:
+            wait = self.calls.pace.wait(Kind.RESULT_FILE, now, len(run.files))
+            return not wait and now < self.until
+        return not begun or now < self.until or now >= self.files_until
+
     def _attach(self, known: KnownRun, run: RunResult) -> list[str]:
         """Attach the run's files; returns notes on what was left out."""
-        passed = run.status is RunStatus.SUCCEEDED
-        before = [each for each in known.results.values() if each.complete]
-        if sum(each.passed is passed for each in before) >= RUNS_WITH_FILES:
-            return ["Its files are with the build's files: too many runs to attach them all."]
+        if self.files_until is not None and self.clock.now() >= self.files_until and run.files:
+            return ["Attaching its files would take too long; they are with the build's files."]
         result_id = known.results[run.name].id
         there = set() if run.name in known.fresh else self.calls.find_files(known.id, result_id)
         notes: list[str] = []

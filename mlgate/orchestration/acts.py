@@ -25,7 +25,6 @@ from mlgate.orchestration.ports import (
     BackendPort,
     BuildFiles,
     Clock,
-    Completion,
     PipelinePort,
     QueuePort,
     RepositoryPort,
@@ -34,6 +33,8 @@ from mlgate.orchestration.ports import (
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
 from mlgate.orchestration.runs import RunKind, RunStatus, Task
+from mlgate.orchestration.told import Completion
+from mlgate.orchestration.variables import output_variables
 
 log = logging.getLogger("mlgate")
 
@@ -253,6 +254,7 @@ def post(ports: Ports, build: Build) -> Build:
                 *build.warnings,
                 *(f"{run.spec.name}: {text}" for run in build.runs for text in run.warnings),
             ),
+            variables=output_variables(build),
         )
         ports.pipeline.complete(build.pipeline, token, completion, doubt=build.completion_posted)
     ports.state.forget_token(build.key)

@@ -27,9 +27,10 @@ from mlgate.orchestration.hostpolicy import HostPolicy, check
 from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.leases import held
 from mlgate.orchestration.messages import LookMessage, StartMessage, encode_look, parse
-from mlgate.orchestration.ports import Completion, Envelope, Rejected, Rejection, Stored
+from mlgate.orchestration.ports import Envelope, Rejected, Rejection, Stored
 from mlgate.orchestration.receive import new_build
 from mlgate.orchestration.tokens import outlived
+from mlgate.orchestration.told import Completion
 from mlgate.orchestration.turn import SupersededError, Turn, schedule
 
 log = logging.getLogger("mlgate")

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from mlgate.orchestration import notebook_view
 from mlgate.orchestration.builds import Build, RunState, Verdict
-from mlgate.orchestration.ports import Results, RunResult
 from mlgate.orchestration.problems import failing_cell, problem_of, short_trace
 from mlgate.orchestration.report import run_seconds, summary_markdown, why_not_succeeded
 from mlgate.orchestration.runs import RunKind, RunStatus
-from mlgate.orchestration.variables import output_variables
+from mlgate.orchestration.told import Results, RunResult
 from mlgate.orchestration.wording import one_line
 
 KEPT_FILES = ("result.json", "report.html", "junit.xml")
@@ -44,7 +43,6 @@ def final_results(build: Build, notebooks: Mapping[str, bytes]) -> Results:
         runs=tuple(_run_result(build, run, notebooks) for run in runs) if known else (),
         verdict=build.verdict,
         summary=summary_markdown(build) if known else "",
-        variables=output_variables(build) if known else {},
         files=KEPT_FILES if known else (),
     )
 

@@ -12,7 +12,8 @@ from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.messages import encode_look
 from mlgate.orchestration.narration import narrate, operation
-from mlgate.orchestration.ports import Progress, Stored
+from mlgate.orchestration.ports import Stored
+from mlgate.orchestration.told import Progress
 
 log = logging.getLogger("mlgate")
 
@@ -107,10 +108,11 @@ class Turn:
     def _ask_pipeline(self, *, again: bool = False) -> Build:
         """The build with what its pipeline says; `again`: however lately it was asked."""
         build, now = self._build, self._ports.clock.now()
-        if build.pipeline is None or build.pipeline_ended or build.phase is Phase.COMPLETING:
+        if build.pipeline is None or build.pipeline_ended:
             return build
         asked = build.pipeline_asked_at
-        if not again and asked is not None and now < asked + PIPELINE_CHECK:
+        lately = asked is not None and now < asked + PIPELINE_CHECK
+        if not again and (lately or build.phase is Phase.COMPLETING):
             return build
         token = self._ports.state.token(build.key)
         if token is None:
@@ -191,8 +193,10 @@ class Turn:
     def _post(self) -> None:
         build = self._build
         if build.pipeline is not None and not build.completion_posted:
+            # The step may have ended while results were published, which can take minutes.
+            build = self._ask_pipeline(again=True)
             # Intended before it is done: a handler that dies in between leaves doubt, not a lie.
-            self._save(replace(build, completion_posted=True))
+            self._save(replace(build, completion_posted=not build.pipeline_ended))
         try:
             done = acts.post(self._ports, build)
         except Permanent as error:

@@ -101,6 +101,8 @@ class Dispatcher:
             )
         if version not in expected:
             self._violation(request, f"api-version {version}, not {' or '.join(expected)}")
+        for name in sorted(set(request.query) - {"api-version", *match.route.query}):
+            self._violation(request, f"parameter {name!r} is unknown")
         media_type = match.route.content_type
         if media_type is not None and request.content_type != media_type:
             self._violation(request, f"content type {request.content_type!r}, not {media_type}")

@@ -20,6 +20,7 @@ from mlgate.emulators.azure_devops.exchange import (
 from mlgate.emulators.azure_devops.plan import Plan
 from mlgate.emulators.azure_devops.testing import Run
 
+_PAGE = (("$skip", "0"), ("$top", "1000"))
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
@@ -30,6 +31,11 @@ class Organization:
     plans: dict[str, Plan] = field(default_factory=dict)
     test_runs: dict[int, Run] = field(default_factory=dict)
     identities: set[str] = field(default_factory=set, repr=False)
+
+    def add_test_run(self, build_id: int, name: str, state: str) -> Run:
+        run = Run(len(self.test_runs) + 1, build_id, name, state)
+        self.test_runs[run.id] = run
+        return run
 
 
 @dataclass(slots=True)
@@ -95,6 +101,14 @@ class Call:
         """The JSON list of objects that is the body."""
         return read_json(self.request, list_of(self.shape(readers, required)))
 
+    def page(self, *, most: int) -> tuple[int, int]:
+        """What $skip and $top ask for of a list, `most` items of it at once."""
+        asked = [self.request.query.get(name, default) for name, default in _PAGE]
+        if not all(number.isascii() and number.isdigit() for number in asked):
+            raise Refusal(400, "InvalidPropertyException", "$skip or $top is not a number.")
+        skip, top = map(int, asked)
+        return skip, min(top, most)
+
     def violation(self, what: str) -> None:
         self.violations.append(what)
 
@@ -115,6 +129,7 @@ class Route:
     versions: tuple[str, ...]
     answer: Callable[[Call], Answer]
     content_type: str | None = None
+    query: tuple[str, ...] = ()  # parameters beside api-version, in lower case
 
 
 def route(
@@ -123,13 +138,15 @@ def route(
     versions: tuple[str, ...],
     answer: Callable[[Call], Answer],
     content_type: str | None = None,
+    *,
+    query: tuple[str, ...] = (),
 ) -> Route:
     """A route from `METHOD path`; `{name}` is a GUID, `{name:word}` and `{name:number}` are not."""
     method, template = request.split(" ", 1)
     kinds = {"": _GUID, "word": r"[^/]+", "number": r"\d+"}
     pattern = re.sub(r"\{(\w+):?(\w*)\}", lambda part: f"(?P<{part[1]}>{kinds[part[2]]})", template)
     path = re.compile(f"/org/{pattern}", re.IGNORECASE)
-    return Route(name, method, path, versions, answer, content_type)
+    return Route(name, method, path, versions, answer, content_type, query)
 
 
 @dataclass(frozen=True, slots=True)

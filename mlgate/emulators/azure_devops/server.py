@@ -37,6 +37,7 @@ class Received:
     call: str
     caller: str | None
     body: bytes
+    at: datetime
 
 
 class AzureDevOps:
@@ -126,6 +127,7 @@ class AzureDevOps:
                     handled.call,
                     handled.caller,
                     request.body,
+                    self._clock(),
                 )
             )
             self._changed.notify_all()

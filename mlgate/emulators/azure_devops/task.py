@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +108,12 @@ class Task:
         with self._changed:
             runs = self._organization.test_runs.values()
             return [copy.deepcopy(run) for run in runs if run.build_id == self._plan.build_id]
+
+    def add_test_runs(self, names: Iterable[str]) -> None:
+        """What other tasks of the same build publish."""
+        with self._changed:
+            for name in names:
+                self._organization.add_test_run(self._plan.build_id, name, "Completed")
 
     @property
     def attachments(self) -> dict[tuple[str, str], bytes]:

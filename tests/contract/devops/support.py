@@ -12,7 +12,7 @@ from handlers.devops_handler import DevOpsHandler
 from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Task
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.ports import Completion, Progress, Results
+from mlgate.orchestration.told import Completion, Progress, Results
 
 NO_FILES = FolderFiles(lambda _: Path("/nowhere"))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlgate.emulators.azure_devops import Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Finding, Temporary
-from mlgate.orchestration.ports import Completion, Progress
+from mlgate.orchestration.told import Completion, Progress
 from tests.contract.devops.support import Scene
 
 SUCCEEDED = Completion(Verdict.SUCCEEDED, "3 of 3 runs passed")
@@ -49,6 +51,28 @@ def test_warnings_are_shown_beside_the_errors(verdict: Verdict, scene: Scene) ->
     assert shown == [*warnings[:9], "... and 3 more"]
     assert scene.task.record.warning_count == 12
     assert scene.task.completions == [verdict]
+
+
+VARIABLES = {"verdict": "failed", "metric.train.acc": "0.5"}
+
+
+def shown_variables(scene: Scene) -> dict[str, str]:
+    return {name: each["value"] for name, each in scene.task.record.variables.items()}
+
+
+def test_later_jobs_find_output_variables(scene: Scene) -> None:
+    """They are there before the step ends, in the same request as its reasons."""
+    scene.complete(replace(FAILED, variables=VARIABLES))
+    assert shown_variables(scene) == VARIABLES
+    assert scene.calls[:2] == ["records.patch", "events"]
+
+
+def test_variables_that_are_not_taken_do_not_take_the_reasons_with_them(scene: Scene) -> None:
+    scene.server.faults.add("records.patch", Fault.answering(400))
+    scene.complete(replace(FAILED, variables=VARIABLES))
+    assert shown_variables(scene) == {}
+    assert scene.task.record.error_count == 3
+    assert scene.task.completions == ["failed"]
 
 
 def test_a_rejected_message_shows_its_findings(scene: Scene) -> None:
@@ -170,8 +194,9 @@ def test_nothing_is_completed_before_its_reasons_are_shown(scene: Scene) -> None
 
 def test_a_record_that_cannot_be_written_does_not_hold_up_the_verdict(scene: Scene) -> None:
     """A step without its reasons is better than one that waits for its time-out."""
-    scene.server.faults.add("records.patch", Fault.answering(400))
+    scene.server.faults.add("records.patch", Fault.answering(400), times=2)
     scene.complete(FAILED)
+    assert scene.task.record.issues == ()
     assert scene.task.completions == ["failed"]
 
 

@@ -14,8 +14,8 @@ from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent
-from mlgate.orchestration.ports import Completion, Progress, Results, RunResult
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.told import Completion, Progress, Results, RunResult
 from tests.contract.devops.support import Scene, address_of
 
 FAILED = Completion(Verdict.FAILED, "1 of 2 runs passed")

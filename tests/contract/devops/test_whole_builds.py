@@ -1,89 +1,22 @@
-"""A conductor, the handler and a strict pipeline together, on the pipeline's bad days.
-
-Runs and queue are twins, so that a build is nothing but its talk with the pipeline; time moves
-only by waiting, so that a busy loop shows as requests without end.
-"""
+"""A whole build, on the pipeline's good and bad days."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
-from pydantic import SecretStr
 
-from handlers.devops_handler import DevOpsHandler
-from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults, Task
-from mlgate.orchestration.builds import Phase, Verdict
-from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.runs import FailureKind, RunStatus
-from tests.unit.orchestration.builders import NOON, outcome
-from tests.unit.orchestration.twins import PipelineTwin, World
-
-RUNS = ("a", "b", "c")
-MOST_REQUESTS = 400  # of a build of three runs, however often each has to be made
-
-
-class EachTwice(Faults):
-    """Of each kind of call, two requests fail before one succeeds."""
-
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__()
-        self._faults = faults
-        self._taken: Counter[str] = Counter()
-
-    def take(self, call: str) -> Fault | None:
-        number = self._taken[call]
-        self._taken[call] += 1
-        return None if number % 3 == 2 else self._faults[number % len(self._faults)]
-
-
-class Day:
-    """One build of three runs, the second of which fails, on a strict stand-in."""
-
-    def __init__(self, folder: Path, faults: Faults | None = None) -> None:
-        self.world = World(folder)
-        self.world.clock.time = NOON
-        self.server = AzureDevOps(clock=self.world.clock.now, faults=faults)
-        self.world.backend.outcomes = {"b": [outcome(FailureKind.CODE)]}
-        self.identity = False
-
-    def begin(self) -> Task:
-        url = self.server.collection_url
-        task = self.server.new_task()
-        handler = DevOpsHandler(
-            allowed=[url],
-            identity=self._own_token if self.identity else None,
-            clock=self.world.clock,
-            timeout_seconds=5,
-        )
-        self.world.pipeline = cast(PipelineTwin, handler)
-        self.world.policy = replace(self.world.policy, allowed_collections=(url,))
-        envelope = self.world.envelope(*({"name": name} for name in RUNS), build_id=task.build_id)
-        self.world.conductor.handle(Envelope(envelope.body, task.properties, "id"))
-        return task
-
-    def _own_token(self) -> SecretStr:
-        return SecretStr(self.server.new_identity())
-
-    def end(self) -> Verdict | None:
-        """The verdict once the queue is empty; the requests were bounded, and none was wrong."""
-        self.world.run_to_end()
-        [build] = self.world.state.builds()
-        assert build.phase is Phase.COMPLETED
-        assert len(self.server.requests) < MOST_REQUESTS
-        assert self.server.violations == []
-        return build.verdict
+from mlgate.emulators.azure_devops import Fault, FaultKind, Faults, Task
+from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.runs import RunStatus
+from tests.contract.devops.day import RUNS, AtRequest, Day, EachTwice
 
 
 @pytest.fixture
 def day(tmp_path: Path) -> Iterator[Day]:
-    made = Day(tmp_path)
-    with made.server:
+    with Day(tmp_path) as made:
         yield made
 
 
@@ -108,7 +41,7 @@ def test_with_every_call_failing_twice_there_is_one_completion(
 ) -> None:
     """And one test run with one result per run; and no busy loop."""
     day = Day(tmp_path, EachTwice(*faults))
-    with day.server:
+    with day:
         task = day.begin()
         assert day.end() is Verdict.FAILED
         assert task.completions == ["failed"]
@@ -123,12 +56,13 @@ def test_with_every_call_failing_twice_the_tests_tab_is_filled_all_the_same(
     call: str, tmp_path: Path
 ) -> None:
     day = Day(tmp_path, EachTwice(*FAULTS[call]))
-    with day.server:
+    with day:
         task = day.begin()
         day.end()
         [run] = task.test_runs
         assert run.state == "Completed"
         assert sorted(result.name for result in run.results.values()) == list(RUNS)
+        assert all(result.attachments == {"log.txt": b"log"} for result in run.results.values())
         assert ("Summary", "mlgate") in task.attachments
 
 
@@ -138,6 +72,68 @@ def test_on_a_good_day_a_build_makes_few_requests(day: Day) -> None:
     assert task.completions == ["failed"]
     assert task.events == ["TaskStarted", "TaskCompleted"]
     assert len(day.server.requests) < 40
+
+
+LAST = 29  # the last of the requests of a good day, the last three of which end the step
+
+
+def test_the_sweeps_below_reach_the_last_request(day: Day) -> None:
+    day.begin()
+    day.end()
+    assert len(day.server.requests) == LAST
+
+
+@pytest.mark.parametrize("number", range(1, LAST + 1))
+def test_a_token_may_expire_before_any_request(number: int, tmp_path: Path) -> None:
+    """The host's identity goes on from there, and nothing is missing in the end."""
+    faults = AtRequest(number)
+    with Day(tmp_path, faults) as day:
+        day.identity = True
+        task = day.begin()
+        faults.happens = task.expire_token
+        assert day.end() is Verdict.FAILED
+        assert task.completions == ["failed"]
+        [tests] = task.test_runs
+        assert (tests.state, len(tests.results)) == ("Completed", len(RUNS))
+        assert all(result.attachments for result in tests.results.values())
+        assert len(task.attachments) == 4
+        refused = [request for request in day.server.requests if request.caller is None]
+        assert len(refused) <= 1, "a token that is not taken is not tried again and again"
+
+
+@pytest.mark.parametrize("number", range(1, LAST + 1))
+def test_without_an_identity_a_token_that_expires_leaves_a_build_that_ends(
+    number: int, tmp_path: Path
+) -> None:
+    faults = AtRequest(number)
+    with Day(tmp_path, faults) as day:
+        task = day.begin()
+        faults.happens = task.expire_token
+        assert day.end() is Verdict.FAILED
+        assert task.completions == (["failed"] if number == LAST else [])
+
+
+ENDS: dict[str, Callable[[Task], Callable[[], None]]] = {
+    "plan": lambda task: task.end_plan,
+    "step": lambda task: task.cancel,
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("number", range(1, LAST - 2))
+def test_a_pipeline_may_end_before_any_request(
+    number: int, end: Callable[[Task], Callable[[], None]], tmp_path: Path
+) -> None:
+    """There is no completion then, and the test run does not stay in progress. (Of the three
+    requests that end the step none can know.)"""
+    faults = AtRequest(number)
+    with Day(tmp_path, faults) as day:
+        task = day.begin()
+        faults.happens = end(task)
+        day.end()
+        assert task.completions == []
+        assert {run.state for run in task.test_runs} <= {"Aborted", "Completed"}
+        assert len(day.server.requests) < LAST + 10
 
 
 def test_a_token_that_expires_half_way_leaves_the_host_to_tell_the_end(day: Day) -> None:
@@ -196,7 +192,7 @@ def test_a_plan_that_ends_while_results_are_published_gets_no_completion(tmp_pat
             return super().take(call)
 
     day = Day(tmp_path, EndsAt())
-    with day.server:
+    with day:
         task = day.begin()
         day.end()
         assert task.completions == []

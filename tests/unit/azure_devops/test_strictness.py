@@ -29,6 +29,7 @@ SLIPS = {
     "no api-version": Slip(lambda c: c.send("GET", c.records, version=None), 400, "api-version"),
     "api-version": Slip(lambda c: c.send("GET", c.records, version="new"), 400, "api-version"),
     "other version": Slip(lambda c: c.send("GET", c.records, version="7.1"), 200, "not 4.1"),
+    "parameter": Slip(lambda c: c.send("GET", f"{c.records}?top=3"), 200, "'top' is unknown"),
     "content type": Slip(
         lambda c: c.send("PATCH", c.records, data=b"{}", headers={"Content-Type": "text/plain"}),
         415,

@@ -19,16 +19,9 @@ from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest, Verdict
 from mlgate.orchestration.conductor import Conductor
 from mlgate.orchestration.hostpolicy import HostPolicy
-from mlgate.orchestration.ports import (
-    BuildFiles,
-    Checkout,
-    Completion,
-    Envelope,
-    Progress,
-    Rejected,
-    Results,
-)
+from mlgate.orchestration.ports import BuildFiles, Checkout, Envelope, Rejected
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
+from mlgate.orchestration.told import Completion, Progress, Results
 from tests.unit.orchestration.builders import NOON
 
 COLLECTION = "https://dev.azure.com/contoso/"

@@ -150,7 +150,7 @@ def _listed(results: list[Result]) -> Answer:
 
 
 ROUTES = (
-    route("results.list", f"GET {RESULTS}", VERSIONS, list_results),
+    route("results.list", f"GET {RESULTS}", VERSIONS, list_results, query=("$top",)),
     route("results.add", f"POST {RESULTS}", VERSIONS, add_results, "application/json"),
     route("results.update", f"PATCH {RESULTS}", VERSIONS, update_results, "application/json"),
     route("results.files", f"GET {RESULT}/attachments", VERSIONS, list_attachments),

@@ -13,11 +13,11 @@ from mlgate.emulators.azure_devops.exchange import (
     whole,
 )
 from mlgate.emulators.azure_devops.routing import Call, route
-from mlgate.emulators.azure_devops.testing import Run
 
 TESTS = "{project}/_apis/test"
 RUN = TESTS + "/runs/{run:number}"
 VERSIONS = ("7.1",)
+PAGE = 100  # test runs at most, whatever $top says; how many the service gives is not documented
 _BUILD_URI = re.compile(r"vstfs:///Build/Build/(\d+)")
 
 
@@ -27,7 +27,9 @@ def list_runs(call: Call) -> Answer:
         raise Refusal(400, "InvalidPropertyException", "buildUri is not the URI of a build.")
     plan = call.plan_of_build(int(uri[1]))
     runs = [run for run in call.organization.test_runs.values() if run.build_id == plan.build_id]
-    return Answer(body={"count": len(runs), "value": [run.json() for run in runs]})
+    skip, top = call.page(most=PAGE)
+    shown = [run.json() for run in runs[skip : skip + top]]
+    return Answer(body={"count": len(shown), "value": shown})
 
 
 def create_run(call: Call) -> Answer:
@@ -56,9 +58,8 @@ def create_run(call: Call) -> Answer:
     if not body.get("automated"):
         call.violation("a test run that is not automated")
     call.write_to(plan)
-    run = Run(len(runs) + 1, plan.build_id, body["name"], body.get("state", "NotStarted"))
-    runs[run.id] = run
-    return Answer(body=run.json())
+    state = body.get("state", "NotStarted")
+    return Answer(body=call.organization.add_test_run(plan.build_id, body["name"], state).json())
 
 
 def update_run(call: Call) -> Answer:
@@ -77,7 +78,13 @@ def update_run(call: Call) -> Answer:
 
 
 ROUTES = (
-    route("runs.list", f"GET {TESTS}/runs", VERSIONS, list_runs),
+    route(
+        "runs.list",
+        f"GET {TESTS}/runs",
+        VERSIONS,
+        list_runs,
+        query=("builduri", "$skip", "$top"),
+    ),
     route("runs.create", f"POST {TESTS}/runs", VERSIONS, create_run, "application/json"),
     route("runs.update", f"PATCH {RUN}", VERSIONS, update_run, "application/json"),
 )

@@ -1,0 +1,61 @@
+"""How often one waiting step is written to, so that a large build stays below the rate limit.
+
+What can be sent together goes once a second. A file takes a request of its own, so files have a
+burst to spend, which fills up again by one a second. What is sent once in a build has no kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+
+class Kind(Enum):
+    RECORD = auto()
+    FEED = auto()
+    LOG = auto()
+    RESULTS_ADDED = auto()
+    RESULTS_CHANGED = auto()
+    STEP_FILE = auto()
+    RESULT_FILE = auto()
+
+
+FILES_AT_ONCE = 30
+SECOND = timedelta(seconds=1)
+_AT_ONCE: Mapping[Kind, int] = {
+    Kind.STEP_FILE: FILES_AT_ONCE,
+    Kind.RESULT_FILE: FILES_AT_ONCE,
+}
+
+
+@dataclass(slots=True)
+class Pace:
+    """One step's. `as_host`: its job's token was not taken, so asking with it only costs."""
+
+    as_host: bool = False
+    _spent_until: dict[Kind, datetime] = field(default_factory=dict)
+
+    def wait(self, kind: Kind | None, now: datetime, requests: int = 1) -> float:
+        """Seconds until so many more requests of the kind may be sent at once.
+
+        Never more than a second for each, also when the clock was set back.
+        """
+        if kind is None:
+            return 0.0
+        most = _AT_ONCE.get(kind, 1)
+        spent = self._spent_until.get(kind, now) - now
+        if spent > most * SECOND:
+            return 0.0
+        over = spent - (most - min(requests, most)) * SECOND
+        return max(0.0, over.total_seconds())
+
+    def send(self, kind: Kind | None, now: datetime) -> None:
+        """Count a request of the kind that is sent now."""
+        if kind is None:
+            return
+        spent_until = self._spent_until.get(kind, now)
+        if not now < spent_until <= now + _AT_ONCE.get(kind, 1) * SECOND:
+            spent_until = now
+        self._spent_until[kind] = spent_until + SECOND
