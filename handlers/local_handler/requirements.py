@@ -9,35 +9,22 @@ with a plain version are used; what is left out is said.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mlgate.orchestration.requirementlines import SIZE_LIMIT, Lines, Read, Unusable, inside, text_of
 from mlgate.orchestration.runs import Environment
 
 FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat", "pip")
 # Without them it cannot log into a local database, which is where a run here logs to.
 FOR_SKINNY_MLFLOW = ("alembic", "sqlalchemy")
 
-_SIZE_LIMIT = 1 << 20  # bytes of an environment file
-_INCLUDE = re.compile(r"(?:(-r|--requirement)|(-c|--constraint))(?:\s*=\s*|\s*)(?P<file>\S.*)$")
-_COMMENT = re.compile(r"(^|\s)#.*$")
-_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([(<>=!~;@].*|--hash.*)?$")
-_ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
-_HARMLESS = (
-    "--index-url", "-i", "--extra-index-url", "--pre", "--no-index", "--no-binary",
-    "--only-binary", "--trusted-host", "--prefer-binary", "--require-hashes",
-)  # fmt: skip
-
 _CONDA = re.compile(r"(?:(?P<channel>[^:\s]+)::)?(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<version>.*)$")
 _CONDA_PART = re.compile(r"(?P<how>[<>=!~]=|[<>=]|)\s*(?P<version>[A-Za-z0-9*][\w.*+!]*)$")
 _ANY_PATCH = re.compile(r"^(==\d+\.\d+)$")  # nobody who writes `python==3.11` means 3.11.0
 _PIP_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "matplotlib-base": "matplotlib"}
-
-
-class Unusable(Exception):
-    """An environment file that cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +48,9 @@ def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None
     Raises Unusable for a file that is not there or cannot be read.
     """
     if environment.requirements is not None:
-        found = _of_requirements(_inside(PurePosixPath(environment.requirements)), root)
+        found = _of_requirements(inside(PurePosixPath(environment.requirements)), root)
     elif environment.conda_file is not None:
-        found = _of_conda(_inside(PurePosixPath(environment.conda_file)), root)
+        found = _of_conda(inside(PurePosixPath(environment.conda_file)), root)
         if environment.image is not None:
             found = _warned(
                 found, f"The image {environment.image} was ignored: no containers here."
@@ -78,16 +65,16 @@ def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None
 
 
 def _of_requirements(file: str, root: Path) -> Plan:
-    lines = _Lines(root)
-    lines.add(_read(file, root), file)
-    return lines.planned(Plan(folder=str(PurePosixPath(file).parent)))
+    lines = Lines(_reader(root))
+    lines.add(text_of(file, _reader(root)), file)
+    return _planned(lines, Plan(folder=str(PurePosixPath(file).parent)))
 
 
 def _of_conda(file: str, root: Path) -> Plan:
     import yaml  # noqa: PLC0415 -- needed for conda files alone
 
     try:
-        content = yaml.safe_load(_read(file, root))
+        content = yaml.safe_load(text_of(file, _reader(root)))
     except (yaml.YAMLError, RecursionError) as error:
         raise Unusable(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     listed = content.get("dependencies") if isinstance(content, Mapping) else None
@@ -96,7 +83,7 @@ def _of_conda(file: str, root: Path) -> Plan:
     found = Plan(folder=str(PurePosixPath(file).parent))
     if content.get("channels"):
         found = _warned(found, f"The channels of {file} were ignored: packages came from pip.")
-    lines = _Lines(root)
+    lines = Lines(_reader(root))
     for entry in listed:
         if isinstance(entry, Mapping) and isinstance(entry.get("pip"), list):
             lines.add("\n".join(str(line) for line in entry["pip"]), file)
@@ -108,7 +95,7 @@ def _of_conda(file: str, root: Path) -> Plan:
             found = replace(found, python=_ANY_PATCH.sub(r"\1.*", version) or None)
         elif name != "pip":
             lines.requirements.append(_PIP_NAMES.get(name, name) + version)
-    return lines.planned(found)
+    return _planned(lines, found)
 
 
 def _of_conda_package(entry: Any) -> tuple[str, str | None]:
@@ -141,73 +128,24 @@ def _of_conda_package(entry: Any) -> tuple[str, str | None]:
     return name, ",".join(parts)
 
 
-class _Lines:
-    """The lines of requirements files, with those of the files that they include, once each."""
-
-    def __init__(self, root: Path) -> None:
-        self.requirements: list[str] = []
-        self.constraints: list[str] = []
-        self._root = root
-        self._seen: set[str] = set()
-
-    def add(self, text: str, file: str, *, as_constraints: bool = False) -> None:
-        self._seen.add(file)
-        for line in _logical_lines(text):
-            include = _INCLUDE.match(line)
-            if include is None or "://" in line:
-                (self.constraints if as_constraints else self.requirements).append(line)
-                continue
-            included = _inside(PurePosixPath(file).parent / include["file"].strip("\"'"))
-            if included not in self._seen:
-                text = _read(included, self._root)
-                self.add(text, included, as_constraints=as_constraints or include[2] is not None)
-
-    def planned(self, found: Plan) -> Plan:
-        return replace(
-            found,
-            requirements=tuple(self.requirements),
-            constraints=tuple(self.constraints),
-            local=any(map(_points_inside, self.requirements + self.constraints)),
-        )
+def _planned(lines: Lines, found: Plan) -> Plan:
+    return replace(
+        found,
+        requirements=tuple(lines.requirements),
+        constraints=tuple(lines.constraints),
+        local=lines.local,
+    )
 
 
-def _logical_lines(text: str) -> Iterator[str]:
-    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
-        if stripped := _COMMENT.sub("", line).strip():
-            yield stripped
+def _reader(root: Path) -> Read:
+    def read(file: str) -> bytes:
+        try:
+            with (root / file).open("rb") as content:
+                return content.read(SIZE_LIMIT + 1)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise KeyError(file) from None
 
-
-def _points_inside(line: str) -> bool:
-    """Whether a line may mean files of the repository; in doubt it does."""
-    if line.startswith("-"):
-        return not line.startswith(_HARMLESS) and "://" not in line
-    if "@" in line or "://" in line:
-        return "://" not in line or "file:" in line
-    return _NAMED.match(line) is None or line.endswith(_ARCHIVES)
-
-
-def _read(file: str, root: Path) -> str:
-    path = root / file
-    try:
-        if path.stat().st_size > _SIZE_LIMIT:
-            raise Unusable(f"{file} is bigger than an environment file can be.")
-        return path.read_text(encoding="utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise Unusable(f"There is no file {file} in the repository.") from error
-    except UnicodeDecodeError as error:
-        raise Unusable(f"{file} is not UTF-8 text.") from error
-
-
-def _inside(path: PurePosixPath) -> str:
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part in ("..", "/"):
-            raise Unusable(f"The environment file {path} is outside the repository's folder.")
-        elif part != ".":
-            parts.append(part)
-    return "/".join(parts)
+    return read
 
 
 def _warned(found: Plan, warning: str) -> Plan:

@@ -10,6 +10,7 @@ from typing import Any
 from handlers.local_handler import requirements, variables
 from handlers.local_handler.attempts import AttemptFolder
 from mlgate.orchestration.launching import own_variables
+from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Attempt, RunKind, Task
 
 
@@ -67,7 +68,7 @@ def _environment(
         return None, None, ()
     try:
         plan = requirements.plan(asked, snapshot, notebook=task.spec.kind is RunKind.NOTEBOOK)
-    except requirements.Unusable as problem:
+    except Unusable as problem:
         return None, {"kind": "environment", "message": str(problem)}, ()
     if plan is not None:
         return plan, None, plan.warnings

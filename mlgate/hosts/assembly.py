@@ -20,10 +20,10 @@ from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.conductor import Conductor
-from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import BackendPort, BuildFiles, StatePort
 
 if TYPE_CHECKING:
+    from handlers.azureml_handler.handler import AzureMLHandler
     from handlers.local_handler.handler import LocalHandler
     from handlers.servicebus_handler import ServiceBusQueue
     from mlgate.orchestration.builds import Build
@@ -155,30 +155,31 @@ def _devops_identity() -> SecretStr:
 
 
 class _Backends:
-    """One backend per name, made when a build first asks for it."""
+    """One backend per name and workspace, made when a build first asks for it."""
 
     def __init__(self, settings: Settings, on_ended: Callable[[Attempt], None] | None) -> None:
         self._settings = settings
         self._on_ended = on_ended
         self._lock = threading.Lock()
-        self._made: dict[str, BackendPort] = {}
+        self._made: dict[tuple[str, str | None], BackendPort] = {}
         self._close: list[Callable[[], None]] = []
 
     def of(self, build: Build) -> BackendPort:
+        key = (build.backend, build.workspace)
         with self._lock:
-            if build.backend not in self._made:
-                self._made[build.backend] = self._make(build.backend)
-            return self._made[build.backend]
+            if key not in self._made:
+                self._made[key] = self._make(*key)
+            return self._made[key]
 
     def expect_notebooks(self) -> None:
         """Have what notebook runs on this machine start from made while other things are."""
         with self._lock:
-            local = self._made["local"] = self._make_local()
+            local = self._made["local", None] = self._make_local()
         local.prewarm()
 
-    def _make(self, name: str) -> BackendPort:
-        if name != "local":
-            raise Permanent(f"The backend {name} is not available in this version.")
+    def _make(self, name: str, workspace: str | None) -> BackendPort:
+        if name == "azureml":
+            return self._make_azureml(workspace or "")
         return self._make_local()
 
     def _make_local(self) -> LocalHandler:
@@ -186,6 +187,20 @@ class _Backends:
 
         backend = LocalHandler(
             home=self._settings.home, parallel=self._settings.parallel, on_ended=self._on_ended
+        )
+        self._close.append(backend.close)
+        return backend
+
+    def _make_azureml(self, workspace: str) -> AzureMLHandler:
+        from handlers.azureml_handler.handler import AzureMLHandler
+        from handlers.identity_handler import credential
+
+        backend = AzureMLHandler(
+            workspace=workspace,
+            credential=credential(),
+            compute=self._settings.compute,
+            environment=self._settings.environment,
+            clock=SystemClock(),
         )
         self._close.append(backend.close)
         return backend

@@ -20,7 +20,7 @@ from mlgate.hosts.settings import Settings
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.errors import BadMessage, Permanent
+from mlgate.orchestration.errors import BadMessage
 from mlgate.orchestration.messages import StartMessage
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
@@ -54,8 +54,6 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
         policy=policy,
         parallel=options.parallel or settings.parallel,
     )
-    if policy.backend != "local":
-        raise Permanent(f"The backend {policy.backend} is not available in this version.")
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
     # Not an Event, whose lock a second signal would wait for inside the first one's handler.

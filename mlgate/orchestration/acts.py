@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
-from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.messages import StartMessage
@@ -32,7 +32,7 @@ from mlgate.orchestration.ports import (
 )
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
-from mlgate.orchestration.runs import RunKind, RunStatus, Task
+from mlgate.orchestration.runs import Failure, FailureKind, RunKind, RunStatus, Task
 from mlgate.orchestration.told import Completion
 from mlgate.orchestration.variables import output_variables
 
@@ -98,7 +98,9 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
     with _side_by_side(backend, hand_over, tasks) as answers:
         for name, answer in zip(names, answers, strict=True):
             if isinstance(answer, Permanent):
-                build = steps.refuse(build, name, str(answer), now)
+                unusable = isinstance(answer, UnusableEnvironment)
+                kind = FailureKind.ENVIRONMENT if unusable else FailureKind.INVALID
+                build = steps.refuse(build, name, Failure(kind, str(answer)), now)
             elif answer:
                 run = replace(build.run(name), submitted=True, submitted_at=now)
                 build = build.with_run(run)

@@ -3,6 +3,7 @@
     OrchestrationError
     ├── Temporary   try again after `delay`
     ├── Permanent   trying again cannot help: the build fails with this sentence
+    │   └── UnusableEnvironment   of one run: its environment cannot be made
     └── BadMessage  the message itself is wrong: reject it with its findings
 
 Handlers translate what their outside thing raises into one of these at the place where they
@@ -30,6 +31,10 @@ class Temporary(OrchestrationError):
 
 class Permanent(OrchestrationError):
     """An outside thing said no, and will say so again."""
+
+
+class UnusableEnvironment(Permanent):
+    """The environment that a run asks for cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)

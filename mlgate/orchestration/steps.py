@@ -129,9 +129,8 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
     )
 
 
-def refuse(build: Build, name: str, why: str, now: datetime) -> Build:
+def refuse(build: Build, name: str, failure: Failure, now: datetime) -> Build:
     """The build after the backend refused a run for good."""
-    failure = Failure(FailureKind.INVALID, why)
     refused = replace(build.run(name), status=RunStatus.FAILED, failure=failure, finished_at=now)
     return skip_hopeless(build.with_run(refused))
 
@@ -230,7 +229,7 @@ def _observed(run: RunState, seen: Observation) -> RunState:
         # The final status comes with the outcome, when it is collected.
         status=run.status if ended else seen.status,
         ended=ended,
-        started_at=seen.started_at or run.started_at,
+        started_at=run.started_at or seen.started_at,
         cells=seen.cells or run.cells,
         cells_total=seen.cells_total if seen.cells_total is not None else run.cells_total,
         activity=None if ended else seen.activity,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from handlers.local_handler.requirements import FOR_NOTEBOOKS, Plan, Unusable, plan
+from handlers.local_handler.requirements import FOR_NOTEBOOKS, Plan, plan
+from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Environment
 
 

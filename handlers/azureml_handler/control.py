@@ -1,0 +1,197 @@
+"""The requests that this backend sends itself, without the SDK.
+
+Importing `azure.ai.ml` costs over a second and 60 MB in every process, and its job list reads each
+job into a schema. So what every look and every end of a run needs is asked for here:
+
+- Jobs - List and Jobs - Get: how a build's jobs are, a page of them with one request;
+- `rundata` of the run history, which the SDK's own download reads: when a run began and ended, and
+  the error that a job does not tell;
+- Datastores - Get and - List Secrets: where outputs are (`storage` reads them).
+
+Code is registered here, too (Code Versions - Get, Create Or Get Start Pending Upload, Create Or
+Update): the SDK has no public call for that, uploads anew from each of several threads, and
+follows links. Submission and cancel go through the SDK (`submission`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from azure.core import PipelineClient
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    HeadersPolicy,
+    RedirectPolicy,
+    RetryPolicy,
+    UserAgentPolicy,
+)
+from azure.core.rest import HttpRequest, HttpResponse
+
+from handlers.azureml_handler.workspace import Workspace
+from mlgate.orchestration.errors import Permanent, Temporary
+
+_ARM = "https://management.azure.com"
+_SCOPE = f"{_ARM}/.default"
+# Those that the SDK 1.35 sends for the same resources.
+_JOBS = "2024-01-01-preview"
+_CODES = "2023-04-01"
+_STORES = "2024-07-01-preview"
+_WORKSPACES = "2024-10-01-preview"
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_DELAY = 10.0  # seconds, where the service does not say how long to wait
+
+
+class Control:
+    """One workspace's control plane and run history; safe for threads."""
+
+    def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
+        self._workspace = workspace
+        self._history: str | None = None
+        self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
+            _ARM,
+            policies=[
+                HeadersPolicy(),
+                UserAgentPolicy("mlgate"),
+                RedirectPolicy(permit_redirects=False),
+                RetryPolicy(retry_total=3, retry_backoff_factor=0.4),
+                BearerTokenCredentialPolicy(credential, _SCOPE),
+            ],
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
+        """Pages of jobs that have the tag, the newest first."""
+        query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}
+        url, params = f"{_ARM}{self._workspace.path}/jobs", query
+        while url:
+            page = self._send(HttpRequest("GET", url, params=params)) or {}
+            yield page.get("value") or []
+            url, params = page.get("nextLink") or "", {}
+            if url and not url.startswith(f"{_ARM}/"):
+                raise Permanent(f"Azure ML led on to {url.split('?')[0]}, which is not followed.")
+
+    def job(self, name: str) -> Mapping[str, Any] | None:
+        """None when there is none of that name."""
+        return self._get(f"jobs/{name}", _JOBS)
+
+    def run(self, name: str) -> Mapping[str, Any] | None:
+        """The `runMetadata` of a job's run: status, times (UTC, ISO 8601), error."""
+        body = {"runId": name, "selectRunMetadata": True}
+        url = f"{self._history_url()}/history/v1.0{self._workspace.path}/rundata"
+        found = self._send(HttpRequest("POST", url, json=body), missing=True)
+        return None if found is None else found.get("runMetadata") or {}
+
+    def code_id(self, name: str) -> str | None:
+        """The id of a code version that is there already."""
+        found = self._get(f"codes/{name}/versions/1", _CODES)
+        return None if found is None else str(found["id"])
+
+    def start_upload(self, name: str) -> tuple[str, str]:
+        """A container for a code version's files: its address, and the same with the right to
+        write there."""
+        path = f"codes/{name}/versions/1/startPendingUpload"
+        request = self._request(
+            "POST", path, _CODES, {"pendingUploadType": "TemporaryBlobReference"}
+        )
+        place = (self._send(request) or {})["blobReferenceForConsumption"]
+        return place["blobUri"], place["credential"]["sasUri"]
+
+    def put_code(self, name: str, uri: str) -> str:
+        """Register what was uploaded; returns the id. The first of several to do so counts."""
+        body = {"properties": {"codeUri": uri, "isAnonymous": True}}
+        try:
+            found = self._send(self._request("PUT", f"codes/{name}/versions/1", _CODES, body))
+        except Permanent:
+            if there := self.code_id(name):
+                return there
+            raise
+        return str((found or {})["id"])
+
+    def datastore(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """A blob datastore's properties, and what gives access to it."""
+        store = self._get(f"datastores/{name}", _STORES)
+        if store is None:
+            raise Permanent(f"The workspace {self._workspace} has no datastore {name}.")
+        secrets = self._send(self._request("POST", f"datastores/{name}/listSecrets", _STORES))
+        return store["properties"], secrets or {}
+
+    def _history_url(self) -> str:
+        """Where the workspace's region keeps run history: asked for once."""
+        if self._history is None:
+            workspace = self._get("", _WORKSPACES)
+            if workspace is None:
+                raise Permanent(f"There is no workspace {self._workspace}.")
+            request = HttpRequest("GET", workspace["properties"]["discoveryUrl"])
+            self._history = str((self._send(request) or {})["api"]).rstrip("/")
+        return self._history
+
+    def _get(self, path: str, version: str) -> Mapping[str, Any] | None:
+        return self._send(self._request("GET", path, version), missing=True)
+
+    def _request(
+        self, method: str, path: str, version: str, body: Mapping[str, Any] | None = None
+    ) -> HttpRequest:
+        url = f"{_ARM}{self._workspace.path}" + (f"/{path}" if path else "")
+        return HttpRequest(method, url, params={"api-version": version}, json=body)
+
+    def _send(self, request: HttpRequest, *, missing: bool = False) -> Mapping[str, Any] | None:
+        """The answer's JSON; None for 404 where something may be `missing`."""
+        with translated(str(self._workspace)):
+            response = self._client.send_request(
+                request, connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS
+            )
+            if missing and response.status_code == 404:
+                return None
+            response.raise_for_status()
+            found: Mapping[str, Any] | None = response.json() if response.content else None
+        return found
+
+
+@contextmanager
+def translated(workspace: str) -> Iterator[None]:
+    """Azure's errors as ours; their texts hold no token, but the request of some does."""
+    try:
+        yield
+    except ClientAuthenticationError as error:
+        raise Permanent(
+            "The host has no identity that Azure ML takes. Give it a managed identity, or sign "
+            "in (`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
+        ) from error
+    except ResourceNotFoundError as error:
+        raise Permanent(f"In the workspace {workspace}: {reason(error)}") from error
+    except HttpResponseError as error:
+        status = error.status_code or 0
+        if status in (401, 403):
+            raise Permanent(
+                f"The host's identity may not do that in the workspace {workspace}: it needs the "
+                f"role AzureML Data Scientist there. Azure ML says: {reason(error)}"
+            ) from error
+        if status in (408, 409, 429) or status >= 500 or not status:
+            raise Temporary(f"Azure ML does not answer ({status}).", _delay(error)) from error
+        raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
+    except AzureError as error:
+        raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
+
+
+def reason(error: HttpResponseError) -> str:
+    """The service's own sentence."""
+    text = error.error.message if error.error is not None else error.reason
+    return " ".join(str(text or "no reason").split())[:500]
+
+
+def _delay(error: HttpResponseError) -> float:
+    headers = getattr(error.response, "headers", None) or {}
+    after = str(headers.get("Retry-After", ""))
+    return max(_DELAY, float(after)) if after.isdecimal() else _DELAY

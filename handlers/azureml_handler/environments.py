@@ -1,0 +1,73 @@
+"""Which Azure ML environment a run gets, and what the ones made of its files consist of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from mlgate.orchestration.requirementlines import Lines, Read, Unusable, inside, text_of
+from mlgate.orchestration.runs import Environment, RunKind, RunSpec
+
+# The base image of Azure ML's own documentation for environments that are made of a conda file.
+IMAGE = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest"
+PYTHON = "3.11"
+_FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """An environment to register: an image, and a conda file as text."""
+
+    image: str
+    conda: str
+
+    @property
+    def version(self) -> str:
+        """The same for the same content, so that it is built once, whoever asks for it."""
+        return hashlib.sha256(f"{self.image}\n{self.conda}".encode()).hexdigest()[:20]
+
+
+def key(spec: RunSpec) -> str | None:
+    """What distinguishes the run's own environment in a commit; None: it needs no file of it."""
+    asked = spec.environment
+    if asked is None or asked.azureml is not None:
+        return None
+    notebook = "notebook" if spec.kind is RunKind.NOTEBOOK else "training"
+    parts = (asked.requirements, asked.conda_file, asked.image, notebook)
+    return "|".join(part or "" for part in parts)
+
+
+def named(asked: Environment | None, default: str) -> str:
+    """The reference of an environment that is there already, as a job takes it."""
+    name = default if asked is None or asked.azureml is None else asked.azureml
+    return name if name.startswith(("azureml:", "azureml://")) else f"azureml:{name}"
+
+
+def recipe(spec: RunSpec, read: Read) -> Recipe:
+    """What to register for a run with a `key`; raises Unusable."""
+    asked = spec.environment or Environment()
+    if asked.conda_file is not None:
+        # As it is: what a notebook needs beyond it, the launcher installs beside it.
+        file = inside(PurePosixPath(asked.conda_file))
+        return Recipe(asked.image or IMAGE, text_of(file, read))
+    file = inside(PurePosixPath(asked.requirements or ""))
+    lines = Lines(read)
+    lines.add(text_of(file, read), file)
+    if lines.local:
+        raise Unusable(
+            f"{file} asks for files of the repository, which are not there while Azure ML makes "
+            "an environment. Name packages only, or an environment that has them."
+        )
+    if lines.constraints:
+        raise Unusable(
+            f"{file} has constraints (-c), which Azure ML's environments cannot take. Write the "
+            "versions into the requirements."
+        )
+    more = _FOR_NOTEBOOKS if spec.kind is RunKind.NOTEBOOK else ()
+    packages = [*lines.requirements, *more]
+    dependencies = [f"python={PYTHON}", "pip", {"pip": packages}]
+    # JSON is YAML.
+    conda = {"channels": ["conda-forge"], "dependencies": dependencies}
+    return Recipe(asked.image or IMAGE, json.dumps(conda, indent=1))

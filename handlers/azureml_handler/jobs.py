@@ -1,0 +1,139 @@
+"""What a run is as a command job. Pure: `submission` makes the SDK's words of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from handlers.azureml_handler import environments
+from handlers.azureml_handler.snapshots import LAUNCHER, TREE, UNUSABLE, Snapshot
+from handlers.azureml_handler.workspace import OUTPUT, build_tag, output_uri
+from mlgate.orchestration.errors import Permanent, UnusableEnvironment
+from mlgate.orchestration.launching import (
+    KEPT,
+    input_variable,
+    launch_task,
+    own_variables,
+    promised_variables,
+)
+from mlgate.orchestration.runs import Resources, Task
+
+FINGERPRINT = "mlgate.fingerprint"
+LIMIT = "mlgate.timeout_seconds"
+_SERVERLESS = "serverless"
+_TASK = "MLGATE_TASK"
+_TASK_LIMIT = 96 * 1024  # bytes; Linux takes 128 KiB for one variable (execve(2))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`inputs` and `output` are URIs of folders; `compute` None is serverless."""
+
+    name: str
+    display_name: str
+    experiment: str
+    command: str
+    code: str
+    environment: str
+    compute: str | None
+    timeout_seconds: int
+    output: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what may not change in a job of that name."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job:
+    """The attempt's job; raises Permanent for a run that cannot be one."""
+    spec, snapshot = task.spec, Snapshot.read(task.snapshot)
+    own, _ = own_variables(spec.environment_variables)
+    needs = {f"need_{number}": name for number, name in enumerate(spec.needs)}
+    compute = spec.compute or default_compute
+    repository = {
+        "repository_uri": snapshot.repository,
+        "commit": snapshot.commit,
+        "branch": snapshot.ref or "",
+    }
+    return Job(
+        name=task.attempt.id,
+        display_name=spec.name,
+        experiment=snapshot.experiment,
+        command=_command(needs),
+        code=snapshot.code,
+        environment=_environment(task, snapshot, default_environment),
+        compute=None if compute == _SERVERLESS else compute,
+        timeout_seconds=math.ceil(spec.timeout_minutes * 60),
+        output=output_uri(task.attempt),
+        inputs={name: output_uri(task.inputs[need]) for name, need in needs.items()},
+        variables={
+            **own,
+            **promised_variables(task.build_id, spec.name),
+            _TASK: _encoded(task),
+        },
+        tags={
+            **spec.tags,
+            build_tag(task.attempt.build): spec.name,
+            "mlgate_build_id": task.build_id,
+            "mlgate_attempt": str(task.attempt.number),
+        },
+        # The names under which the studio shows where code came from. The SDK would else tell of
+        # whatever repository this process happens to run in (azure-ai-ml, `_utils/utils.py`).
+        properties={f"azureml.git.{name}": value for name, value in repository.items()}
+        | {
+            "mlflow.source.git.repoURL": snapshot.repository,
+            "mlflow.source.git.commit": snapshot.commit,
+            "mlflow.source.git.branch": snapshot.ref or "",
+            "azureml.git.dirty": "False",
+            LIMIT: str(math.ceil(spec.timeout_minutes * 60)),
+        },
+        resources=spec.resources,
+    )
+
+
+def _environment(task: Task, snapshot: Snapshot, default: str) -> str:
+    key = environments.key(task.spec)
+    if key is None:
+        return environments.named(task.spec.environment, default)
+    made = snapshot.environments[key]
+    if made.startswith(UNUSABLE):
+        raise UnusableEnvironment(made.removeprefix(UNUSABLE))
+    return made
+
+
+def _command(needs: Mapping[str, str]) -> str:
+    """A script for the job's shell. A folder in storage that has no files is not there."""
+    lines = ["set -e", f'task="$(printf %s "${_TASK}" | base64 -d)"', f"unset {_TASK}"]
+    for name, need in needs.items():
+        variable = input_variable(need)
+        lines += [
+            f'export {variable}="${{{{inputs.{name}}}}}/{KEPT}"',
+            f'[ -d "${variable}" ] || export {variable}="$(mktemp -d)"',
+        ]
+    lines.append(
+        f'exec python {LAUNCHER} --task "$task" --root {TREE} '
+        f'--output "${{{{outputs.{OUTPUT}}}}}" --overlay "$(mktemp -d)"'
+    )
+    return "\n".join(lines)
+
+
+def _encoded(task: Task) -> str:
+    """Base64, which no shell and no expression of Azure ML's reads anything into."""
+    encoded = base64.b64encode(json.dumps(launch_task(task.spec)).encode()).decode()
+    if len(encoded) > _TASK_LIMIT:
+        raise Permanent(
+            f"The parameters of {task.spec.name} are too large for a job's environment: put them "
+            "into a file of the repository."
+        )
+    return encoded

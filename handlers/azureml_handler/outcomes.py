@@ -1,0 +1,120 @@
+"""How an attempt ended: Azure ML's word, and the launcher's where Azure ML's allows for it.
+
+A launcher's success counts only in a job that completed. What the platform did on its own (a
+limit, a cancel, a lost node) it tells in the run's history, in words more than in codes: the
+patterns below are from recordings and from the service's documentation of job errors
+(learn.microsoft.com, "Troubleshoot ... job errors").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from mlgate.orchestration.launching import Record, bounded, time_of
+from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
+
+_GONE = "The job is not in the workspace any more: it was deleted there."
+OVERDUE = timedelta(minutes=5)  # what Azure ML has to end a job at its limit
+_SLACK = timedelta(seconds=5)  # between two clocks
+
+_REASONS = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE))
+    for kind, pattern in (
+        (FailureKind.PREEMPTED, r"preempt|evict|low.?priority node|spot"),
+        (FailureKind.OUT_OF_MEMORY, r"out of memory|OOM|exit(ed with)? code:? 137|memory limit"),
+        (
+            FailureKind.ENVIRONMENT,
+            r"image build|ImageBuild|EnvironmentBuild|failed to build|conda|docker image",
+        ),
+        (FailureKind.DATA, r"ScriptExecution\.StreamAccess|DataAccess|mount.*(fail|not found)"),
+    )
+)
+
+
+def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outcome:
+    """The outcome without its files; `run` is the `runMetadata`, `claimed` what outcome.json has.
+
+    Never raises for what a run wrote.
+    """
+    if run is None:
+        return Outcome(RunStatus.FAILED, failure=Failure(FailureKind.INFRASTRUCTURE, _GONE))
+    record = Record.read(claimed)
+    started = time_of(_utc(run.get("startTimeUtc")))
+    finished = time_of(_utc(run.get("endTimeUtc")))
+    status, failure = _verdict(spec, run, record, started, finished)
+    return Outcome(
+        status=status,
+        # The launcher's are the execution's own; the job's hold what Azure ML did around it.
+        started_at=record.started_at or started,
+        finished_at=record.finished_at or finished,
+        failure=failure,
+        metrics=record.metrics or {},
+        warnings=record.warnings,
+    )
+
+
+def overdue(run: Mapping[str, Any], limit: timedelta, now: datetime) -> bool:
+    """Whether a run goes on although its limit should have ended it a while ago."""
+    started = time_of(_utc(run.get("startTimeUtc")))
+    return started is not None and now > started + limit + OVERDUE
+
+
+def _verdict(
+    spec: RunSpec,
+    run: Mapping[str, Any],
+    record: Record,
+    started: datetime | None,
+    finished: datetime | None,
+) -> tuple[RunStatus, Failure | None]:
+    status, error = run.get("status"), _error(run)
+    if status == "Canceled":
+        limit = timedelta(minutes=spec.timeout_minutes)
+        if started and finished and finished - started + _SLACK >= limit:
+            told = record.failure
+            message = f"The run exceeded its limit of {spec.timeout_minutes:g} minutes."
+            return RunStatus.FAILED, Failure(
+                FailureKind.TIMEOUT,
+                message,
+                told.cell if told else None,
+                told.traceback if told else None,
+            )
+        return RunStatus.CANCELED, None
+    if status == "Completed" and record.status == "succeeded":
+        return RunStatus.SUCCEEDED, None
+    if status == "Failed" and record.status == "failed" and record.failure:
+        return RunStatus.FAILED, record.failure
+    return RunStatus.FAILED, _unexplained(str(status), error, record)
+
+
+def _unexplained(status: str, error: str, record: Record) -> Failure:
+    """Why a job ended without an outcome that holds, as far as Azure ML tells."""
+    for kind, pattern in _REASONS:
+        if pattern.search(error):
+            return Failure(kind, error)
+    if record.status == "canceled":
+        ended = "The run was ended from outside, not by mlgate."
+        return Failure(FailureKind.INFRASTRUCTURE, f"{ended} {error}".strip())
+    said = error or "Azure ML gives no reason."
+    return Failure(
+        FailureKind.INFRASTRUCTURE, f"The job ended as {status} with no valid outcome. {said}"
+    )
+
+
+def _error(run: Mapping[str, Any]) -> str:
+    """The error in a run's history: code and message, on one line."""
+    found = run.get("error")
+    inner = found.get("error") if isinstance(found, Mapping) else None
+    if not isinstance(inner, Mapping):
+        return ""
+    parts = (str(inner.get(name) or "") for name in ("code", "message"))
+    return bounded(" ".join(": ".join(filter(None, parts)).split()), 2000)
+
+
+def _utc(value: Any) -> Any:
+    """Run history's times, which in recordings come with and without their zone."""
+    if isinstance(value, str) and not re.search(r"(Z|[+-]\d\d:\d\d)$", value):
+        return f"{value}+00:00"
+    return value

@@ -1,0 +1,74 @@
+"""What is remembered of a staged commit: all that submitting its runs needs, as one word."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
+TREE = "tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`code` is the code version's id; `environments` gives those made of files of the commit.
+
+    A value of `environments` is what a job names, or, after `UNUSABLE`, why there is none.
+    """
+
+    code: str
+    commit: str
+    repository: str
+    ref: str | None
+    environments: Mapping[str, str] = field(default_factory=dict)
+
+    def word(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def read(cls, word: str) -> Self:
+        return cls(**json.loads(word))
+
+    @property
+    def experiment(self) -> str:
+        """Named after the repository, as its pipeline usually is: 1 to 255 letters, digits, -_."""
+        last = self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
+        return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("-_")[:100] or "mlgate"
+
+
+UNUSABLE = "unusable: "
+
+
+def files_of(root: Path, launcher: Path) -> dict[str, Path]:
+    """What is uploaded, by its path there: regular files of a clean tree, and the launcher.
+
+    A checkout has no links and no `.git`; neither would be followed or taken here.
+    """
+    files = {f"{TREE}/{path.relative_to(root).as_posix()}": path for path in _regular(root)}
+    return files | {LAUNCHER: launcher}
+
+
+def code_name(files: Mapping[str, Path]) -> str:
+    """The same for the same files, whoever uploads them; shaped like the SDK's own names."""
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        with path.open("rb") as content:
+            inner = hashlib.file_digest(content, "sha256").digest()
+        digest.update(len(name.encode()).to_bytes(8, "big") + name.encode() + inner)
+    return str(UUID(bytes=digest.digest()[:16]))
+
+
+def _regular(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name != ".git"]
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                yield path

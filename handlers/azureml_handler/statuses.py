@@ -1,0 +1,63 @@
+"""What Azure ML says of a job, in our words.
+
+The job statuses are those of azure-ai-ml 1.35 (`constants/_job/job.py`, `JobStatus`) and of the
+REST reference (`JobStatus` of Jobs - Get). Only three of them are final: the SDK's own list also
+has NotResponding and Paused, from which jobs come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from handlers.azureml_handler.jobs import LIMIT
+from handlers.azureml_handler.outcomes import OVERDUE
+from mlgate.orchestration.launching import time_of
+from mlgate.orchestration.runs import Observation, RunStatus
+
+FINAL = {
+    "Completed": RunStatus.SUCCEEDED,
+    "Failed": RunStatus.FAILED,
+    "Canceled": RunStatus.CANCELED,
+}
+_WAITING = {
+    "NotStarted": "waiting for Azure ML",
+    "Queued": "waiting for compute",
+    "Provisioning": "waiting for compute",
+    "Starting": "starting",
+    "Preparing": "preparing the environment",
+}
+
+
+def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
+    """Of a job as Jobs - Get and Jobs - List tell it; None: it is gone. What is not known goes on.
+
+    One that is gone is seen as failed, and `collect` tells why.
+    """
+    if job is None:
+        return Observation(RunStatus.FAILED)
+    properties = job.get("properties") or {}
+    status = properties.get("status")
+    url = ((properties.get("services") or {}).get("Studio") or {}).get("endpoint")
+    if status in FINAL:
+        return Observation(FINAL[status], studio_url=url)
+    if status in _WAITING:
+        return Observation(RunStatus.QUEUED, activity=_WAITING[status], studio_url=url)
+    # When it started only its run's history tells, which is read once, at the end.
+    return Observation(RunStatus.RUNNING, started_at=now, studio_url=url)
+
+
+def limit_of(job: Mapping[str, Any]) -> timedelta:
+    """How long the job may run, as it was submitted."""
+    told = ((job.get("properties") or {}).get("properties") or {}).get(LIMIT)
+    text = str(told)
+    return timedelta(seconds=int(text)) if text.isdecimal() else timedelta(days=366)
+
+
+def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
+    """Whether it goes on, and was made so long ago that its limit may have passed it by."""
+    if (job.get("properties") or {}).get("status") in FINAL:
+        return False
+    created = time_of((job.get("systemData") or {}).get("createdAt"))
+    return created is not None and now > created + limit_of(job) + OVERDUE

@@ -1,0 +1,77 @@
+"""Files in the workspace's own storage: code that is uploaded, outputs that are downloaded.
+
+By `azure-storage-blob`, with the key that Azure ML hands out, or, where a datastore has none, with
+the host's identity (role Storage Blob Data Reader).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.storage.blob import ContainerClient
+
+AT_ONCE = 8  # files; most of each transfer is waiting
+
+
+def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor) -> None:
+    """Put the files into the container at `address`, which holds the right to do so."""
+    with ContainerClient.from_container_url(address, **_LIMITS) as container:
+
+        def put(name: str) -> None:
+            with files[name].open("rb") as content:
+                container.upload_blob(name, content, overwrite=True)
+
+        _all(pool.map(put, files))
+
+
+class Outputs:
+    """The folders of one datastore, for reading; safe for threads."""
+
+    def __init__(
+        self, store: Mapping[str, Any], secrets: Mapping[str, Any], credential: TokenCredential
+    ) -> None:
+        account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
+        key = secrets.get("sasToken") or secrets.get("key")
+        self._container = ContainerClient(
+            f"https://{account}", store["containerName"], key or credential, **_LIMITS
+        )
+
+    def close(self) -> None:
+        self._container.close()
+
+    def download(self, folder: str, target: Path, pool: ThreadPoolExecutor) -> None:
+        """Everything below `folder`, with the same relative paths; links and such are no files.
+
+        A name that would lead out of `target`, which a run can choose, is passed over.
+        """
+        prefix = f"{folder}/"
+        names = [
+            blob.name
+            for blob in self._container.list_blobs(prefix, include=["metadata"])
+            if (blob.metadata or {}).get("hdi_isfolder") != "true"
+        ]
+
+        def get(name: str) -> None:
+            place = target.joinpath(*PurePosixPath(name.removeprefix(prefix)).parts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as content:
+                self._container.download_blob(name).readinto(content)
+
+        _all(pool.map(get, filter(lambda name: _inside(name.removeprefix(prefix)), names)))
+
+
+_LIMITS: Mapping[str, Any] = {"retry_total": 3, "connection_timeout": 10, "read_timeout": 60}
+
+
+def _all(results: Iterable[object]) -> None:
+    for _ in results:
+        pass
+
+
+def _inside(name: str) -> bool:
+    parts = name.split("/")
+    return bool(name) and "" not in parts and "." not in parts and ".." not in parts

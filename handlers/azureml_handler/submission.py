@@ -1,0 +1,109 @@
+"""What goes through `azure-ai-ml`: environments, jobs, and their cancel. Imported where needed."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+from azure.ai.ml import Input, MLClient, Output
+from azure.ai.ml.entities import (
+    CommandJob,
+    CommandJobLimits,
+    Environment,
+    JobResourceConfiguration,
+)
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from handlers.azureml_handler.control import translated
+from handlers.azureml_handler.environments import Recipe
+from handlers.azureml_handler.jobs import FINGERPRINT, Job
+from handlers.azureml_handler.workspace import OUTPUT, Workspace
+from mlgate.orchestration.errors import Permanent
+
+ENVIRONMENT = "mlgate"
+
+# The SDK tells of experimental classes and of uploads, which is nothing to a host's log.
+logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
+
+
+class Submission:
+    """One client per workspace and process; safe for threads."""
+
+    def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
+        self._workspace = workspace
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._client = MLClient(
+                credential, workspace.subscription_id, workspace.resource_group, workspace.name
+            )
+
+    def register(self, recipe: Recipe) -> str:
+        """Register an environment, or find it; returns what jobs name it by."""
+        with translated(str(self._workspace)), tempfile.TemporaryDirectory() as folder:
+            conda = Path(folder, "conda.yaml")
+            conda.write_text(recipe.conda, encoding="utf-8")
+            made = Environment(
+                name=ENVIRONMENT, version=recipe.version, image=recipe.image, conda_file=conda
+            )
+            self._client.environments.create_or_update(made)
+        return f"azureml:{ENVIRONMENT}:{recipe.version}"
+
+    def submit(self, job: Job) -> None:
+        """Submit the job, or find it: a name stands for one job, which is never run again."""
+        with translated(str(self._workspace)):
+            try:
+                self._client.jobs.create_or_update(_command_job(job), skip_validation=True)
+            except HttpResponseError as error:
+                if error.status_code != 400 or not self._is_there(job):
+                    raise
+
+    def cancel(self, name: str) -> None:
+        """Ask for the end; a job that is not there, or has ended, is fine."""
+        with translated(str(self._workspace)):
+            try:
+                self._client.jobs.begin_cancel(name, polling=False)
+            except ResourceNotFoundError:
+                return
+            except HttpResponseError as error:
+                if error.status_code != 400:
+                    raise
+
+    def _is_there(self, job: Job) -> bool:
+        """Whether a refused job is the one of that name; raises Permanent for another one."""
+        try:
+            found = self._client.jobs.get(job.name)
+        except ResourceNotFoundError:
+            return False
+        if (found.properties or {}).get(FINGERPRINT) == job.fingerprint:
+            return True
+        raise Permanent(
+            f"The workspace {self._workspace} has another job of the name {job.name} already."
+        )
+
+
+def _command_job(job: Job) -> CommandJob:
+    asked = job.resources
+    resources = asked and JobResourceConfiguration(
+        instance_type=asked.instance_type,
+        instance_count=asked.instance_count or 1,
+        shm_size=asked.shm_size,
+    )
+    return CommandJob(
+        name=job.name,
+        display_name=job.display_name,
+        experiment_name=job.experiment,
+        command=job.command,
+        code=job.code,
+        environment=job.environment,
+        compute=job.compute,
+        environment_variables=dict(job.variables),
+        inputs={name: Input(type="uri_folder", path=uri) for name, uri in job.inputs.items()},
+        outputs={OUTPUT: Output(type="uri_folder", path=job.output, mode="rw_mount")},
+        limits=CommandJobLimits(timeout=job.timeout_seconds),
+        resources=resources,
+        tags=dict(job.tags),
+        properties={**job.properties, FINGERPRINT: job.fingerprint},
+    )

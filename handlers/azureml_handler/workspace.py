@@ -1,0 +1,52 @@
+"""What things are called in a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from mlgate.orchestration.runs import Attempt
+
+PROVIDER = "Microsoft.MachineLearningServices"
+STORE = "workspaceblobstore"  # the datastore that every workspace has, and its default
+OUTPUT = "run"  # the job's only output: the launcher's output folder
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    subscription_id: str
+    resource_group: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From `subscription/resource-group/name`, which the settings have checked."""
+        return cls(*text.split("/"))
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id}/{self.resource_group}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Its Azure Resource Manager id."""
+        return (
+            f"/subscriptions/{self.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/{PROVIDER}/workspaces/{self.name}"
+        )
+
+    def compute_id(self, name: str) -> str:
+        return f"{self.path}/computes/{name}"
+
+
+def output_folder(attempt: Attempt) -> str:
+    """Where an attempt's output is in the datastore, whichever host asks."""
+    return f"mlgate/{attempt.id}"
+
+
+def output_uri(attempt: Attempt) -> str:
+    return f"azureml://datastores/{STORE}/paths/{output_folder(attempt)}/"
+
+
+def build_tag(build: str) -> str:
+    """The tag that all jobs of a build have, and no other: lists can ask for a tag's name only."""
+    return f"mlgate-{build}"
