@@ -102,6 +102,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        if "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # the body is refused unread
         path, _, query = self.path.partition("?")
         request = Request(
             method=self.command,
