@@ -129,7 +129,8 @@ class _Connection(BaseHTTPRequestHandler):
         if "Content-Length" not in answer.headers and answer.status != 204:
             self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(payload)
+        if self.command != "HEAD":
+            self.wfile.write(payload)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815 - the base class's names
 

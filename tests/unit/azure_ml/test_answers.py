@@ -97,6 +97,101 @@ def test_an_unknown_compute_is_refused_as_recorded(client: Client) -> None:
     assert told["InnerError"] == {"code": "BadArgument", "innerError": inner}
 
 
+def upload(client: Client) -> Any:
+    url = f"{client.workspace}/codes/a/versions/1/startPendingUpload"
+    body = {"pendingUploadType": "TemporaryBlobReference"}
+    return client.send("POST", url, "2023-04-01", json=body).json()
+
+
+def code(client: Client) -> Any:
+    container = upload(client)["blobReferenceForConsumption"]["blobUri"]
+    hashed = {"hash_sha256": "abc", "hash_version": 202208}
+    body = {"properties": {"codeUri": f"{container}/src", "properties": hashed}}
+    url = f"{client.workspace}/codes/a/versions/1"
+    return client.send("PUT", url, "2023-04-01", json=body).json()["properties"]
+
+
+def environment(client: Client) -> Any:
+    url = f"{client.workspace}/environments/a/versions/1"
+    body = {"properties": {"image": "i", "isAnonymous": False}}
+    return client.send("PUT", url, "2023-04-01-preview", json=body).json()["properties"]
+
+
+def datastore(client: Client) -> Any:
+    url = f"{client.workspace}/datastores/workspaceblobstore"
+    return client.send("GET", url, "2024-07-01-preview").json()["properties"]
+
+
+def discovery(client: Client) -> Any:
+    return client.send("GET", "https://westeurope.api.azureml.ms/discovery").json()
+
+
+def run_error(client: Client) -> Any:
+    client.put_job("a", "exit 3")
+    client.server.jobs.wait("a")
+    error = client.run("a")["error"]
+    return {**error["error"], **error}
+
+
+RECORDED: dict[str, tuple[Callable[[Client], Any], str]] = {
+    "test_code...test_download_directory_code, upload": (
+        upload,
+        "blobReferenceForConsumption pendingUploadId pendingUploadType",
+    ),
+    "test_code...test_download_directory_code, code": (
+        code,
+        "description tags properties isArchived isAnonymous codeUri provisioningState",
+    ),
+    "test_environment...test_environment_create_conda": (
+        environment,
+        "description tags properties isArchived isAnonymous autoDeleteSetting environmentType "
+        "image condaFile osType autoRebuild provisioningState stage intellectualProperty",
+    ),
+    "test_command_job...test_command_job_serverless": (
+        datastore,
+        "description tags properties isDefault credentials subscriptionId resourceGroup "
+        "datastoreType accountName containerName endpoint protocol serviceDataAccessAuthIdentity",
+    ),
+    "test_pipeline_job...LongRunning...test_pipeline_job_download": (
+        discovery,
+        "api catalog experimentation history hyperdrive labeling modelmanagement pipelines studio",
+    ),
+    "test_pipeline_job...LongRunning...test_pipeline_job_child_run_download": (
+        run_error,
+        "error correlation environment location time componentName code severity message "
+        "messageFormat messageParameters referenceCode detailsUri target details innerError "
+        "debugInfo additionalInfo",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ask", "keys"), RECORDED.values(), ids=RECORDED)
+def test_an_answer_has_the_keys_of_its_recording(
+    ask: Callable[[Client], Any], keys: str, client: Client
+) -> None:
+    assert ask(client).keys() == set(keys.split())
+    assert client.server.violations == []
+
+
+def test_code_is_found_by_its_hash_whatever_name_is_asked(client: Client) -> None:
+    made = code(client)
+    assert made["isAnonymous"] is False
+    assert made["properties"]["hash_version"] == "202208"
+    versions = f"{client.workspace}/codes/other/versions"
+    hashes = [{"hash": "abc", "hashVersion": "202208"}, {"hash": "abd", "hashVersion": "202208"}]
+    found = [
+        client.send("GET", versions, "2023-04-01", params=asked).json()["value"] for asked in hashes
+    ]
+    assert [[each["name"] for each in value] for value in found] == [["1"], []]
+
+
+def test_a_code_version_is_not_moved(client: Client) -> None:
+    code(client)
+    url = f"{client.workspace}/codes/a/versions/1"
+    body = {"properties": {"codeUri": "https://elsewhere/container/src"}}
+    assert client.send("PUT", url, "2023-04-01", json=body).status_code == 400
+
+
 MISSING: dict[str, Callable[[Client], requests.Response]] = {
     "job": lambda c: c.get_job("a"),
     "job to cancel": lambda c: c.cancel_job("a"),

@@ -27,6 +27,14 @@ def log(server: AzureML, name: str) -> str:
     return read(server, path, "workspaceartifactstore")
 
 
+def told_pid(file: Path) -> int:
+    """The id in `file` once it is there, whole."""
+    deadline = time.monotonic() + 20
+    while not (file.exists() and file.read_text().strip().endswith(".")):
+        assert time.monotonic() < deadline
+    return int(file.read_text().strip().strip("."))
+
+
 def test_a_job_passes_through_the_statuses_of_the_service(client: Client) -> None:
     client.put_job("a", "sleep 60")
     client.put_job("b", "sleep 60")
@@ -137,15 +145,16 @@ def test_a_failure_is_told_by_run_history_and_not_by_the_job(client: Client) -> 
     assert text.text == "last words\n"
 
 
-def test_a_canceled_job_keeps_what_it_had(client: Client) -> None:
-    client.put_job("a", WRITES + "sleep 60", outputs=OUTPUT)
-    client.server.jobs.wait("a", "Running")
+def test_a_canceled_job_keeps_what_it_had(client: Client, tmp_path: Path) -> None:
+    client.put_job("a", f"{WRITES} echo $$. > {tmp_path / 'pid'}; sleep 60", outputs=OUTPUT)
+    told_pid(tmp_path / "pid")
     answer = client.cancel_job("a")
     assert answer.status_code == 202
     job = client.server.jobs.wait("a", timeout=5)
     assert (job.status, job.error) == ("Canceled", None)
     assert client.send("GET", answer.headers["Location"]).status_code == 200
     assert client.run("a")["cancelationReason"] is None
+    assert read(client.server, "kept/run/a.txt") == "text\n"
 
 
 def test_a_job_that_waits_is_canceled_at_once(azurite: Azurite) -> None:
@@ -166,15 +175,14 @@ def test_canceling_what_is_over_changes_nothing(client: Client) -> None:
 
 def test_the_limit_of_a_job_cancels_it_with_that_reason(client: Client) -> None:
     limits = {"jobLimitsType": "Command", "timeout": "PT0.3S"}
-    client.put_job("a", WRITES + "sleep 60", limits=limits, outputs=OUTPUT)
+    client.put_job("a", "sleep 60", limits=limits)
     assert client.server.jobs.wait("a").status == "Canceled"
     assert "limit" in client.run("a")["cancelationReason"]
-    assert read(client.server, "kept/run/a.txt") == "text\n"
 
 
-def test_a_preempted_job_fails_and_leaves_nothing(client: Client) -> None:
-    client.put_job("a", WRITES + "sleep 60", outputs=OUTPUT)
-    client.server.jobs.wait("a", "Running")
+def test_a_preempted_job_fails_and_leaves_nothing(client: Client, tmp_path: Path) -> None:
+    client.put_job("a", f"{WRITES} echo $$. > {tmp_path / 'pid'}; sleep 60", outputs=OUTPUT)
+    told_pid(tmp_path / "pid")
     client.server.jobs.preempt("a")
     assert client.server.jobs.wait("a").status == "Failed"
     assert client.run("a")["error"]["error"]["code"] == "SystemError"
@@ -211,14 +219,6 @@ os.setsid()
 pathlib.Path(sys.argv[1]).write_text(f"{os.getpid()}.")
 time.sleep(60)
 """
-
-
-def told_pid(file: Path) -> int:
-    """The id in `file` once it is there, whole."""
-    deadline = time.monotonic() + 20
-    while not (file.exists() and file.read_text().strip().endswith(".")):
-        assert time.monotonic() < deadline
-    return int(file.read_text().strip().strip("."))
 
 
 def runs(pid: int) -> bool:
