@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from mlgate.emulators.azure_ml import Azurite, StorageUnavailable
 
 # A shell that starts the suite in the background has it, and so all that it starts, ignore an
 # interrupt; the programs under test are interrupted as at a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """One storage emulator for all stand-ins of a test process; each has containers of its own."""
+    with ExitStack() as stack:
+        try:
+            storage = stack.enter_context(Azurite())
+        except StorageUnavailable as missing:
+            if "CI" in os.environ:
+                raise
+            pytest.skip(str(missing))
+        yield storage

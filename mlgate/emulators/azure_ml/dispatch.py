@@ -62,6 +62,8 @@ class Dispatcher:
         act: Callable[[], Answer]
         if "transfer-encoding" in request.headers:
             self._violation(request, "a chunked body")
+            refusal = Refusal(411, "LengthRequired", "The length of the body must be told.")
+            return Handled(refusal.answer(), "")
         match = match_route(ROUTES, request)
         if match is not None:
             name, found = match.route.name, match

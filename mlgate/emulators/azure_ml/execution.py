@@ -93,7 +93,7 @@ class Compute:
             self._set(job, "CancelRequested")
 
     def _run(self, job: Job) -> None:
-        mounts = Mounts(self._folder / f"{job.number}-{job.name}")
+        mounts = Mounts(self._folder / str(job.number))
         try:
             self._execute(job, mounts)
         except (NotMountable, StorageRefused, OSError) as problem:

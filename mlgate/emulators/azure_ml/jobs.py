@@ -32,7 +32,10 @@ class RunError:
 
 @dataclass(slots=True)
 class Job:
-    """`spec` is the `properties` object as it was put; `status` one of the service's words."""
+    """`spec` is the `properties` object as it was put; `status` one of the service's words.
+
+    `number` is its place in the order of submission, never given twice.
+    """
 
     name: str
     spec: dict[str, Any]

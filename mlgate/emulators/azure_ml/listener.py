@@ -102,6 +102,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
+        if "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # the body is refused unread
         path, _, query = self.path.partition("?")
         request = Request(
             method=self.command,
@@ -127,7 +129,8 @@ class _Connection(BaseHTTPRequestHandler):
         if "Content-Length" not in answer.headers and answer.status != 204:
             self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
-        self.wfile.write(payload)
+        if self.command != "HEAD":
+            self.wfile.write(payload)
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815 - the base class's names
 

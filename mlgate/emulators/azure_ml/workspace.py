@@ -44,6 +44,7 @@ class Workspace:
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)
     environments: dict[tuple[str, str], Asset] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    submitted: int = 0  # how many jobs there have been
     canceled: dict[str, str] = field(default_factory=dict)  # operation's id -> job's name
     lock: threading.RLock = field(default_factory=threading.RLock)
     changed: threading.Condition = field(init=False)

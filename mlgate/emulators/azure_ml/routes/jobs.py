@@ -30,10 +30,11 @@ def put_job(call: Call) -> Answer:
     there = call.workspace.jobs.get(name)
     if there is not None:
         return _put_again(call, there, spec)
-    job = Job(name, spec, call.now, len(call.workspace.jobs))
+    job = Job(name, spec, call.now, call.workspace.submitted)
     _require_compute(call, spec.get("computeId"))
     _require_parts(call, job)
     call.workspace.jobs[name] = job
+    call.workspace.submitted += 1
     answer = record(call.workspace, job, answers_put=True)
     call.service.compute.submit(job)
     return Answer(201, answer, {"Location": f"https://{ARM}{call.request.target}"})
