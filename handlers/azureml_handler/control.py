@@ -46,6 +46,8 @@ _JOBS = "2024-01-01-preview"
 _CODES = "2023-04-01"
 _STORES = "2024-07-01-preview"
 _WORKSPACES = "2024-10-01-preview"
+_HISTORY = "v1.0"
+_ACCESS_HOURS = 2
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _DELAY = 10.0  # seconds, where the service does not say how long to wait
@@ -90,7 +92,8 @@ class Control:
         """The `runMetadata` of a job's run: status, times (UTC, ISO 8601), error."""
         body = {"runId": name, "selectRunMetadata": True}
         url = f"{self._history_url()}/history/v1.0{self._workspace.path}/rundata"
-        found = self._send(HttpRequest("POST", url, json=body), missing=True)
+        request = HttpRequest("POST", url, params={"api-version": _HISTORY}, json=body)
+        found = self._send(request, missing=True)
         return None if found is None else found.get("runMetadata") or {}
 
     def code_id(self, name: str) -> str | None:
@@ -124,7 +127,9 @@ class Control:
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
             raise Permanent(f"The workspace {self._workspace} has no datastore {name}.")
-        secrets = self._send(self._request("POST", f"datastores/{name}/listSecrets", _STORES))
+        body = {"expirableSecret": True, "expireAfterHours": _ACCESS_HOURS}
+        request = self._request("POST", f"datastores/{name}/listSecrets", _STORES, body)
+        secrets = self._send(request)
         return store["properties"], secrets or {}
 
     def _history_url(self) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from azure.ai.ml import Input, MLClient, Output
-from azure.ai.ml.entities import (
-    CommandJob,
-    CommandJobLimits,
-    Environment,
-    JobResourceConfiguration,
-)
+from azure.ai.ml import Input, MLClient, Output, command
+from azure.ai.ml.entities import Command, Environment
+from azure.ai.ml.exceptions import MlException
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
@@ -22,6 +20,7 @@ from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import FINGERPRINT, Job
 from handlers.azureml_handler.workspace import OUTPUT, Workspace
 from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.runs import Resources
 
 ENVIRONMENT = "mlgate"
 
@@ -42,7 +41,7 @@ class Submission:
 
     def register(self, recipe: Recipe) -> str:
         """Register an environment, or find it; returns what jobs name it by."""
-        with translated(str(self._workspace)), tempfile.TemporaryDirectory() as folder:
+        with _translated(self._workspace), tempfile.TemporaryDirectory() as folder:
             conda = Path(folder, "conda.yaml")
             conda.write_text(recipe.conda, encoding="utf-8")
             made = Environment(
@@ -53,16 +52,16 @@ class Submission:
 
     def submit(self, job: Job) -> None:
         """Submit the job, or find it: a name stands for one job, which is never run again."""
-        with translated(str(self._workspace)):
+        with _translated(self._workspace):
             try:
-                self._client.jobs.create_or_update(_command_job(job), skip_validation=True)
+                self._client.jobs.create_or_update(_command(job), skip_validation=True)
             except HttpResponseError as error:
                 if error.status_code != 400 or not self._is_there(job):
                     raise
 
     def cancel(self, name: str) -> None:
         """Ask for the end; a job that is not there, or has ended, is fine."""
-        with translated(str(self._workspace)):
+        with _translated(self._workspace):
             try:
                 self._client.jobs.begin_cancel(name, polling=False)
             except ResourceNotFoundError:
@@ -84,14 +83,9 @@ class Submission:
         )
 
 
-def _command_job(job: Job) -> CommandJob:
-    asked = job.resources
-    resources = asked and JobResourceConfiguration(
-        instance_type=asked.instance_type,
-        instance_count=asked.instance_count or 1,
-        shm_size=asked.shm_size,
-    )
-    return CommandJob(
+def _command(job: Job) -> Command:
+    asked = job.resources or Resources()
+    return command(
         name=job.name,
         display_name=job.display_name,
         experiment_name=job.experiment,
@@ -102,8 +96,20 @@ def _command_job(job: Job) -> CommandJob:
         environment_variables=dict(job.variables),
         inputs={name: Input(type="uri_folder", path=uri) for name, uri in job.inputs.items()},
         outputs={OUTPUT: Output(type="uri_folder", path=job.output, mode="rw_mount")},
-        limits=CommandJobLimits(timeout=job.timeout_seconds),
-        resources=resources,
+        timeout=job.timeout_seconds,
+        instance_type=asked.instance_type,
+        instance_count=asked.instance_count,
+        shm_size=asked.shm_size,
         tags=dict(job.tags),
         properties={**job.properties, FINGERPRINT: job.fingerprint},
     )
+
+
+@contextmanager
+def _translated(workspace: Workspace) -> Iterator[None]:
+    """As `translated`; what the SDK itself refuses is for good."""
+    with translated(str(workspace)):
+        try:
+            yield
+        except MlException as error:
+            raise Permanent(f"azure-ai-ml refuses: {' '.join(str(error).split())[:500]}") from error
