@@ -110,8 +110,6 @@ A message is one JSON object in UTF-8. `mlgate schema` prints its JSON Schema, a
   the same as a raw one.
 - A value that still holds a pipeline variable, such as `$(Build.SourceVersion)`, is a finding.
 - A path is relative, with `/` between folders and without `..`.
-- The backend `azureml`, with what only it uses, is part of this contract, but not of this version
-  of mlgate.
 
 The smallest message that does something:
 
