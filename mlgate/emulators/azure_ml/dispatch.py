@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from mlgate.emulators.azure_ml.exchange import Answer, Drop, Refusal, Request
 from mlgate.emulators.azure_ml.faults import Fault, FaultKind, Faults
@@ -59,30 +60,37 @@ class Dispatcher:
         self._stopping.set()
 
     def handle(self, request: Request) -> Handled:
-        act: Callable[[], Answer]
         if "transfer-encoding" in request.headers:
             self._violation(request, "a chunked body")
             refusal = Refusal(411, "LengthRequired", "The length of the body must be told.")
             return Handled(refusal.answer(), "")
-        match = match_route(ROUTES, request)
-        if match is not None:
-            name, found = match.route.name, match
-            act = lambda: self._act(request, found)  # noqa: E731 -- either this or the next
-        elif request.host == self._service.storage.host:
-            name = _BLOB_CALLS.get((request.method, request.query.get("comp", "")), "")
-            act = lambda: self._service.storage.relay(request)  # noqa: E731 -- as above
-            for key in sorted(request.query.keys() - _BLOB_QUERY):
-                self._violation(request, f"query key {key!r} is unknown")
-        else:
-            name = ""
-        if not name:
-            self._violation(request, "no such route")
-            refusal = Refusal(404, "NotFound", f"There is no {request.method} {request.path}.")
-            return Handled(refusal.answer(), "")
+        name, act = self._find(request)
         try:
-            return Handled(self._with_fault(act, self._faults.take(name)), name)
+            return Handled(self._with_fault(act, self._faults.take(name) if name else None), name)
         except Drop as drop:
             return Handled(drop, name)
+
+    def _find(self, request: Request) -> tuple[str, Callable[[], Answer]]:
+        """The call that a request is, empty for none, and how to answer it."""
+        match = match_route(ROUTES, request)
+        if match is not None:
+            return match.route.name, partial(self._act, request, match)
+        if request.host == self._service.storage.host:
+            name = _BLOB_CALLS.get((request.method, request.query.get("comp", "")))
+            if name is not None:
+                return name, partial(self._relay, request)
+        return "", partial(self._unknown, request)
+
+    def _unknown(self, request: Request) -> Answer:
+        self._violation(request, "no such route")
+        told = f"There is no {request.method} {request.path}."
+        return Refusal(404, "NotFound", told).answer()
+
+    def _relay(self, request: Request) -> Answer:
+        """Storage checks signatures and headers itself, but takes any query."""
+        for key in sorted(request.query.keys() - _BLOB_QUERY):
+            self._violation(request, f"query key {key!r} is unknown")
+        return self._service.storage.relay(request)
 
     def _with_fault(self, act: Callable[[], Answer], fault: Fault | None) -> Answer:
         if fault is None:

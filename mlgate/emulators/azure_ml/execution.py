@@ -125,9 +125,9 @@ class Compute:
                 self._strike(job, fault.kind)
         if not job.wake.wait(_limit(job)):
             job.end_for(Stop.LIMIT)
-        ended_itself = process.exit_code if job.stop is None else None
-        process.end() if job.stop not in (None, Stop.PREEMPT) else process.kill()
-        self._finish(job, mounts, log, ended_itself)
+        asked = job.stop in (Stop.CANCEL, Stop.LIMIT, Stop.SHUTDOWN)
+        code = process.end() if asked else process.kill()
+        self._finish(job, mounts, log, code)
 
     def _strike(self, job: Job, kind: FaultKind) -> None:
         match kind:
@@ -144,24 +144,24 @@ class Compute:
         job.end_for(Stop.VANISH)
         self._workspace.changed.notify_all()
 
-    def _finish(self, job: Job, mounts: Mounts, log: Path, code: int | None) -> None:
+    def _finish(self, job: Job, mounts: Mounts, log: Path, code: int) -> None:
         if job.stop in (Stop.SHUTDOWN, Stop.VANISH):
             return
         if job.stop is not Stop.PREEMPT:  # whose node is gone with all that was on it
             if job.stop is None:
-                self._set_status(job, "Finalizing")
+                self._set(job, "Finalizing")
             self._keep(job, mounts)
         if job.stop is Stop.CANCEL:
-            self._end_now(job, "Canceled")
+            self._end(job, "Canceled")
         elif job.stop is Stop.LIMIT:
             job.cancelation_reason = (
                 f"The job was canceled because it ran longer than its limit, {_limit(job):g} s."
             )
-            self._end_now(job, "Canceled")
+            self._end(job, "Canceled")
         elif job.stop is Stop.PREEMPT:
             self._fail(job, "SystemError", "The node was preempted while the job ran on it.")
         elif code == 0:
-            self._end_now(job, "Completed")
+            self._end(job, "Completed")
         else:
             tail = log.read_text(errors="replace")[-_TAIL:]
             self._fail(
@@ -199,21 +199,15 @@ class Compute:
                 job.error = RunError(code, message)
                 self._end(job, "Failed")
 
-    def _end_now(self, job: Job, status: str) -> None:
-        with self._workspace.lock:
-            self._end(job, status)
-
     def _end(self, job: Job, status: str) -> None:
-        job.ended = self._clock()
-        self._set(job, status)
-
-    def _set_status(self, job: Job, status: str) -> None:
         with self._workspace.lock:
+            job.ended = self._clock()
             self._set(job, status)
 
     def _set(self, job: Job, status: str) -> None:
-        job.status = status
-        self._workspace.changed.notify_all()
+        with self._workspace.lock:
+            job.status = status
+            self._workspace.changed.notify_all()
 
 
 def _limit(job: Job) -> float | None:

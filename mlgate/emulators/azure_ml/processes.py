@@ -45,40 +45,38 @@ class JobProcess:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
-    @property
-    def exit_code(self) -> int | None:
-        """As a shell tells it: 128 and the signal's number for a killed one; None while it runs."""
-        code = self._process.poll()
-        return code if code is None or code >= 0 else 128 - code
-
-    def end(self) -> None:
-        """Ask, then kill; afterwards nothing of the job is left."""
+    def end(self) -> int:
+        """Ask, then kill; afterwards nothing of the job is left. The exit code as `kill` has it."""
         self._signal(signal.SIGTERM)
         self._watcher.join(_GRACE)
-        self.kill()
+        return self.kill()
 
-    def kill(self) -> None:
-        """Also after the command has ended: what it left running ends with the job."""
+    def kill(self) -> int:
+        """Also after the command has ended: what it left running ends with the job.
+
+        The command's exit code, for a killed one as a shell tells it: 128 and the signal's number.
+        """
         for _ in range(3):  # a process may fork while the others are listed
             if not self._signal(signal.SIGKILL):
                 break
-        self._process.wait()
+        self._watcher.join()
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code
 
     def _watch(self) -> None:
-        self._process.wait()
+        """Leaves the ended command a zombie, so that its group's id is nobody else's."""
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self._wake.set()
 
     def _signal(self, number: int) -> bool:
-        """Whether there was anybody to tell."""
-        told = False
+        """Tell the group, and whoever left it; whether there was one of the latter."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
-            told = True
-        for pid in self._marked():
+        marked = self._marked()
+        for pid in marked:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-                told = True
-        return told
+        return bool(marked)
 
     def _marked(self) -> list[int]:
         mark = f"{MARK}={self._mark}".encode()
