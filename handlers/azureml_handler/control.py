@@ -44,7 +44,7 @@ _SCOPE = f"{_ARM}/.default"
 # Those that the SDK 1.35 sends for the same resources.
 _JOBS = "2024-01-01-preview"
 _CODES = "2023-04-01"
-_STORES = "2024-07-01-preview"
+_STORES = "2024-10-01-preview"
 _WORKSPACES = "2024-10-01-preview"
 _HISTORY = "v1.0"
 _ACCESS_HOURS = 2
