@@ -60,8 +60,8 @@ def _git(path: Path) -> Git:
     """git at the top of the work tree around `path`, whatever GIT_DIR this process was given."""
     if shutil.which("git") is None:
         raise Permanent("Looking at a work tree needs the git program: install git.")
-    from git import Repo  # noqa: PLC0415 - cannot be imported where there is no git
-    from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 - likewise
+    from git import Repo  # noqa: PLC0415 -- cannot be imported where there is no git
+    from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 -- likewise
 
     try:
         repository = Repo(path, search_parent_directories=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,12 +127,12 @@ class Bench:
         number: int = 1,
         files: Mapping[str, str | bytes] | None = None,
         inputs: Mapping[str, Attempt] | None = None,
-        **fields: object,
+        **fields: Any,
     ) -> Task:
         """A run of the stub launcher that executes `script`."""
         snapshot = self.stage({"script.py": script, **(files or {})})
-        given = {"kind": RunKind.TRAINING, "command": "script.py"} | fields
-        spec = RunSpec(name=name, **given)  # type: ignore[arg-type] # as each test says
+        given: dict[str, Any] = {"kind": RunKind.TRAINING, "command": "script.py"}
+        spec = RunSpec(name=name, **(given | fields))
         return Task(Attempt(self.build, name, number), spec, snapshot, "4711", inputs or {})
 
     def see(self, task: Task) -> Observation:

@@ -1,5 +1,6 @@
 """What a queue does with its messages, with the time told to it in milliseconds."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,9 +12,9 @@ from mlgate.emulators.service_bus.records import LockLost, Message, NotFound, St
 LOCK = 30_000
 
 
-def queue_of(**settings: object) -> Queue:
-    defaults = {"lock_seconds": 30.0, "max_delivery": 3, "dedup_seconds": 60.0}
-    return Queue(QueueConfig("jobs", **{**defaults, **settings}))  # type: ignore[arg-type]  # by name
+def queue_of(**settings: Any) -> Queue:
+    defaults: dict[str, Any] = {"lock_seconds": 30.0, "max_delivery": 3, "dedup_seconds": 60.0}
+    return Queue(QueueConfig("jobs", **{**defaults, **settings}))
 
 
 def take(queue: Queue, now: int = 0) -> Message:
