@@ -72,7 +72,7 @@ def _address(text: str) -> str:
     path = Path(text).expanduser().resolve()
     if not is_repository(path):
         raise UsageError(
-            f"--repository: {path} is no git repository; name the top folder of one (what lies "
+            f"--repository {path} is no git repository; name the top folder of one (what lies "
             "below it is the message's `repository.subdirectory`), or a URL"
         )
     return str(path)
