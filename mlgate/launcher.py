@@ -587,7 +587,7 @@ class Kernel:
 
     def __init__(self, name: str, place: Place, log: Log) -> None:
         # The path of a socket has 107 characters at most, which TMPDIR alone may have.
-        short = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - mkdtemp is safe there
+        short = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 -- mkdtemp is safe there
         arguments, variables = kernel_command(name, place.overlay)
         self.folder = Path(tempfile.mkdtemp(prefix="mlgate-", dir=short))
         self.connection: dict[str, Any] = {
@@ -653,7 +653,7 @@ class Log:
         (output / "log.txt").write_bytes(b"")
         # Appended to, as the kernel writes to the same file what it cannot send.
         self.file = (output / "log.txt").open("a", encoding="utf-8", errors="replace")
-        self.events = Path(events).open("a", encoding="utf-8")  # noqa: SIM115 - to the very end
+        self.events = Path(events).open("a", encoding="utf-8")  # noqa: SIM115 -- to the very end
         self.warnings: list[str] = []
         self._line_open = False
 
@@ -699,7 +699,7 @@ def read_notebook(path: Path, log: Log) -> Notebook:
             cell.setdefault("source", "")
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
-    except Exception as error:  # noqa: BLE001 - what is no notebook fails in any way it likes
+    except Exception as error:  # noqa: BLE001 -- what is no notebook fails in any way it likes
         raise Failed("invalid", f"{path.name} is not a readable notebook: {error}") from None
     return notebook
 
@@ -939,7 +939,7 @@ class NotebookRun:
             if self.warming.ident:
                 self.warming.join()
             write_atomic(self.place.output / "executed.html", render(self.notebook, self.path))
-        except Exception as error:  # noqa: BLE001 - a template may fail in any way it likes
+        except Exception as error:  # noqa: BLE001 -- a template may fail in any way it likes
             self.log.warn(f"the notebook could not be rendered as HTML: {error}")
 
 
@@ -1098,7 +1098,7 @@ def matching_files(place: Place, pattern: str) -> list[str]:
     """Regular files inside the root, relative to the working directory, with `/`."""
     found = []
     # Not `Path.glob`, whose `**` finds only folders before Python 3.13.
-    names = glob.glob(pattern, root_dir=place.directory, recursive=True, include_hidden=True)  # noqa: PTH207 - see above
+    names = glob.glob(pattern, root_dir=place.directory, recursive=True, include_hidden=True)  # noqa: PTH207 -- see above
     for name in names:
         path = place.directory / name
         folders = [parent.resolve() for parent in path.parents]
@@ -1192,7 +1192,7 @@ async def execute(task: Task, place: Place, log: Log) -> tuple[str, Failed | Non
     except Failed as failed:
         log.line(f"failed: {failed.message}")
         return "failed", failed
-    except Exception as error:  # noqa: BLE001 - our own fault must not pass for the run's
+    except Exception as error:  # noqa: BLE001 -- our own fault must not pass for the run's
         trace = traceback.format_exc()
         log.line(trace)
         message = f"the launcher failed: {type(error).__name__}: {error}"
@@ -1249,7 +1249,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         overlay = options.overlay and options.overlay.resolve()
         place = Place(root, root / task.directory, output, overlay, environment, fork)
         return 0 if run(task, place, Log(output, options.events)) == "succeeded" else 1
-    except Exception:  # noqa: BLE001 - Python's own exit code for it would mean a failed run
+    except Exception:  # noqa: BLE001 -- Python's own exit code for it would mean a failed run
         traceback.print_exc()
         return 3
 

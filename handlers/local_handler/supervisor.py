@@ -84,7 +84,7 @@ class Supervisor:
             launched = self._launch(python)
         except Stopped as stopped:
             launched = _Launched(None, stopped)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt must end
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the attempt must end
             traceback.print_exc()
             message = f"The run could not be executed: {error!r}."
             launched = _Launched(None, Stopped("infrastructure", message))
