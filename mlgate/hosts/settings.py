@@ -151,13 +151,14 @@ class _Reader:
     def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
         name = "MLGATE_GIT_CREDENTIALS"
         credentials = []
-        for entry in self._list(name):
+        for number, entry in enumerate(self._list(name), 1):
             prefix, separator, variable = entry.rpartition("=")
             token = self._environ.get(variable, "")
             if not separator or not prefix:
-                self._error(name, f"{entry!r} is not url-prefix=NAME_OF_VARIABLE")
+                # Told by its number: whoever misread this wrote the token itself.
+                self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
             elif not token:
-                self._error(name, f"the variable {variable!r}, named for {prefix}, is not set")
+                self._error(name, f"the variable that entry {number} names is not set")
             else:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)

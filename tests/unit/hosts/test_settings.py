@@ -63,7 +63,7 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
         "MLGATE_ALLOWED_BACKENDS": "gpu",
         "MLGATE_WORKSPACE": "just-a-name",
         "MLGATE_ALLOWED_WORKSPACES": "a/b",
-        "MLGATE_GIT_CREDENTIALS": "no-separator,https://github.com/=MISSING",
+        "MLGATE_GIT_CREDENTIALS": "ghp_radioactive,https://github.com/=ghp_radioactive",
         "MLGATE_PARALLEL": "many",
         "MLGATE_STATE": "redis://somewhere",
     }
@@ -72,7 +72,9 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
 
     for name in wrong:
         assert f"{name}: " in str(caught.value)
-    assert "MISSING" in str(caught.value)
+    assert "entry 1 is not" in str(caught.value)
+    assert "entry 2 names is not set" in str(caught.value)
+    assert "radioactive" not in str(caught.value)
 
 
 COLLECTIONS, REPOSITORIES = "MLGATE_ALLOWED_COLLECTIONS", "MLGATE_ALLOWED_REPOSITORIES"
