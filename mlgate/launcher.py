@@ -1119,9 +1119,10 @@ def metrics_of_database(path: Path) -> tuple[dict[str, float], list[str]]:
 # what went wrong: no message of MLflow's, which may hold the credentials of the store. An MLflow
 # that is not there, or does not know the store, has logged nothing to it.
 ASK_MLFLOW = """
-import json, os, sys
-
+import sys
 sys.path[:] = filter(None, sys.path)  # nothing of the working directory
+import json, os
+
 answer, nowhere = os.fdopen(os.dup(1), "w"), os.open(os.devnull, os.O_WRONLY)
 os.dup2(nowhere, 1)
 os.dup2(nowhere, 2)
