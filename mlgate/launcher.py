@@ -7,12 +7,13 @@ import it, fork, and call `main`.
 
     python launcher.py --task TASK --root DIR --output DIR [--events FILE] [--overlay DIR]
 
-Into the output go `log.txt`, `executed.ipynb`, `executed.html`, `kept/` and, last, `outcome.json`.
-Exit codes: 0 the run succeeded, 1 it did not (the outcome says why), any other: there is no
-outcome. Environments of Azure ML have older interpreters than a host: Python 3.9 is enough.
+Into the output go `log.txt`, `executed.ipynb`, `executed.html`, `kept/` and, last, `outcome.json`;
+when the run is told to end, an outcome is there at once, and replaced when it has ended. Exit
+codes: 0 the run succeeded, 1 it did not (the outcome says why), any other: no outcome holds.
+Environments of Azure ML have older interpreters than a host: Python 3.9 is enough.
 """
 
-from __future__ import annotations  # if this is a syntax error: Python 3.9 or later is needed
+from __future__ import annotations
 
 import sys
 
@@ -51,6 +52,9 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+# An interpreter that cannot even read this file stops at this line, and prints it.
+TOO_OLD = sys.version_info < (OLDEST := (3, 9))  # mlgate needs Python 3.9 or later here
+
 if TYPE_CHECKING:  # older interpreters cannot evaluate these
     Known = Callable[[str], bool]
 
@@ -59,7 +63,6 @@ if TYPE_CHECKING:  # older interpreters cannot evaluate these
     Fork = Callable[[Sequence[str], Path, Mapping[str, str], Path], "Child | None"]
 
 Notebook = Any  # nbformat.NotebookNode; so are its cells
-OLDEST = (3, 9)  # of Python
 METRICS = "outputs/metrics.json"
 JUPYTER = ("nbclient", "nbformat", "nbconvert", "ipykernel")
 
@@ -1309,46 +1312,6 @@ async def start(task: Task, place: Place, log: Log, stopped: asyncio.Future[None
         raise Failed("environment", message, None, traceback.format_exc()) from None
 
 
-async def attempt(
-    task: Task, place: Place, log: Log, stopped: asyncio.Future[None]
-) -> tuple[str, Failed | None]:
-    """Runs the task to its end: the status of the run, and why it failed."""
-    try:
-        await start(task, place, log, stopped)
-    except Canceled:
-        return "canceled", None
-    except Failed as failed:
-        log.line(f"failed: {failed.message}")
-        return "failed", failed
-    except Exception as error:  # noqa: BLE001 - our own fault must not pass for the run's
-        trace = traceback.format_exc()
-        log.line(trace)
-        message = f"the launcher failed: {type(error).__name__}: {error}"
-        return "failed", Failed("infrastructure", message, None, trace)
-    return "succeeded", None
-
-
-async def execute(task: Task, place: Place, log: Log) -> Ended:
-    """Runs the task to its end, and asks what it has logged."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[None] = loop.create_future()
-
-    def stop() -> None:
-        if not stopped.done():
-            stopped.set_result(None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    storing = asyncio.ensure_future(log.store_now_and_then())
-    status, failed = await attempt(task, place, log, stopped)
-    storing.cancel()
-    try:
-        logged, warnings = await metrics_of_mlflow(place, stopped)
-    except Exception as error:  # noqa: BLE001 - no metrics are no reason for a run to fail
-        logged, warnings = {}, [f"MLflow's metrics cannot be had: {type(error).__name__}"]
-    return Ended(status, failed, logged, warnings)
-
-
 def write_outcome(
     output: Path,
     started: str,
@@ -1372,13 +1335,56 @@ def write_outcome(
     write_atomic(output / "outcome.json", json.dumps(outcome, indent=2, allow_nan=False))
 
 
+async def attempt(
+    task: Task, place: Place, log: Log, stopped: asyncio.Future[None]
+) -> tuple[str, Failed | None]:
+    """Runs the task to its end: the status of the run, and why it failed."""
+    try:
+        await start(task, place, log, stopped)
+    except Canceled:
+        return "canceled", None
+    except Failed as failed:
+        log.line(f"failed: {failed.message}")
+        return "failed", failed
+    except Exception as error:  # noqa: BLE001 - our own fault must not pass for the run's
+        trace = traceback.format_exc()
+        log.line(trace)
+        message = f"the launcher failed: {type(error).__name__}: {error}"
+        return "failed", Failed("infrastructure", message, None, trace)
+    return "succeeded", None
+
+
+async def execute(task: Task, place: Place, log: Log, started: str) -> Ended:
+    """Runs the task to its end, and asks what it has logged."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(None)
+            # At once, as the platform may not wait for the end: the real outcome replaces it.
+            canceled = Ended("canceled", None, {}, [])
+            write_outcome(place.output, started, canceled, {}, [], log.warnings)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    storing = asyncio.ensure_future(log.store_now_and_then())
+    status, failed = await attempt(task, place, log, stopped)
+    storing.cancel()
+    try:
+        logged, warnings = await metrics_of_mlflow(place, stopped)
+    except Exception as error:  # noqa: BLE001 - no metrics are no reason for a run to fail
+        logged, warnings = {}, [f"MLflow's metrics cannot be had: {type(error).__name__}"]
+    return Ended(status, failed, logged, warnings)
+
+
 def run(task: Task, place: Place, log: Log) -> str:
     """Executes, keeps what is to be kept, and writes the outcome; the status of the run."""
     started = now()
     adopt_orphans()
     metrics_file = place.directory / METRICS
     before = metrics_file.stat().st_mtime_ns if metrics_file.is_file() else None
-    ended = asyncio.run(execute(task, place, log))
+    ended = asyncio.run(execute(task, place, log, started))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the end is near already
     kill_children()
@@ -1388,8 +1394,6 @@ def run(task: Task, place: Place, log: Log) -> str:
         warnings.append(f"{METRICS} was there before the run, which did not write it")
     for text in warnings:
         log.warn(text)
-    if ended.status == "canceled":  # whoever canceled may not wait until everything is copied
-        write_outcome(place.output, started, ended, metrics, [], log.warnings)
     outputs, warnings = keep_outputs(task, place)
     for text in warnings:
         log.warn(text)
@@ -1420,7 +1424,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         task = Task.read(options.task)
         output, root = options.output.resolve(), options.root.resolve()
         output.mkdir(parents=True, exist_ok=True)
-        if sys.version_info < OLDEST:
+        if TOO_OLD:
             refuse_python(output)
             return 1
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"

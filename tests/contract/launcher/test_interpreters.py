@@ -22,7 +22,7 @@ BIN = Path(sys.executable).parent  # has uv, which makes environments quickly
 def interpreters() -> Iterator[tuple[tuple[int, int], str]]:
     """Other Pythons of this machine, by version."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for minor in range(8, 15):
+    for minor in range(6, 15):
         name = f"python3.{minor}"
         paths = [shutil.which(name), *map(str, sorted(pyenv.glob(f"3.{minor}.*/bin/{name}")))]
         for path in filter(None, paths):
@@ -33,7 +33,8 @@ def interpreters() -> Iterator[tuple[tuple[int, int], str]]:
 
 OTHERS = {v: path for v, path in interpreters() if v != sys.version_info[:2]}
 SUPPORTED = [v for v in OTHERS if v >= launcher.OLDEST]
-TOO_OLD = [v for v in OTHERS if v < launcher.OLDEST]
+TOO_OLD = [v for v in OTHERS if (3, 8) <= v < launcher.OLDEST]
+UNABLE = [v for v in OTHERS if v < (3, 8)]  # to read the launcher's syntax
 
 
 @pytest.fixture
@@ -85,6 +86,18 @@ def test_an_older_python_is_an_environment_failure_that_says_so(
         f"Python 3.{version[1]} is too old: the environment needs Python 3.9 or later"
     )
     assert run.failure["message"] in run.log
+
+
+@pytest.mark.skipif(not UNABLE, reason="there is no such old Python on this machine")
+@pytest.mark.parametrize("version", UNABLE)
+def test_a_python_that_cannot_read_it_prints_what_is_needed(
+    version: tuple[int, int], files: Path
+) -> None:
+    run = Run(files, {"kind": "training", "command": "true"}, {}, Path(OTHERS[version])).wait()
+
+    assert run.exit_code == 1
+    assert "mlgate needs Python 3.9 or later here" in run.printed
+    assert not run.output.exists()
 
 
 def test_nothing_beside_the_launcher_is_imported(files: Path) -> None:
