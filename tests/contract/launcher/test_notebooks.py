@@ -205,7 +205,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_a_task_that_cannot_be_read_is_no_failed_run(tmp_path: Path) -> None:
     """The exit code tells that there is no outcome."""
     arguments = ["--task", "missing.json", "--root", str(tmp_path), "--output", str(tmp_path)]
-    command = [sys.executable, "-P", str(LAUNCHER), *arguments]
+    command = [sys.executable, str(LAUNCHER), *arguments]
     process = subprocess.run(command, capture_output=True, check=False)
 
     assert process.returncode == 3
