@@ -5,14 +5,20 @@ interpreter of the run's environment. That is why it imports the standard librar
 inside functions, and nothing of ours. Importing it does nothing, so that a warm process may
 import it, fork, and call `main`.
 
-    python -P launcher.py --task TASK --root DIR --output DIR [--events FILE] [--overlay DIR]
+    python launcher.py --task TASK --root DIR --output DIR [--events FILE] [--overlay DIR]
 
-(`-P` keeps the launcher's own folder, which may be the user's, off the module path.) Into the
-output go `log.txt`, `executed.ipynb`, `executed.html`, `kept/` and, last, `outcome.json`. Exit
-codes: 0 the run succeeded, 1 it did not (the outcome says why), any other: there is no outcome.
+Into the output go `log.txt`, `executed.ipynb`, `executed.html`, `kept/` and, last, `outcome.json`;
+when the run is told to end, an outcome is there at once, and replaced when it has ended. Exit
+codes: 0 the run succeeded, 1 it did not (the outcome says why), any other: no outcome holds.
+Environments of Azure ML have older interpreters than a host: Python 3.9 is enough.
 """
 
 from __future__ import annotations
+
+import sys
+
+if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+    del sys.path[0]  # the launcher's own folder: what lies there, if the user's, is not for us
 
 import argparse
 import ast
@@ -20,8 +26,8 @@ import asyncio
 import builtins
 import codecs
 import contextlib
+import fnmatch
 import functools
-import glob
 import importlib
 import importlib.util
 import json
@@ -35,20 +41,28 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+# An interpreter that cannot even read this file stops at this line, and prints it.
+TOO_OLD = sys.version_info < (OLDEST := (3, 9))  # mlgate needs Python 3.9 or later here
+
+if TYPE_CHECKING:  # older interpreters cannot evaluate these
+    Known = Callable[[str], bool]
+
+    # Starts `python -c CODE ...` of this interpreter in a folder, with an environment and a log, in
+    # a process that has imported Jupyter before; None where it would not be as a new one.
+    Fork = Callable[[Sequence[str], Path, Mapping[str, str], Path], "Child | None"]
 
 Notebook = Any  # nbformat.NotebookNode; so are its cells
-Known = Callable[[str], bool]
 METRICS = "outputs/metrics.json"
 JUPYTER = ("nbclient", "nbformat", "nbconvert", "ipykernel")
 
@@ -56,6 +70,8 @@ STARTUP_SECONDS = 120.0  # for a kernel to answer, on a busy machine
 INTERRUPT_SECONDS = 3.0  # between asking a cell or a command to end, and killing it
 SHUTDOWN_SECONDS = 2.0  # for the exit hooks of a finished kernel, which flush what they hold
 SAVE_SECONDS = 5.0  # at most, between two saves of a running notebook
+MLFLOW_SECONDS = 60.0  # for a tracking server to tell what the run has logged
+STORE_SECONDS = 30.0  # between two uploads of the log, where the output is a mounted store
 CELL_CHARACTERS = 10_000_000  # kept of what one cell prints; the log has all of it
 TAIL_CHARACTERS = 65_536  # of a command's output, searched for a traceback
 
@@ -77,7 +93,7 @@ class Canceled(Exception):
     """The run was told to end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """What to run; `path` and `directory` are relative to the root."""
 
@@ -94,11 +110,12 @@ class Task:
     def read(cls, text: str) -> Task:
         """From JSON, or from a file of it. Fields that are null or unknown do not count."""
         inline = text.lstrip().startswith("{")
-        fields = json.loads(text if inline else Path(text).read_text("utf-8"))
-        return cls(**{k: fields[k] for k in cls.__slots__ if fields.get(k) is not None})
+        given = json.loads(text if inline else Path(text).read_text("utf-8"))
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: given[name] for name in names if given.get(name) is not None})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where the run happens: absolute paths, and the environment of what it starts."""
 
@@ -110,7 +127,7 @@ class Place:
     fork: Fork | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Raised:
     """An exception as its traceback tells it: `name` is the class's, without its module."""
 
@@ -120,6 +137,16 @@ class Raised:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.message}" if self.message else self.name
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended; `logged` are the metrics that MLflow has of it."""
+
+    status: str
+    failed: Failed | None
+    logged: Mapping[str, float]
+    warnings: list[str]
 
 
 def plain(text: str) -> str:
@@ -142,13 +169,17 @@ def excerpt(text: str, lines: int) -> str:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def write_atomic(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, "utf-8", errors="replace")
-    part.replace(path)
+    try:
+        part.replace(path)
+    except OSError:  # some mounted stores cannot rename
+        path.write_text(text, "utf-8", errors="replace")
+        part.unlink()
 
 
 def jupyter(module: str) -> Any:
@@ -197,7 +228,7 @@ REASONS = tuple(
             r"Missing optional dependency|\bnot installed|(pip|conda) install|to be installed"
             r"|cannot open shared object|Library not loaded|command not found|exit status 127\b"
             r"|Can't find model '|Java gateway process exited|JAVA_HOME is not"
-            r"|is not an IPython extension|No module named",
+            r"|is not an IPython extension|No module named|MovieWriter \(\w+\) not available",
         ),
         ("environment", r"ImportError", r"\Z."),
         (
@@ -404,11 +435,6 @@ class Child(Protocol):
         ...
 
 
-# Starts `python -c CODE ...` of this interpreter in a folder, with an environment and a log, in a
-# process that has imported Jupyter before; None where that process would not be as a new one.
-Fork = Callable[[Sequence[str], Path, Mapping[str, str], Path], Child | None]
-
-
 def start_program(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
 ) -> Child:
@@ -587,7 +613,7 @@ class Kernel:
 
     def __init__(self, name: str, place: Place, log: Log) -> None:
         # The path of a socket has 107 characters at most, which TMPDIR alone may have.
-        short = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - mkdtemp is safe there
+        short = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 -- mkdtemp is safe there
         arguments, variables = kernel_command(name, place.overlay)
         self.folder = Path(tempfile.mkdtemp(prefix="mlgate-", dir=short))
         self.connection: dict[str, Any] = {
@@ -653,7 +679,7 @@ class Log:
         (output / "log.txt").write_bytes(b"")
         # Appended to, as the kernel writes to the same file what it cannot send.
         self.file = (output / "log.txt").open("a", encoding="utf-8", errors="replace")
-        self.events = Path(events).open("a", encoding="utf-8")  # noqa: SIM115 - to the very end
+        self.events = Path(events).open("a", encoding="utf-8")  # noqa: SIM115 -- to the very end
         self.warnings: list[str] = []
         self._line_open = False
 
@@ -669,6 +695,19 @@ class Log:
     def warn(self, text: str) -> None:
         self.warnings.append(one_line(text))
         self.line(f"warning: {self.warnings[-1]}")
+
+    def store(self) -> None:
+        """Has a mounted store upload what was written, which it may do on closing only.
+
+        Closing a copy of the descriptor is enough: see `flush` of libfuse's `fuse_operations`.
+        """
+        with contextlib.suppress(OSError):  # there will be another time, the last being the exit
+            os.close(os.dup(self.file.fileno()))
+
+    async def store_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(STORE_SECONDS)
+            await asyncio.to_thread(self.store)
 
     def event(self, name: str, **fields: Any) -> None:
         self.events.write(json.dumps({"event": name, **fields}) + "\n")
@@ -699,7 +738,7 @@ def read_notebook(path: Path, log: Log) -> Notebook:
             cell.setdefault("source", "")
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
-    except Exception as error:  # noqa: BLE001 - what is no notebook fails in any way it likes
+    except Exception as error:  # noqa: BLE001 -- what is no notebook fails in any way it likes
         raise Failed("invalid", f"{path.name} is not a readable notebook: {error}") from None
     return notebook
 
@@ -716,7 +755,8 @@ def cell_error(reply: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -
         for payload in reply.get("payload") or ():
             if payload.get("source") == "ask_exit":
                 code = payload.get("keepkernel")  # the first argument, whatever it is meant for
-                return Raised("SystemExit", "" if isinstance(code, bool | None) else str(code))
+                silent = isinstance(code, (bool, type(None)))
+                return Raised("SystemExit", "" if silent else str(code))
         return None
     unnamed = reply.get("ename") in (None, "", "NoneType")
     error = shown[0] if shown and unnamed else reply
@@ -763,7 +803,7 @@ class NotebookRun:
         self.task, self.place, self.log, self.stopped = task, place, log, stopped
         self.path = place.root / task.path
         self.warming = threading.Thread(target=prepare_rendering, daemon=True)
-        self.saved_at = 0.0
+        self.saved, self.saved_at = "", 0.0
         self.grace = 0.0  # for the kernel, once it has answered and while it does as it is told
 
     async def run(self) -> None:
@@ -930,8 +970,10 @@ class NotebookRun:
     def _save(self) -> None:
         if hasattr(self, "client"):
             self.client.set_widgets_metadata()
-        text = jupyter("nbformat.v4").writes(self.notebook)
-        write_atomic(self.place.output / "executed.ipynb", text)
+        text: str = jupyter("nbformat.v4").writes(self.notebook)
+        if text != self.saved:  # a mounted store uploads whatever is written
+            write_atomic(self.place.output / "executed.ipynb", text)
+            self.saved = text
         self.saved_at = time.monotonic()
 
     def _render(self) -> None:
@@ -939,7 +981,7 @@ class NotebookRun:
             if self.warming.ident:
                 self.warming.join()
             write_atomic(self.place.output / "executed.html", render(self.notebook, self.path))
-        except Exception as error:  # noqa: BLE001 - a template may fail in any way it likes
+        except Exception as error:  # noqa: BLE001 -- a template may fail in any way it likes
             self.log.warn(f"the notebook could not be rendered as HTML: {error}")
 
 
@@ -954,7 +996,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 """
 
 
-@functools.cache
+@functools.lru_cache
 def exporter() -> Any:
     """One for all pages, as it compiles its templates when it is first used."""
     html = jupyter("nbconvert.exporters.html")
@@ -969,7 +1011,7 @@ def render(notebook: Notebook, path: Path) -> str:
     return page.replace("<head>", f"<head>{policy}", 1)
 
 
-@functools.cache
+@functools.lru_cache
 def prepare_rendering() -> None:
     """Pays for imports and templates early: a second that would come after the last cell."""
     with contextlib.suppress(Exception):  # the real rendering will fail in the same way, and say so
@@ -1066,11 +1108,8 @@ def metrics_of_file(path: Path) -> tuple[dict[str, float], list[str]]:
     return numbers, warnings
 
 
-def metrics_of_mlflow(uri: str, directory: Path) -> tuple[dict[str, float], list[str]]:
-    """The latest value of each key, read from MLflow's own table; only of a SQLite store so far."""
-    path = directory / uri.removeprefix("sqlite:///").partition("?")[0]
-    if not uri.startswith("sqlite:///") or not path.is_file():
-        return {}, []
+def metrics_of_database(path: Path) -> tuple[dict[str, float], list[str]]:
+    """The latest value of each key, read from MLflow's own table in a SQLite store."""
     query = "SELECT key, value, is_nan FROM latest_metrics ORDER BY timestamp, step"
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
@@ -1079,12 +1118,96 @@ def metrics_of_mlflow(uri: str, directory: Path) -> tuple[dict[str, float], list
         return {}, [] if "no such table" in str(error) else [f"MLflow's metrics: {error}"]
 
 
-def collect_metrics(place: Place) -> tuple[dict[str, float], list[str]]:
-    """Finite numbers only, as a metric that is none must fail its gate."""
+# Tells, a JSON value a line, of each metric of the run and of the runs nested in it; and, as text,
+# what went wrong: no message of MLflow's, which may hold the credentials of the store. An MLflow
+# that is not there, or does not know the store, has logged nothing to it.
+ASK_MLFLOW = """
+import sys
+sys.path[:] = filter(None, sys.path)  # nothing of the working directory
+import json, os
+
+answer, nowhere = os.fdopen(os.dup(1), "w"), os.open(os.devnull, os.O_WRONLY)
+os.dup2(nowhere, 1)
+os.dup2(nowhere, 2)
+try:
+    from mlflow.tracking import MlflowClient
+except ImportError:
+    sys.exit()
+
+def tell(value):
+    print(json.dumps(value), file=answer, flush=True)
+
+def tell_metrics(run):
+    for metric in run.data.to_proto().metrics:
+        tell([metric.key, metric.value, metric.timestamp, metric.step])
+
+try:
+    client, token = MlflowClient(), None
+    run = client.get_run(os.environ["MLFLOW_RUN_ID"])
+    tell_metrics(run)
+    nested = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
+    while True:
+        page = client.search_runs([run.info.experiment_id], nested, page_token=token)
+        for child in page:
+            tell_metrics(child)
+        token = page.token
+        if not token:
+            break
+except Exception as error:
+    name = type(error).__name__
+    if not name.startswith("Unsupported"):
+        tell(f"{name} {getattr(error, 'error_code', '')}".strip())
+"""
+
+
+async def metrics_of_server(
+    place: Place, stopped: asyncio.Future[None], seconds: float = MLFLOW_SECONDS
+) -> tuple[dict[str, float], list[str]]:
+    """The latest value of each key, as far as the environment's own MLflow can tell in time."""
+    command = [sys.executable, "-c", ASK_MLFLOW]
+    with tempfile.TemporaryFile() as answer:
+        process = Process(
+            start_program(command, place.directory, place.environment, answer.fileno())
+        )
+        ends: set[asyncio.Future[Any]] = {process.ended, stopped}
+        await asyncio.wait(ends, timeout=seconds, return_when=FIRST)
+        in_time = process.ended.done()
+        code = await process.kill()
+        answer.seek(0)
+        lines = answer.read().decode("utf-8", "replace").splitlines()
+    told = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # half a line
+            told.append(json.loads(line))
+    problems = [value for value in told if isinstance(value, str)]
+    if not in_time:
+        late = "the run was told to end" if stopped.done() else f"no answer in {seconds:g} seconds"
+        problems.append(late)
+    elif code:
+        problems.append(f"the client {exit_text(code)}")
+    rows = sorted((row for row in told if isinstance(row, list)), key=lambda row: (row[2], row[3]))
+    warnings = [f"metrics of MLflow's tracking server may be missing: {p}" for p in problems]
+    return {key: value for key, value, _, _ in rows}, warnings
+
+
+async def metrics_of_mlflow(
+    place: Place, stopped: asyncio.Future[None]
+) -> tuple[dict[str, float], list[str]]:
+    """What the run has logged: to a SQLite store of its own, or to the run that it was given."""
     uri = place.environment.get("MLFLOW_TRACKING_URI", "")
-    logged, warnings = metrics_of_mlflow(uri, place.directory)
-    written, more = metrics_of_file(place.directory / METRICS)
-    warnings += more
+    if uri.startswith("sqlite:///"):
+        path = place.directory / uri[len("sqlite:///") :].partition("?")[0]
+        return metrics_of_database(path) if path.is_file() else ({}, [])
+    if not uri or not place.environment.get("MLFLOW_RUN_ID") or stopped.done():
+        return {}, []
+    return await metrics_of_server(place, stopped)
+
+
+def collect_metrics(
+    place: Place, logged: Mapping[str, float]
+) -> tuple[dict[str, float], list[str]]:
+    """Finite numbers only, as a metric that is none must fail its gate."""
+    written, warnings = metrics_of_file(place.directory / METRICS)
     metrics = {}
     for key, value in {**logged, **written}.items():
         if abs(value) < sys.float_info.max:  # which MLflow stores for infinity; false for NaN
@@ -1094,32 +1217,46 @@ def collect_metrics(place: Place) -> tuple[dict[str, float], list[str]]:
     return metrics, warnings
 
 
-def matching_files(place: Place, pattern: str) -> list[str]:
-    """Regular files inside the root, relative to the working directory, with `/`."""
-    found = []
-    # Not `Path.glob`, whose `**` finds only folders before Python 3.13.
-    names = glob.glob(pattern, root_dir=place.directory, recursive=True, include_hidden=True)  # noqa: PTH207 - see above
-    for name in names:
-        path = place.directory / name
-        folders = [parent.resolve() for parent in path.parents]
-        if (
-            path.is_file()
-            and path.resolve().is_relative_to(place.root)
-            and not path.is_relative_to(place.output)
-            and len(folders) == len(set(folders))  # else a link leads back to where it is
-        ):
-            found.append(Path(name).as_posix())
-    return found
+def matching_files(
+    folder: Path, parts: Sequence[str], place: Place, above: Sequence[Path] = ()
+) -> Iterator[Path]:
+    """Files below a folder by the parts of a pattern as `glob` has them, hidden files too.
+
+    Links are followed, but neither out of the root nor back to a folder that they are in.
+    """
+    real = folder.resolve()
+    inside = real.is_relative_to(place.root) and not real.is_relative_to(place.output)
+    if not parts or not inside or real in above:
+        return
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from matching_files(folder, rest or ("*",), place, above)
+        rest = parts  # to any depth
+    try:
+        paths = [path for path in folder.iterdir() if fnmatch.fnmatchcase(path.name, first)]
+    except OSError:
+        return
+    for path in paths:
+        if path.is_dir():
+            yield from matching_files(path, rest, place, (*above, real))
+        elif not rest and path.is_file() and path.resolve().is_relative_to(place.root):
+            yield path
 
 
 def keep_outputs(task: Task, place: Place) -> tuple[list[str], list[str]]:
     """Copies what is to be kept into `kept/`; the sorted paths, and warnings."""
-    kept, warnings = set(matching_files(place, "outputs/**")), []
+
+    def matching(pattern: str) -> set[str]:
+        parts = PurePosixPath(pattern).parts
+        paths = matching_files(place.directory, parts, place)
+        return {path.relative_to(place.directory).as_posix() for path in paths}
+
+    kept, warnings = matching("outputs/**"), []
     for pattern in task.outputs:
         if pattern.startswith("/") or ".." in pattern.split("/"):
             warnings.append(f"outputs: `{pattern}` leads out of the working directory")
-        elif found := matching_files(place, pattern):
-            kept.update(found)
+        elif found := matching(pattern):
+            kept |= found
         else:
             warnings.append(f"outputs: no file matches `{pattern}`")
     for name in sorted(kept):
@@ -1149,7 +1286,8 @@ async def add_jupyter(place: Place, log: Log, stopped: asyncio.Future[None]) -> 
         installer = [sys.executable, "-m", "pip", "install", "--no-input"]
         if not installed_module("pip") and (uv := shutil.which("uv")):
             installer = [uv, "pip", "install", "--python", sys.executable]
-        await run_command([*installer, *target], place, log, stopped)
+        elsewhere = replace(place, directory=place.output)  # where no file shadows pip's modules
+        await run_command([*installer, *target], elsewhere, log, stopped)
         importlib.invalidate_caches()
         missing = [name for name in JUPYTER if not installed_module(name)]
     if missing:
@@ -1174,17 +1312,33 @@ async def start(task: Task, place: Place, log: Log, stopped: asyncio.Future[None
         raise Failed("environment", message, None, traceback.format_exc()) from None
 
 
-async def execute(task: Task, place: Place, log: Log) -> tuple[str, Failed | None]:
+def write_outcome(
+    output: Path,
+    started: str,
+    ended: Ended,
+    metrics: Mapping[str, float],
+    outputs: Sequence[str],
+    warnings: Sequence[str],
+) -> None:
+    names = ("kind", "message", "cell", "traceback")
+    failed = ended.failed
+    outcome = {
+        "version": 1,
+        "status": ended.status,
+        "started_at": started,
+        "finished_at": now(),
+        "metrics": metrics,
+        "outputs": outputs,
+        "warnings": warnings,
+        "failure": {name: getattr(failed, name) for name in names} if failed else None,
+    }
+    write_atomic(output / "outcome.json", json.dumps(outcome, indent=2, allow_nan=False))
+
+
+async def attempt(
+    task: Task, place: Place, log: Log, stopped: asyncio.Future[None]
+) -> tuple[str, Failed | None]:
     """Runs the task to its end: the status of the run, and why it failed."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[None] = loop.create_future()
-
-    def stop() -> None:
-        if not stopped.done():
-            stopped.set_result(None)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
     try:
         await start(task, place, log, stopped)
     except Canceled:
@@ -1192,12 +1346,36 @@ async def execute(task: Task, place: Place, log: Log) -> tuple[str, Failed | Non
     except Failed as failed:
         log.line(f"failed: {failed.message}")
         return "failed", failed
-    except Exception as error:  # noqa: BLE001 - our own fault must not pass for the run's
+    except Exception as error:  # noqa: BLE001 -- our own fault must not pass for the run's
         trace = traceback.format_exc()
         log.line(trace)
         message = f"the launcher failed: {type(error).__name__}: {error}"
         return "failed", Failed("infrastructure", message, None, trace)
     return "succeeded", None
+
+
+async def execute(task: Task, place: Place, log: Log, started: str) -> Ended:
+    """Runs the task to its end, and asks what it has logged."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(None)
+            # At once, as the platform may not wait for the end: the real outcome replaces it.
+            canceled = Ended("canceled", None, {}, [])
+            write_outcome(place.output, started, canceled, {}, [], log.warnings)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    storing = asyncio.ensure_future(log.store_now_and_then())
+    status, failed = await attempt(task, place, log, stopped)
+    storing.cancel()
+    try:
+        logged, warnings = await metrics_of_mlflow(place, stopped)
+    except Exception as error:  # noqa: BLE001 -- no metrics are no reason for a run to fail
+        logged, warnings = {}, [f"MLflow's metrics cannot be had: {type(error).__name__}"]
+    return Ended(status, failed, logged, warnings)
 
 
 def run(task: Task, place: Place, log: Log) -> str:
@@ -1206,29 +1384,31 @@ def run(task: Task, place: Place, log: Log) -> str:
     adopt_orphans()
     metrics_file = place.directory / METRICS
     before = metrics_file.stat().st_mtime_ns if metrics_file.is_file() else None
-    status, failed = asyncio.run(execute(task, place, log))
+    ended = asyncio.run(execute(task, place, log, started))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the end is near already
     kill_children()
-    metrics, warnings = collect_metrics(place)
+    metrics, warnings = collect_metrics(place, ended.logged)
+    warnings = ended.warnings + warnings
     if before and metrics_file.is_file() and metrics_file.stat().st_mtime_ns == before:
         warnings.append(f"{METRICS} was there before the run, which did not write it")
-    outputs, more = keep_outputs(task, place)
-    for text in warnings + more:
+    for text in warnings:
         log.warn(text)
-    fields = ("kind", "message", "cell", "traceback")
-    outcome = {
-        "version": 1,
-        "status": status,
-        "started_at": started,
-        "finished_at": now(),
-        "metrics": metrics,
-        "outputs": outputs,
-        "warnings": log.warnings,
-        "failure": {name: getattr(failed, name) for name in fields} if failed else None,
-    }
-    write_atomic(place.output / "outcome.json", json.dumps(outcome, indent=2, allow_nan=False))
-    return status
+    outputs, warnings = keep_outputs(task, place)
+    for text in warnings:
+        log.warn(text)
+    log.store()
+    write_outcome(place.output, started, ended, metrics, outputs, log.warnings)
+    return ended.status
+
+
+def refuse_python(output: Path) -> None:
+    """Says which Python is needed, in words that an older one can still execute."""
+    version, oldest = (".".join(map(str, numbers[:2])) for numbers in (sys.version_info, OLDEST))
+    text = f"Python {version} is too old: the environment needs Python {oldest} or later"
+    (output / "log.txt").write_text(f"failed: {text}\n", "utf-8")
+    failed = Failed("environment", text)
+    write_outcome(output, now(), Ended("failed", failed, {}, []), {}, [], [])
 
 
 def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
@@ -1244,12 +1424,15 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         task = Task.read(options.task)
         output, root = options.output.resolve(), options.root.resolve()
         output.mkdir(parents=True, exist_ok=True)
+        if TOO_OLD:
+            refuse_python(output)
+            return 1
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         environment = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": programs}
         overlay = options.overlay and options.overlay.resolve()
         place = Place(root, root / task.directory, output, overlay, environment, fork)
         return 0 if run(task, place, Log(output, options.events)) == "succeeded" else 1
-    except Exception:  # noqa: BLE001 - Python's own exit code for it would mean a failed run
+    except Exception:  # noqa: BLE001 -- Python's own exit code for it would mean a failed run
         traceback.print_exc()
         return 3
 

@@ -48,10 +48,10 @@ class Children:
                 os.chdir(directory)
                 for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
                     signal.signal(ignored_by_python, signal.SIG_DFL)
-                os.execve(  # noqa: S606 - that no shell is started is the point
+                os.execve(  # noqa: S606 -- that no shell is started is the point
                     command[0], list(command), dict(variables)
                 )
-            except BaseException:  # noqa: BLE001 - nothing may leave the forked process
+            except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
                 os.write(2, traceback.format_exc().encode())
             finally:
                 os._exit(127)

@@ -61,15 +61,15 @@ class KernelSeeds:
         sys.argv = ["-c", *arguments]
         status = 0
         try:
-            exec(code, main.__dict__)  # noqa: S102 - as the interpreter does for `-c`
+            exec(code, main.__dict__)  # noqa: S102 -- as the interpreter does for `-c`
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        except BaseException:  # noqa: BLE001 - as the interpreter does
+        except BaseException:  # noqa: BLE001 -- as the interpreter does
             traceback.print_exc()
             status = 1
         # What an interpreter does at its end; the hooks may be the notebook's own.
-        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
-        atexit._run_exitfuncs()  # noqa: SLF001 - likewise
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 -- there is no public way
+        atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
         flush()
         return status
 
@@ -79,8 +79,8 @@ class KernelSeeds:
         for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
             del sys.modules[name]
         sys.meta_path[:] = self._finders
-        warnings.filters[:] = self._filters  # type: ignore[index] # a list, whatever its stub says
-        warnings._filters_mutated()  # type: ignore[attr-defined] # noqa: SLF001 - else they are cached
+        warnings.filters[:] = self._filters  # type: ignore[index]  # a list, whatever its stub says
+        warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 -- else they are cached
         tempfile.tempdir = None
         multiprocessing.current_process().authkey = os.urandom(32)
 

@@ -168,7 +168,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - no Path per process
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 -- no Path per process
 
 
 def _entry(pid: int) -> _Entry | None:
@@ -195,6 +195,6 @@ def _listed(which: str) -> dict[int, _Entry]:
 
 
 def _output(*command: str) -> str:
-    import subprocess  # noqa: PLC0415 - not needed where there is /proc
+    import subprocess  # noqa: PLC0415 -- not needed where there is /proc
 
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -35,7 +35,7 @@ class Seed:
                 os.closerange(3, pipe)
                 os.closerange(pipe + 1, 1 << 16)
                 code = grow(pipe)
-            except BaseException:  # noqa: BLE001 - nothing may leave the forked process
+            except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
                 traceback.print_exc()
             finally:
                 flush()

@@ -84,7 +84,7 @@ class Supervisor:
             launched = self._launch(python)
         except Stopped as stopped:
             launched = _Launched(None, stopped)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt must end
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the attempt must end
             traceback.print_exc()
             message = f"The run could not be executed: {error!r}."
             launched = _Launched(None, Stopped("infrastructure", message))
@@ -168,8 +168,8 @@ class Supervisor:
         if self._warm:
             pid = self._children.adopt(self._warm.pid)
             self._warm.launch(arguments, found, folder.tree, folder.log)
-        else:  # -P: nothing beside the launcher is imported
-            command = [str(python), "-P", self._task["launcher"], *arguments]
+        else:
+            command = [str(python), self._task["launcher"], *arguments]
             pid = self._children.start(command, found, folder.tree, folder.log)
         limit = float(self._task["limit_seconds"])
         until = time.monotonic() + limit

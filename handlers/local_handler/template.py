@@ -53,7 +53,7 @@ def main(launcher: str) -> None:
     launch = _load(launcher)
     launch.prepare_rendering()
     sys.path.pop(0)  # the root: the rest is the path of any program
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 - nothing but their number
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 -- nothing but their number
         sys.exit("Something that was imported has started a thread, which a fork would miss.")
     signal.signal(signal.SIGCHLD, _reap)
     gc.collect()
@@ -83,7 +83,7 @@ def _become_supervisor(request: Mapping[str, Any], kernels: KernelSeeds, launch:
             os.close(answers)
         if claimed:
             supervisor.execute(folder, warm)
-    except BaseException:  # noqa: BLE001 - nothing may leave the forked process
+    except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
         traceback.print_exc()
     finally:
         os._exit(0)

@@ -67,7 +67,7 @@ def sweep(parent: Path) -> None:
 
 
 def _copy_file(source: str, target: str) -> str:
-    with open(source, "rb") as reader, open(target, "wb") as writer:  # noqa: PTH123 - copytree gives strings
+    with Path(source).open("rb") as reader, Path(target).open("wb") as writer:
         try:
             while os.copy_file_range(reader.fileno(), writer.fileno(), 1 << 30):
                 pass

@@ -7,6 +7,18 @@ must not differ between them (which commit a ref means, what a clean tree is) is
 
 from handlers.repository_handler.credentials import GitCredential
 from handlers.repository_handler.handler import RepositoryHandler
-from handlers.repository_handler.worktree import commit_worktree, uncommitted_changes
+from handlers.repository_handler.worktree import (
+    NoWorkTree,
+    commit_worktree,
+    is_repository,
+    uncommitted_changes,
+)
 
-__all__ = ["GitCredential", "RepositoryHandler", "commit_worktree", "uncommitted_changes"]
+__all__ = [
+    "GitCredential",
+    "NoWorkTree",
+    "RepositoryHandler",
+    "commit_worktree",
+    "is_repository",
+    "uncommitted_changes",
+]

@@ -108,7 +108,7 @@ def _size(folder: Path) -> int:
     for parent, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - many files
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 -- many files
             except FileNotFoundError:
                 continue
     return total

@@ -44,7 +44,7 @@ class HttpClient(Urllib3HttpGitClient):
         url: str,
         headers: dict[str, str] | None = None,
         data: bytes | Iterator[bytes] | None = None,
-        raise_for_status: bool = True,  # noqa: ARG002 - dulwich's signature
+        raise_for_status: bool = True,  # noqa: ARG002 -- dulwich's signature
     ) -> tuple[HTTPResponse, Callable[[int], bytes]]:
         headers = dict(headers or {})
         if self._remote.access.authorization:
@@ -80,13 +80,13 @@ class HttpClient(Urllib3HttpGitClient):
 class _Pool(PoolManager):
     """Hands a redirect back instead of following it, credential and all."""
 
-    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> Any:  # type: ignore[override]  # noqa: ARG002 - urllib3 narrows it
-        return super().urlopen(method, url, redirect=False, **kw)
+    def urlopen(self, method: str, url: str, *_: Any, **kw: Any) -> Any:
+        return super().urlopen(method, url, **(kw | {"redirect": False}))
 
 
 class _Proxy(ProxyManager):
-    def urlopen(self, method: str, url: str, redirect: bool = True, **kw: Any) -> Any:  # type: ignore[override]  # noqa: ARG002 - urllib3 narrows it
-        return super().urlopen(method, url, redirect=False, **kw)
+    def urlopen(self, method: str, url: str, *_: Any, **kw: Any) -> Any:
+        return super().urlopen(method, url, **(kw | {"redirect": False}))
 
 
 def _pool(remote: Remote, limits: Limits) -> PoolManager:

@@ -27,9 +27,9 @@ class Ssh(SSHVendor):
         command: bytes,
         username: str | None = None,
         port: int | None = None,
-        password: str | None = None,  # noqa: ARG002 - dulwich's signature
-        key_filename: str | None = None,  # noqa: ARG002 - dulwich's signature
-        ssh_command: str | None = None,  # noqa: ARG002 - dulwich's signature
+        password: str | None = None,  # noqa: ARG002 -- dulwich's signature
+        key_filename: str | None = None,  # noqa: ARG002 -- dulwich's signature
+        ssh_command: str | None = None,  # noqa: ARG002 -- dulwich's signature
         protocol_version: int | None = None,
     ) -> SubprocessWrapper:
         arguments = shlex.split(ssh_program())

@@ -77,10 +77,10 @@ class Dulwich:
             raise Broken(f"object {sha} is no file")
         sink.write(content)
 
-    def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:  # noqa: ARG002 - the protocol's
+    def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:  # noqa: ARG002 -- the protocol's
         raise git_only("repository.lfs")
 
-    def submodules(self, commit: str) -> Mapping[str, str]:  # noqa: ARG002 - the protocol's
+    def submodules(self, commit: str) -> Mapping[str, str]:  # noqa: ARG002 -- the protocol's
         raise git_only("repository.submodules")
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Dulwich:
             raise self._remote.unavailable("there is no git repository") from None
         except FileNotFoundError as error:
             raise self._remote.failed(f"{error.filename} is not on this host") from None
-        except Exception as error:  # noqa: BLE001 - a lying server can make any parser error of it
+        except Exception as error:  # noqa: BLE001 -- a lying server can make any parser error of it
             if isinstance(error, KeyError) and self._remote.scheme == "file":
                 raise Refused(final=True) from None  # the object is not there
             lines = getattr(error, "stderr_lines", None) or []

@@ -20,10 +20,10 @@ from mlgate.orchestration.allowlist import (
     DEFAULT_PORTS,
     Address,
     parse_url,
-    url_allowed,
     without_azure_user,
 )
 from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.repositoryurls import refusal, repository_url_allowed, shown
 
 SETTING = "MLGATE_ALLOWED_REPOSITORIES"
 
@@ -81,19 +81,19 @@ class Remotes:
         """`Permanent` that names the setting when this host does not allow `url`."""
         if url.startswith("/"):
             return self._open_path(url)
-        url = without_azure_user(url)
-        address = parse_url(url)
-        if address is None:
+        refused = refusal(url)
+        if refused is not None:
             raise Permanent(
-                f"The repository address {_shown(url)} is not a plain https or ssh URL or an "
-                "absolute path: leave out user names, passwords and options, and write "
-                "git@host:path as ssh://git@host/path."
+                f"The repository {shown(url)} cannot be cloned. {refused.message} {refused.remedy}"
             )
-        if not url_allowed(url, self._urls, schemes=("https", "ssh")):
+        url = without_azure_user(url)
+        if not repository_url_allowed(url, self._urls):
             raise Permanent(
                 f"The repository {url} is not allowed on this host: add it, or a prefix of it, "
                 f"to {SETTING}."
             )
+        address = parse_url(url)
+        assert address is not None
         canonical = _canonical(address)
         if address.scheme == "ssh":
             access = Access(None, "check this host's ssh key and known_hosts")
@@ -112,7 +112,7 @@ class Remotes:
         path = _resolved(url)
         if path is None or not any(path.is_relative_to(prefix) for prefix in self._paths):
             raise Permanent(
-                f"The repository {_shown(url)} is not allowed on this host: add its path, or a "
+                f"The repository {shown(url)} is not allowed on this host: add its path, or a "
                 f"folder above it, to {SETTING}."
             )
         return Remote(str(path), "file", Access(None, "check that this host may read it"))
@@ -132,8 +132,3 @@ def _canonical(address: Address) -> str:
     port = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
     path = "/".join(quote(segment, safe="~!$&'()*+,;=:@") for segment in address.segments)
     return f"{address.scheme}://{user}{host}{port}/{path}"
-
-
-def _shown(url: str) -> str:
-    """As a refused address may be repeated: it may hold a password, or control characters."""
-    return re.sub(r"//[^/]*@", "//***@", ascii(url[:200]))

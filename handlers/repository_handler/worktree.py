@@ -26,10 +26,19 @@ _AUTHOR = {
 }
 
 
+class NoWorkTree(Permanent):
+    """The folder is in no git work tree."""
+
+
+def is_repository(path: Path) -> bool:
+    """Whether `path` can be cloned: the top of a work tree, or a bare repository; asks no git."""
+    return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
+
+
 def uncommitted_changes(path: Path) -> bool:
     """Whether files differ from HEAD, are staged, or are neither tracked nor ignored.
 
-    Raises `Permanent` when `path` is in no git work tree, or there is no git program.
+    Raises `NoWorkTree`, and `Permanent` when there is no git program.
     """
     return bool(_run(_git(path), "status", "--porcelain", "--untracked-files=normal"))
 
@@ -38,7 +47,7 @@ def commit_worktree(path: Path) -> str:
     """The SHA of a commit of all tracked and untracked, not ignored files as they are now.
 
     No ref names it: HEAD, index, refs and work tree stay as they are. Its parent is HEAD. Raises
-    `Permanent` when `path` is in no git work tree, or there is no git program.
+    `NoWorkTree`, and `Permanent` when there is no git program.
     """
     git = _git(path)
     index = Path(_run(git, "rev-parse", "--path-format=absolute", "--git-path", "index"))
@@ -60,16 +69,16 @@ def _git(path: Path) -> Git:
     """git at the top of the work tree around `path`, whatever GIT_DIR this process was given."""
     if shutil.which("git") is None:
         raise Permanent("Looking at a work tree needs the git program: install git.")
-    from git import Repo  # noqa: PLC0415 - cannot be imported where there is no git
-    from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 - likewise
+    from git import Repo  # noqa: PLC0415 -- cannot be imported where there is no git
+    from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 -- likewise
 
     try:
         repository = Repo(path, search_parent_directories=True)
     except (InvalidGitRepositoryError, NoSuchPathError):
-        raise Permanent(f"{path} is in no git repository: name a folder of one.") from None
+        raise NoWorkTree(f"{path} is in no git repository: name a folder of one.") from None
     with repository:
         if repository.working_tree_dir is None:
-            raise Permanent(f"{path} is a bare repository: it has no files of its own.")
+            raise NoWorkTree(f"{path} is a bare repository: it has no files of its own.")
         git = repository.git
         git.update_environment(
             GIT_DIR=str(repository.git_dir),

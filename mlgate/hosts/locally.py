@@ -52,19 +52,30 @@ def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str
     if options.worktree and not path.is_absolute():
         raise UsageError("--worktree needs a repository on this machine: add --repository PATH")
     if options.worktree:
-        from handlers.repository_handler import commit_worktree
+        from handlers.repository_handler import NoWorkTree, commit_worktree
 
-        repository["ref"] = commit_worktree(path)
+        try:
+            repository["ref"] = commit_worktree(path)
+        except NoWorkTree as error:
+            raise UsageError(f"--worktree: {error}") from error
     elif path.is_absolute() and "ref" not in repository:
         _warn_of_changes(path)
     return repository
 
 
 def _address(text: str) -> str:
-    """A URL as it is, a path made absolute."""
+    """A URL as it is, a repository's path made absolute."""
     if "://" in text or (":" in text and not Path(text).exists()):
         return text
-    return str(Path(text).expanduser().resolve())
+    from handlers.repository_handler import is_repository
+
+    path = Path(text).expanduser().resolve()
+    if not is_repository(path):
+        raise UsageError(
+            f"--repository {path} is no git repository; name the top folder of one (what lies "
+            "below it is the message's `repository.subdirectory`), or a URL"
+        )
+    return str(path)
 
 
 def _warn_of_changes(path: Path) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from mlgate.orchestration.allowlist import url_allowed
 from mlgate.orchestration.hostpolicy import HostPolicy
+from mlgate.orchestration.repositoryurls import repository_url_allowed, shown
 
 DEFAULT_QUEUE = "function-queue"
 DEFAULT_HOME = ".mlgate"
@@ -81,8 +83,8 @@ class _Reader:
                 allowed_backends=backends,
                 workspace=self._workspace("MLGATE_WORKSPACE"),
                 allowed_workspaces=self._allowed_workspaces(),
-                allowed_collections=self._list("MLGATE_ALLOWED_COLLECTIONS"),
-                allowed_repositories=self._list("MLGATE_ALLOWED_REPOSITORIES"),
+                allowed_collections=self._allowed_collections(),
+                allowed_repositories=self._allowed_repositories(),
             ),
             git_credentials=self._git_credentials(),
             compute=self._text("MLGATE_COMPUTE") or "serverless",
@@ -122,16 +124,41 @@ class _Reader:
         default = self._text("MLGATE_WORKSPACE")
         return self._list(name) or ((default,) if default else ())
 
+    # A prefix that does not allow even itself allows nothing: its author meant another.
+
+    def _allowed_collections(self) -> tuple[str, ...]:
+        name = "MLGATE_ALLOWED_COLLECTIONS"
+        for prefix in self._list(name):
+            if not url_allowed(prefix, [prefix]):
+                self._error(
+                    name,
+                    f"{shown(prefix)} can match no collection; write it as https://host/path, "
+                    "without user name or query; http is for a loopback address such as 127.0.0.1",
+                )
+        return self._list(name)
+
+    def _allowed_repositories(self) -> tuple[str, ...]:
+        name = "MLGATE_ALLOWED_REPOSITORIES"
+        for prefix in self._list(name):
+            if not prefix.startswith("/") and not repository_url_allowed(prefix, [prefix]):
+                self._error(
+                    name,
+                    f"{shown(prefix)} can match no repository; write it as https://host/path or "
+                    "ssh://git@host/path, without password or query, or as an absolute path",
+                )
+        return self._list(name)
+
     def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
         name = "MLGATE_GIT_CREDENTIALS"
         credentials = []
-        for entry in self._list(name):
+        for number, entry in enumerate(self._list(name), 1):
             prefix, separator, variable = entry.rpartition("=")
             token = self._environ.get(variable, "")
             if not separator or not prefix:
-                self._error(name, f"{entry!r} is not url-prefix=NAME_OF_VARIABLE")
+                # Told by its number: whoever misread this wrote the token itself.
+                self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
             elif not token:
-                self._error(name, f"the variable {variable!r}, named for {prefix}, is not set")
+                self._error(name, f"the variable that entry {number} names is not set")
             else:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)

@@ -24,6 +24,7 @@ log = logging.getLogger("mlgate")
 
 LISTENERS = 4  # messages handled at once; most of a look is waiting for somebody's answer
 SWEEP_SECONDS = 15.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PARTING_SECONDS = 5.0  # for threads with nothing at hand to let go of their connections
 HINT_RETRY_SECONDS = 0.05  # until the handler that is at the build has saved
 
@@ -133,8 +134,11 @@ class Worker:
 
 
 def serve(settings: Settings) -> NoReturn:
-    """Run a worker until SIGTERM or SIGINT; ends the process with 0 then."""
-    told = _signals(signal.SIGTERM, signal.SIGINT)
+    """Run a worker until SIGTERM or SIGINT, and end the process with 0 then.
+
+    A second one ends it at once, whatever is at hand.
+    """
+    told = _signals()
     hints = Hints()
     application = assemble(settings, on_ended=hints.ended)
     application.queue.check()
@@ -142,7 +146,9 @@ def serve(settings: Settings) -> NoReturn:
     worker.start()
     print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)
     os.read(told, 1)
-    print("mlgate worker: finishing what is at hand", file=sys.stderr)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    print("mlgate worker: finishing what is at hand; once more to leave at once", file=sys.stderr)
     worker.stop()
     worker.join()
     # The SDK's lock renewer has threads that the interpreter would wait for, however long.
@@ -151,14 +157,14 @@ def serve(settings: Settings) -> NoReturn:
     os._exit(0)
 
 
-def _signals(*numbers: signal.Signals) -> int:
-    """A descriptor that can be read from once one of them came.
+def _signals() -> int:
+    """A descriptor that can be read from once one of `SIGNALS` came.
 
     Not an Event: a signal that comes when a thread is about to wait for one does not wake it.
     """
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell)
-    for number in numbers:
+    for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     return told

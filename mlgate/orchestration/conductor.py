@@ -36,6 +36,7 @@ from mlgate.orchestration.turn import SupersededError, Turn, schedule
 log = logging.getLogger("mlgate")
 
 HOST_GRACE = timedelta(minutes=10)  # after the deadline, for the host of local runs to come back
+LONGEST_WAIT = 30.0  # seconds; a message at hand keeps its worker from leaving, too
 HAND_BACK = timedelta(seconds=2)  # until a look that this handler cannot take comes again
 
 
@@ -187,7 +188,8 @@ class Conductor:
 
     def _wait(self, error: Temporary) -> None:
         """Redelivery is immediate in Functions: without a wait, all deliveries burn in seconds."""
-        self.ports.clock.sleep(error.delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+        seconds = min(error.delay, LONGEST_WAIT)
+        self.ports.clock.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
 
     def _elsewhere(self, build: Build) -> bool:
         """Whether the build's runs belong to another host, which alone can look at them."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlgate.orchestration.allowlist import path_allowed, url_allowed, without_azure_user
+from mlgate.orchestration.allowlist import path_allowed, url_allowed
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.findings import Code, finding, pointer
 from mlgate.orchestration.messages import StartMessage
+from mlgate.orchestration.repositoryurls import repository_url_allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _of_repository(url: str, policy: HostPolicy) -> list[Finding]:
     if url.startswith("/"):
         fine = path_allowed(url, allowed)
     else:
-        fine = url_allowed(without_azure_user(url), allowed, schemes=("https", "ssh"))
+        fine = repository_url_allowed(url, allowed)
     if fine:
         return []
     return [

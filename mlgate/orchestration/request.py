@@ -33,7 +33,8 @@ class Repository(Wire):
     """Where the notebooks and trainings are."""
 
     url: RepositoryUrl = Field(
-        description="https, ssh, or (where the host allows it) an absolute path."
+        description="https, ssh, or (where the host allows it) an absolute path. Without password, "
+        "query or fragment; http for a loopback literal only."
     )
     ref: Ref | None = Field(
         default=None,

@@ -43,7 +43,8 @@ class Shift:
             self._changed.notify_all()
 
     def finish(self) -> None:
-        """Wait until nothing is at hand, however long that takes."""
+        """End, and wait until nothing is at hand, however long that takes."""
+        self.end()
         with self._changed:
             self._changed.wait_for(lambda: not self._at_hand)
 

@@ -6,10 +6,10 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mlgate.orchestration import acts, requests, steps
+from mlgate.orchestration import acts, faults, requests, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Phase, Verdict
-from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
+from mlgate.orchestration.errors import OrchestrationError, Permanent
 from mlgate.orchestration.messages import encode_look
 from mlgate.orchestration.narration import narrate, operation
 from mlgate.orchestration.ports import Stored
@@ -19,11 +19,7 @@ log = logging.getLogger("mlgate")
 
 TURN_SECONDS = 60.0  # a look hands over to the next one after that
 PIPELINE_CHECK = timedelta(seconds=15)  # how often the pipeline is asked whether it still waits
-MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
-MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
 MOST_PUBLISH_ERRORS = 5  # then the verdict is posted without the rest of the results
-POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
-LONGEST_BACKOFF = 60.0  # seconds
 
 
 class SupersededError(Exception):
@@ -215,42 +211,27 @@ class Turn:
         return replace(build, phase=Phase.COMPLETED, warnings=(*build.warnings, warning))
 
     def _sort(self, error: Exception, errors: int) -> datetime:
-        """Decide what a fault means for the build; returns when to look again."""
+        """Do what a fault means for the build; returns when to look again."""
         build, now = self._build, self._ports.clock.now()
-        foreseen = isinstance(error, OrchestrationError)
-        what = str(error) if foreseen else f"mlgate met an unexpected error: {error!r}"
-        if foreseen:
+        what = faults.sentence(error)
+        if isinstance(error, OrchestrationError):
             log.warning("build %s: %s", build.build_id, what)
         else:
             log.error("build %s: %s", build.build_id, what, exc_info=error)
-        delay = error.delay if isinstance(error, Temporary) else 1.0
-        later = now + timedelta(seconds=max(delay, min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))))
-        hopeless = isinstance(error, Permanent | BadMessage) or (
-            not foreseen and errors >= MOST_UNKNOWN_ERRORS
-        )
-        infrastructure = not isinstance(error, Permanent | BadMessage)
-        if build.phase is Phase.COMPLETING:
-            if hopeless or now > build.deadline + POSTING_LIMIT:
+        match faults.fate(build, error, errors, now):
+            case faults.LeaveUntold():
                 self._save(self._untold(what))
-                return now
-        elif build.ending_since is not None:
-            if now >= build.ending_since + steps.ENDING_GRACE:
+            case faults.Surrender():
                 self._surrender(what)
-                return now
-        elif build.phase is Phase.RECEIVED:
-            if hopeless or errors >= MOST_PREPARE_ERRORS:
-                if not hopeless:
-                    what = f"{what} Tried {errors} times."
-                findings = error.findings if isinstance(error, BadMessage) else ()
+            case faults.Fail(reason, infrastructure, findings):
                 failed = replace(build, infrastructure=infrastructure, findings=findings)
-                self._conclude(failed, Verdict.FAILED, what)
-                return now
-        elif hopeless:
-            # Runs may be under way: they are canceled first, and then the build ends.
-            self._save(replace(build, cancel_requested=what, infrastructure=infrastructure))
-            return now
-        self._save(replace(self._build, last_error=what))
-        return later
+                self._conclude(failed, Verdict.FAILED, reason)
+            case faults.CancelRuns(infrastructure):
+                self._save(replace(build, cancel_requested=what, infrastructure=infrastructure))
+            case faults.Retry(at):
+                self._save(replace(build, last_error=what))
+                return at
+        return now
 
     def _surrender(self, why: str) -> None:
         """Judge with every unfinished run given up."""

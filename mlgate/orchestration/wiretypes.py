@@ -15,13 +15,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
 from mlgate.orchestration.findings import Code
+from mlgate.orchestration.repositoryurls import refusal
 
 # Nobody means more than a year, and far larger numbers overflow clocks.
 _YEAR_IN_MINUTES = 366 * 24 * 60
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.+|/.*")
-_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/@]*)@")
-_TOKEN_AS_USER = re.compile(r"gh[a-z]_|github_pat_|glpat-|.{40}")
 
 
 class Wire(BaseModel):
@@ -85,20 +82,9 @@ def _relative_path(value: str) -> str:
 
 
 def _repository_url(value: str) -> str:
-    if not _URL.fullmatch(value):
-        raise refuse(
-            Code.BAD_FORMAT,
-            "The repository is neither a URL nor an absolute path.",
-            "Give it as `https://...` or `ssh://git@host/path`; `git@host:path` is no URL.",
-        )
-    userinfo = _USERINFO.match(value)
-    if userinfo and (":" in userinfo[1] or _TOKEN_AS_USER.match(userinfo[1])):
-        raise refuse(
-            Code.SECRET_IN_URL,
-            "The URL holds a password or token.",
-            "Take it out, and revoke it: it has been in a queue. Credentials belong to the host "
-            "(`MLGATE_GIT_CREDENTIALS`).",
-        )
+    refused = refusal(value)
+    if refused is not None:
+        raise refuse(refused.code, refused.message, refused.remedy)
     return value
 
 

@@ -58,13 +58,6 @@ def begin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Begin]:
     assert "a strict pipeline would mind" not in caplog.text
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    return folder
-
-
 def steps(name: str, times: Path) -> list[str]:
     """The cells of a notebook, each of which notes when it ended; `three` fails in its seventh."""
     note = "with open({!r}, 'a') as f: f.write('{}: cell {}/{} %f\\n' % __import__('time').time())"

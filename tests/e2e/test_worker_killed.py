@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -46,9 +47,9 @@ class Site:
         marks = self.folder / "marks"
         return sorted(marks.read_text().split()) if marks.exists() else []
 
-    def result(self) -> dict[str, object]:
+    def result(self) -> dict[str, Any]:
         [path] = (self.folder / "builds").glob("*/result.json")
-        loaded: dict[str, object] = json.loads(path.read_text())
+        loaded: dict[str, Any] = json.loads(path.read_text())
         return loaded
 
 
@@ -160,7 +161,7 @@ def test_killed_together_with_a_supervisor_the_run_is_infrastructure(site: Site)
     assert result == "failed"
     assert site.task.completions == ["failed"]
     assert site.marks() == ["a", "c"]
-    runs = {run["name"]: run for run in site.result()["runs"]}  # type: ignore[attr-defined] # JSON
+    runs = {run["name"]: run for run in site.result()["runs"]}
     assert runs["a"]["failure"]["kind"] == "infrastructure"
     assert runs["b"]["status"] == "skipped"
     assert processes_with(f"{site.folder}/repository") == []

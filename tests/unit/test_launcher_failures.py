@@ -44,6 +44,7 @@ def own(name: str) -> bool:
         ("dependency", "ImportError", "libGL.so.1: cannot open shared object file: No such file"),
         ("dependency", "ImportError", "`Import graphviz` failed. Try: pip install graphviz"),
         ("dependency", "ExecutableNotFound", "failed to execute 'dot', make sure the Graphviz"),
+        ("dependency", "RuntimeError", "Requested MovieWriter (ffmpeg) not available"),
         ("dependency", "OSError", "[E050] Can't find model 'en_core_web_sm'. It doesn't seem to"),
         ("environment", "ModuleNotFoundError", "No module named 'sklearn.externals'"),
         ("environment", "ImportError", "cannot import name 'Imputer' from 'sklearn.preprocessing'"),

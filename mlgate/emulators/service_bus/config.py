@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+(?:\.\d+)?)D)?"
@@ -48,7 +49,7 @@ def parse_queue(text: str) -> QueueConfig:
     settings. Raises ValueError with a sentence for people.
     """
     name, *settings = text.split(",")
-    values: dict[str, float | int | bool] = {}
+    values: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         match key.strip().lower() if equals else "":
@@ -71,7 +72,7 @@ def parse_queue(text: str) -> QueueConfig:
                     f"{setting!r} is no setting of a queue: "
                     "lock=, max-delivery=, dedup=, ttl= and dead-letter-on-expiry= are."
                 )
-    return QueueConfig(name.strip(), **values)  # type: ignore[arg-type]  # keys and types: above
+    return QueueConfig(name.strip(), **values)
 
 
 def _seconds(text: str) -> float:

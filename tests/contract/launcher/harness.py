@@ -43,13 +43,15 @@ class Run:
         task: Mapping[str, Any],
         environment: Mapping[str, str],
         python: Path = Path(sys.executable),
+        options: Sequence[str] = (),
+        launcher: Path = LAUNCHER,
     ) -> None:
         self.root, self.output, self.events_file = folder / "root", folder / "output", folder / "ev"
         fields = {"version": 1, "name": "run", "kind": "notebook", "path": "notebook.ipynb"}
         arguments = ["--task", json.dumps({**fields, **task}), "--root", str(self.root)]
         arguments += ["--output", str(self.output), "--events", str(self.events_file)]
         self.process = subprocess.Popen(
-            [str(python), "-P", str(LAUNCHER), *arguments],
+            [str(python), str(launcher), *arguments, *options],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

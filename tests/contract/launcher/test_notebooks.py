@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-import venv
 from pathlib import Path
 
 import pytest
 
-from tests.contract.launcher.harness import LAUNCHER, LIMIT, Run, Start, code, markdown, notebook
+from tests.contract.launcher.harness import LAUNCHER, LIMIT, Start, code, markdown, notebook
 
 
 def test_a_passing_notebook_leaves_its_evidence(run_notebook: Start) -> None:
@@ -71,56 +67,6 @@ def test_it_runs_in_its_directory_with_the_caller_s_variables(start: Start) -> N
     ).wait()
 
     assert f"{run.root / 'sub'} found /inputs/a" in run.log
-
-
-def test_the_kernel_and_its_shell_commands_are_the_environment_s(run_notebook: Start) -> None:
-    """Whatever kernelspec or `python` the machine has besides."""
-    source = "import sys\nprint([sys.executable])\n!python -c 'import sys; print([sys.prefix])'"
-    run = run_notebook(notebook(source))
-
-    assert str([sys.executable]) in run.log
-    assert str([sys.prefix]) in run.log
-
-
-def test_a_kernel_that_is_not_known_is_python3_with_a_warning(run_notebook: Start) -> None:
-    run = run_notebook(notebook("print('ran')", kernelspec={"name": "sdkv2", "display_name": ""}))
-
-    assert run.outcome["status"] == "succeeded"
-    assert run.outcome["warnings"] == ["the kernel `sdkv2` is not known here: `python3` was used"]
-
-
-def test_an_installed_kernel_of_another_name_is_used(start: Start, tmp_path: Path) -> None:
-    spec = tmp_path / "jupyter" / "kernels" / "custom"
-    spec.mkdir(parents=True)
-    arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    fields = {"argv": arguments, "language": "python", "display_name": "C", "env": {"CUSTOM": "y"}}
-    (spec / "kernel.json").write_text(json.dumps(fields))
-    book = notebook(
-        "import os; print(os.environ['CUSTOM'])", kernelspec={"name": "custom", "display_name": ""}
-    )
-
-    run = start({"notebook.ipynb": book}, {"JUPYTER_PATH": str(tmp_path / "jupyter")}).wait()
-
-    assert (run.outcome["status"], run.outcome["warnings"]) == ("succeeded", [])
-    assert "y\n" in run.log
-
-
-def test_a_kernel_that_does_not_start_is_an_environment_failure(
-    start: Start, tmp_path: Path
-) -> None:
-    spec = tmp_path / "jupyter" / "kernels" / "broken"
-    spec.mkdir(parents=True)
-    fields = {"argv": ["false"], "language": "python", "display_name": "B"}
-    (spec / "kernel.json").write_text(json.dumps(fields))
-
-    run = start(
-        {"notebook.ipynb": notebook("1", kernelspec={"name": "broken", "display_name": ""})},
-        {"JUPYTER_PATH": str(tmp_path / "jupyter")},
-    ).wait()
-
-    assert run.failure["kind"] == "environment"
-    assert run.failure["message"] == "the kernel `broken` did not start: exited with code 1"
-    assert run.statuses == ["not_run"]
 
 
 def test_format_3_is_upgraded_with_a_warning(start: Start) -> None:
@@ -235,84 +181,6 @@ def test_exit_hooks_of_the_kernel_may_still_write_outputs(run_notebook: Start) -
     assert run.outcome["outputs"] == ["outputs/late.txt"]
 
 
-def test_nothing_that_a_cell_starts_outlives_the_run(run_notebook: Start) -> None:
-    """Not even what left the kernel's session."""
-    source = (
-        "import subprocess as s\n"
-        "for new in (False, True):\n"
-        "    print('pid', s.Popen(['sleep', '600'], start_new_session=new).pid)"
-    )
-    run = run_notebook(notebook(source))
-
-    pids = [int(line.split()[1]) for line in run.log.splitlines() if line.startswith("pid")]
-    assert len(pids) == 2
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_cancels_the_run_and_keeps_what_there_is(start: Start, number: int) -> None:
-    source = (
-        "import os, time\nos.makedirs('outputs')\nopen('outputs/part.txt', 'w').write('x')\n"
-        "print('pid', os.getpid(), flush=True)\ntime.sleep(600)"
-    )
-    run = start({"notebook.ipynb": notebook("1", source, "3")})
-    run.wait_for(lambda run: "pid" in run.log)
-    run.process.send_signal(number)
-    run.wait()
-
-    assert (run.exit_code, run.outcome["status"]) == (1, "canceled")
-    assert run.failure is None
-    assert run.outcome["outputs"] == ["outputs/part.txt"]
-    assert run.statuses == ["succeeded", "failed", "not_run"]
-    assert "pid" in run.html
-    pid = next(line.split()[1] for line in run.log.splitlines() if line.startswith("pid"))
-    assert not Path(f"/proc/{pid}").exists()
-
-
-def test_a_signal_before_the_first_cell_cancels_too(start: Start) -> None:
-    run = start({"notebook.ipynb": notebook("1")})
-    run.wait_for(lambda run: (run.output / "executed.ipynb").exists())
-    run.process.send_signal(signal.SIGTERM)
-    run.wait()
-
-    assert (run.exit_code, run.outcome["status"]) == (1, "canceled")
-    assert run.statuses == ["not_run"]
-
-
-def test_a_launcher_that_is_killed_takes_its_kernel_along_and_leaves_evidence(
-    start: Start,
-) -> None:
-    source = "import os, time\nprint('pid', os.getpid(), flush=True)\ntime.sleep(600)"
-    run = start({"notebook.ipynb": notebook("first = 1", source)})
-    run.wait_for(lambda run: "pid" in run.log)
-
-    def saved(run: Run) -> bool:
-        return len(run.cells) == 2 and bool(run.cells[1].outputs)
-
-    run.wait_for(saved)
-    pid = next(line.split()[1] for line in run.log.splitlines() if line.startswith("pid"))
-    os.kill(run.process.pid, signal.SIGKILL)
-    run.wait()
-
-    assert not (run.output / "outcome.json").exists()
-    assert run.statuses == ["succeeded", "not_run"]
-    for _ in range(600):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        time.sleep(0.05)
-    pytest.fail("the kernel lives on")
-
-
-def test_an_environment_without_jupyter_is_named_as_what_is_wrong(tmp_path: Path) -> None:
-    venv.create(tmp_path / "bare", with_pip=False)
-    (tmp_path / "root").mkdir()
-
-    run = Run(tmp_path, {}, {}, tmp_path / "bare" / "bin" / "python").wait()
-
-    assert (run.exit_code, run.failure["kind"]) == (1, "environment")
-    assert "needs nbclient, nbformat, nbconvert, ipykernel" in run.failure["message"]
-
-
 def test_a_warm_process_may_fork_and_run(tmp_path: Path) -> None:
     """Importing the launcher has no effect, so imports can be paid for once."""
     (tmp_path / "root").mkdir()
@@ -337,7 +205,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_a_task_that_cannot_be_read_is_no_failed_run(tmp_path: Path) -> None:
     """The exit code tells that there is no outcome."""
     arguments = ["--task", "missing.json", "--root", str(tmp_path), "--output", str(tmp_path)]
-    command = [sys.executable, "-P", str(LAUNCHER), *arguments]
+    command = [sys.executable, str(LAUNCHER), *arguments]
     process = subprocess.run(command, capture_output=True, check=False)
 
     assert process.returncode == 3

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handlers.local_handler.handler import LocalHandler
+from handlers.local_handler.warm import _Template
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 
@@ -126,12 +128,12 @@ class Bench:
         number: int = 1,
         files: Mapping[str, str | bytes] | None = None,
         inputs: Mapping[str, Attempt] | None = None,
-        **fields: object,
+        **fields: Any,
     ) -> Task:
         """A run of the stub launcher that executes `script`."""
         snapshot = self.stage({"script.py": script, **(files or {})})
-        given = {"kind": RunKind.TRAINING, "command": "script.py"} | fields
-        spec = RunSpec(name=name, **given)  # type: ignore[arg-type] # as each test says
+        given: dict[str, Any] = {"kind": RunKind.TRAINING, "command": "script.py"}
+        spec = RunSpec(name=name, **(given | fields))
         return Task(Attempt(self.build, name, number), spec, snapshot, "4711", inputs or {})
 
     def see(self, task: Task) -> Observation:
@@ -187,3 +189,31 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def cold(bench: Bench) -> Bench:
+    """Starts runs as programs, until it is told otherwise."""
+    bench.handler = bench.new_handler(launcher=None, grace_seconds=20.0)
+    return bench
+
+
+@pytest.fixture
+def warm(cold: Bench) -> Bench:
+    """With a template that is ready."""
+    warm_up(cold)
+    return cold
+
+
+def warm_up(bench: Bench) -> None:
+    bench.handler.prewarm()
+    settle(bench)
+
+
+def settle(bench: Bench) -> None:
+    """Wait until every template is ready."""
+    bench.until(lambda: all(each.ready() for each in known(bench)), "the templates")
+
+
+def known(bench: Bench) -> list[_Template]:
+    return list(bench.handler._templates._templates.values())

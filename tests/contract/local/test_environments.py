@@ -36,7 +36,7 @@ def wheel(name: str = "tiny", version: str = "1.0") -> bytes:
     return content.getvalue()
 
 
-WHEELS: Mapping[str, str | bytes] = {
+WHEELS: Mapping[str, bytes] = {
     "wheels/tiny-1.0-py3-none-any.whl": wheel(),
     "wheels/tiny-2.0-py3-none-any.whl": wheel(version="2.0"),
 }
@@ -58,7 +58,7 @@ def pinned(bench: Bench) -> str:
     folder = bench.folder / "index"
     for path, content in WHEELS.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(bytes(content))  # type: ignore[arg-type] # all are bytes
+        (folder / path).write_bytes(content)
     return f"--no-index\n--find-links file://{folder}/wheels\ntiny==1.0\n"
 
 

@@ -15,19 +15,10 @@ from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope, Rejected
+from mlgate.orchestration.shift import Shift
+from tests.contract.queue.conftest import queue_of
 
 PATIENCE = 60  # seconds
-
-
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    names = ("listen", "reject", "raise", "later", "dead")
-    with Emulator([QueueConfig(name, max_delivery=3) for name in names]) as running:
-        yield running
-
-
-def queue_of(emulator: Emulator, name: str) -> ServiceBusQueue:
-    return ServiceBusQueue(connect_with_string(SecretStr(emulator.connection_string)), name)
 
 
 @contextmanager
@@ -36,18 +27,18 @@ def listening(
 ) -> Iterator[list[Envelope]]:
     """The messages that were handled so far."""
     seen: list[Envelope] = []
-    stop = threading.Event()
+    shift = Shift()
 
     def remember(envelope: Envelope) -> Rejected | None:
         seen.append(envelope)
         return handle(envelope)
 
-    thread = threading.Thread(target=queue.listen, args=(stop, remember))
+    thread = threading.Thread(target=queue.listen, args=(shift, remember))
     thread.start()
     try:
         yield seen
     finally:
-        stop.set()
+        shift.end()
         thread.join()
         queue.close()
 

@@ -262,7 +262,7 @@ def test_what_is_not_allowed_is_not_touched(
     server: GitHttpServer, make_handler: MakeHandler, url: str
 ) -> None:
     handler = make_handler(allowed=[server.url])
-    with pytest.raises(Permanent, match=r"MLGATE_ALLOWED_REPOSITORIES|is not a plain https or ssh"):
+    with pytest.raises(Permanent, match=r"MLGATE_ALLOWED_REPOSITORIES|cannot be cloned"):
         handler.checkout(RepositoryRequest(url.format(server=server.url))).__enter__()
     assert server.requests == []
 

@@ -102,7 +102,7 @@ def test_a_submodule_that_is_not_allowed_is_refused(
     publish(origins / "group" / "outer.git", files)
     base = f"{forge.url}/group"
     request = RepositoryRequest(f"{base}/outer.git", submodules=True)
-    with pytest.raises(Permanent, match=r"MLGATE_ALLOWED_REPOSITORIES|not a plain https or ssh"):
+    with pytest.raises(Permanent, match=r"MLGATE_ALLOWED_REPOSITORIES|cannot be cloned"):
         handler(tmp_path, base).checkout(request).__enter__()
 
 

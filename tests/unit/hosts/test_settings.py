@@ -63,7 +63,7 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
         "MLGATE_ALLOWED_BACKENDS": "gpu",
         "MLGATE_WORKSPACE": "just-a-name",
         "MLGATE_ALLOWED_WORKSPACES": "a/b",
-        "MLGATE_GIT_CREDENTIALS": "no-separator,https://github.com/=MISSING",
+        "MLGATE_GIT_CREDENTIALS": "ghp_radioactive,https://github.com/=ghp_radioactive",
         "MLGATE_PARALLEL": "many",
         "MLGATE_STATE": "redis://somewhere",
     }
@@ -72,7 +72,79 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
 
     for name in wrong:
         assert f"{name}: " in str(caught.value)
-    assert "MISSING" in str(caught.value)
+    assert "entry 1 is not" in str(caught.value)
+    assert "entry 2 names is not set" in str(caught.value)
+    assert "radioactive" not in str(caught.value)
+
+
+COLLECTIONS, REPOSITORIES = "MLGATE_ALLOWED_COLLECTIONS", "MLGATE_ALLOWED_REPOSITORIES"
+WORKSPACES = "MLGATE_ALLOWED_WORKSPACES"
+FINE = {
+    COLLECTIONS: "https://dev.azure.com/contoso/,HTTPS://Contoso.visualstudio.com,"
+    "https://tfs.corp:8443/tfs/My%20Collection,http://127.0.0.1:8080/x,http://[::1]",
+    REPOSITORIES: "https://github.com,https://dev.azure.com/contoso/My%20Project/_git/,"
+    "ssh://git@github.com/contoso,ssh://git.corp:2222,http://127.0.0.1:99/r,/srv/my repositories,/",
+    WORKSPACES: "s/g/w, 0000-1111/ml_group/ml.gate",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "wanted"),
+    [
+        (COLLECTIONS, "dev.azure.com/contoso", "https://host/path"),
+        (COLLECTIONS, "*", "https://host/path"),
+        (COLLECTIONS, "https://", "https://host/path"),
+        (COLLECTIONS, "https://*.visualstudio.com", "https://host/path"),
+        (COLLECTIONS, "https://contoso@dev.azure.com/contoso", "without user name"),
+        (COLLECTIONS, "https://dev.azure.com/contoso?x=1", "query"),
+        (COLLECTIONS, "http://dev.azure.com/contoso", "127.0.0.1"),
+        (COLLECTIONS, "http://localhost:8080/contoso", "127.0.0.1"),
+        (COLLECTIONS, "ssh://git@ssh.dev.azure.com/v3/contoso", "https://host/path"),
+        (COLLECTIONS, "/tfs/Default", "https://host/path"),
+        (REPOSITORIES, "github.com/contoso", "https://host/path"),
+        (REPOSITORIES, "git@github.com:contoso", "ssh://git@host/path"),
+        (REPOSITORIES, "repositories/sales", "absolute path"),
+        (REPOSITORIES, ".", "absolute path"),
+        (REPOSITORIES, "~/repositories", "absolute path"),
+        (REPOSITORIES, "file:///srv/repositories", "absolute path"),
+        (REPOSITORIES, "http://github.com/contoso", "https://host/path"),
+        (REPOSITORIES, "https://contoso@dev.azure.com/contoso", "https://host/path"),
+        (REPOSITORIES, "https://dev.azure.com/contoso/My Project", "https://host/path"),
+        (REPOSITORIES, "https://github.com/../contoso", "https://host/path"),
+        (WORKSPACES, "ml-gate", "subscription/resource-group/name"),
+        (WORKSPACES, "s/g/w/x", "subscription/resource-group/name"),
+        (WORKSPACES, "/s/g/w", "subscription/resource-group/name"),
+    ],
+)
+def test_an_entry_that_can_match_nothing_is_told_with_what_it_should_be(
+    name: str, entry: str, wanted: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({name: f"{FINE[name]},{entry}"})
+
+    [line] = str(caught.value).splitlines()
+    assert line.startswith(f"{name}: ")
+    assert entry.rpartition("@")[2].partition("?")[0] in line
+    assert wanted in line
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_every_entry_that_can_match_something_is_taken(name: str) -> None:
+    policy = Settings.read({name: FINE[name]}).policy
+    taken = {
+        COLLECTIONS: policy.allowed_collections,
+        REPOSITORIES: policy.allowed_repositories,
+        WORKSPACES: policy.allowed_workspaces,
+    }
+    assert ",".join(taken[name]) == FINE[name].replace(", ", ",")
+
+
+@pytest.mark.parametrize("name", [COLLECTIONS, REPOSITORIES])
+def test_a_password_in_an_entry_is_not_repeated(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({name: "https://me:hunter2@github.com/x,https://github.com/x?sig=hunter2"})
+    assert len(str(caught.value).splitlines()) == 2
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

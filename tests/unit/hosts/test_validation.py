@@ -42,4 +42,16 @@ def test_the_command_line_replaces_repository_and_ref(tmp_path: Path) -> None:
     message = json.dumps(a_message("https://$(Build.Repository.Uri)"))
 
     assert [found.code for found in validate(options(tmp_path, message))] != []
-    assert list(validate(options(tmp_path, message, repository="/srv/r", ref="main"))) == []
+    assert (
+        list(validate(options(tmp_path, message, repository="https://github.com/a/b", ref="main")))
+        == []
+    )
+
+
+def test_an_address_that_no_host_can_clone_is_a_finding_wherever_it_stands(tmp_path: Path) -> None:
+    message = json.dumps(a_message("file:///srv/r"))
+    chosen = options(tmp_path, message, repository="https://github.com/a/b?x=1")
+
+    for found in (validate(options(tmp_path, message)), validate(chosen)):
+        assert [(each.code, each.pointer) for each in found] == [("bad-format", "/repository/url")]
+    assert list(validate(options(tmp_path, message, repository="https://github.com/a/b"))) == []

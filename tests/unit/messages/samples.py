@@ -9,6 +9,7 @@ from typing import Any
 
 from mlgate.orchestration.errors import BadMessage, Finding
 from mlgate.orchestration.messages import StartMessage, parse
+from mlgate.orchestration.plan import Plan
 
 GUIDS = [f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "1234a"]
 
@@ -69,6 +70,10 @@ def findings_of(action: Callable[..., object], *arguments: Any) -> tuple[Finding
 
 def places(findings: Sequence[Finding]) -> set[tuple[str, str]]:
     return {(finding.code, finding.pointer) for finding in findings}
+
+
+def names(planned: Plan) -> list[str]:
+    return [run.spec.name for run in planned.runs]
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from mlgate.orchestration.runs import Environment, FailureKind, Resources, RunSp
 from tests.unit.messages.samples import (
     Files,
     findings_of,
+    names,
     notebook_run,
     places,
     start,
@@ -22,23 +22,12 @@ from tests.unit.messages.samples import (
 )
 
 
-def names(planned: Plan) -> list[str]:
-    return [run.spec.name for run in planned.runs]
-
-
 def needs(planned: Plan) -> dict[str, tuple[str, ...]]:
     return {run.spec.name: run.spec.needs for run in planned.runs}
 
 
 def specs(message: StartMessage, files: Files) -> dict[str, RunSpec]:
     return {run.spec.name: run.spec for run in plan(message, files).runs}
-
-
-def with_plan(content: object, *paths: str) -> Files:
-    return tree(*paths, contents={"plan.json": json.dumps(content).encode()})
-
-
-# Globs and names
 
 
 def test_a_glob_becomes_one_run_for_each_notebook() -> None:
@@ -89,9 +78,6 @@ def test_more_runs_than_a_build_may_have_are_a_finding() -> None:
     assert places(found) == {("too-many-runs", "/runs")}
 
 
-# What this tree makes impossible
-
-
 @pytest.mark.parametrize(
     ("run", "words"),
     [
@@ -116,9 +102,6 @@ def test_a_run_that_cannot_start_has_failed_already(run: dict[str, Any], words: 
 def test_a_glob_without_a_match_can_still_be_needed() -> None:
     message = start(notebook_run("x/*.ipynb", name="nb"), training_run(name="t", needs=["nb"]))
     assert needs(plan(message, tree())) == {"nb": (), "t": ("nb",)}
-
-
-# Defaults
 
 
 def test_defaults_fill_in_what_a_run_leaves_out() -> None:
@@ -171,9 +154,6 @@ def test_without_anything_said_the_contracts_defaults_hold() -> None:
     assert specs(start(training_run(name="t")), tree())["t"].directory == "."
 
 
-# Needs
-
-
 def test_the_name_of_a_glob_means_all_of_its_runs() -> None:
     message = start(
         notebook_run("n/*.ipynb", name="nb"),
@@ -220,9 +200,6 @@ def test_many_runs_that_all_need_one_another_are_told_in_a_few_findings() -> Non
     assert 1 <= len(findings_of(plan, message, None)) <= 10
 
 
-# The gate
-
-
 def test_the_gate_is_taken_over() -> None:
     bound = {"run": "t", "metric": "auc", "at_least": 0.9}
     message = start(training_run(name="t"), gate={"condition": {"at_least": 1}, "metrics": [bound]})
@@ -237,90 +214,6 @@ def test_a_gate_that_asks_for_what_is_not_there_is_a_finding() -> None:
         ("unknown-run", "/gate/metrics/1/run"),
         ("unreachable-gate", "/gate/condition/at_least"),
     }
-
-
-# The file in the repository
-
-
-def test_runs_defaults_and_gate_come_from_the_file() -> None:
-    content = {
-        "runs": [notebook_run("a.ipynb")],
-        "defaults": {"retries": 1},
-        "gate": {"condition": "any_pass"},
-    }
-    planned = plan(start(runs_from="plan.json"), with_plan(content, "a.ipynb"))
-    assert names(planned) == ["a"]
-    assert planned.runs[0].spec.retries == 1
-    assert planned.gate.condition == "any_pass"
-    assert planned.sources == {"a": "plan.json#/runs/0"}
-
-
-def test_what_the_message_itself_says_wins() -> None:
-    content = {
-        "runs": [training_run(name="t", tags={"from": "run"})],
-        "defaults": {"retries": 1, "timeout_minutes": 5, "tags": {"a": "file", "b": "file"}},
-        "gate": {"condition": "any_pass", "metrics": [{"run": "t", "metric": "m", "at_most": 1}]},
-    }
-    message = start(
-        runs_from="plan.json",
-        defaults={"timeout_minutes": 6, "tags": {"b": "message", "from": "message"}},
-        gate={"condition": "all_pass"},
-    )
-    planned = plan(message, with_plan(content))
-    spec = planned.runs[0].spec
-    assert (spec.retries, spec.timeout_minutes) == (1, 6)
-    assert spec.tags == {"a": "file", "b": "message", "from": "run"}
-    assert planned.gate == Gate("all_pass")
-
-
-def test_runs_of_the_message_replace_those_of_the_file_with_a_warning() -> None:
-    content = {"runs": [training_run(name="f")], "defaults": {"retries": 1}}
-    message = start(training_run(name="m"), runs_from="plan.json")
-    planned = plan(message, with_plan(content))
-    assert names(planned) == ["m"]
-    assert planned.runs[0].spec.retries == 1
-    assert "plan.json" in planned.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("content", "code", "pointer"),
-    [
-        (b"{", "not-json", "plan.json#"),
-        (b"\xff", "not-text", "plan.json#"),
-        (b"[]", "not-an-object", "plan.json#"),
-        (b"{}", "missing-field", "plan.json#"),
-        (b'{"runs": []}', "out-of-range", "plan.json#/runs"),
-        (b'{"runs": [], "runs": []}', "duplicate-key", "plan.json#/runs"),
-        (b'{"version": 1, "runs": [{"kind": "training", "command": "x"}]}', "unknown-field",
-         "plan.json#/version"),
-        (b'{"runs": [{"kind": "training", "command": "x", "retries": 9}]}', "out-of-range",
-         "plan.json#/runs/0/retries"),
-        (b'{"runs": [{"kind": "training", "command": "x", "needs": ["y"]}]}', "unknown-need",
-         "plan.json#/runs/0/needs/0"),
-        (b'{"runs": [{"kind": "training", "command": "x $(Build.BuildId)"}]}',
-         "unexpanded-variable", "plan.json#/runs/0/command"),
-        (b'{"runs": [{"kind": "training", "command": "x"}], "gate": {"metrics": '
-         b'[{"run": "y", "metric": "m", "at_most": 1}]}}', "unknown-run",
-         "plan.json#/gate/metrics/0/run"),
-    ],
-)  # fmt: skip
-def test_findings_about_the_file_name_it(content: bytes, code: str, pointer: str) -> None:
-    files = tree(contents={"plan.json": content})
-    assert (code, pointer) in places(findings_of(plan, start(runs_from="plan.json"), files))
-
-
-def test_a_file_with_a_bom_is_read() -> None:
-    content = b"\xef\xbb\xbf" + json.dumps({"runs": [training_run(name="t")]}).encode()
-    assert names(plan(start(runs_from="plan.json"), tree(contents={"plan.json": content}))) == ["t"]
-
-
-def test_a_file_that_is_not_there_is_a_finding_with_the_nearest_one() -> None:
-    found = findings_of(plan, start(runs_from="plans.json"), with_plan({}))
-    assert places(found) == {("missing-plan", "/runs_from")}
-    assert "`plan.json`" in found[0].remedy
-
-
-# Without a tree
 
 
 def test_without_a_tree_a_glob_stays_one_run_and_nothing_is_said_about_its_names() -> None:
@@ -338,8 +231,3 @@ def test_without_a_tree_a_glob_stays_one_run_and_nothing_is_said_about_its_names
         ("t", None),
     ]
     assert all(run.status is RunStatus.QUEUED for run in planned.runs)
-
-
-def test_without_a_tree_runs_in_a_file_are_not_known() -> None:
-    gate = {"metrics": [{"run": "x", "metric": "m", "at_most": 1}]}
-    assert plan(start(runs_from="plan.json", gate=gate), None).runs == ()

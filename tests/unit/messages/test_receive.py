@@ -147,10 +147,8 @@ def test_the_longest_deadline_can_be_counted() -> None:
     [
         ("https://dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/contoso/", True),
         ("https://contoso@dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/contoso", True),
-        ("https://fabrikam@dev.azure.com/contoso/p/_git/r", "https://dev.azure.com/", False),
         ("https://dev.azure.com/contoso-evil/p/_git/r", "https://dev.azure.com/contoso", False),
         ("ssh://git@github.com/contoso/r", "ssh://git@github.com/contoso", True),
-        ("file:///srv/r", "file:///srv", False),
         ("/srv/repositories/r", "/srv/repositories", True),
         ("/srv/repositories", "/srv/repositories/", True),
         ("/srv/repositories-evil/r", "/srv/repositories", False),

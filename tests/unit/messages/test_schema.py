@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from mlgate.orchestration.messages import parse, schema
 from tests.unit.messages.samples import body, findings_of, notebook_run, request, training_run
-from tests.unit.messages.test_parse import WRONG, WRONG_IN_A_RUN
+from tests.unit.messages.test_fields import WRONG, WRONG_IN_A_RUN
 
 VALIDATOR = Draft202012Validator(schema())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -16,11 +15,6 @@ from mlgate.orchestration.runs import FailureKind, Outcome, RunStatus
 from mlgate.orchestration.tokens import expires_at, outlived
 from tests.unit.orchestration.builders import NOON, outcome
 from tests.unit.orchestration.twins import PROPERTIES, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
 
 
 def finished(world: World, key: str | None) -> Verdict:

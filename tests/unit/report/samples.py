@@ -69,7 +69,7 @@ def plot(media_type: str = "image/png", content: bytes | None = None) -> dict[st
 
 
 def code_cell(
-    number: int | None, status: str = "succeeded", source: str = "", **fields: Any
+    number: int | None, status: str = "succeeded", source: str | list[str] = "", **fields: Any
 ) -> dict[str, Any]:
     note = {"number": number, "status": status, "seconds": 0.5}
     return {

@@ -49,7 +49,7 @@ def plots(ipynb: bytes) -> Images:
 def test_numbered_cells_are_told_with_status_time_and_source() -> None:
     injected = code_cell(None, source="alpha = 1")
     text = {"cell_type": "markdown", "source": "# Title", "metadata": {}}
-    ran = code_cell(1, source=["\n", "import pandas\n", "x = 1"])  # type: ignore[arg-type] # both are nbformat
+    ran = code_cell(1, source=["\n", "import pandas\n", "x = 1"])
     assert cells(notebook(text, injected, ran, code_cell(2, "not_run", "y = 2"))) == (
         CellRecord(1, "succeeded", 0.5, "\nimport pandas\nx = 1", None),
         CellRecord(2, "not_run", 0.5, "y = 2", None),

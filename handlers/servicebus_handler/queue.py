@@ -1,14 +1,14 @@
-"""The queue: send, schedule, receive, settle, through the `azure-servicebus` SDK."""
+"""Sending, scheduling, receiving and settling; an SDK call that does not end is given up."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
 from uuid import UUID
 
 from azure.core.credentials import TokenCredential
@@ -21,7 +21,6 @@ from azure.servicebus import (
     ServiceBusSender,
     ServiceBusSubQueue,
 )
-from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessagingEntityNotFoundError,
@@ -31,6 +30,8 @@ from azure.servicebus.exceptions import (
 )
 from pydantic import SecretStr
 
+from handlers.servicebus_handler.calls import Calls, SilentError
+from handlers.servicebus_handler.messages import envelope_of
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope, Rejected
 from mlgate.orchestration.shift import Shift
@@ -47,7 +48,7 @@ _GAVE_UP = "MaxDeliveryCountExceeded"  # the broker's own reason for dead-letter
 
 Handle = Callable[[Envelope], Rejected | None]
 Connect = Callable[[], ServiceBusClient]
-T = TypeVar("T")
+Settle = Callable[[ServiceBusReceiver, ServiceBusReceivedMessage], None]
 
 
 def connect_with_string(connection_string: SecretStr) -> Connect:
@@ -86,8 +87,9 @@ class ServiceBusQueue:
         self._queue = queue
         self._patience = patience_seconds
         self._lock = threading.Lock()
-        self._client: ServiceBusClient | None = None
-        self._sender: ServiceBusSender | None = None
+        self._opened: tuple[ServiceBusClient, ServiceBusSender] | None = None
+        self._silent_until = 0.0
+        self._calls = Calls(patience_seconds)
 
     def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
         self.publish(body, message_id, {}, at)
@@ -118,46 +120,39 @@ class ServiceBusQueue:
         """
         while not shift.over:
             renewer = AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS)
+            client = self._connect()
+            receiver = client.get_queue_receiver(self._queue)
             try:
-                with (
-                    self._connect() as client,
-                    client.get_queue_receiver(self._queue) as receiver,
-                ):
-                    while not shift.over:
-                        for message in receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS):
-                            with shift.work() as begins:
-                                if begins:
-                                    renewer.register(receiver, message)
-                                    _settle(receiver, message, handle)
-                                else:
-                                    receiver.abandon_message(message)
+                while not shift.over:
+                    for message in self._calls.answered(partial(_receive, receiver), client):
+                        with shift.work() as begins:
+                            settle: Settle = ServiceBusReceiver.abandon_message
+                            if begins:
+                                renewer.register(receiver, message)
+                                settle = _settlement(message, handle)
+                        # Nothing is at hand any more: should this fail, the message comes again,
+                        # and handling it again changes nothing.
+                        self._calls.answered(partial(_settle, receiver, message, settle), client)
             except Exception as error:  # noqa: BLE001 -- a listener that ends would do so unseen
-                if shift.over:
-                    return
-                log.warning("the queue %s does not answer: %s", self._queue, error)
-                shift.pause(_RECONNECT_SECONDS)
+                if not shift.over:
+                    log.warning("the queue %s does not answer: %s", self._queue, error)
+                    shift.pause(_RECONNECT_SECONDS)
             finally:
                 renewer.close(wait=False)  # nothing is at hand any more that it could renew
+                _close(receiver, client)
 
     def dead_letters(self) -> list[Envelope]:
         """Messages that the broker itself gave up on; they stay where they are."""
         with _translated(self._queue):
-            found = self._answered(self._given_up)
-        return [_envelope(message, delivery_count=1) for message in found]
-
-    def _given_up(self) -> list[ServiceBusReceivedMessage]:
-        found: list[ServiceBusReceivedMessage] = []
-        with (
-            self._connect() as client,
-            client.get_queue_receiver(
+            client = self._connect()
+            receiver = client.get_queue_receiver(
                 self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
-            ) as receiver,
-        ):
-            after = 0
-            while page := receiver.peek_messages(_PAGE, sequence_number=after):
-                found += [each for each in page if each.dead_letter_reason == _GAVE_UP]
-                after = (page[-1].sequence_number or 0) + 1
-        return found
+            )
+            try:
+                found = self._calls.answered(partial(_given_up, receiver), client)
+            finally:
+                _close(receiver, client)
+        return [envelope_of(message, delivery_count=1) for message in found]
 
     def check(self) -> None:
         """Raise `Permanent` or `Temporary` when nothing can be sent to the queue."""
@@ -169,100 +164,76 @@ class ServiceBusQueue:
 
     def _call_sender(self, call: Callable[[ServiceBusSender], object]) -> None:
         with self._lock, _translated(self._queue):
+            if time.monotonic() < self._silent_until:
+                raise SilentError("it did not a moment ago")  # whoever waited here is not kept
+            client, sender = self._open_sender()
             try:
-                sender = self._open_sender()
-                self._answered(lambda: call(sender))
-            except _SilentError:
-                self._sender = self._client = None  # closing it might take as long
+                self._calls.answered(lambda: call(sender), client)
+            except SilentError:
+                self._silent_until = time.monotonic() + self._patience
+                self._opened = None
                 raise
             except ServiceBusError:
                 self._close_sender()
                 raise
 
-    def _answered(self, call: Callable[[], T]) -> T:
-        """What `call` returns, in time, or what it raises.
-
-        The SDK's own limit (`try_timeout`) begins after a connection's first frames, for which it
-        waits without one (azure-servicebus 7.15, `_pyamqp/_transport.py`, `block`).
-        """
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 -- raised where it is waited for
-                future.set_exception(error)
-
-        threading.Thread(target=run, name="service-bus-call", daemon=True).start()
-        if not wait([future], self._patience).done:
-            raise _SilentError(f"nothing came in {self._patience:.0f} s")
-        return future.result()
-
-    def _open_sender(self) -> ServiceBusSender:
-        if self._sender is None:
-            self._client = self._connect()
-            self._sender = self._client.get_queue_sender(self._queue)
-        return self._sender
+    def _open_sender(self) -> tuple[ServiceBusClient, ServiceBusSender]:
+        if self._opened is None:
+            client = self._connect()
+            self._opened = client, client.get_queue_sender(self._queue)
+        return self._opened
 
     def _close_sender(self) -> None:
-        sender, client = self._sender, self._client
-        self._sender = self._client = None
-        if sender is not None:
-            sender.close()
-        if client is not None:
-            client.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            client, sender = opened
+            _close(sender, client)
 
 
-def _settle(
-    receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, handle: Handle
-) -> None:
-    envelope = _envelope(message, delivery_count=(message.delivery_count or 0) + 1)
-    try:
+def _receive(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
+    return receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS)
+
+
+def _given_up(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
+    found: list[ServiceBusReceivedMessage] = []
+    after = 0
+    while page := receiver.peek_messages(_PAGE, sequence_number=after):
+        found += [each for each in page if each.dead_letter_reason == _GAVE_UP]
+        after = (page[-1].sequence_number or 0) + 1
+    return found
+
+
+def _close(*opened: ServiceBusReceiver | ServiceBusSender | ServiceBusClient) -> None:
+    for each in opened:
         try:
-            rejected = handle(envelope)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the message must go back
-            log.warning("message %s goes back to the queue: %s", envelope.message_id, error)
-            receiver.abandon_message(message)
-            return
-        if rejected is None:
-            receiver.complete_message(message)
-        else:
-            receiver.dead_letter_message(
-                message,
-                reason=rejected.reason,
-                error_description=rejected.description[:_DESCRIPTION_LIMIT],
-            )
-    except MessageLockLostError:
-        # It is delivered again, and handling it again changes nothing.
-        log.warning("the lock of message %s was lost", envelope.message_id)
+            each.close()
+        except Exception as error:  # noqa: BLE001 -- it is let go of either way
+            log.info("closing %s: %s", type(each).__name__, error)
 
 
-def _envelope(message: ServiceBusReceivedMessage, delivery_count: int) -> Envelope:
-    return Envelope(
-        body=_body(message),
-        properties={
-            _text(key): _text(value)
-            for key, value in (message.application_properties or {}).items()
-        },
-        message_id=str(message.message_id or message.sequence_number),
-        delivery_count=delivery_count,
+def _settlement(message: ServiceBusReceivedMessage, handle: Handle) -> Settle:
+    """Handle the message; returns how it is to be settled."""
+    envelope = envelope_of(message, delivery_count=(message.delivery_count or 0) + 1)
+    try:
+        rejected = handle(envelope)
+    except Exception as error:  # noqa: BLE001 -- whatever it is, the message must go back
+        log.warning("message %s goes back to the queue: %s", envelope.message_id, error)
+        return ServiceBusReceiver.abandon_message
+    if rejected is None:
+        return ServiceBusReceiver.complete_message
+    return partial(
+        ServiceBusReceiver.dead_letter_message,
+        reason=rejected.reason,
+        error_description=rejected.description[:_DESCRIPTION_LIMIT],
     )
 
 
-def _body(message: ServiceBusReceivedMessage) -> bytes:
-    """The body's bytes; of an AMQP value, which no sender of ours makes, its text."""
-    if message.body_type is AmqpMessageBodyType.DATA:
-        return b"".join(message.body)
-    return message.body if isinstance(message.body, bytes) else str(message.body).encode()
-
-
-def _text(value: object) -> str:
-    """Keys and string values of properties arrive as bytes."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-class _SilentError(Exception):
-    """The broker holds the connection and says nothing."""
+def _settle(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, how: Settle) -> None:
+    try:
+        how(receiver, message)
+    except MessageLockLostError:
+        # It is delivered again, and handling it again changes nothing.
+        log.warning("the lock of message %s was lost", message.message_id)
 
 
 @contextmanager
@@ -280,5 +251,5 @@ def _translated(queue: str) -> Iterator[None]:
         ) from error
     except ServiceBusError as error:
         raise Temporary(f"The queue {queue} does not answer: {error.message}.") from error
-    except _SilentError as error:
+    except SilentError as error:
         raise Temporary(f"The queue {queue} does not answer: {error}.") from None

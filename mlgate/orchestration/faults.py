@@ -1,0 +1,93 @@
+"""What a fault means for the build that it strikes; pure.
+
+A foreseen fault tells by its class whether trying again can help. Of any other, a bug of ours, only
+the number of times in a row tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.errors import (
+    BadMessage,
+    Finding,
+    OrchestrationError,
+    Permanent,
+    Temporary,
+)
+from mlgate.orchestration.steps import ENDING_GRACE
+
+MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
+MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
+POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
+LONGEST_BACKOFF = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Look again at that time."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The build has not begun: it fails with that reason."""
+
+    reason: str
+    infrastructure: bool
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRuns:
+    """Runs may be under way: they are canceled first, and then the build ends."""
+
+    infrastructure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Surrender:
+    """Judge the build with every unfinished run given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveUntold:
+    """The verdict stands, but the pipeline cannot be told of it."""
+
+
+Fate = Retry | Fail | CancelRuns | Surrender | LeaveUntold
+
+
+def sentence(error: Exception) -> str:
+    """The fault as the build remembers it."""
+    if isinstance(error, OrchestrationError):
+        return str(error)
+    return f"mlgate met an unexpected error: {error!r}"
+
+
+def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
+    """What becomes of `build` after the fault that is number `errors` in a row."""
+    final = isinstance(error, Permanent | BadMessage)
+    unknown = not isinstance(error, OrchestrationError)
+    hopeless = final or (unknown and errors >= MOST_UNKNOWN_ERRORS)
+    if build.phase is Phase.COMPLETING:
+        if hopeless or now > build.deadline + POSTING_LIMIT:
+            return LeaveUntold()
+    elif build.ending_since is not None:
+        if now >= build.ending_since + ENDING_GRACE:
+            return Surrender()
+    elif build.phase is Phase.RECEIVED:
+        what = sentence(error)
+        if hopeless:
+            findings = error.findings if isinstance(error, BadMessage) else ()
+            return Fail(what, not final, findings)
+        if errors >= MOST_PREPARE_ERRORS:
+            return Fail(f"{what} Tried {errors} times.", not final)
+    elif hopeless:
+        return CancelRuns(not final)
+    delay = error.delay if isinstance(error, Temporary) else 1.0
+    backoff = min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))
+    return Retry(now + timedelta(seconds=max(delay, backoff)))

@@ -1,0 +1,88 @@
+"""What is found in a body before it is held to the contract: no JSON, odd JSON, variables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlgate.orchestration.messages import parse
+from tests.unit.messages.samples import body, findings_of, notebook_run, request, training_run
+
+UNEXPANDED = [
+    ({"build_id": "$(Build.BuildId)"}, "/build_id"),
+    ({"build_id": "$(my_variable)"}, "/build_id"),
+    ({"repository": {"url": "https://x/$(repo)", "ref": "$(Build.SourceVersion)"}}, ""),
+    ({"build_id": "$[variables.x]"}, "/build_id"),
+    ({"build_id": "a ${{ parameters.x }}"}, "/build_id"),
+    ({"runs": [notebook_run(parameters={"a": ["$(x.y)"]})]}, "/runs/0/parameters/a/0"),
+    ({"runs": [notebook_run(tags={"$(x)": ""})]}, "/runs/0/tags/$(x)"),
+    ({"runs": [training_run("python t.py --v $(Build.BuildId)")]}, "/runs/0/command"),
+    ({"runs": [notebook_run(parameters={"command": "$(date)"})]}, "/runs/0/parameters/command"),
+]
+
+
+@pytest.mark.parametrize(("change", "pointer"), UNEXPANDED)
+def test_an_unexpanded_pipeline_variable_is_a_finding(change: dict[str, Any], pointer: str) -> None:
+    found = findings_of(parse, body(request() | change))
+    assert {finding.code for finding in found} == {"unexpanded-variable"}
+    assert all(finding.pointer.startswith(pointer) for finding in found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["echo $(date) $HOME ${X}", "python t.py --data ${{inputs.data}} --out ${{outputs.model}}"],
+)
+def test_shell_and_azure_ml_expressions_are_left_alone_in_a_command(command: str) -> None:
+    assert findings_of(parse, body(request(training_run(command)))) == ()
+
+
+def test_a_dollar_sign_alone_is_no_variable() -> None:
+    message = request(notebook_run(parameters={"price": "$5 (or $[6] more)", "shell": "${X}"}))
+    assert findings_of(parse, body(message)) == ()
+
+
+NOT_JSON = {
+    "": "not-json",
+    "{": "not-json",
+    "{'a': 1}": "not-json",
+    '{"a": 1} {}': "not-json",
+    '{"a": "\t"}': "not-json",
+    "[]": "not-an-object",
+    "null": "not-an-object",
+    '"{}"': "not-an-object",
+    "9" * 5000: "not-an-object",
+    "NaN": "not-an-object",
+    "[" * 100_000: "too-deep",
+}
+
+
+@pytest.mark.parametrize(("text", "code"), NOT_JSON.items(), ids=[key[:20] for key in NOT_JSON])
+def test_a_text_without_an_object_is_one_finding(text: str, code: str) -> None:
+    assert [finding.code for finding in findings_of(parse, text.encode())] == [code]
+
+
+ODD_JSON = [
+    ('"attempt": 1, "attempt": 1', "duplicate-key", "/attempt"),
+    ('"defaults": {"tags": {"a": "", "a": ""}}', "duplicate-key", "/defaults/tags/a"),
+    ('"deadline_minutes": NaN', "not-a-number", "/deadline_minutes"),
+    ('"deadline_minutes": -Infinity', "not-a-number", "/deadline_minutes"),
+    ('"deadline_minutes": 1e999', "number-too-large", "/deadline_minutes"),
+    (f'"attempt": {10**19}', "number-too-large", "/attempt"),
+    (f'"attempt": {"9" * 5000}', "number-too-large", "/attempt"),
+    ('"build_id": "a\\u0000b"', "bad-character", "/build_id"),
+    ('"build_id": "a\\ud800b"', "bad-character", "/build_id"),
+    ('"defaults": {"tags": {"\\udfff": ""}}', "bad-character", "/defaults/tags/\ufffd"),
+    ('"defaults": {"parameters": {"x": ' + "[" * 40 + "]" * 40 + "}}", "too-deep", None),
+]
+
+
+@pytest.mark.parametrize(("members", "code", "pointer"), ODD_JSON)
+def test_json_that_readers_disagree_about_is_a_finding(
+    members: str, code: str, pointer: str | None
+) -> None:
+    text = json.dumps(request())[:-1] + f", {members}}}"
+    found = findings_of(parse, text.encode())
+    assert [finding.code for finding in found] == [code]
+    assert pointer is None or found[0].pointer == pointer
