@@ -22,6 +22,7 @@ from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
+from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
@@ -70,7 +71,8 @@ class AzureMLHandler:
         self._environment = environment
         self._clock = clock
         self._launcher = launcher
-        self._control = Control(self._workspace, credential)
+        self._transport = Transport(clock)
+        self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
         self._store: Outputs | None = None
@@ -103,7 +105,7 @@ class AzureMLHandler:
 
             uri, address = self._control.start_upload(name)
             with translated(str(self._workspace)):
-                upload(address, files, self._pool())
+                upload(address, files, self._pool(), self._clock)
             code = self._control.put_code(name, uri)
         return Snapshot(
             code=code,
@@ -194,7 +196,7 @@ class AzureMLHandler:
                         f"the extra `azureml`. ({error})"
                     ) from error
 
-                self._sdk = Submission(self._workspace, self._credential)
+                self._sdk = Submission(self._workspace, self._credential, self._transport)
             return self._sdk
 
     def _outputs(self) -> Outputs:
@@ -205,7 +207,7 @@ class AzureMLHandler:
             until = self._store_until
             if self._store is None or until is None or self._clock.now() >= until:
                 store, secrets = self._control.datastore(STORE)
-                self._store = Outputs(store, secrets, self._credential)
+                self._store = Outputs(store, secrets, self._credential, self._clock)
                 self._store_until = self._clock.now() + STORE_TIME
             return self._store
 

@@ -12,14 +12,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import ContainerClient, ExponentialRetry
+
+from mlgate.orchestration.ports import Clock
 
 AT_ONCE = 8  # files; most of each transfer is waiting
 
 
-def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor) -> None:
+def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, clock: Clock) -> None:
     """Put the files into the container at `address`, which holds the right to do so."""
-    with ContainerClient.from_container_url(address, **_LIMITS) as container:
+    with ContainerClient.from_container_url(address, **_patience(clock)) as container:
 
         def put(name: str) -> None:
             with files[name].open("rb") as content:
@@ -32,12 +34,16 @@ class Outputs:
     """The folders of one datastore, for reading; safe for threads."""
 
     def __init__(
-        self, store: Mapping[str, Any], secrets: Mapping[str, Any], credential: TokenCredential
+        self,
+        store: Mapping[str, Any],
+        secrets: Mapping[str, Any],
+        credential: TokenCredential,
+        clock: Clock,
     ) -> None:
         account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
         key = secrets.get("sasToken") or secrets.get("key")
         self._container = ContainerClient(
-            f"https://{account}", store["containerName"], key or credential, **_LIMITS
+            f"https://{account}", store["containerName"], key or credential, **_patience(clock)
         )
 
     def close(self) -> None:
@@ -64,7 +70,20 @@ class Outputs:
         _all(pool.map(get, filter(lambda name: _inside(name.removeprefix(prefix)), names)))
 
 
-_LIMITS: Mapping[str, Any] = {"retry_total": 3, "connection_timeout": 10, "read_timeout": 60}
+class _Retries(ExponentialRetry):
+    """Three more tries within some 20 seconds of the host's clock; the default waits a minute."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(initial_backoff=1, increment_base=2, retry_total=3)
+        self._clock = clock
+
+    def sleep(self, settings: dict[str, Any], transport: object) -> None:  # noqa: ARG002 -- of blobs' clients, it has no clock
+        """Instead of the transport, which clients of single blobs replace."""
+        self._clock.sleep(self.get_backoff_time(settings))
+
+
+def _patience(clock: Clock) -> dict[str, Any]:
+    return {"retry_policy": _Retries(clock), "connection_timeout": 10, "read_timeout": 60}
 
 
 def _all(results: Iterable[object]) -> None:
