@@ -13,6 +13,7 @@ from azure.core.credentials import TokenCredential
 from handlers.azureml_handler.handler import AzureMLHandler
 from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 from tests.contract.local.conftest import FolderCheckout, FolderFiles, MovableClock
 
@@ -34,7 +35,7 @@ class RecordingClock(MovableClock):
 
 
 def new_handler(
-    workspace: str, clock: MovableClock, credential: TokenCredential | None = None
+    workspace: str, clock: Clock, credential: TokenCredential | None = None
 ) -> AzureMLHandler:
     """A handler as another host would have it."""
     from azure.identity import DefaultAzureCredential
@@ -58,11 +59,11 @@ def write(folder: Path, files: Mapping[str, str]) -> FolderCheckout:
 class Bench:
     """One build in one workspace; `server.environment` is this process's already."""
 
-    def __init__(self, server: AzureML, folder: Path) -> None:
+    def __init__(self, server: AzureML, folder: Path, clock: RecordingClock | None = None) -> None:
         self.server = server
         self.folder = folder
         self.build = secrets.token_hex(16)
-        self.clock = RecordingClock()
+        self.clock = clock or RecordingClock()
         self.files = FolderFiles()
         self._handlers: list[AzureMLHandler] = []
         self.handler = self.another()
