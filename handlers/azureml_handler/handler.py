@@ -147,15 +147,18 @@ class AzureMLHandler:
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
         run = self._control.run(task.attempt.id)
-        _, refused = own_variables(task.spec.environment_variables)
+        _, warnings = own_variables(task.spec.environment_variables)
         with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
             place = Path(folder)
             if run is not None:
                 with translated(str(self._workspace)):
                     store = self._outputs()
-                    store.download(output_folder(task.attempt), place, self._pool())
+                    folder_there = output_folder(task.attempt)
+                    unusable = store.download(folder_there, place, self._pool())
+                if unusable:
+                    warnings.append(_left_out(unusable))
             found = outcomes.outcome(task.spec, run, _claimed(place))
-            found = replace(found, warnings=(*refused, *found.warnings))
+            found = replace(found, warnings=(*warnings, *found.warnings))
             return _keep(place, task, found, files)
 
     def release(self, build: str) -> None:
@@ -216,6 +219,11 @@ class AzureMLHandler:
             if self._transfers is None:
                 self._transfers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="azure-ml")
             return self._transfers
+
+
+def _left_out(names: Sequence[str]) -> str:
+    shown = ", ".join(ascii(name) for name in names[:3])
+    return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."
 
 
 def _claimed(place: Path) -> Any:

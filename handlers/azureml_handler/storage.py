@@ -16,7 +16,8 @@ from azure.storage.blob import ContainerClient, ExponentialRetry
 
 from mlgate.orchestration.ports import Clock
 
-AT_ONCE = 8  # files; most of each transfer is waiting
+_LONGEST = 255  # bytes of a file's name here, and of a path below some folder of ours
+_LONGEST_PATH = 3000
 
 
 def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, clock: Clock) -> None:
@@ -49,10 +50,11 @@ class Outputs:
     def close(self) -> None:
         self._container.close()
 
-    def download(self, folder: str, target: Path, pool: ThreadPoolExecutor) -> None:
+    def download(self, folder: str, target: Path, pool: ThreadPoolExecutor) -> list[str]:
         """Everything below `folder`, with the same relative paths; links and such are no files.
 
-        A name that would lead out of `target`, which a run can choose, is passed over.
+        Returns what was passed over: names, which a run can choose, that would lead out of
+        `target`, or that no file here can have.
         """
         prefix = f"{folder}/"
         names = [
@@ -61,13 +63,21 @@ class Outputs:
             if (blob.metadata or {}).get("hdi_isfolder") != "true"
         ]
 
-        def get(name: str) -> None:
-            place = target.joinpath(*PurePosixPath(name.removeprefix(prefix)).parts)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with place.open("wb") as content:
-                self._container.download_blob(name).readinto(content)
+        def get(name: str) -> bool:
+            place = target.joinpath(*PurePosixPath(name).parts)
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("wb") as content:
+                    self._container.download_blob(f"{prefix}{name}").readinto(content)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                return False  # a folder of that name is here, or a file of a folder's name
+            return True
 
-        _all(pool.map(get, filter(lambda name: _inside(name.removeprefix(prefix)), names)))
+        found = [name.removeprefix(prefix) for name in names]
+        inside = [name for name in found if _inside(name)]
+        got = pool.map(get, inside)
+        outside = [name for name in found if not _inside(name)]
+        return outside + [name for name, there in zip(inside, got, strict=True) if not there]
 
 
 class _Retries(ExponentialRetry):
@@ -93,4 +103,5 @@ def _all(results: Iterable[object]) -> None:
 
 def _inside(name: str) -> bool:
     parts = name.split("/")
-    return bool(name) and "" not in parts and "." not in parts and ".." not in parts
+    fine = all(part not in ("", ".", "..") and len(part.encode()) <= _LONGEST for part in parts)
+    return fine and len(name.encode()) <= _LONGEST_PATH
