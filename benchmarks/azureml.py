@@ -58,7 +58,8 @@ from handlers.azureml_handler.handler import AzureMLHandler
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
-from tests.contract.local.conftest import FolderCheckout
+class Checkout:
+    commit, folder, warnings = "c" * 40, Path(folder), ()
 handler = AzureMLHandler(
     workspace=workspace, credential=DefaultAzureCredential(), compute="serverless",
     environment=environment, clock=SystemClock(),
@@ -69,7 +70,7 @@ def submit(build, count):
         for number in range(count)
     ]
     request = RepositoryRequest("https://example.org/bench.git")
-    word = handler.stage(FolderCheckout("c" * 40, Path(folder)), request, specs)
+    word = handler.stage(Checkout(), request, specs)
     tasks = [Task(Attempt(build, spec.name, 1), spec, word, "1") for spec in specs]
     with ThreadPoolExecutor(handler.at_once) as pool:  # as the conductor does
         list(pool.map(handler.submit, tasks))

@@ -39,11 +39,11 @@ print(json.dumps(told))
 """
 HEAVY = (
     "azure.ai", "IPython", "ipykernel", "jupyter_client", "jupyter_core", "nbclient", "nbconvert",
-    "nbformat", "mlflow", "git", "marshmallow",
+    "nbformat", "mlflow", "git", "dulwich", "marshmallow",
 )  # fmt: skip
 
 
-def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_gitpython(
+def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_git(
     server: AzureML, bench: Bench, tmp_path: Path
 ) -> None:
     bench.run(bench.task("python train.py"))
