@@ -6,6 +6,7 @@ the host's identity (role Storage Blob Data Reader).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,9 @@ from azure.core.credentials import TokenCredential
 from azure.storage.blob import ContainerClient, ExponentialRetry
 
 from mlgate.orchestration.ports import Clock
+
+# Its debug output shows addresses with all that gives access to them.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 _LONGEST = 255  # bytes of a file's name here, and of a path below some folder of ours
 _LONGEST_PATH = 3000

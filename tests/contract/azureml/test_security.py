@@ -222,7 +222,7 @@ def test_no_fault_tells_a_secret(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     task = bench.task("python train.py")
     bench.run(task)
     if away:  # nothing listens there
@@ -240,7 +240,7 @@ def test_no_fault_tells_a_secret(
 def test_nothing_that_a_build_leaves_holds_a_secret(
     bench: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     cloud = Cloud(bench, tmp_path)
     bench.server.faults.add("jobs.put", Fault.answering(503), 5)
     prints = "python -c 'import os; print(dict(os.environ))'"
