@@ -258,20 +258,6 @@ def test_passing_faults_of_the_backend_only_delay(world: World) -> None:
     assert len(world.backend.submitted) == 1
 
 
-def test_runs_that_the_backend_took_are_remembered_although_it_did_not_answer_for_one(
-    world: World,
-) -> None:
-    world.backend.faults["submit"] = [Temporary("busy"), Temporary("busy")]
-    key = world.start({"name": "a"}, {"name": "b"}, {"name": "c"})
-    assert key
-    world.backend.endless = True
-    world.deliver()
-    assert [run.submitted for run in world.build(key).runs] == [False, False, True]
-    world.deliver()
-    assert [run.submitted for run in world.build(key).runs] == [True, True, True]
-    assert [attempt.run for attempt in world.backend.submitted] == ["c", "a", "b"]
-
-
 def test_a_pipeline_that_cannot_be_shown_anything_does_not_harm_the_runs(world: World) -> None:
     world.pipeline.faults = {"show": [Temporary("429")] * 9, "is_waiting": [Temporary("503")] * 9}
     world.start({"name": "train"})
