@@ -34,9 +34,10 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## measure against other notebook runners, side by side
+bench: $(STAMP) azurite ## measure against other ways to do the same, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
+	$(BIN)/python benchmarks/azureml.py $(RUNS)
 
 azurite: $(AZURITE) ## the storage emulator that the Azure ML stand-in and its tests need
 

@@ -36,11 +36,11 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
+from handlers.azureml_handler.transport import ARM, Transport
 from handlers.azureml_handler.workspace import Workspace
 from mlgate.orchestration.errors import Permanent, Temporary
 
-_ARM = "https://management.azure.com"
-_SCOPE = f"{_ARM}/.default"
+_SCOPE = f"{ARM}/.default"
 # Those that the SDK 1.35 sends for the same resources.
 _JOBS = "2024-01-01-preview"
 _CODES = "2023-04-01"
@@ -48,19 +48,20 @@ _STORES = "2024-10-01-preview"
 _WORKSPACES = "2024-10-01-preview"
 _HISTORY = "v1.0"
 _ACCESS_HOURS = 2
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 60
 _DELAY = 10.0  # seconds, where the service does not say how long to wait
 
 
 class Control:
     """One workspace's control plane and run history; safe for threads."""
 
-    def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
+    def __init__(
+        self, workspace: Workspace, credential: TokenCredential, transport: Transport
+    ) -> None:
         self._workspace = workspace
         self._history: str | None = None
         self._client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(
-            _ARM,
+            ARM,
+            transport=transport,
             policies=[
                 HeadersPolicy(),
                 UserAgentPolicy("mlgate"),
@@ -76,12 +77,12 @@ class Control:
     def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
         """Pages of jobs that have the tag, the newest first."""
         query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}
-        url, params = f"{_ARM}{self._workspace.path}/jobs", query
+        url, params = f"{ARM}{self._workspace.path}/jobs", query
         while url:
             page = self._send(HttpRequest("GET", url, params=params)) or {}
             yield page.get("value") or []
             url, params = page.get("nextLink") or "", {}
-            if url and not url.startswith(f"{_ARM}/"):
+            if url and not url.startswith(f"{ARM}/"):
                 raise Permanent(f"Azure ML led on to {url.split('?')[0]}, which is not followed.")
 
     def job(self, name: str) -> Mapping[str, Any] | None:
@@ -148,15 +149,13 @@ class Control:
     def _request(
         self, method: str, path: str, version: str, body: Mapping[str, Any] | None = None
     ) -> HttpRequest:
-        url = f"{_ARM}{self._workspace.path}" + (f"/{path}" if path else "")
+        url = f"{ARM}{self._workspace.path}" + (f"/{path}" if path else "")
         return HttpRequest(method, url, params={"api-version": version}, json=body)
 
     def _send(self, request: HttpRequest, *, missing: bool = False) -> Mapping[str, Any] | None:
         """The answer's JSON; None for 404 where something may be `missing`."""
         with translated(str(self._workspace)):
-            response = self._client.send_request(
-                request, connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS
-            )
+            response = self._client.send_request(request)
             if missing and response.status_code == 404:
                 return None
             response.raise_for_status()
@@ -170,6 +169,8 @@ def translated(workspace: str) -> Iterator[None]:
     try:
         yield
     except ClientAuthenticationError as error:
+        if _unanswered(error):
+            raise Temporary("The host's identity service does not answer.", _DELAY) from error
         raise Permanent(
             "The host has no identity that Azure ML takes. Give it a managed identity, or sign "
             "in (`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
@@ -188,6 +189,17 @@ def translated(workspace: str) -> Iterator[None]:
         raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
     except AzureError as error:
         raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
+
+
+def _unanswered(error: ClientAuthenticationError) -> bool:
+    """Whether a token was asked for in vain, and not refused.
+
+    azure-identity makes an authentication error of an outage as well. What it then says begins
+    with "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
+    Microsoft Entra's, and where there is no identity, nobody was asked.
+    """
+    text = str(error)
+    return error.response is None and "Authentication failed" in text and "AADSTS" not in text
 
 
 def reason(error: HttpResponseError) -> str:

@@ -22,6 +22,7 @@ from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
+from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
@@ -70,7 +71,8 @@ class AzureMLHandler:
         self._environment = environment
         self._clock = clock
         self._launcher = launcher
-        self._control = Control(self._workspace, credential)
+        self._transport = Transport(clock)
+        self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
         self._store: Outputs | None = None
@@ -103,7 +105,7 @@ class AzureMLHandler:
 
             uri, address = self._control.start_upload(name)
             with translated(str(self._workspace)):
-                upload(address, files, self._pool())
+                upload(address, files, self._pool(), self._clock)
             code = self._control.put_code(name, uri)
         return Snapshot(
             code=code,
@@ -145,15 +147,18 @@ class AzureMLHandler:
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
         run = self._control.run(task.attempt.id)
-        _, refused = own_variables(task.spec.environment_variables)
+        _, warnings = own_variables(task.spec.environment_variables)
         with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
             place = Path(folder)
             if run is not None:
                 with translated(str(self._workspace)):
                     store = self._outputs()
-                    store.download(output_folder(task.attempt), place, self._pool())
+                    folder_there = output_folder(task.attempt)
+                    unusable = store.download(folder_there, place, self._pool())
+                if unusable:
+                    warnings.append(_left_out(unusable))
             found = outcomes.outcome(task.spec, run, _claimed(place))
-            found = replace(found, warnings=(*refused, *found.warnings))
+            found = replace(found, warnings=(*warnings, *found.warnings))
             return _keep(place, task, found, files)
 
     def release(self, build: str) -> None:
@@ -194,7 +199,7 @@ class AzureMLHandler:
                         f"the extra `azureml`. ({error})"
                     ) from error
 
-                self._sdk = Submission(self._workspace, self._credential)
+                self._sdk = Submission(self._workspace, self._credential, self._transport)
             return self._sdk
 
     def _outputs(self) -> Outputs:
@@ -205,7 +210,7 @@ class AzureMLHandler:
             until = self._store_until
             if self._store is None or until is None or self._clock.now() >= until:
                 store, secrets = self._control.datastore(STORE)
-                self._store = Outputs(store, secrets, self._credential)
+                self._store = Outputs(store, secrets, self._credential, self._clock)
                 self._store_until = self._clock.now() + STORE_TIME
             return self._store
 
@@ -214,6 +219,11 @@ class AzureMLHandler:
             if self._transfers is None:
                 self._transfers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="azure-ml")
             return self._transfers
+
+
+def _left_out(names: Sequence[str]) -> str:
+    shown = ", ".join(ascii(name) for name in names[:3])
+    return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."
 
 
 def _claimed(place: Path) -> Any:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -60,7 +61,7 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
     spec, snapshot = task.spec, Snapshot.read(task.snapshot)
     own, _ = own_variables(spec.environment_variables)
     needs = {f"need_{number}": name for number, name in enumerate(spec.needs)}
-    compute = spec.compute or default_compute
+    compute = _compute(spec.compute or default_compute)
     repository = {
         "repository_uri": snapshot.repository,
         "commit": snapshot.commit,
@@ -73,7 +74,7 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
         command=_command(needs),
         code=snapshot.code,
         environment=_environment(task, snapshot, default_environment),
-        compute=None if compute == _SERVERLESS else compute,
+        compute=compute,
         timeout_seconds=math.ceil(spec.timeout_minutes * 60),
         output=output_uri(task.attempt),
         inputs={name: output_uri(task.inputs[need]) for name, need in needs.items()},
@@ -100,6 +101,22 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
         },
         resources=spec.resources,
     )
+
+
+def _compute(asked: str) -> str | None:
+    """The compute's name; raises Permanent for what is none.
+
+    The SDK would take an address of another workspace's as well, and for `local` it would execute
+    the job on this host (azure-ai-ml, `_local_job_invoker.py`).
+    """
+    if asked == _SERVERLESS:
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", asked) or asked.lower() == "local":
+        raise Permanent(
+            f"{asked!r} is no compute of the workspace: name one of its compute targets, or "
+            f"{_SERVERLESS}."
+        )
+    return asked
 
 
 def _environment(task: Task, snapshot: Snapshot, default: str) -> str:

@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
+from mlgate.orchestration.errors import Permanent
+
 LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
 TREE = "tree"
+# A backslash becomes a slash there, so that a file could take another one's place; the others are
+# not allowed, or lost (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
+_UNSTORABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|\.(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,16 @@ UNUSABLE = "unusable: "
 def files_of(root: Path, launcher: Path) -> dict[str, Path]:
     """What is uploaded, by its path there: regular files of a clean tree, and the launcher.
 
-    A checkout has no links and no `.git`; neither would be followed or taken here.
+    A checkout has no links and no `.git`; neither would be followed or taken here. Raises
+    Permanent for a name that blob storage does not keep as it is.
     """
     files = {f"{TREE}/{path.relative_to(root).as_posix()}": path for path in _regular(root)}
+    for name in files:
+        if _UNSTORABLE.search(name):
+            raise Permanent(
+                f"The file {name.removeprefix(f'{TREE}/')!a} cannot be uploaded under its name. "
+                "Rename it: no backslash, no control character, no name that ends with a dot."
+            )
     return files | {LAUNCHER: launcher}
 
 

@@ -56,8 +56,12 @@ def limit_of(job: Mapping[str, Any]) -> timedelta:
 
 
 def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
-    """Whether it goes on, and was made so long ago that its limit may have passed it by."""
-    if (job.get("properties") or {}).get("status") in FINAL:
+    """Whether it goes on, and was made so long ago that its limit may have passed it by.
+
+    One whose end was asked for already is not.
+    """
+    status = (job.get("properties") or {}).get("status")
+    if status in FINAL or status == "CancelRequested":
         return False
     created = time_of((job.get("systemData") or {}).get("createdAt"))
     return created is not None and now > created + limit_of(job) + OVERDUE

@@ -18,6 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from handlers.azureml_handler.control import translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import FINGERPRINT, Job
+from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import OUTPUT, Workspace
 from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.runs import Resources
@@ -31,12 +32,18 @@ logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
 class Submission:
     """One client per workspace and process; safe for threads."""
 
-    def __init__(self, workspace: Workspace, credential: TokenCredential) -> None:
+    def __init__(
+        self, workspace: Workspace, credential: TokenCredential, transport: Transport
+    ) -> None:
         self._workspace = workspace
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._client = MLClient(
-                credential, workspace.subscription_id, workspace.resource_group, workspace.name
+                credential,
+                workspace.subscription_id,
+                workspace.resource_group,
+                workspace.name,
+                transport=transport,
             )
 
     def register(self, recipe: Recipe) -> str:

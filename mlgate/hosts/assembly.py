@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,19 @@ from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.conductor import Conductor
-from mlgate.orchestration.ports import BackendPort, BuildFiles, StatePort
+from mlgate.orchestration.ports import (
+    BackendPort,
+    BuildFiles,
+    Checkout,
+    RepositoryPort,
+    StatePort,
+)
 
 if TYPE_CHECKING:
     from handlers.azureml_handler.handler import AzureMLHandler
     from handlers.local_handler.handler import LocalHandler
     from handlers.servicebus_handler import ServiceBusQueue
-    from mlgate.orchestration.builds import Build
+    from mlgate.orchestration.builds import Build, RepositoryRequest
     from mlgate.orchestration.runs import Attempt
 
 
@@ -55,7 +61,6 @@ def assemble(
     if notebooks_here:
         backends.expect_notebooks()
     from handlers.devops_handler import DevOpsHandler
-    from handlers.repository_handler import GitCredential, RepositoryHandler
 
     _keep_out_of_git(settings.home)
     queue = make_queue(settings.service_bus)
@@ -65,12 +70,7 @@ def assemble(
         Ports(
             state=make_state(settings),
             queue=queue,
-            repository=RepositoryHandler(
-                home=settings.home,
-                allowed=settings.policy.allowed_repositories,
-                credentials=[GitCredential(*entry) for entry in settings.git_credentials],
-                host_identity=_devops_identity,
-            ),
+            repository=_Repositories(settings),
             pipeline=DevOpsHandler(
                 allowed=settings.policy.allowed_collections, identity=identity, clock=clock
             ),
@@ -152,6 +152,39 @@ def _devops_identity() -> SecretStr:
     from handlers.identity_handler import devops_token
 
     return devops_token()
+
+
+class _Repositories:
+    """The repository handler, made at the first checkout."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._made: RepositoryPort | None = None
+
+    def checkout(
+        self,
+        request: RepositoryRequest,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> AbstractContextManager[Checkout]:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            made = self._made
+        return made.checkout(request, collection=collection, token=token)
+
+    def _make(self) -> RepositoryPort:
+        from handlers.repository_handler import GitCredential, RepositoryHandler
+
+        settings = self._settings
+        return RepositoryHandler(
+            home=settings.home,
+            allowed=settings.policy.allowed_repositories,
+            credentials=[GitCredential(*entry) for entry in settings.git_credentials],
+            host_identity=_devops_identity,
+        )
 
 
 class _Backends:

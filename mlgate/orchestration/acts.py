@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
-from mlgate.orchestration.errors import Permanent, UnusableEnvironment
+from mlgate.orchestration.errors import Permanent, Temporary, UnusableEnvironment
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.messages import StartMessage
@@ -84,15 +84,17 @@ def prepare(ports: Ports, build: Build) -> Build:
 def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, bool]:
     """Hand runs to the backend, and whether it had a place for all of them.
 
-    A backend that refuses a run for good fails that run, not the build.
+    A backend that refuses a run for good fails that run, not the build. One that does not answer
+    for some has a place for the others, which are remembered; it raises when there are none.
     """
+    before, busy = build, None
     backend, now = ports.backend(build), ports.clock.now()
     tasks = [build.task_of(build.run(name)) for name in names]
 
-    def hand_over(task: Task) -> bool | Permanent:
+    def hand_over(task: Task) -> bool | Permanent | Temporary:
         try:
             return backend.submit(task)
-        except Permanent as error:
+        except (Permanent, Temporary) as error:
             return error
 
     with _side_by_side(backend, hand_over, tasks) as answers:
@@ -101,12 +103,16 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
                 unusable = isinstance(answer, UnusableEnvironment)
                 kind = FailureKind.ENVIRONMENT if unusable else FailureKind.INVALID
                 build = steps.refuse(build, name, Failure(kind, str(answer)), now)
+            elif isinstance(answer, Temporary):
+                busy = answer
             elif answer:
                 run = replace(build.run(name), submitted=True, submitted_at=now)
                 build = build.with_run(run)
             else:
                 return build, False
-    return build, True
+    if busy is not None and build == before:
+        raise busy
+    return build, busy is None
 
 
 def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:

@@ -102,9 +102,9 @@ class Dispatcher:
                 raise Drop(hang=True)
             case FaultKind.STATUS:
                 return _failing(fault)
-            case FaultKind.LOST:
+            case FaultKind.LOST | FaultKind.MUTE:
                 act()
-                raise Drop
+                raise Drop(hang=fault.kind is FaultKind.MUTE)
             case _:
                 self._stopping.wait(fault.seconds)
                 return act()

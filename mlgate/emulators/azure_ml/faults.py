@@ -19,6 +19,7 @@ class FaultKind(Enum):
     RESET = auto()  # the connection is reset before the effect
     LOST = auto()  # ... and after it: the answer never arrives
     HANG = auto()  # no effect and no answer, ever
+    MUTE = auto()  # the effect, and no answer, ever
     PREEMPT = auto()  # execution: the node is taken away once the command runs
     VANISH = auto()  # execution: the job is gone once the command runs
     UNKNOWN = auto()  # execution: the status is "Unknown" while the command runs

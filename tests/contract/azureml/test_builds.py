@@ -1,0 +1,118 @@
+"""Whole builds on a workspace that has a bad day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlgate.emulators.azure_ml import Fault, FaultKind
+from mlgate.orchestration.acts import Ports
+from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.hostpolicy import HostPolicy
+from mlgate.orchestration.ports import Rejected
+from mlgate.orchestration.runs import FailureKind, RunStatus
+from tests.contract.azureml.support import Bench, new_handler, write
+from tests.unit.orchestration.twins import COLLECTION, RepositoryTwin, TreeTwin, World
+
+
+class Cloud(World):
+    """A conductor whose only real outside is the workspace; its time is in the test's hand."""
+
+    def __init__(self, bench: Bench, folder: Path) -> None:
+        super().__init__(folder)
+        self.server = bench.server
+        self.handler = new_handler(self.server.workspace_name, self.clock)
+        self.policy = HostPolicy(
+            backend="azureml",
+            workspace=self.server.workspace_name,
+            allowed_collections=(COLLECTION,),
+            allowed_repositories=(COLLECTION,),
+        )
+        files = {"train.py": "print('trained')\n"}
+        tree = write(folder / "commit", files)
+        contents = {path: text.encode() for path, text in files.items()}
+        self.repository = RepositoryTwin(TreeTwin(contents, folder=tree.folder))
+
+    @property
+    def conductor(self) -> Conductor:
+        ports = Ports(
+            state=self.state,
+            queue=self.queue,
+            repository=self.repository,
+            pipeline=self.pipeline,
+            backend=lambda _: self.handler,
+            files=self.files,
+            clock=self.clock,
+        )
+        return Conductor(ports, self.policy)
+
+    def deliver(self, delivery_count: int = 1) -> Rejected | None:
+        """The next message, once all jobs are over: its time passes while nothing else does."""
+        for job in self.server.jobs:
+            self.server.jobs.wait(job.name)
+        return super().deliver(delivery_count)
+
+    def done(self, key: str | None) -> Build:
+        assert key is not None
+        self.run_to_end()
+        return self.build(key)
+
+
+@pytest.fixture
+def cloud(bench: Bench, tmp_path: Path) -> Cloud:
+    return Cloud(bench, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "storm",
+    [Fault.answering(429, "3"), Fault.answering(429, "90"), Fault.answering(500)],
+    ids=["throttled", "throttled for long", "failing"],
+)
+def test_all_runs_of_a_build_are_submitted_once_a_storm_is_over(storm: Fault, cloud: Cloud) -> None:
+    names = [f"run-{number}" for number in range(12)]
+    cloud.server.faults.add("jobs.put", storm, 60)
+    began = cloud.clock.time
+    build = cloud.done(cloud.start(*({"name": name} for name in names)))
+    assert build.verdict is Verdict.SUCCEEDED
+    assert sorted(job.spec["displayName"] for job in cloud.server.jobs) == sorted(names)
+    answers = [r.status for r in cloud.server.requests if r.call == "jobs.put"]
+    assert answers.count(storm.status) == 60
+    assert answers.count(201) == len(names)
+    if storm.retry_after is not None:
+        waited = (cloud.clock.time - began).total_seconds()
+        assert waited >= float(storm.retry_after)
+
+
+def test_an_unknown_compute_fails_its_run_and_no_other(cloud: Cloud) -> None:
+    runs = {"name": "a", "compute": "gpu"}, {"name": "b", "compute": "cpu-cluster"}
+    build = cloud.done(cloud.start(*runs, gate={"condition": "any_pass"}))
+    failure = build.run("a").failure
+    assert failure is not None
+    assert failure.kind is FailureKind.INVALID
+    assert "Unknown compute target 'gpu'." in failure.message
+    assert build.run("b").status is RunStatus.SUCCEEDED
+    assert build.verdict is Verdict.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", [FaultKind.PREEMPT, FaultKind.VANISH])
+def test_a_run_whose_node_or_job_is_lost_is_tried_again(kind: FaultKind, cloud: Cloud) -> None:
+    cloud.server.faults.add("execution", kind)
+    script = "python -c 'import time; time.sleep(1)'"
+    build = cloud.done(cloud.start({"name": "a", "command": script, "retries": 1}))
+    assert build.verdict is Verdict.SUCCEEDED
+    assert build.run("a").attempt == 2
+
+
+def test_a_run_canceled_in_the_studio_fails_the_gate_with_that_reason(cloud: Cloud) -> None:
+    key = cloud.start({"name": "a", "command": "sleep 600"})
+    cloud.deliver()
+    [job] = cloud.server.jobs
+    cloud.server.jobs.wait(job.name, "Running")
+    studio = new_handler(cloud.server.workspace_name, cloud.clock)
+    studio.cancel([cloud.build(key or "").attempt_of(cloud.build(key or "").run("a"))])
+    build = cloud.done(key)
+    assert build.run("a").status is RunStatus.CANCELED
+    assert build.verdict is Verdict.FAILED
+    assert "canceled" in build.reason

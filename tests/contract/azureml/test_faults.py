@@ -1,0 +1,164 @@
+"""What a bad day of the service does to a build: a delay, or one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mlgate.emulators.azure_ml import Fault, FaultKind
+from mlgate.orchestration.errors import Permanent, Temporary
+from tests.contract.azureml.support import Bench
+
+PUT = "jobs.put"
+AWAY = Fault.answering(503)
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "slept"),
+    [
+        (Fault.answering(429, "7"), 1, [7.0]),
+        (Fault.answering(429, "7"), 3, [7.0] * 3),
+        (Fault.answering(500), 2, [1.6]),
+        (Fault(FaultKind.RESET), 3, [1.6, 3.2]),
+        (Fault(FaultKind.LOST), 2, [1.6]),
+    ],
+    ids=["throttled", "throttled thrice", "failing", "reset", "answers lost"],
+)
+def test_what_passes_is_sat_out(fault: Fault, times: int, slept: list[float], bench: Bench) -> None:
+    task = bench.task("python train.py")
+    bench.server.faults.add(PUT, fault, times)
+    assert bench.handler.submit(task)
+    assert bench.calls(PUT) == [PUT] * (times + 1)
+    assert bench.clock.slept == slept
+    assert len(bench.server.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "requests", "delay"),
+    [
+        (Fault.answering(429, "15"), 4, 15.0),
+        (Fault.answering(429, "300"), 1, 300.0),
+        (Fault.answering(503), 4, 10.0),
+        (Fault.answering(409), 1, 10.0),
+        (Fault(FaultKind.RESET), 4, 10.0),
+    ],
+    ids=["throttled", "throttled for minutes", "failing", "busy", "reset"],
+)
+def test_what_does_not_pass_is_left_to_a_later_look(
+    fault: Fault, requests: int, delay: float, bench: Bench
+) -> None:
+    task = bench.task("python train.py")
+    bench.server.faults.add(PUT, fault, 99)
+    with pytest.raises(Temporary) as busy:
+        bench.handler.submit(task)
+    assert busy.value.delay == delay
+    assert bench.calls(PUT) == [PUT] * requests
+    assert sum(bench.clock.slept) < 60
+
+
+CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {
+    "stage": ("codes.get", lambda bench, _: bench.stage({"other.py": ""})),
+    "stage, while it uploads": ("blob.put", lambda bench, _: bench.stage({"other.py": ""})),
+    "stage, after the upload": ("codes.put", lambda bench, _: bench.stage({"other.py": ""})),
+    "look": ("jobs.get", lambda bench, task: bench.handler.look([task.attempt])),
+    "look at many": ("jobs.list", lambda bench, task: bench.handler.look([task.attempt] * 9)),
+    "cancel": ("jobs.cancel", lambda bench, task: bench.handler.cancel([task.attempt])),
+    "collect": ("history.*", lambda bench, task: bench.handler.collect(task, bench.files)),
+    "collect, secrets": (
+        "datastores.*",
+        lambda bench, task: bench.handler.collect(task, bench.files),
+    ),
+    "collect, files": ("blob.*", lambda bench, task: bench.handler.collect(task, bench.files)),
+}
+
+
+@pytest.mark.parametrize(("call", "act"), CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("fault", [AWAY, Fault(FaultKind.RESET)], ids=["failing", "reset"])
+def test_whatever_is_asked_for_the_service_may_be_away(
+    call: str, act: Callable[[Bench, Any], object], fault: Fault, bench: Bench
+) -> None:
+    task = bench.task("python train.py")
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id)
+    bench.server.faults.add(call, fault, 99)
+    with pytest.raises(Temporary):
+        act(bench, task)
+    bench.server.faults.clear()
+    act(bench, task)
+    assert sum(bench.clock.slept) < 60
+
+
+@pytest.mark.parametrize("asked", ["EnvironmentCredential", "DefaultAzureCredential"])
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.answering(500), Fault.answering(429, "0"), Fault(FaultKind.RESET)],
+    ids=["failing", "throttled", "reset"],
+)
+def test_a_token_endpoint_that_is_away_is_no_refusal(
+    asked: str, fault: Fault, bench: Bench
+) -> None:
+    import azure.identity
+
+    task = bench.task("true")
+    host = bench.another(getattr(azure.identity, asked)(retry_total=0))
+    bench.server.faults.add("token*", fault, 99)
+    with pytest.raises(Temporary, match="identity service does not answer"):
+        host.look([task.attempt])
+
+
+@pytest.mark.parametrize("asked", ["EnvironmentCredential", "DefaultAzureCredential"])
+def test_an_identity_that_is_refused_is_told_with_the_remedy(
+    asked: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import azure.identity
+
+    task = bench.task("true")
+    monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
+    stranger = bench.another(getattr(azure.identity, asked)(retry_total=0))
+    for act in (lambda: stranger.look([task.attempt]), lambda: stranger.submit(task)):
+        with pytest.raises(Permanent, match="Give it a managed identity, or sign in"):
+            act()
+
+
+def test_a_host_without_an_identity_is_told_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.identity import EnvironmentCredential
+
+    task = bench.task("true")
+    monkeypatch.delenv("AZURE_CLIENT_ID")
+    with pytest.raises(Permanent, match="Give it a managed identity"):
+        bench.another(EnvironmentCredential()).look([task.attempt])
+
+
+@pytest.mark.parametrize(("call", "act"), CALLS.values(), ids=CALLS.keys())
+def test_an_identity_that_lacks_a_right_is_told_its_role(
+    call: str, act: Callable[[Bench, Any], object], bench: Bench
+) -> None:
+    task = bench.task("python train.py")
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id)
+    bench.server.faults.add(call, Fault.answering(403), 99)
+    with pytest.raises(Permanent, match="needs the role"):
+        act(bench, task)
+    assert bench.clock.slept == []
+
+
+def test_an_unknown_compute_is_told_in_the_service_s_words(bench: Bench) -> None:
+    with pytest.raises(Permanent, match="Unknown compute target 'gpu'"):
+        bench.handler.submit(bench.task("true", compute="gpu"))
+
+
+@pytest.mark.parametrize(
+    "compute", ["local", "LOCAL", "/subscriptions/x/computes/y", "azureml:c", "a b", "../x"]
+)
+def test_what_is_no_compute_of_the_workspace_is_refused_before_the_sdk_sees_it(
+    compute: str, bench: Bench
+) -> None:
+    """For `local` the SDK itself would execute the job, here."""
+    task = bench.task("true", compute=compute)
+    with pytest.raises(Permanent, match="is no compute of the workspace"):
+        bench.handler.submit(task)
+    assert bench.calls(PUT) == []

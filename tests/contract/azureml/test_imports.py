@@ -1,0 +1,69 @@
+"""What a look loads: a function that wakes up every half minute pays for each import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mlgate.emulators.azure_ml import AzureML
+from tests.contract.azureml.support import Bench
+
+ROOT = Path(__file__).parents[3]
+LOOK = """
+import json, sys
+from datetime import UTC, datetime
+import RunNotebookFunctionApp
+from mlgate.hosts.functions import application
+from mlgate.orchestration.builds import Build, Phase, RepositoryRequest
+from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
+from tests.contract.local.conftest import FolderFiles
+
+key, workspace = sys.argv[1:]
+now = datetime.now(UTC)
+build = Build(
+    key=key, build_id="1", request={}, repository=RepositoryRequest("/r"), backend="azureml",
+    received_at=now, deadline=now, phase=Phase.WATCHING, workspace=workspace,
+)
+backend = application().conductor.ports.backend(build)
+attempts = [Attempt(key, name, 1) for name in ("train", "b", "c")]
+seen = backend.look(attempts)
+loaded = [set(sys.modules)]
+spec = RunSpec("train", RunKind.TRAINING, command="true")
+outcome = backend.collect(Task(attempts[0], spec, "", "1"), FolderFiles())
+loaded.append(set(sys.modules))
+told = [seen[attempts[0]].status, outcome.status, *map(sorted, loaded)]
+print(json.dumps(told))
+"""
+HEAVY = (
+    "azure.ai", "IPython", "ipykernel", "jupyter_client", "jupyter_core", "nbclient", "nbconvert",
+    "nbformat", "mlflow", "git", "dulwich", "marshmallow",
+)  # fmt: skip
+
+
+def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_git(
+    server: AzureML, bench: Bench, tmp_path: Path
+) -> None:
+    bench.run(bench.task("python train.py"))
+    key = "Endpoint=sb://127.0.0.1;SharedAccessKeyName=k;SharedAccessKey=c2VjcmV0"
+    settings = {
+        "MLGATE_BACKEND": "azureml",
+        "MLGATE_WORKSPACE": server.workspace_name,
+        "PYTHONPATH": str(ROOT),
+        "serviceBusConnectionString": f"{key};UseDevelopmentEmulator=true",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, bench.build, server.workspace_name],
+        env={**os.environ, **settings},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    seen, ended, after_look, after_end = json.loads(done.stdout)
+    assert (seen, ended) == ("succeeded", "succeeded")
+    assert [name for name in HEAVY if name in after_end] == []
+    assert "azure.storage.blob" not in after_look

@@ -1,0 +1,118 @@
+"""What a job goes through, and what of it is an end."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mlgate.emulators.azure_ml import AzureML, Azurite, FaultKind
+from mlgate.orchestration.runs import FailureKind, RunStatus
+from tests.contract.azureml.support import Bench, RecordingClock
+
+ENDLESS = "sleep 600"
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("NotStarted", RunStatus.QUEUED),
+        ("Queued", RunStatus.QUEUED),
+        ("Provisioning", RunStatus.QUEUED),
+        ("Starting", RunStatus.QUEUED),
+        ("Preparing", RunStatus.QUEUED),
+        ("Running", RunStatus.RUNNING),
+        ("Finalizing", RunStatus.RUNNING),
+        ("CancelRequested", RunStatus.RUNNING),
+        ("NotResponding", RunStatus.RUNNING),
+        ("Paused", RunStatus.RUNNING),
+        ("Unknown", RunStatus.RUNNING),
+        ("SomethingNew", RunStatus.RUNNING),
+        ("Completed", RunStatus.SUCCEEDED),
+        ("Failed", RunStatus.FAILED),
+        ("Canceled", RunStatus.CANCELED),
+    ],
+)
+def test_only_what_is_an_end_is_one(told: str, seen: RunStatus, bench: Bench) -> None:
+    task = bench.task(ENDLESS)
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id, "Running")
+    bench.server.jobs.pretend(task.attempt.id, told)
+    assert bench.see(task).status is seen
+    assert bench.handler.look([task.attempt] * 9)[task.attempt].status is seen
+    bench.server.jobs.pretend(task.attempt.id, "Running")  # else the stand-in would wait for it
+
+
+def test_a_job_of_unknown_status_is_watched_to_its_end(bench: Bench) -> None:
+    bench.server.faults.add("execution", FaultKind.UNKNOWN)
+    outcome = bench.run(bench.task("python train.py"))
+    assert outcome.status is RunStatus.SUCCEEDED
+
+
+def test_a_job_that_disappears_is_our_fault(bench: Bench) -> None:
+    task = bench.task(ENDLESS)
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id, "Running")
+    bench.server.jobs.remove(task.attempt.id)
+    assert bench.see(task).status is RunStatus.FAILED
+    outcome = bench.handler.collect(task, bench.files)
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.INFRASTRUCTURE
+    assert "not in the workspace any more" in outcome.failure.message
+
+
+def test_a_preempted_job_is_told_as_such(bench: Bench) -> None:
+    bench.server.faults.add("execution", FaultKind.PREEMPT)
+    outcome = bench.run(bench.task(ENDLESS))
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.PREEMPTED
+
+
+def test_a_job_that_azure_ml_ends_at_its_limit_timed_out(bench: Bench) -> None:
+    task = bench.task(ENDLESS, timeout_minutes=1 / 60)
+    outcome = bench.run(task)
+    assert bench.job(task).status == "Canceled"
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.TIMEOUT
+
+
+def test_a_job_that_somebody_canceled_is_canceled(bench: Bench) -> None:
+    task = bench.task(ENDLESS)
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id, "Running")
+    bench.another().cancel([task.attempt])
+    outcome = bench.ended(task)
+    assert (outcome.status, outcome.failure) == (RunStatus.CANCELED, None)
+
+
+def test_a_job_that_outlives_its_limit_is_ended_once(
+    azurite: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock = RecordingClock()
+    with AzureML(azurite=azurite, clock=clock.now, token_lifetime=timedelta(days=9)) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        bench = Bench(server, tmp_path, clock)
+        task = bench.task(ENDLESS, timeout_minutes=60)
+        bench.handler.submit(task)
+        server.jobs.wait(task.attempt.id, "Running")
+        while bench.job(task).started is None:
+            time.sleep(0.01)
+        clock.ahead += timedelta(minutes=64)  # the service has five minutes beyond the limit
+        bench.see(task)
+        assert bench.calls("jobs.cancel") == []
+        clock.ahead += timedelta(minutes=2)
+        bench.see(task)
+        server.jobs.wait(task.attempt.id)
+        server.jobs.pretend(task.attempt.id, "CancelRequested")  # where the service may stay
+        assert bench.see(task).status is RunStatus.RUNNING
+        assert bench.calls("jobs.cancel") == ["jobs.cancel"]
+        server.jobs.pretend(task.attempt.id, "Canceled")
+        outcome = bench.ended(task)
+        assert outcome.failure is not None
+        assert outcome.failure.kind is FailureKind.TIMEOUT
+        bench.close()
