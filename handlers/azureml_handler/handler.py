@@ -25,7 +25,7 @@ from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, fi
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.launching import (
     EVIDENCE,
     KEPT,
@@ -145,6 +145,8 @@ class AzureMLHandler:
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
         run = self._control.run(task.attempt.id)
+        if run is not None and run.get("status") not in statuses.FINAL:
+            raise Temporary(f"The run {task.spec.name} has not ended.", delay=5.0)
         _, refused = own_variables(task.spec.environment_variables)
         with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
             place = Path(folder)
@@ -242,6 +244,8 @@ def _keep(place: Path, task: Task, found: Outcome, files: BuildFiles) -> Outcome
         if (place / name).is_file():
             files.copy(build, f"{prefix}/{name}", place / name)
         elif name == "log.txt":
-            reason = found.failure.message if found.failure else "It was over before it began."
+            reason = (
+                found.failure.message if found.failure else "The run was canceled before it began."
+            )
             files.write(build, f"{prefix}/{name}", reason.encode() + b"\n")
     return replace(found, outputs=tuple(sorted(outputs)), warnings=(*found.warnings, *warnings))

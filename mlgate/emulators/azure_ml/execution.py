@@ -26,10 +26,14 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What every job finds where it runs: an interpreter, and variables."""
+    """What every job finds where it runs: an interpreter, variables, and some time to end.
+
+    `grace_seconds`: between being asked to end and being killed.
+    """
 
     python: Path
     environment: Mapping[str, str]
+    grace_seconds: float
 
     def variables(self, job: Job, workspace: Workspace, mounts: Mounts) -> dict[str, str]:
         """`python` and `pip` are the interpreter's; metrics go to a store of the job's own."""
@@ -126,7 +130,9 @@ class Compute:
         if not job.wake.wait(_limit(job)):
             job.end_for(Stop.LIMIT)
         ended_itself = process.exit_code if job.stop is None else None
-        process.end() if job.stop not in (None, Stop.PREEMPT) else process.kill()
+        if job.stop not in (None, Stop.PREEMPT):
+            process.ask_to_end(self._node.grace_seconds)
+        process.kill()
         self._finish(job, mounts, log, ended_itself)
 
     def _strike(self, job: Job, kind: FaultKind) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 MARK = "AZUREML_STAND_IN_JOB"
-_GRACE = 0.5  # seconds between asking and killing
 
 
 class JobProcess:
@@ -51,16 +50,16 @@ class JobProcess:
         code = self._process.poll()
         return code if code is None or code >= 0 else 128 - code
 
-    def end(self) -> None:
-        """Ask, then kill; afterwards nothing of the job is left."""
-        self._signal(signal.SIGTERM)
-        self._watcher.join(_GRACE)
-        self.kill()
+    def ask_to_end(self, grace_seconds: float) -> None:
+        """Ask the command, as a container's first process is asked, and give it time to end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        self._watcher.join(grace_seconds)
 
     def kill(self) -> None:
-        """Also after the command has ended: what it left running ends with the job."""
+        """Also what the command left running, which ends with the job; nothing is left then."""
         for _ in range(3):  # a process may fork while the others are listed
-            if not self._signal(signal.SIGKILL):
+            if not self._kill_all():
                 break
         self._process.wait()
 
@@ -68,17 +67,17 @@ class JobProcess:
         self._process.wait()
         self._wake.set()
 
-    def _signal(self, number: int) -> bool:
-        """Whether there was anybody to tell."""
-        told = False
+    def _kill_all(self) -> bool:
+        """Whether there was anybody to kill."""
+        found = False
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
-            told = True
+            os.killpg(self._process.pid, signal.SIGKILL)
+            found = True
         for pid in self._marked():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-                told = True
-        return told
+                os.kill(pid, signal.SIGKILL)
+                found = True
+        return found
 
     def _marked(self) -> list[int]:
         mark = f"{MARK}={self._mark}".encode()

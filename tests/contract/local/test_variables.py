@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlgate.orchestration.runs import Attempt, RunStatus, Task
+from mlgate.orchestration.runs import Task
 from tests.contract.local.conftest import Bench
 
 TELLS = "import json, os, shutil, sys\nfinish(warnings=[json.dumps([dict(os.environ), sys.path])])"
@@ -29,13 +29,6 @@ def test_the_promised_variables_are_there(bench: Bench) -> None:
     assert variables["MLGATE_RUN_NAME"] == "train"
     assert Path(variables["MLGATE_INPUT_TRAIN_BASE"], "model.pkl").read_text() == "model"
     assert variables["MLFLOW_TRACKING_URI"].startswith(f"sqlite:////{str(bench.home)[1:]}/")
-
-
-def test_the_folder_of_a_need_that_kept_nothing_is_there(bench: Bench) -> None:
-    needed = bench.task(name="base")
-    bench.run(needed)
-    variables = told(bench, bench.task(TELLS, inputs={"base": needed.attempt}))
-    assert not list(Path(variables["MLGATE_INPUT_BASE"]).iterdir())
 
 
 def test_the_hosts_settings_and_tokens_are_not_passed_on(
@@ -71,17 +64,6 @@ def test_no_file_of_an_attempt_holds_what_was_passed_on(
     assert not [path for path in files if b"hidden" in path.read_bytes()]
 
 
-def test_a_run_sets_variables_of_its_own_but_none_of_ours(bench: Bench) -> None:
-    own = {"ALPHA": "0.5", "MLGATE_RUN_NAME": "fake", "A=B": "x"}
-    task = bench.task(TELLS, environment_variables=own)
-    variables = told(bench, task)
-    assert variables["ALPHA"] == "0.5"
-    assert variables["MLGATE_RUN_NAME"] == "train"
-    said = bench.handler.collect(task, bench.files).warnings
-    assert "'A=B'" in said[0]
-    assert "'MLGATE_RUN_NAME'" in said[1]
-
-
 def test_python_is_the_interpreter_of_the_environment(bench: Bench) -> None:
     script = "import shutil, sys\nfinish(warnings=[shutil.which('python') or '', sys.executable])"
     outcome = bench.run(bench.task(script))
@@ -93,12 +75,3 @@ def test_the_sources_of_mlgate_are_not_on_the_path_of_a_run(bench: Bench) -> Non
     task = bench.task(TELLS)
     path = json.loads(bench.run(task).warnings[-1])[1]
     assert str(Path(__file__).parent) not in path
-
-
-def test_an_attempt_of_the_same_run_has_outputs_of_its_own(bench: Bench) -> None:
-    first = bench.task("(OUTPUT / 'kept' / 'a').touch()\nfinish('canceled')")
-    bench.run(first)
-    second = bench.task(number=2)
-    assert bench.run(second).outputs == ()
-    assert second.attempt == Attempt(bench.build, "train", 2)
-    assert bench.see(second).status is RunStatus.SUCCEEDED

@@ -23,12 +23,13 @@ import pytest
 
 from handlers.local_handler.requirements import FOR_NOTEBOOKS
 from handlers.local_handler.warm import _Template
-from mlgate.orchestration.runs import Environment, FailureKind, RunKind, RunStatus, Task
-from tests.contract.local.conftest import PATIENCE, Bench
+from mlgate.orchestration.runs import Environment, FailureKind, RunStatus, Task
+from tests.contract.bench import FOREVER, PATIENCE
+from tests.contract.local.conftest import Bench
 from tests.contract.local.test_supervision import below, exists, supervisor_of
-from tests.contract.local.test_with_the_launcher import WAITS, notebook, written
 
 ROOT = Path(__file__).parents[3]
+WAITS = f"open('waiting', 'w').close()\n{FOREVER}"
 # The kernel's own word for how it came to be: forked, it shows the template's command.
 TELL = "import shutil; shutil.copyfile('/proc/self/cmdline', '../command')"
 
@@ -75,9 +76,7 @@ def of_cells(
     **fields: Any,
 ) -> Task:
     """A notebook in the folder `nb` whose kernel first tells how it came to be."""
-    files = {"nb/a.ipynb": notebook(TELL, *cells), **(more or {})}
-    given = {"kind": RunKind.NOTEBOOK, "path": "nb/a.ipynb", "directory": "nb", "command": None}
-    return bench.task(name="a", files=files, number=number, **(given | fields))
+    return bench.notebook(TELL, *cells, files=more, number=number, **fields)
 
 
 def was_warm(bench: Bench, task: Task) -> bool:
@@ -91,7 +90,7 @@ def told(bench: Bench, *cells: str, number: int = 1, **fields: Any) -> list[obje
     outcome = bench.run(task)
     assert outcome.status is RunStatus.SUCCEEDED, outcome
     assert was_warm(bench, task)
-    executed = json.loads(written(bench, "executed.ipynb"))
+    executed = json.loads(bench.left(task, "executed.ipynb"))
     text = "".join(executed["cells"][-1]["outputs"][-1]["data"]["text/plain"])
     found = ast.literal_eval(text)
     assert isinstance(found, list)
@@ -122,7 +121,7 @@ def test_a_run_ends_as_one_that_is_started_as_programs(cold: Bench, fate: str) -
         tree = cold.attempt_folder(task) / "tree" / "nb"
         left = sorted(path.name for path in tree.iterdir())
         failure = outcome.failure and (outcome.failure.kind, outcome.failure.cell)
-        log = re.sub(r"\d+ MiB", "some MiB", written(cold, "log.txt")).splitlines()
+        log = re.sub(r"\d+ MiB", "some MiB", cold.log(task)).splitlines()
         ends.append((outcome.status, failure, outcome.warnings, cells, left, log[0], log[-1]))
         assert was_warm(cold, task) is (number == 2)
         warm_up(cold)
@@ -141,7 +140,7 @@ def test_a_run_that_is_ended_keeps_its_cells_so_far(warm: Bench, kind: object) -
     assert kind in (outcome.status, outcome.failure and outcome.failure.kind)
     assert not warm.processes()
     assert was_warm(warm, task)
-    assert "the first cell" in written(warm, "executed.ipynb")
+    assert "the first cell" in warm.left(task, "executed.ipynb")
 
 
 STATE = """
