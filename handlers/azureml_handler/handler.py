@@ -25,7 +25,7 @@ from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, fi
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Temporary, UnfitHost
 from mlgate.orchestration.launching import (
     EVIDENCE,
     KEPT,
@@ -191,10 +191,7 @@ class AzureMLHandler:
                 try:
                     from handlers.azureml_handler.submission import Submission
                 except ImportError as error:
-                    raise Permanent(
-                        "The backend azureml needs the package azure-ai-ml: install mlgate with "
-                        f"the extra `azureml`. ({error})"
-                    ) from error
+                    raise _not_installed(error) from error
 
                 self._sdk = Submission(self._workspace, self._credential)
             return self._sdk
@@ -216,6 +213,13 @@ class AzureMLHandler:
             if self._transfers is None:
                 self._transfers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="azure-ml")
             return self._transfers
+
+
+def _not_installed(error: ImportError) -> UnfitHost:
+    return UnfitHost(
+        "The backend azureml needs packages that are not installed: install mlgate with the extra "
+        f"`azureml`. ({error})"
+    )
 
 
 def _claimed(place: Path) -> Any:

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from mlgate.orchestration import acts, requests, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Phase, Verdict
-from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
+from mlgate.orchestration.errors import (
+    BadMessage,
+    OrchestrationError,
+    Permanent,
+    Temporary,
+    UnfitHost,
+)
 from mlgate.orchestration.messages import encode_look
 from mlgate.orchestration.narration import narrate, operation
 from mlgate.orchestration.ports import Stored
@@ -228,7 +234,7 @@ class Turn:
         hopeless = isinstance(error, Permanent | BadMessage) or (
             not foreseen and errors >= MOST_UNKNOWN_ERRORS
         )
-        infrastructure = not isinstance(error, Permanent | BadMessage)
+        asked_for = isinstance(error, Permanent | BadMessage) and not isinstance(error, UnfitHost)
         if build.phase is Phase.COMPLETING:
             if hopeless or now > build.deadline + POSTING_LIMIT:
                 self._save(self._untold(what))
@@ -242,12 +248,12 @@ class Turn:
                 if not hopeless:
                     what = f"{what} Tried {errors} times."
                 findings = error.findings if isinstance(error, BadMessage) else ()
-                failed = replace(build, infrastructure=infrastructure, findings=findings)
+                failed = replace(build, infrastructure=not asked_for, findings=findings)
                 self._conclude(failed, Verdict.FAILED, what)
                 return now
         elif hopeless:
             # Runs may be under way: they are canceled first, and then the build ends.
-            self._save(replace(build, cancel_requested=what, infrastructure=infrastructure))
+            self._save(replace(build, cancel_requested=what, infrastructure=not asked_for))
             return now
         self._save(replace(self._build, last_error=what))
         return later

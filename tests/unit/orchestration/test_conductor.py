@@ -13,9 +13,9 @@ import pytest
 
 from mlgate.orchestration import requests, steps
 from mlgate.orchestration.builds import Phase, Verdict
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost, UnusableEnvironment
 from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.runs import FailureKind, RunStatus
+from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
 from mlgate.orchestration.sweeper import SLACK, sweep
 from tests.unit.orchestration.builders import outcome
 from tests.unit.orchestration.twins import TOKEN, TreeTwin, World
@@ -215,15 +215,37 @@ def test_a_full_backend_is_waited_for(world: World) -> None:
     assert world.build(key).verdict is Verdict.SUCCEEDED
 
 
-def test_a_run_that_the_backend_refuses_fails_alone(world: World) -> None:
-    world.backend.faults["submit"] = [Permanent("Unknown compute target 'x'.")]
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Permanent("Unknown compute target 'x'."), FailureKind.INVALID),
+        (UnusableEnvironment("a.txt is not UTF-8 text."), FailureKind.ENVIRONMENT),
+        (UnfitHost("The host's identity may not do that."), FailureKind.INFRASTRUCTURE),
+    ],
+    ids=repr,
+)
+def test_a_run_that_the_backend_refuses_fails_alone(
+    world: World, fault: Permanent, kind: FailureKind
+) -> None:
+    world.backend.faults["submit"] = [fault]
     key = world.start({"name": "a"}, {"name": "b"}, gate={"condition": "any_pass"})
     assert key
     world.run_to_end()
 
     build = world.build(key)
     assert [run.status for run in build.runs] == [RunStatus.FAILED, RunStatus.SUCCEEDED]
+    assert build.run("a").failure == Failure(kind, str(fault))
     assert build.verdict is Verdict.SUCCEEDED
+
+
+def test_a_host_that_lacks_something_is_no_fault_of_the_build(world: World) -> None:
+    world.backend.faults["stage"] = [UnfitHost("The host has no identity.")]
+    key = world.start({"name": "train"})
+    assert key
+    world.run_to_end()
+
+    assert completion_of(world) == (Verdict.FAILED, "The host has no identity.")
+    assert world.build(key).infrastructure
 
 
 def test_a_repository_that_is_not_there_fails_the_build_with_that_sentence(world: World) -> None:
