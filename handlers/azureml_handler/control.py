@@ -33,7 +33,7 @@ from azure.core.pipeline.policies import (
 from azure.core.rest import HttpRequest, HttpResponse
 
 from handlers.azureml_handler.workspace import Workspace
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
 
 _ARM = "https://management.azure.com"
 _SCOPE = f"{_ARM}/.default"
@@ -165,11 +165,9 @@ def translated(workspace: str) -> Iterator[None]:
     """Azure's errors as ours; their texts hold no token, but the request of some does."""
     try:
         yield
-    except ClientAuthenticationError as error:
-        if _unanswered(error):
-            raise Temporary("The host's identity service does not answer.", _DELAY) from error
-        raise UnfitHost(_without_token(str(error))) from error
     except HttpResponseError as error:
+        if isinstance(error, ClientAuthenticationError) and error.response is None:
+            raise _without_token(error) from error
         status = error.status_code or 0
         if status in (401, 403):
             raise UnfitHost(
@@ -188,24 +186,21 @@ def translated(workspace: str) -> Iterator[None]:
         raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
 
 
-def _unanswered(error: ClientAuthenticationError) -> bool:
-    """Whether a token was asked for in vain, and not refused.
+def _without_token(error: ClientAuthenticationError) -> OrchestrationError:
+    """Why there is no token to ask with, as azure-identity words it.
 
-    azure-identity makes an authentication error of an outage as well. What it then says begins
-    with "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
+    It makes an authentication error of an outage as well. What it then says begins with
+    "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
     Microsoft Entra's, and where there is no identity, nobody was asked.
     """
-    text = str(error)
-    return error.response is None and "Authentication failed" in text and "AADSTS" not in text
-
-
-def _without_token(said: str) -> str:
-    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", said):
-        return (
+    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", str(error)):
+        return UnfitHost(
             f"The host's identity is refused: {refused[0].rstrip('. ')}. Check it, or the "
             "variables that name it: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
         )
-    return (
+    if "Authentication failed" in str(error):
+        return Temporary("The host's identity service does not answer.", _DELAY)
+    return UnfitHost(
         "The host has no identity that Azure ML takes. Give it a managed identity, or sign in "
         "(`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
     )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
+from mlgate.orchestration.errors import Permanent
+
 LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
 TREE = "tree"
 
@@ -49,10 +51,17 @@ UNUSABLE = "unusable: "
 def files_of(root: Path, launcher: Path) -> dict[str, Path]:
     """What is uploaded, by its path there: regular files of a clean tree, and the launcher.
 
-    A checkout has no links and no `.git`; neither would be followed or taken here.
+    A checkout has no links and no `.git`; neither would be followed or taken here. Raises Permanent
+    for a name with a backslash: in an address of blob storage it is a slash (Naming and Referencing
+    Containers, Blobs, and Metadata), so the file would come to lie elsewhere.
     """
-    files = {f"{TREE}/{path.relative_to(root).as_posix()}": path for path in _regular(root)}
-    return files | {LAUNCHER: launcher}
+    names = {path.relative_to(root).as_posix(): path for path in _regular(root)}
+    if odd := sorted(name for name in names if "\\" in name):
+        raise Permanent(
+            f"The repository has a file whose name Azure's storage cannot keep, {odd[0]!r}: rename "
+            "it without the backslash, or leave it out of `repository.subdirectory`."
+        )
+    return {f"{TREE}/{name}": path for name, path in names.items()} | {LAUNCHER: launcher}
 
 
 def code_name(files: Mapping[str, Path]) -> str:
@@ -70,5 +79,5 @@ def _regular(root: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name != ".git"]
         for name in names:
             path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
+            if name != ".git" and path.is_file() and not path.is_symlink():
                 yield path

@@ -40,6 +40,17 @@ def test_1_another_process_submits_what_was_staged(backend: Backend) -> None:
     assert backend.run(task).status is RunStatus.SUCCEEDED
 
 
+def test_1_a_run_finds_every_file_of_its_commit(backend: Backend) -> None:
+    names = ["--help", "-rf", "a b.txt", "ü#?%41&+.txt", ".hidden", "deep/.amlignore", "*"]
+    looks = (
+        "import pathlib\n"
+        f"for name in {names!r}:\n"
+        "    assert pathlib.Path(name).read_text() == name, name\n"
+    )
+    task = backend.task(looks, files={name: name for name in names} | {".amlignore": "*\n"})
+    assert backend.run(task).failure is None
+
+
 def test_1_a_run_has_a_tree_of_its_own(backend: Backend) -> None:
     script = "assert open('data.txt').read() == 'data'\nopen('data.txt', 'a').write('!')\n"
     task = backend.task(script, files={"data.txt": "data"})
