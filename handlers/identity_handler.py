@@ -8,7 +8,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 from pydantic import SecretStr
 
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 
 # The application id of Azure DevOps, the same in every tenant.
 _AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
@@ -16,10 +16,19 @@ _AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 
 @cache
 def credential(client_id: str | None = None) -> DefaultAzureCredential:
-    """The host's credential, which caches its tokens; `client_id` names a user-assigned one."""
-    if client_id:
-        return DefaultAzureCredential(managed_identity_client_id=client_id)
-    return DefaultAzureCredential()
+    """The host's credential, which caches its tokens; `client_id` names a user-assigned one.
+
+    Raises `UnfitHost` where the variables that name an identity make no sense.
+    """
+    try:
+        if client_id:
+            return DefaultAzureCredential(managed_identity_client_id=client_id)
+        return DefaultAzureCredential()
+    except ValueError as error:  # it tells what is expected, not what it was given
+        raise UnfitHost(
+            f"The host's identity cannot be used: {error}. Check the variables that name it: "
+            "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
+        ) from error
 
 
 def devops_token() -> SecretStr:

@@ -15,18 +15,14 @@ follows links. Submission and cancel go through the SDK (`submission`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
@@ -38,7 +34,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from handlers.azureml_handler.transport import ARM, Transport
 from handlers.azureml_handler.workspace import Workspace
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
 
 _SCOPE = f"{ARM}/.default"
 # Those that the SDK 1.35 sends for the same resources.
@@ -127,7 +123,7 @@ class Control:
         """A blob datastore's properties, and what gives access to it."""
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
-            raise Permanent(f"The workspace {self._workspace} has no datastore {name}.")
+            raise UnfitHost(f"The workspace {self._workspace} has no datastore {name}.")
         body = {"expirableSecret": True, "expireAfterHours": _ACCESS_HOURS}
         request = self._request("POST", f"datastores/{name}/listSecrets", _STORES, body)
         secrets = self._send(request)
@@ -138,7 +134,7 @@ class Control:
         if self._history is None:
             workspace = self._get("", _WORKSPACES)
             if workspace is None:
-                raise Permanent(f"There is no workspace {self._workspace}.")
+                raise UnfitHost(f"There is no workspace {self._workspace}.")
             request = HttpRequest("GET", workspace["properties"]["discoveryUrl"])
             self._history = str((self._send(request) or {})["api"]).rstrip("/")
         return self._history
@@ -168,21 +164,19 @@ def translated(workspace: str) -> Iterator[None]:
     """Azure's errors as ours; their texts hold no token, but the request of some does."""
     try:
         yield
-    except ClientAuthenticationError as error:
-        if _unanswered(error):
-            raise Temporary("The host's identity service does not answer.", _DELAY) from error
-        raise Permanent(
-            "The host has no identity that Azure ML takes. Give it a managed identity, or sign "
-            "in (`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
-        ) from error
-    except ResourceNotFoundError as error:
-        raise Permanent(f"In the workspace {workspace}: {reason(error)}") from error
     except HttpResponseError as error:
+        if isinstance(error, ClientAuthenticationError) and error.response is None:
+            raise _without_token(error) from error
         status = error.status_code or 0
         if status in (401, 403):
-            raise Permanent(
+            raise UnfitHost(
                 f"The host's identity may not do that in the workspace {workspace}: it needs the "
                 f"role AzureML Data Scientist there. Azure ML says: {reason(error)}"
+            ) from error
+        if status == 404:
+            raise UnfitHost(
+                f"Not all is there in the workspace {workspace}: see that MLGATE_WORKSPACE, or the "
+                f"message, names the right one. Azure ML says: {reason(error)}"
             ) from error
         if status in (408, 409, 429) or status >= 500 or not status:
             raise Temporary(f"Azure ML does not answer ({status}).", _delay(error)) from error
@@ -191,15 +185,24 @@ def translated(workspace: str) -> Iterator[None]:
         raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
 
 
-def _unanswered(error: ClientAuthenticationError) -> bool:
-    """Whether a token was asked for in vain, and not refused.
+def _without_token(error: ClientAuthenticationError) -> OrchestrationError:
+    """Why there is no token to ask with, as azure-identity words it.
 
-    azure-identity makes an authentication error of an outage as well. What it then says begins
-    with "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
+    It makes an authentication error of an outage as well. What it then says begins with
+    "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
     Microsoft Entra's, and where there is no identity, nobody was asked.
     """
-    text = str(error)
-    return error.response is None and "Authentication failed" in text and "AADSTS" not in text
+    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", str(error)):
+        return UnfitHost(
+            f"The host's identity is refused: {refused[0].rstrip('. ')}. Check it, or the "
+            "variables that name it: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
+        )
+    if "Authentication failed" in str(error):
+        return Temporary("The host's identity service does not answer.", _DELAY)
+    return UnfitHost(
+        "The host has no identity that Azure ML takes. Give it a managed identity, or sign in "
+        "(`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
+    )
 
 
 def reason(error: HttpResponseError) -> str:

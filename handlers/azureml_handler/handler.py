@@ -26,7 +26,7 @@ from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.errors import Temporary, UnfitHost
 from mlgate.orchestration.launching import (
     EVIDENCE,
     KEPT,
@@ -147,6 +147,8 @@ class AzureMLHandler:
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
         run = self._control.run(task.attempt.id)
+        if run is not None and run.get("status") not in statuses.FINAL:
+            raise Temporary(f"The run {task.spec.name} has not ended.", delay=5.0)
         _, warnings = own_variables(task.spec.environment_variables)
         with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
             place = Path(folder)
@@ -194,10 +196,7 @@ class AzureMLHandler:
                 try:
                     from handlers.azureml_handler.submission import Submission
                 except ImportError as error:
-                    raise Permanent(
-                        "The backend azureml needs the package azure-ai-ml: install mlgate with "
-                        f"the extra `azureml`. ({error})"
-                    ) from error
+                    raise _not_installed(error) from error
 
                 self._sdk = Submission(self._workspace, self._credential, self._transport)
             return self._sdk
@@ -226,6 +225,13 @@ def _left_out(names: Sequence[str]) -> str:
     return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."
 
 
+def _not_installed(error: ImportError) -> UnfitHost:
+    return UnfitHost(
+        "The backend azureml needs packages that are not installed: install mlgate with the extra "
+        f"`azureml`. ({error})"
+    )
+
+
 def _claimed(place: Path) -> Any:
     """What the launcher's record holds, if that is JSON."""
     try:
@@ -252,6 +258,8 @@ def _keep(place: Path, task: Task, found: Outcome, files: BuildFiles) -> Outcome
         if (place / name).is_file():
             files.copy(build, f"{prefix}/{name}", place / name)
         elif name == "log.txt":
-            reason = found.failure.message if found.failure else "It was over before it began."
+            reason = (
+                found.failure.message if found.failure else "The run was canceled before it began."
+            )
             files.write(build, f"{prefix}/{name}", reason.encode() + b"\n")
     return replace(found, outputs=tuple(sorted(outputs)), warnings=(*found.warnings, *warnings))

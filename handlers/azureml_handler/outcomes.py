@@ -23,13 +23,16 @@ _SLACK = timedelta(seconds=5)  # between two clocks
 _REASONS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
-        (FailureKind.PREEMPTED, r"preempt|evict|low.?priority node|spot"),
-        (FailureKind.OUT_OF_MEMORY, r"out of memory|OOM|exit(ed with)? code:? 137|memory limit"),
+        (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b"),
+        (
+            FailureKind.OUT_OF_MEMORY,
+            r"out of memory|\bOOM|exit(ed with)? code:? 137\b|memory limit",
+        ),
         (
             FailureKind.ENVIRONMENT,
-            r"image build|ImageBuild|EnvironmentBuild|failed to build|conda|docker image",
+            r"image build|ImageBuild|EnvironmentBuild|failed to build|\bconda\b|docker image",
         ),
-        (FailureKind.DATA, r"ScriptExecution\.StreamAccess|DataAccess|mount.*(fail|not found)"),
+        (FailureKind.DATA, r"ScriptExecution\.StreamAccess|DataAccess|\bmount.*(fail|not found)"),
     )
 )
 

@@ -1,8 +1,8 @@
 """What Azure ML says of a job, in our words.
 
-The job statuses are those of azure-ai-ml 1.35 (`constants/_job/job.py`, `JobStatus`) and of the
-REST reference (`JobStatus` of Jobs - Get). Only three of them are final: the SDK's own list also
-has NotResponding and Paused, from which jobs come back.
+The job statuses are those of azure-ai-ml 1.35 (`JobStatus` of `_run_history_constants.py`) and of
+the REST reference (`JobStatus` of Jobs - Get). Only three of them are final: the SDK's own list
+also has NotResponding and Paused, from which jobs come back.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def collect(folder: AttemptFolder, task: Task, outcome: Outcome, files: BuildFil
     build, prefix = task.attempt.build, f"runs/{task.spec.name}"
     outputs: list[str] = []
     warnings: list[str] = []
-    for path, source in _kept(folder):
+    for path, source in sorted(_kept(folder)):
         if problem := unusable_output(path):
             warnings.append(problem)
         else:

@@ -139,6 +139,8 @@ def can_draw(stream: TextIO = sys.stdout) -> bool:
 
 def _failure(run: RunState, log: str, stream: TextIO) -> None:
     print(f"\n{describe_failure(run)}", file=stream)
+    if run.studio_url:
+        print(f"  {run.studio_url}", file=stream)
     for warning in run.warnings:
         print(f"  warning: {warning}", file=stream)
     for line in log.splitlines()[-_TAIL_LINES:]:

@@ -15,7 +15,12 @@ from typing import TypeVar
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
-from mlgate.orchestration.errors import Permanent, Temporary, UnusableEnvironment
+from mlgate.orchestration.errors import (
+    Permanent,
+    Temporary,
+    UnfitHost,
+    UnusableEnvironment,
+)
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.messages import StartMessage
@@ -100,9 +105,8 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
     with _side_by_side(backend, hand_over, tasks) as answers:
         for name, answer in zip(names, answers, strict=True):
             if isinstance(answer, Permanent):
-                unusable = isinstance(answer, UnusableEnvironment)
-                kind = FailureKind.ENVIRONMENT if unusable else FailureKind.INVALID
-                build = steps.refuse(build, name, Failure(kind, str(answer)), now)
+                failure = Failure(_kind_of_refusal(answer), str(answer))
+                build = steps.refuse(build, name, failure, now)
             elif isinstance(answer, Temporary):
                 busy = answer
             elif answer:
@@ -113,6 +117,16 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
     if busy is not None and build == before:
         raise busy
     return build, busy is None
+
+
+def _kind_of_refusal(error: Permanent) -> FailureKind:
+    match error:
+        case UnusableEnvironment():
+            return FailureKind.ENVIRONMENT
+        case UnfitHost():
+            return FailureKind.INFRASTRUCTURE
+        case _:
+            return FailureKind.INVALID
 
 
 def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:

@@ -3,7 +3,8 @@
     OrchestrationError
     ├── Temporary   try again after `delay`
     ├── Permanent   trying again cannot help: the build fails with this sentence
-    │   └── UnusableEnvironment   of one run: its environment cannot be made
+    │   ├── UnusableEnvironment   of one run: its environment cannot be made
+    │   └── UnfitHost   this host lacks an identity, a right or a package that the build needs
     └── BadMessage  the message itself is wrong: reject it with its findings
 
 Handlers translate what their outside thing raises into one of these at the place where they
@@ -35,6 +36,10 @@ class Permanent(OrchestrationError):
 
 class UnusableEnvironment(Permanent):
     """The environment that a run asks for cannot be made."""
+
+
+class UnfitHost(Permanent):
+    """This host lacks what the build needs of it: no fault of the message or the repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mlgate.orchestration.errors import (
     OrchestrationError,
     Permanent,
     Temporary,
+    UnfitHost,
 )
 from mlgate.orchestration.steps import ENDING_GRACE
 
@@ -72,6 +73,7 @@ def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
     """What becomes of `build` after the fault that is number `errors` in a row."""
     final = isinstance(error, Permanent | BadMessage)
     unknown = not isinstance(error, OrchestrationError)
+    asked_for = final and not isinstance(error, UnfitHost)
     hopeless = final or (unknown and errors >= MOST_UNKNOWN_ERRORS)
     if build.phase is Phase.COMPLETING:
         if hopeless or now > build.deadline + POSTING_LIMIT:
@@ -83,11 +85,11 @@ def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
         what = sentence(error)
         if hopeless:
             findings = error.findings if isinstance(error, BadMessage) else ()
-            return Fail(what, not final, findings)
+            return Fail(what, not asked_for, findings)
         if errors >= MOST_PREPARE_ERRORS:
             return Fail(f"{what} Tried {errors} times.", not final)
     elif hopeless:
-        return CancelRuns(not final)
+        return CancelRuns(not asked_for)
     delay = error.delay if isinstance(error, Temporary) else 1.0
     backoff = min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))
     return Retry(now + timedelta(seconds=max(delay, backoff)))

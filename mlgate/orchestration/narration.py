@@ -55,6 +55,8 @@ def _narrate_run(before: RunState, after: RunState) -> list[str]:
     if after.attempt > before.attempt:
         lines.append(f"##[warning]{name}: {after.warnings[-1]} Trying again.")
         before = RunState(after.spec, attempt=after.attempt)
+    if after.studio_url and not before.studio_url:
+        lines.append(f"{name}: {after.studio_url}")
     if after.activity and after.activity != before.activity:
         lines.append(f"{name}: {after.activity}")
     if before.status is RunStatus.QUEUED and (after.started_at and not before.started_at):

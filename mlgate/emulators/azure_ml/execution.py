@@ -26,10 +26,14 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What every job finds where it runs: an interpreter, and variables."""
+    """What every job finds where it runs: an interpreter, variables, and some time to end.
+
+    `grace_seconds`: between being asked to end and being killed.
+    """
 
     python: Path
     environment: Mapping[str, str]
+    grace_seconds: float
 
     def variables(self, job: Job, workspace: Workspace, mounts: Mounts) -> dict[str, str]:
         """`python` and `pip` are the interpreter's; metrics go to a store of the job's own."""
@@ -126,7 +130,7 @@ class Compute:
         if not job.wake.wait(_limit(job)):
             job.end_for(Stop.LIMIT)
         asked = job.stop in (Stop.CANCEL, Stop.LIMIT, Stop.SHUTDOWN)
-        code = process.end() if asked else process.kill()
+        code = process.end(self._node.grace_seconds) if asked else process.kill()
         self._finish(job, mounts, log, code)
 
     def _strike(self, job: Job, kind: FaultKind) -> None:

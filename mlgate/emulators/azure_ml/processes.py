@@ -16,7 +16,6 @@ from pathlib import Path
 from uuid import uuid4
 
 MARK = "AZUREML_STAND_IN_JOB"
-_GRACE = 0.5  # seconds between asking and killing
 
 
 class JobProcess:
@@ -45,10 +44,14 @@ class JobProcess:
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
-    def end(self) -> int:
-        """Ask, then kill; afterwards nothing of the job is left. The exit code as `kill` has it."""
-        self._signal(signal.SIGTERM)
-        self._watcher.join(_GRACE)
+    def end(self, grace_seconds: float) -> int:
+        """Ask the command, as a container's first process is asked; then kill what is left.
+
+        Returns the exit code as `kill` has it.
+        """
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        self._watcher.join(grace_seconds)
         return self.kill()
 
     def kill(self) -> int:
@@ -57,7 +60,7 @@ class JobProcess:
         The command's exit code, for a killed one as a shell tells it: 128 and the signal's number.
         """
         for _ in range(3):  # a process may fork while the others are listed
-            if not self._signal(signal.SIGKILL):
+            if not self._kill_all():
                 break
         self._watcher.join()
         code = self._process.wait()
@@ -68,14 +71,14 @@ class JobProcess:
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self._wake.set()
 
-    def _signal(self, number: int) -> bool:
-        """Tell the group, and whoever left it; whether there was one of the latter."""
+    def _kill_all(self) -> bool:
+        """The group, and whoever left it; whether there was one of the latter."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._process.pid, signal.SIGKILL)
         marked = self._marked()
         for pid in marked:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(pid, signal.SIGKILL)
         return bool(marked)
 
     def _marked(self) -> list[int]:

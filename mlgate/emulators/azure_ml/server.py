@@ -62,6 +62,7 @@ class AzureML:
 
     `python` is the interpreter that jobs find as `python`; `node_environment` what else they find
     (what they need of this process's own environment when None); `parallel` how many run at once.
+    One that is ended early is killed after `grace_seconds`.
     Without `azurite` it starts one of its own, which takes half a second.
     """
 
@@ -72,6 +73,7 @@ class AzureML:
         python: Path | None = None,
         node_environment: Mapping[str, str] | None = None,
         parallel: int = 2,
+        grace_seconds: float = 0.5,
         computes: tuple[str, ...] = ("cpu-cluster",),
         page_size: int = 100,
         token_lifetime: timedelta = timedelta(hours=1),
@@ -84,6 +86,7 @@ class AzureML:
         self._node = Node(
             python or Path(sys.executable),
             _passed_on(os.environ) if node_environment is None else dict(node_environment),
+            grace_seconds,
         )
         self._parallel = parallel
         self._computes = computes

@@ -11,7 +11,7 @@ import handlers.azureml_handler.storage
 import handlers.azureml_handler.submission  # noqa: F401 -- as above
 from mlgate.orchestration.runs import Task
 from tests.contract.azureml.support import COMMIT, REPOSITORY, new_handler, use
-from tests.contract.local.conftest import FolderCheckout, MovableClock
+from tests.contract.twins import FolderCheckout, MovableClock
 
 
 def submit_all(

@@ -15,7 +15,7 @@ from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
-from tests.contract.local.conftest import FolderCheckout, FolderFiles, MovableClock
+from tests.contract.twins import FolderCheckout, FolderFiles, MovableClock
 
 COMMIT = "c" * 40
 CURATED = "azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu:33"

@@ -1,4 +1,4 @@
-"""Each sentence of BackendPort's contract, held by the local backend."""
+"""What the local backend makes of BackendPort's contract beyond what both backends do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from handlers.local_handler.handler import CLAIM_SECONDS
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.runs import Attempt, FailureKind, RunStatus
-from tests.contract.local.conftest import Bench, FolderCheckout
+from tests.contract.local.conftest import Bench
+from tests.contract.twins import FolderCheckout
 
 FOREVER = "import time\nwhile True: time.sleep(0.05)\n"
 
@@ -38,29 +39,11 @@ def test_1_another_subdirectory_or_repository_is_another_snapshot(bench: Bench) 
     assert len({bench.handler.stage(checkout, request, []) for request in requests}) == 3
 
 
-def test_1_another_process_of_the_host_submits_what_was_staged(bench: Bench) -> None:
-    task = bench.task()
-    bench.handler = bench.new_handler()
-    assert bench.run(task).status is RunStatus.SUCCEEDED
-
-
 def test_1_a_snapshot_that_is_gone_is_a_permanent_error(bench: Bench) -> None:
     task = bench.task()
     (bench.home / "snapshots" / task.snapshot).rename(bench.folder / "elsewhere")
     with pytest.raises(Permanent, match="publish the message again"):
         bench.handler.submit(task)
-
-
-def test_2_submitting_again_finds_the_attempt(bench: Bench) -> None:
-    counter = bench.folder / "executions"
-    task = bench.task(f"open({str(counter)!r}, 'a').write('x')")
-    for _ in range(3):
-        assert bench.handler.submit(task)
-        assert bench.new_handler().submit(task)
-    bench.ended(task)
-    assert bench.handler.submit(task)
-    assert bench.ended(task).status is RunStatus.SUCCEEDED
-    assert counter.read_text() == "x"
 
 
 def test_2_no_more_runs_at_once_than_there_are_places_whoever_submits(bench: Bench) -> None:
@@ -103,14 +86,6 @@ def test_3_an_attempt_is_seen_from_its_start_to_its_end(bench: Bench) -> None:
     assert outcome.finished_at >= seen.started_at
 
 
-def test_3_one_that_should_be_there_and_is_not_is_seen_as_failed(bench: Bench) -> None:
-    task = bench.task()
-    assert bench.see(task).status is RunStatus.FAILED
-    outcome = bench.handler.collect(task, bench.files)
-    assert outcome.failure is not None
-    assert outcome.failure.kind is FailureKind.INFRASTRUCTURE
-
-
 def test_3_one_whose_supervisor_never_began_has_failed_and_can_never_start(bench: Bench) -> None:
     task = bench.task()
     assert bench.handler.submit(task)
@@ -132,24 +107,6 @@ def test_3_one_whose_supervisor_never_began_has_failed_and_can_never_start(bench
     assert "did not begin" in bench.log(task)
 
 
-def test_4_a_canceled_attempt_is_seen_as_canceled_however_often_it_is_asked(bench: Bench) -> None:
-    task = bench.task(FOREVER)
-    assert bench.handler.submit(task)
-    bench.until(lambda: bench.see(task).status is RunStatus.RUNNING)
-    for _ in range(2):
-        bench.handler.cancel([task.attempt])
-    assert bench.ended(task).status is RunStatus.CANCELED
-    bench.handler.cancel([task.attempt])
-    assert bench.see(task).status is RunStatus.CANCELED
-
-
-def test_4_canceling_what_has_ended_changes_nothing(bench: Bench) -> None:
-    task = bench.task()
-    bench.run(task)
-    bench.handler.cancel([task.attempt])
-    assert bench.see(task).status is RunStatus.SUCCEEDED
-
-
 def test_4_canceling_what_never_began_keeps_it_from_beginning(bench: Bench) -> None:
     counter = bench.folder / "executions"
     task = bench.task(f"open({str(counter)!r}, 'a').write('x')")
@@ -159,46 +116,6 @@ def test_4_canceling_what_never_began_keeps_it_from_beginning(bench: Bench) -> N
     assert bench.ended(task).status is RunStatus.CANCELED
     assert "before it began" in bench.log(task)
     assert not counter.exists()
-
-
-def test_5_kept_files_and_evidence_go_under_the_run(bench: Bench) -> None:
-    task = bench.task(
-        "kept = OUTPUT / 'kept'\n"
-        "(kept / 'outputs' / 'deep').mkdir(parents=True)\n"
-        "(kept / 'outputs' / 'model.pkl').write_bytes(b'model')\n"
-        "(kept / 'outputs' / 'deep' / 'a.txt').write_bytes(b'a')\n"
-        "(OUTPUT / 'executed.ipynb').write_text('{}')\n"
-        "(OUTPUT / 'executed.html').write_text('<html>')\n"
-        "finish(metrics={'auc': 0.9, 'n': 3}, warnings=['careful'])\n"
-    )
-    first = bench.run(task)
-    assert bench.handler.collect(task, bench.files) == first
-    assert first.metrics == {"auc": 0.9, "n": 3.0}
-    assert first.warnings == ("careful",)
-    assert first.outputs == ("runs/train/outputs/deep/a.txt", "runs/train/outputs/model.pkl")
-    assert bench.files.list(bench.build) == [
-        "runs/train/executed.html",
-        "runs/train/executed.ipynb",
-        "runs/train/log.txt",
-        "runs/train/outputs/deep/a.txt",
-        "runs/train/outputs/model.pkl",
-    ]
-    assert bench.files.read(bench.build, "runs/train/outputs/model.pkl") == b"model"
-
-
-def test_5_an_attempt_that_goes_on_is_not_collected(bench: Bench) -> None:
-    task = bench.task(FOREVER)
-    bench.handler.submit(task)
-    with pytest.raises(Temporary, match="has not ended"):
-        bench.handler.collect(task, bench.files)
-
-
-def test_5_a_failure_is_a_value(bench: Bench) -> None:
-    failure = {"kind": "data", "message": "no file", "cell": 2, "traceback": "Traceback"}
-    outcome = bench.run(bench.task(f"finish('failed', failure={failure!r})"))
-    assert outcome.status is RunStatus.FAILED
-    assert outcome.failure is not None
-    assert (outcome.failure.kind, outcome.failure.cell) == (FailureKind.DATA, 2)
 
 
 def test_6_releasing_a_build_removes_its_attempts_and_no_others(bench: Bench) -> None:
@@ -235,17 +152,6 @@ def test_the_files_of_an_attempt_are_private(bench: Bench) -> None:
     bench.run(task)
     for folder in (bench.home, bench.attempt_folder(task)):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def test_a_run_has_a_tree_of_its_own(bench: Bench) -> None:
-    """Neither the snapshot nor another run sees what a run writes into its tree."""
-    script = "data = (ROOT / 'data.txt').read_text()\nopen('data.txt', 'a').write('!')\n"
-    script += "finish('succeeded' if data == 'data' else 'canceled')"
-    task = bench.task(script, files={"data.txt": "data"})
-    assert bench.run(task).status is RunStatus.SUCCEEDED
-    again = bench.task(script, name="again")
-    again = type(task)(again.attempt, again.spec, task.snapshot, task.build_id)
-    assert bench.run(again).status is RunStatus.SUCCEEDED
 
 
 def test_the_end_of_a_run_is_told_at_once(bench: Bench) -> None:

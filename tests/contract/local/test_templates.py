@@ -16,7 +16,8 @@ import pytest
 
 from handlers.local_handler.requirements import FOR_NOTEBOOKS
 from mlgate.orchestration.runs import Environment, RunStatus, Task
-from tests.contract.local.conftest import PATIENCE, Bench, known, settle, warm_up
+from tests.contract.bench import PATIENCE
+from tests.contract.local.conftest import Bench, known, settle, warm_up
 from tests.contract.local.test_supervision import exists
 from tests.contract.local.warmth import LINUX_ALONE, ROOT, of_cells, process_of, told, was_warm
 

@@ -1,0 +1,88 @@
+"""What an environment that is made of a commit's files consists of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handlers.azureml_handler.environments import IMAGE, PYTHON, key, recipe
+from mlgate.orchestration.requirementlines import Unusable
+from mlgate.orchestration.runs import Environment, RunKind, RunSpec
+
+TRAINING = RunSpec("a", RunKind.TRAINING, command="true")
+NOTEBOOK = RunSpec("a", RunKind.NOTEBOOK, path="a.ipynb")
+
+
+def read(files: dict[str, str]) -> Any:
+    return lambda path: files[path].encode()
+
+
+def of(spec: RunSpec, **asked: str) -> RunSpec:
+    return replace(spec, environment=Environment(**asked))
+
+
+def packages(spec: RunSpec, files: dict[str, str]) -> list[str]:
+    made = json.loads(recipe(spec, read(files)).conda)
+    assert made["dependencies"][:2] == [f"python={PYTHON}", "pip"]
+    found: list[str] = made["dependencies"][2]["pip"]
+    return found
+
+
+def test_requirements_become_a_conda_file() -> None:
+    files = {"env/r.txt": "numpy>=2  # why\n-r more.txt\n", "env/more.txt": "pandas\n"}
+    assert packages(of(TRAINING, requirements="env/r.txt"), files) == ["numpy>=2", "pandas"]
+    assert recipe(of(TRAINING, requirements="env/r.txt"), read(files)).image == IMAGE
+
+
+def test_notebooks_get_what_running_them_needs() -> None:
+    more = ["ipykernel", "nbclient", "nbconvert", "nbformat"]
+    assert packages(of(NOTEBOOK, requirements="r.txt"), {"r.txt": "numpy"}) == ["numpy", *more]
+
+
+def test_a_conda_file_is_taken_as_it_is_on_the_image_asked_for() -> None:
+    text = "dependencies:\n- python=3.11 # ours\n"
+    made = recipe(of(NOTEBOOK, conda_file="c.yaml", image="mine"), read({"c.yaml": text}))
+    assert (made.image, made.conda) == ("mine", text)
+
+
+def test_a_version_stands_for_content_alone() -> None:
+    one = recipe(of(TRAINING, requirements="r.txt"), read({"r.txt": "numpy\n\n# x"}))
+    same = recipe(of(TRAINING, requirements="s.txt"), read({"s.txt": "numpy"}))
+    other = recipe(of(TRAINING, requirements="r.txt"), read({"r.txt": "numpy==2"}))
+    imaged = replace(one, image="mine")
+    assert one.version == same.version
+    assert len({one.version, other.version, imaged.version}) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "files", "why"),
+    [
+        ({"requirements": "r.txt"}, {}, "There is no file r.txt in the repository"),
+        ({"requirements": "../r.txt"}, {}, "outside the repository's folder"),
+        ({"conda_file": "/etc/c.yaml"}, {}, "outside the repository's folder"),
+        ({"requirements": "r.txt"}, {"r.txt": "-e ."}, "files of the repository.*packages only"),
+        ({"requirements": "r.txt"}, {"r.txt": "./wheels/a.whl"}, "files of the repository"),
+        ({"requirements": "r.txt"}, {"r.txt": "a\n-c c.txt", "c.txt": "b<2"}, "constraints"),
+        ({"requirements": "r.txt"}, {"r.txt": "-r other.txt"}, "no file other.txt"),
+    ],
+)
+def test_what_azure_ml_cannot_make_is_told_with_a_remedy(
+    asked: dict[str, str], files: dict[str, str], why: str
+) -> None:
+    with pytest.raises(Unusable, match=why):
+        recipe(of(TRAINING, **asked), read(files))
+
+
+def test_a_key_tells_environments_of_one_commit_apart() -> None:
+    specs = [
+        of(TRAINING, requirements="r.txt"),
+        of(NOTEBOOK, requirements="r.txt"),
+        of(TRAINING, conda_file="r.txt"),
+        of(TRAINING, conda_file="r.txt", image="mine"),
+    ]
+    assert len({key(spec) for spec in specs}) == len(specs)
+    assert key(of(TRAINING, requirements="r.txt", azureml="mine:1")) is None
+    assert key(TRAINING) is None

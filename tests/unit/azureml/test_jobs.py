@@ -1,0 +1,168 @@
+"""A run as a command job, without anybody being asked."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handlers.azureml_handler import environments
+from handlers.azureml_handler.jobs import Job, job_of
+from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot
+from mlgate.orchestration.errors import Permanent, UnusableEnvironment
+from mlgate.orchestration.launching import launch_task
+from mlgate.orchestration.runs import Attempt, Environment, Resources, RunKind, RunSpec, Task
+
+BUILD = "b" * 32
+SNAPSHOT = Snapshot("/codes/c/versions/1", "d" * 40, "https://example.org/a/My%20repo.git", "main")
+SPEC = RunSpec("train", RunKind.TRAINING, command="python train.py")
+COMMAND = """\
+set -e
+task="$(printf %s "$MLGATE_TASK" | base64 -d)"
+unset MLGATE_TASK
+export MLGATE_INPUT_BASE_MODEL="${{inputs.need_0}}/kept"
+[ -d "$MLGATE_INPUT_BASE_MODEL" ] || export MLGATE_INPUT_BASE_MODEL="$(mktemp -d)"
+export MLGATE_INPUT_OTHER_1="${{inputs.need_1}}/kept"
+[ -d "$MLGATE_INPUT_OTHER_1" ] || export MLGATE_INPUT_OTHER_1="$(mktemp -d)"
+exec python launcher.py --task "$task" --root tree --output "${{outputs.run}}" \
+--overlay "$(mktemp -d)\""""
+
+
+def job(snapshot: Snapshot = SNAPSHOT, **fields: Any) -> Job:
+    spec = replace(SPEC, **fields)
+    inputs = {need: Attempt(BUILD, need, 2) for need in spec.needs}
+    task = Task(Attempt(BUILD, "train", 1), spec, snapshot.word(), "4711", inputs)
+    return job_of(task, default_compute="cpu", default_environment="azureml://default")
+
+
+def test_the_command_runs_the_launcher_with_what_the_needs_kept() -> None:
+    made = job(needs=("base-model", "other_1"))
+    assert made.command == COMMAND
+    paths = "azureml://datastores/workspaceblobstore/paths/mlgate"
+    assert made.inputs == {
+        "need_0": f"{paths}/{Attempt(BUILD, 'base-model', 2).id}/",
+        "need_1": f"{paths}/{Attempt(BUILD, 'other_1', 2).id}/",
+    }
+    assert made.output == f"{paths}/{Attempt(BUILD, 'train', 1).id}/"
+
+
+def test_nothing_of_a_run_is_in_its_command() -> None:
+    bare = "\n".join([*COMMAND.splitlines()[:3], *COMMAND.splitlines()[7:]])
+    assert job(command="rm -rf ${{inputs.x}} $(x)", directory="a b", outputs=("*",)).command == bare
+
+
+def test_the_launchers_task_travels_in_a_variable() -> None:
+    made = job(parameters={"a": 'é"$'}, environment_variables={"A": "1", "mlgate_task": "x"})
+    told = base64.b64decode(made.variables["MLGATE_TASK"])
+    assert json.loads(told) == launch_task(replace(SPEC, parameters={"a": 'é"$'}))
+    assert dict(made.variables) == {
+        "A": "1",
+        "MLGATE_BUILD_ID": "4711",
+        "MLGATE_RUN_NAME": "train",
+        "MLGATE_TASK": made.variables["MLGATE_TASK"],
+    }
+
+
+def test_parameters_have_room_up_to_96_kib_in_base64() -> None:
+    fixed = len(json.dumps(launch_task(SPEC))) + len('"a": ""')
+    room = 96 * 1024 // 4 * 3 - fixed
+    assert len(job(parameters={"a": "x" * room}).variables["MLGATE_TASK"]) == 96 * 1024
+    with pytest.raises(Permanent, match=r"parameters of train are too large.* into a file"):
+        job(parameters={"a": "x" * (room + 1)})
+
+
+def test_a_job_is_found_by_its_builds_tag_and_tells_where_its_code_is_from() -> None:
+    made = job(tags={"team": "a", "mlgate_attempt": "9"})
+    assert made.name == Attempt(BUILD, "train", 1).id
+    assert made.tags == {
+        "team": "a", f"mlgate-{BUILD}": "train", "mlgate_build_id": "4711", "mlgate_attempt": "1",
+    }  # fmt: skip
+    assert made.experiment == "My-20repo"
+    assert made.properties["azureml.git.commit"] == "d" * 40
+    assert made.properties["azureml.git.branch"] == "main"
+    assert made.properties["azureml.git.repository_uri"] == SNAPSHOT.repository
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://dev.azure.com/contoso/sales/_git/sales", "sales"),
+        ("ssh://git@example.org/a/b.git/", "b"),
+        ("/srv/repositories/My Repo", "My-Repo"),
+        ("https://example.org/ümläut", "ml-ut"),
+        ("/", "mlgate"),
+        (f"/{'x' * 300}", "x" * 100),
+    ],
+)
+def test_the_experiment_is_named_after_the_repository(url: str, name: str) -> None:
+    assert replace(SNAPSHOT, repository=url).experiment == name
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds"), [(60, 3600), (0.5, 30), (0.001, 1), (1 / 3, 20), (0.34, 21)]
+)
+def test_the_limit_is_in_whole_seconds_and_never_none(minutes: float, seconds: int) -> None:
+    assert job(timeout_minutes=minutes).timeout_seconds == seconds
+
+
+@pytest.mark.parametrize(("asked", "given"), [(None, "cpu"), ("gpu", "gpu"), ("serverless", None)])
+def test_compute_is_the_runs_or_the_hosts(asked: str | None, given: str | None) -> None:
+    assert job(compute=asked).compute == given
+
+
+def test_resources_are_passed_on() -> None:
+    asked = Resources("Standard_DS3_v2", 2, "4g")
+    assert job(resources=asked).resources == asked
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (None, "azureml://default"),
+        (Environment(azureml="mine:3"), "azureml:mine:3"),
+        (Environment(azureml="azureml:mine:3"), "azureml:mine:3"),
+        (Environment(azureml="azureml://registries/r/environments/e/versions/1"),) * 2,
+        (Environment(azureml="mine@latest", requirements="r.txt"), "azureml:mine@latest"),
+    ],
+    ids=str,
+)
+def test_an_environment_that_is_there_is_named(
+    asked: Environment | None, named: str | Environment
+) -> None:
+    expected = named.azureml if isinstance(named, Environment) else named
+    assert job(environment=asked).environment == expected
+
+
+def test_an_environment_of_the_commits_files_is_the_one_that_was_staged() -> None:
+    asked = Environment(requirements="r.txt")
+    key = environments.key(replace(SPEC, environment=asked)) or ""
+    there = replace(SNAPSHOT, environments={key: "azureml:mlgate:1"})
+    assert job(there, environment=asked).environment == "azureml:mlgate:1"
+    unusable = replace(SNAPSHOT, environments={key: f"{UNUSABLE}r.txt is not UTF-8 text."})
+    with pytest.raises(UnusableEnvironment, match=r"^r\.txt is not UTF-8 text\.$"):
+        job(unusable, environment=asked)
+
+
+def test_the_same_attempt_is_the_same_job_and_any_difference_shows() -> None:
+    fields: dict[str, Any] = {"parameters": {"a": 1, "b": 2}, "environment_variables": {"A": "1"}}
+    same = job(**fields).fingerprint
+    assert job(**{**fields, "parameters": {"a": 1, "b": 2}}).fingerprint == same
+    others = [
+        job(**fields, command="python other.py"),
+        job(**fields, compute="gpu"),
+        job(**fields, timeout_minutes=1),
+        job(**fields, needs=("base",)),
+        job(**{**fields, "environment_variables": {"A": "2"}}),
+        job(replace(SNAPSHOT, code="/codes/d/versions/1"), **fields),
+        job(replace(SNAPSHOT, commit="e" * 40), **fields),
+    ]
+    assert len({same, *(other.fingerprint for other in others)}) == len(others) + 1
+
+
+def test_a_fingerprint_is_the_same_in_every_process_and_version() -> None:
+    """Another one would have a job of an older version refused that a build still waits for."""
+    made = Job("n", "d", "e", "c", "code", "env", None, 60, "out").fingerprint
+    assert made.startswith("8018213bf246585a")

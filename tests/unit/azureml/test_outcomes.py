@@ -1,0 +1,150 @@
+"""How an attempt ended, of what Azure ML's run history says and the launcher claims."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handlers.azureml_handler.outcomes import OVERDUE, outcome, overdue
+from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunKind, RunSpec, RunStatus
+
+SPEC = RunSpec("train", RunKind.TRAINING, command="true", timeout_minutes=10)
+START, END = "2026-01-01T12:00:00Z", "2026-01-01T12:03:00Z"
+LATE = "2026-01-01T12:10:01Z"
+PASSED = {"status": "succeeded", "metrics": {"auc": 0.5}, "warnings": ["careful"]}
+FAILED = {
+    "status": "failed",
+    "failure": {"kind": "data", "message": "no file", "cell": 2, "traceback": "Traceback"},
+}
+
+
+def run(status: object, error: tuple[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    told = {"error": {"code": error[0], "message": error[1]}} if error else None
+    return {"status": status, "startTimeUtc": START, "endTimeUtc": END, "error": told, **more}
+
+
+def ended(told: dict[str, Any] | None, claimed: object) -> Outcome:
+    return outcome(SPEC, told, claimed)
+
+
+def test_a_success_is_both_azure_mls_and_the_launchers() -> None:
+    found = ended(run("Completed"), PASSED)
+    assert (found.status, found.failure) == (RunStatus.SUCCEEDED, None)
+    assert (found.metrics, found.warnings) == ({"auc": 0.5}, ("careful",))
+
+
+def test_a_failure_is_the_launchers() -> None:
+    failure = Failure(FailureKind.DATA, "no file", 2, "Traceback")
+    assert ended(run("Failed", ("UserError", "exit status 1")), FAILED).failure == failure
+
+
+@pytest.mark.parametrize(
+    ("finish", "started", "status"),
+    [
+        (END, START, RunStatus.CANCELED),
+        ("2026-01-01T12:09:54Z", START, RunStatus.CANCELED),
+        ("2026-01-01T12:09:56Z", START, RunStatus.FAILED),
+        (LATE, START, RunStatus.FAILED),
+        ("2026-01-01T12:10:01.5", "2026-01-01T12:00:00", RunStatus.FAILED),
+        (LATE, None, RunStatus.CANCELED),
+        (None, START, RunStatus.CANCELED),
+    ],
+)
+def test_a_job_canceled_at_its_limit_took_too_long(
+    finish: str | None, started: str | None, status: RunStatus
+) -> None:
+    found = ended(run("Canceled", startTimeUtc=started, endTimeUtc=finish), FAILED)
+    message = "The run exceeded its limit of 10 minutes."
+    expected = Failure(FailureKind.TIMEOUT, message, 2, "Traceback")
+    assert found.status is status
+    assert found.failure == (expected if status is RunStatus.FAILED else None)
+
+
+@pytest.mark.parametrize("claimed", [PASSED, FAILED, {"status": "canceled"}, None])
+def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None:
+    found = ended(run("Canceled"), claimed)
+    assert (found.status, found.failure) == (RunStatus.CANCELED, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("The node was preempted.", FailureKind.PREEMPTED),
+        ("Node was evicted", FailureKind.PREEMPTED),
+        ("a low-priority node was lost", FailureKind.PREEMPTED),
+        ("The spot capacity ended", FailureKind.PREEMPTED),
+        ("Container ran out of memory", FailureKind.OUT_OF_MEMORY),
+        ("OOMKilled", FailureKind.OUT_OF_MEMORY),
+        ("exited with code 137", FailureKind.OUT_OF_MEMORY),
+        ("Image build failed.", FailureKind.ENVIRONMENT),
+        ("Failed to create the conda environment", FailureKind.ENVIRONMENT),
+        ("ScriptExecution.StreamAccess.NotFound", FailureKind.DATA),
+        ("mounting the input failed", FailureKind.DATA),
+        ("no room for the anaconda that spotted the amount, which failed", None),
+        ("exited with code 1370", None),
+        ("Execution failed.", None),
+    ],
+)
+def test_what_the_platform_did_is_read_from_its_words(
+    message: str, kind: FailureKind | None
+) -> None:
+    found = ended(run("Failed", ("SystemError", message)), None).failure
+    assert found is not None
+    assert found.kind is (kind or FailureKind.INFRASTRUCTURE)
+    assert f"SystemError: {message}" in found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "claimed", "sentence"),
+    [
+        ("Completed", None, "The job ended as Completed with no valid outcome. Azure ML gives no"),
+        ("Completed", FAILED, "The job ended as Completed with no valid outcome."),
+        ("Failed", PASSED, "The job ended as Failed with no valid outcome."),
+        ("Failed", {"status": "failed", "failure": []}, "The job ended as Failed with no valid"),
+        ("Failed", {"status": "canceled"}, "The run was ended from outside, not by mlgate."),
+        ("Failed", "[", "The job ended as Failed with no valid outcome."),
+        (None, PASSED, "The job ended as None with no valid outcome."),
+    ],
+)
+def test_what_does_not_hold_together_is_infrastructure(
+    status: object, claimed: object, sentence: str
+) -> None:
+    found = ended(run(status), claimed)
+    assert found.status is RunStatus.FAILED
+    assert found.failure is not None
+    assert found.failure.kind is FailureKind.INFRASTRUCTURE
+    assert found.failure.message.startswith(sentence)
+
+
+def test_a_job_that_is_gone_is_infrastructure() -> None:
+    found = ended(None, PASSED)
+    assert found.failure is not None
+    assert found.failure.kind is FailureKind.INFRASTRUCTURE
+    assert "was deleted" in found.failure.message
+
+
+@pytest.mark.parametrize("error", [None, "x", {}, {"error": None}, {"error": {"code": None}}])
+def test_an_error_of_any_shape_is_read(error: object) -> None:
+    found = ended(run("Failed") | {"error": error}, None).failure
+    assert found is not None
+    assert found.message.endswith("Azure ML gives no reason.")
+
+
+def test_times_are_the_executions_or_else_the_jobs() -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    own = {"started_at": "2026-01-01T12:01:00Z", "finished_at": "2026-01-01T12:02:00Z"}
+    found = ended(run("Completed"), PASSED | own)
+    minutes = [at + timedelta(minutes=number) for number in range(4)]
+    assert (found.started_at, found.finished_at) == (minutes[1], minutes[2])
+    found = ended(run("Completed"), PASSED)
+    assert (found.started_at, found.finished_at) == (minutes[0], minutes[3])
+
+
+def test_a_run_is_overdue_only_well_after_its_limit() -> None:
+    began, limit = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(minutes=10)
+    second = timedelta(seconds=1)
+    assert not overdue(run("Running"), limit, began + limit + OVERDUE)
+    assert overdue(run("Running"), limit, began + limit + OVERDUE + second)
+    assert not overdue(run("Queued", startTimeUtc=None), limit, began + timedelta(days=9))

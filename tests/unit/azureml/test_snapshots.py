@@ -1,0 +1,90 @@
+"""What of a checkout is uploaded, and under which name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of
+from mlgate.orchestration.errors import Permanent
+
+ODD = ("--help", "-rf", "a b.txt", "ü#?%41&+.txt", ".hidden", "*", "deep/.gitignore", "empty")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    path = tmp_path / "a-launcher.py"
+    path.write_text("launch")
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    for name in ODD:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_every_regular_file_is_taken_whatever_its_name(tree: Path, launcher: Path) -> None:
+    (tree / "launcher.py").write_text("a file of the repository takes nobody's place")
+    found = files_of(tree, launcher)
+    assert set(found) == {f"tree/{name}" for name in (*ODD, "launcher.py")} | {"launcher.py"}
+    assert found["launcher.py"] == launcher
+    assert found["tree/-rf"].read_text() == "-rf"
+
+
+def test_nothing_is_taken_that_is_no_file_of_the_tree(tree: Path, launcher: Path) -> None:
+    before = set(files_of(tree, launcher))
+    (tree.parent / "secret").write_text("secret")
+    (tree / "link").symlink_to(tree.parent / "secret")
+    (tree / "folder").symlink_to(tree.parent)
+    (tree / "loop").symlink_to(tree)
+    (tree / "nowhere").symlink_to("/nowhere")
+    os.mkfifo(tree / "pipe")
+    for place in (".git", "deep/.git"):
+        (tree / place).mkdir()
+        (tree / place / "config").write_text("url = https://token@example.org")
+    (tree / "module").mkdir()
+    (tree / "module" / ".git").write_text("gitdir: /home/somebody/.git/modules/module")
+    assert set(files_of(tree, launcher)) == before
+
+
+@pytest.mark.parametrize("name", ["a\\b", "..\\launcher.py"])
+def test_a_name_that_storage_would_read_as_a_path_is_refused(
+    tree: Path, launcher: Path, name: str
+) -> None:
+    (tree / name).write_text("elsewhere")
+    with pytest.raises(Permanent, match=r"cannot keep, '.*': rename it"):
+        files_of(tree, launcher)
+
+
+def test_the_name_stands_for_paths_and_content_alone(tree: Path, launcher: Path) -> None:
+    name = code_name(files_of(tree, launcher))
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name)
+    moved = tree.rename(tree.with_name("elsewhere"))
+    os.utime(moved / "empty", (0, 0))
+    assert code_name(files_of(moved, launcher)) == name
+    (moved / "empty").write_text("not empty")
+    assert code_name(files_of(moved, launcher)) != name
+
+
+def test_the_same_bytes_in_other_places_are_another_name(tmp_path: Path) -> None:
+    (tmp_path / "1").write_text("x")
+    (tmp_path / "2").write_text("")
+    one, two = tmp_path / "1", tmp_path / "2"
+    names = [
+        code_name(files) for files in ({"a": one, "b": two}, {"a": two, "b": one}, {"ab": one})
+    ]
+    assert len(set(names)) == 3
+    assert code_name({"b": two, "a": one}) == names[0]
+
+
+def test_what_was_staged_survives_as_a_word() -> None:
+    staged = Snapshot("/codes/a", "c" * 40, "https://example.org/r.git", None, {"k": "azureml:m:1"})
+    assert Snapshot.read(staged.word()) == staged
+    assert "\n" not in staged.word()
