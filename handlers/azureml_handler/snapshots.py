@@ -61,8 +61,9 @@ def files_of(root: Path, launcher: Path) -> dict[str, Path]:
     for name in files:
         if _UNSTORABLE.search(name):
             raise Permanent(
-                f"The file {name.removeprefix(f'{TREE}/')!a} cannot be uploaded under its name. "
-                "Rename it: no backslash, no control character, no name that ends with a dot."
+                "The repository has a file whose name Azure's storage cannot keep, "
+                f"{name.removeprefix(f'{TREE}/')!r}: rename it without backslashes, control "
+                "characters and dots at the end, or leave it out of `repository.subdirectory`."
             )
     return files | {LAUNCHER: launcher}
 

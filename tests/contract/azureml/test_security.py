@@ -117,7 +117,7 @@ def test_a_tree_that_is_not_clean_is_not_uploaded_as_it_is(bench: Bench, host_fi
 def test_a_file_that_storage_would_rename_fails_the_build_with_the_remedy(
     name: str, bench: Bench
 ) -> None:
-    with pytest.raises(Permanent, match=r"cannot be uploaded under its name\. Rename it"):
+    with pytest.raises(Permanent, match=r"cannot keep, '.*': rename it"):
         bench.stage({"train.py": "", name: ""})
     assert bench.calls("blob.put") == []
 
