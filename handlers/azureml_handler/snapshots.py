@@ -83,5 +83,5 @@ def _regular(root: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name != ".git"]
         for name in names:
             path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
+            if name != ".git" and path.is_file() and not path.is_symlink():
                 yield path

@@ -19,7 +19,7 @@ import RunNotebookFunctionApp
 from mlgate.hosts.functions import application
 from mlgate.orchestration.builds import Build, Phase, RepositoryRequest
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
-from tests.contract.local.conftest import FolderFiles
+from tests.contract.twins import FolderFiles
 
 key, workspace = sys.argv[1:]
 now = datetime.now(UTC)
