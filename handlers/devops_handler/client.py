@@ -54,6 +54,28 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Caller:
+    """As whom a build calls: with its job's token, or `as_host` once only that has been taken."""
+
+    as_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the requests of one call of the port are made.
+
+    `patience` seconds are the most to wait when throttled; after `until` none is begun.
+    """
+
+    plan: Endpoints
+    token: SecretStr
+    caller: Caller
+    pace: Pace
+    patience: float
+    until: datetime
+
+
 class Client:
     """Raises Temporary, Permanent, or `PlanOverError`, and nothing else."""
 
@@ -70,52 +92,45 @@ class Client:
         until = self._not_before.get(plan.collection)
         return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
 
-    def call(
-        self, plan: Endpoints, token: SecretStr, request: Request, *, pace: Pace, patience: float
-    ) -> Any:
-        """The answer's JSON, or None; `patience` seconds are the most to wait when throttled.
+    def call(self, access: Access, request: Request) -> Any:
+        """The answer's JSON, or None.
 
-        Every request waits for its turn in `pace`, a repeated one as well.
+        Every request waits for its turn in the pace, a repeated one as well.
         """
-
-        def take_turn() -> None:
-            self._take_turn(plan, request, pace, patience)
-
         for pause in (*(_PAUSES if request.repeat else ()), None):
-            take_turn()
+            self._take_turn(access, request)
             try:
-                return self._call_as_either(plan, token, request, pace, take_turn)
+                return self._call_as_either(access, request)
             except NotNowError as error:
                 if pause is None:
                     delay = _DELAY if error.retry_after is None else error.retry_after
-                    raise Temporary(f"{error}. It is tried again.", delay) from None
+                    raise Temporary(f"{error}.", delay) from None
                 if error.retry_after is None:
                     self._clock.sleep(pause)
         raise AssertionError("the last pause is None")
 
-    def _take_turn(self, plan: Endpoints, request: Request, pace: Pace, patience: float) -> None:
-        throttled = self.throttled(plan)
-        if throttled > patience:
-            raise Temporary(
-                f"Azure DevOps at {plan.host} asked to be left alone for now.", throttled
-            )
-        wait = max(throttled, pace.wait(request.kind, self._clock.now()))
+    def _take_turn(self, access: Access, request: Request) -> None:
+        host, now = access.plan.host, self._clock.now()
+        throttled = self.throttled(access.plan)
+        if throttled > access.patience:
+            raise Temporary(f"Azure DevOps at {host} asked to be left alone for now.", throttled)
+        wait = max(throttled, access.pace.wait(request.kind, now))
+        if now + timedelta(seconds=wait) > access.until:
+            raise Temporary(f"Azure DevOps at {host} takes too long to answer.", _DELAY)
         if wait:
             self._clock.sleep(wait)
-        pace.send(request.kind, self._clock.now())
+        access.pace.send(request.kind, self._clock.now())
 
-    def _call_as_either(
-        self,
-        plan: Endpoints,
-        token: SecretStr,
-        request: Request,
-        pace: Pace,
-        take_turn: Callable[[], None],
-    ) -> Any:
-        """Call with the job's token, and once that is not taken with the host's identity."""
-        if self._identity is None or not pace.as_host:
+    def _call_as_either(self, access: Access, request: Request) -> Any:
+        """Call with the job's token, and once that is not taken with the host's identity.
+
+        A token refused once may be a passing fault of the service, so that it is given up only
+        for an identity that is taken.
+        """
+        plan, caller = access.plan, access.caller
+        if self._identity is None or not caller.as_host:
             try:
-                return self._call_once(plan, token, request)
+                return self._call_once(plan, access.token, request)
             except NotAuthorizedError:
                 if self._identity is None:
                     raise Permanent(
@@ -124,15 +139,20 @@ class Client:
                         "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
                     ) from None
             log.info("%s does not take the job's token: calling as the host", plan.host)
-            pace.as_host = True
-            take_turn()
+            self._take_turn(access, request)
         try:
-            return self._call_once(plan, self._identity(), request)
+            answer = self._call_once(plan, self._identity(), request)
+        except Permanent:
+            caller.as_host = False
+            raise
         except NotAuthorizedError:
+            caller.as_host = False
             raise Permanent(
                 f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
                 "identity. Add that identity to the organization, with leave to queue builds."
             ) from None
+        caller.as_host = True
+        return answer
 
     def _call_once(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
         asked = f"{request.method} {request.url.rpartition('/')[2]} at {plan.host}"
@@ -153,7 +173,7 @@ class Client:
             )
         except requests.Timeout:
             # No retry within the call: the time it may take is spent.
-            failure = Temporary(f"{asked} was not answered in time. It is tried again.", _DELAY)
+            failure = Temporary(f"{asked} was not answered in time.", _DELAY)
         except requests.exceptions.SSLError:
             failure = Temporary(
                 f"No secure connection to {plan.host} could be made. Where a proxy signs with a "

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
+from handlers.devops_handler.client import Caller
 from handlers.devops_handler.pacing import Pace
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
@@ -64,6 +65,7 @@ class Display:
     closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
     published_until: datetime | None = None  # when the results are left as they are then
     pace: Pace = field(default_factory=Pace)
+    caller: Caller = field(default_factory=Caller)
 
     def take(self, progress: Progress, now: datetime) -> None:
         """Remember what is to be shown; lines that were taken before are not taken again."""

@@ -114,7 +114,7 @@ class Tab:
     def _has_time(self, run: RunResult, *, begun: bool) -> bool:
         now = self.clock.now()
         if self.files_until is None:
-            wait = self.calls.pace.wait(Kind.RESULT_FILE, now, len(run.files))
+            wait = self.calls.access.pace.wait(Kind.RESULT_FILE, now, len(run.files))
             return not wait and now < self.until
         return not begun or now < self.until or now >= self.files_until
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,42 @@ def test_an_identity_that_the_organization_does_not_know_is_reported(scene: Scen
     )
     with pytest.raises(Permanent, match="neither the job's token nor the host's identity"):
         handler.is_waiting(address_of(scene.task), SecretStr("expired"))
+
+
+def stranger() -> SecretStr:
+    return SecretStr("a-stranger")
+
+
+def nobody() -> SecretStr:
+    raise Permanent("No identity can be had.")
+
+
+@pytest.mark.parametrize("identity", [stranger, nobody])
+def test_one_refusal_does_not_cost_a_good_token(
+    identity: Callable[[], SecretStr], scene: Scene
+) -> None:
+    """A page for maintenance looks like an expired token; the identity is no better."""
+    handler = DevOpsHandler(
+        allowed=[scene.server.collection_url], identity=identity, clock=scene.clock
+    )
+    hosted = replace(scene, handler=handler)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    with pytest.raises(Permanent):
+        hosted.is_waiting()
+    hosted.complete(FAILED)
+    assert scene.task.completions == ["failed"]
+
+
+def test_an_identity_that_is_not_taken_any_more_gives_way_to_the_token(scene: Scene) -> None:
+    """Whichever of the two was refused for a while, the other is tried again."""
+    hosted = scene.another_handler(identity=True)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    assert hosted.is_waiting()
+    scene.server.faults.add("records.get", Fault.answering(403))
+    with pytest.raises(Permanent, match="403"):
+        hosted.is_waiting()
+    assert hosted.is_waiting()
+    assert scene.server.requests[-1].caller == "job"
 
 
 @pytest.mark.parametrize(
