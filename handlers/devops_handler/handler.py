@@ -153,10 +153,12 @@ class DevOpsHandler:
             return
         display = self._displays.of(address)
         display.closed = True
+        # What failed before may always fail for this record, and the verdict would wait for it.
+        excused = (Permanent, Temporary) if doubt else (Permanent,)
         try:
             if not (doubt and callbacks.row().ended):
                 self._flush(self._callbacks(address, token, LOOK_PATIENCE, FLUSH_LIMIT), display)
-                _describe_end(describing, completion)
+                _describe_end(describing, completion, excused)
                 callbacks.post_completed(completion.verdict)
                 self._confirm(callbacks)
         except PlanOverError as over:
@@ -242,19 +244,25 @@ def _tell_started(callbacks: Callbacks) -> None:
         log.info("the pipeline was not told of the start: %s", error)
 
 
-def _describe_end(callbacks: Callbacks, completion: Completion) -> None:
+def _describe_end(
+    callbacks: Callbacks, completion: Completion, excused: tuple[type[OrchestrationError], ...]
+) -> None:
     """Put the reasons and variables on the step, before the event that ends it.
 
-    A step without them is better than one that waits for its time-out.
+    What fails with an `excused` error is left out: first the variables, which is a warning of the
+    step, then all of it. A step without them is better than one that waits for its time-out.
     """
-    for variables in (completion.variables, {}):
-        try:
-            record = bodies.final_record(callbacks.address, completion, variables)
-            callbacks.patch_record(record)
-        except Permanent as error:
-            log.warning("the pipeline's step does not take its last changes: %s", error)
-        else:
+    try:
+        callbacks.patch_record(bodies.final_record(callbacks.address, completion))
+    except excused as error:
+        if not completion.variables:
+            log.warning("the pipeline's step does not take its reasons: %s", error)
             return
+        log.warning("the pipeline's step does not take its variables: %s", error)
+        lacking = f"The step has no output variables: {error}"
+        warnings = (lacking, *completion.warnings)
+        bare = replace(completion, variables={}, warnings=warnings)
+        _describe_end(callbacks, bare, excused)
 
 
 def _send_feed(callbacks: Callbacks, display: Display) -> None:
