@@ -199,19 +199,20 @@ class Turn:
             self._save(acts.unpublished(self._build, str(error)))
 
     def _post(self) -> None:
-        build = self._build
-        if build.pipeline is not None and not build.completion_posted:
+        doubt = self._build.completion_posted
+        if self._build.pipeline is not None and not doubt:
             # The step may have ended while results were published, which can take minutes.
-            build = self._ask_pipeline(again=True)
+            asked = self._ask_pipeline(again=True)
             # Intended before it is done: a handler that dies in between leaves doubt, not a lie.
-            self._save(replace(build, completion_posted=not build.pipeline_ended))
+            self._save(replace(asked, completion_posted=not asked.pipeline_ended))
         try:
-            done = acts.post(self._ports, build)
+            # What is saved may know more than what was asked: the pipeline was given up meanwhile.
+            done = acts.post(self._ports, self._build, doubt=doubt)
         except Permanent as error:
             done = self._untold(str(error))
-        self._save(replace(done, completion_posted=self._build.completion_posted))
+        self._save(done)
         # Once more: a late copy of the start message may have brought it back meanwhile.
-        self._ports.state.forget_token(build.key)
+        self._ports.state.forget_token(done.key)
 
     def _untold(self, why: str) -> Build:
         """The build completed although its pipeline cannot be told."""
