@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(slots=True)
 class Caller:
-    """As whom a build calls: with its job's token, or `as_host` once only that has been taken."""
+    """As whom a build calls first: with its job's token, or `as_host` once that was refused."""
 
     as_host: bool = False
 
@@ -104,7 +104,7 @@ class Client:
             except NotNowError as error:
                 if pause is None:
                     delay = _DELAY if error.retry_after is None else error.retry_after
-                    raise Temporary(f"{error}.", delay) from None
+                    raise Temporary(f"{str(error).rstrip('.')}.", delay) from None
                 if error.retry_after is None:
                     self._clock.sleep(pause)
         raise AssertionError("the last pause is None")
@@ -122,37 +122,42 @@ class Client:
         access.pace.send(request.kind, self._clock.now())
 
     def _call_as_either(self, access: Access, request: Request) -> Any:
-        """Call with the job's token, and once that is not taken with the host's identity.
+        """Call with the job's token, and where that is not taken with the host's identity.
 
-        A token refused once may be a passing fault of the service, so that it is given up only
-        for an identity that is taken.
+        Whichever was taken last goes first, and what refuses it gets the other one: a single
+        refusal may be a passing fault of the service.
         """
         plan, caller = access.plan, access.caller
-        if self._identity is None or not caller.as_host:
+        if self._identity is None:
             try:
                 return self._call_once(plan, access.token, request)
             except NotAuthorizedError:
-                if self._identity is None:
-                    raise Permanent(
-                        f"Azure DevOps at {plan.host} does not take the job's token, which has "
-                        "probably expired (after about a day). For longer builds set "
-                        "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
-                    ) from None
-            log.info("%s does not take the job's token: calling as the host", plan.host)
-            self._take_turn(access, request)
-        try:
-            answer = self._call_once(plan, self._identity(), request)
-        except Permanent:
-            caller.as_host = False
-            raise
-        except NotAuthorizedError:
-            caller.as_host = False
-            raise Permanent(
-                f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
-                "identity. Add that identity to the organization, with leave to queue builds."
-            ) from None
-        caller.as_host = True
-        return answer
+                raise Permanent(
+                    f"Azure DevOps at {plan.host} does not take the job's token, which has "
+                    "probably expired (after about a day). For longer builds set "
+                    "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
+                ) from None
+        refusal: Permanent | None = None
+        for other in (False, True):
+            as_host = caller.as_host
+            if other:
+                self._take_turn(access, request)
+            try:
+                caller.as_host = False  # unless the host's identity can be had
+                token = self._identity() if as_host else access.token
+                caller.as_host = as_host
+                return self._call_once(plan, token, request)
+            except NotAuthorizedError:
+                log.info("%s does not take the %s", plan.host, "identity" if as_host else "token")
+            except Permanent as error:
+                if not as_host:
+                    raise
+                refusal = error
+            caller.as_host = not as_host
+        raise refusal or Permanent(
+            f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
+            "identity. Add that identity to the organization, with leave to queue builds."
+        )
 
     def _call_once(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
         asked = f"{request.method} {request.url.rpartition('/')[2]} at {plan.host}"

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.told import Completion, Progress, Results, RunResult
 from tests.contract.devops.support import Scene, address_of
@@ -101,15 +101,31 @@ def test_one_refusal_does_not_cost_a_good_token(
 
 
 def test_an_identity_that_is_not_taken_any_more_gives_way_to_the_token(scene: Scene) -> None:
-    """Whichever of the two was refused for a while, the other is tried again."""
+    """It may read but not write, and the token was refused but for a moment."""
     hosted = scene.another_handler(identity=True)
     scene.server.faults.add("records.get", FaultKind.SIGN_IN)
     assert hosted.is_waiting()
-    scene.server.faults.add("records.get", Fault.answering(403))
-    with pytest.raises(Permanent, match="403"):
+    scene.server.faults.add("events", Fault.answering(403))
+    hosted.complete(FAILED)
+    assert scene.task.completions == ["failed"]
+    callers = [each.caller for each in scene.server.requests if each.call == "events"]
+    assert callers == ["identity", "job"]
+
+
+def test_an_identity_that_cannot_be_had_for_now_does_not_keep_from_the_token(
+    scene: Scene,
+) -> None:
+    def later() -> SecretStr:
+        raise Temporary("The identity's service is busy.")
+
+    handler = DevOpsHandler(
+        allowed=[scene.server.collection_url], identity=later, clock=scene.clock
+    )
+    hosted = replace(scene, handler=handler)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    with pytest.raises(Temporary):
         hosted.is_waiting()
     assert hosted.is_waiting()
-    assert scene.server.requests[-1].caller == "job"
 
 
 @pytest.mark.parametrize(
