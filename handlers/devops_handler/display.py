@@ -58,6 +58,7 @@ class Display:
     log_id: int | None = None
     log_refused: bool = False  # there will be no persistent log
     tests: KnownRun | None = None
+    tab_begun: bool = False  # the test run was found or made by this process
     ended: dict[str, RunResult] = field(default_factory=dict)
     tab_refused: str = ""  # why there will be nothing in the Tests tab
     kept: set[str] = field(default_factory=set)

@@ -113,8 +113,11 @@ class DevOpsHandler:
         display, now = self._displays.of(address), self._clock.now()
         if not final:
             display.ended.update((run.name, run) for run in results.runs)
+            if display.tab_begun and not display.ended:
+                return True
             tests = (Kind.RESULTS_ADDED, Kind.RESULTS_CHANGED)
-            if display.closed or any(display.pace.wait(kind, now) for kind in tests):
+            due = not any(display.pace.wait(kind, now) for kind in tests)
+            if display.closed or not due or self._client.throttled(callbacks.plan):
                 return False
             results = replace(results, runs=tuple(display.ended.values()))
         elif display.published_until is None:

@@ -167,7 +167,7 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
 def publish_so_far(ports: Ports, build: Build, runs: Sequence[RunState]) -> None:
     """Give the pipeline the results of these runs, which have just ended.
 
-    What does not get there now goes with all the rest at the end.
+    What does not get there now goes with the next ones, or with all the rest at the end.
     """
     token = ports.state.token(build.key)
     if build.pipeline is not None and token is not None:
