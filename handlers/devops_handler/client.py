@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from requests.auth import AuthBase
 
 from handlers.devops_handler.answers import (
+    LONGEST_RETRY_AFTER,
     NotAuthorizedError,
     NotNowError,
     read_answer,
@@ -90,7 +91,9 @@ class Client:
     def throttled(self, plan: Endpoints) -> float:
         """Seconds for which the collection has asked not to be called."""
         until = self._not_before.get(plan.collection)
-        return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
+        seconds = 0.0 if until is None else (until - self._clock.now()).total_seconds()
+        # What is longer than ever was asked for comes of a clock that was set back.
+        return seconds if 0 < seconds <= LONGEST_RETRY_AFTER else 0.0
 
     def call(self, access: Access, request: Request) -> Any:
         """The answer's JSON, or None.

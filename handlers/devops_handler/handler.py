@@ -42,7 +42,7 @@ DESCRIPTION_LIMIT = 50.0  # ... and giving the reasons, which leaves time to tel
 COMPLETION_LIMIT = 100.0  # ... and completing
 PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
 FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
-LONGEST_PUBLISH = 180.0  # ... and in all of these calls: then files of results are left out
+LONGEST_PUBLISH = 180.0  # ... and that files of results may take in all of these calls
 FLUSH_SECONDS = 5.0  # that the live lines may hold up the end; the log has them by then
 CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
 
@@ -76,10 +76,12 @@ class DevOpsHandler:
         """
         callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
         try:
-            return not callbacks.row().ended
+            if not callbacks.row().ended:
+                return True
         except PlanOverError as over:
             log.info("plan %s has ended: %s", address.plan_id, over)
-            return False
+        self._displays.forget(address)
+        return False
 
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
         """Send what is new and may be sent now; the rest goes with the next call.
@@ -120,21 +122,23 @@ class DevOpsHandler:
             if display.closed or not due or self._client.throttled(callbacks.plan):
                 return False
             results = replace(results, runs=tuple(display.ended.values()))
-        elif display.published_until is None:
-            display.published_until = now + timedelta(seconds=LONGEST_PUBLISH)
+        else:
+            latest = now + timedelta(seconds=LONGEST_PUBLISH)  # less after a clock was set back
+            display.files_until = min(display.files_until or latest, latest)
         until = now + timedelta(seconds=FINAL_PUBLISH_SECONDS if final else PUBLISH_SECONDS)
         calls = TabCalls(self._client, callbacks.access)
-        tab = Tab(calls, results, files, self._clock, until, display.published_until)
+        tab = Tab(calls, results, files, self._clock, until, display.files_until)
         try:
-            if results.verdict is not Verdict.CANCELED and not (final and callbacks.row().ended):
-                if final:
-                    return publish_all(callbacks, tab, display, results, files)
+            if not final:
                 return fill_tab(tab, display)
+            if results.verdict is not Verdict.CANCELED and not callbacks.row().ended:
+                return publish_all(callbacks, tab, display, results, files)
         except PlanOverError as over:
             log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
         if has_tests_tab(results):
             with suppress(PlanOverError):
                 tab.abort()
+        self._displays.forget(address)
         return True
 
     def complete(
@@ -153,6 +157,7 @@ class DevOpsHandler:
         callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
         describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
         if completion.verdict is Verdict.CANCELED:
+            self._displays.forget(address)
             return
         display = self._displays.of(address)
         display.closed = True
