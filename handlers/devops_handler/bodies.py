@@ -72,9 +72,7 @@ def progress_record(address: PipelineAddress, display: Display) -> dict[str, Any
     return _listed(record)
 
 
-def final_record(
-    address: PipelineAddress, completion: Completion, variables: Mapping[str, str]
-) -> dict[str, Any]:
+def final_record(address: PipelineAddress, completion: Completion) -> dict[str, Any]:
     """The record's last changes. That it has ended is for the event to say, which ends it."""
     errors, warnings = _errors(completion), completion.warnings
     record: dict[str, Any] = {
@@ -85,9 +83,10 @@ def final_record(
         "warningCount": len(warnings),
         "issues": [*_issues("error", errors), *_issues("warning", warnings)],
     }
-    if variables:
+    if completion.variables:
         record["variables"] = {
-            name: {"value": value, "isSecret": False} for name, value in variables.items()
+            name: {"value": value, "isSecret": False}
+            for name, value in completion.variables.items()
         }
     return _listed(record)
 

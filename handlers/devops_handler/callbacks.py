@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
 from handlers.devops_handler import bodies
-from handlers.devops_handler.client import Client, Request
+from handlers.devops_handler.client import Access, Client, Request
 from handlers.devops_handler.display import Line
 from handlers.devops_handler.endpoints import Endpoints
-from handlers.devops_handler.pacing import Kind, Pace
+from handlers.devops_handler.pacing import Kind
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 
 # What Microsoft's samples pin; the later versions change nothing that is used here, and old
@@ -25,17 +23,18 @@ PLAN_VERSION = "7.2-preview.2"
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Raises Temporary, Permanent and `PlanOverError`; `patience` is told to the client.
+    """Raises Temporary, Permanent and `PlanOverError`.
 
     What only adds (lines, the event) is never repeated here: whether it arrived is not known.
     """
 
     client: Client
-    plan: Endpoints
+    access: Access
     address: PipelineAddress
-    token: SecretStr
-    pace: Pace
-    patience: float  # seconds
+
+    @property
+    def plan(self) -> Endpoints:
+        return self.access.plan
 
     def row(self) -> bodies.Row:
         answer = self._call("GET", self.plan.records, TIMELINE_VERSION, repeat=True)
@@ -91,7 +90,4 @@ class Callbacks:
         repeat: bool = False,
         kind: Kind | None = None,
     ) -> Any:
-        request = Request(method, url, version, body, repeat, kind)
-        return self.client.call(
-            self.plan, self.token, request, pace=self.pace, patience=self.patience
-        )
+        return self.client.call(self.access, Request(method, url, version, body, repeat, kind))

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from requests.auth import AuthBase
 
 from handlers.devops_handler.answers import (
+    LONGEST_RETRY_AFTER,
     NotAuthorizedError,
     NotNowError,
     read_answer,
@@ -54,6 +55,28 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Caller:
+    """As whom a build calls first: with its job's token, or `as_host` once that was refused."""
+
+    as_host: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the requests of one call of the port are made.
+
+    `patience` seconds are the most to wait when throttled; after `until` none is begun.
+    """
+
+    plan: Endpoints
+    token: SecretStr
+    caller: Caller
+    pace: Pace
+    patience: float
+    until: datetime
+
+
 class Client:
     """Raises Temporary, Permanent, or `PlanOverError`, and nothing else."""
 
@@ -68,71 +91,76 @@ class Client:
     def throttled(self, plan: Endpoints) -> float:
         """Seconds for which the collection has asked not to be called."""
         until = self._not_before.get(plan.collection)
-        return 0.0 if until is None else max(0.0, (until - self._clock.now()).total_seconds())
+        seconds = 0.0 if until is None else (until - self._clock.now()).total_seconds()
+        # What is longer than ever was asked for comes of a clock that was set back.
+        return seconds if 0 < seconds <= LONGEST_RETRY_AFTER else 0.0
 
-    def call(
-        self, plan: Endpoints, token: SecretStr, request: Request, *, pace: Pace, patience: float
-    ) -> Any:
-        """The answer's JSON, or None; `patience` seconds are the most to wait when throttled.
+    def call(self, access: Access, request: Request) -> Any:
+        """The answer's JSON, or None.
 
-        Every request waits for its turn in `pace`, a repeated one as well.
+        Every request waits for its turn in the pace, a repeated one as well.
         """
-
-        def take_turn() -> None:
-            self._take_turn(plan, request, pace, patience)
-
         for pause in (*(_PAUSES if request.repeat else ()), None):
-            take_turn()
+            self._take_turn(access, request)
             try:
-                return self._call_as_either(plan, token, request, pace, take_turn)
+                return self._call_as_either(access, request)
             except NotNowError as error:
                 if pause is None:
                     delay = _DELAY if error.retry_after is None else error.retry_after
-                    raise Temporary(f"{error}. It is tried again.", delay) from None
+                    raise Temporary(f"{str(error).rstrip('.')}.", delay) from None
                 if error.retry_after is None:
                     self._clock.sleep(pause)
         raise AssertionError("the last pause is None")
 
-    def _take_turn(self, plan: Endpoints, request: Request, pace: Pace, patience: float) -> None:
-        throttled = self.throttled(plan)
-        if throttled > patience:
-            raise Temporary(
-                f"Azure DevOps at {plan.host} asked to be left alone for now.", throttled
-            )
-        wait = max(throttled, pace.wait(request.kind, self._clock.now()))
+    def _take_turn(self, access: Access, request: Request) -> None:
+        host, now = access.plan.host, self._clock.now()
+        throttled = self.throttled(access.plan)
+        if throttled > access.patience:
+            raise Temporary(f"Azure DevOps at {host} asked to be left alone for now.", throttled)
+        wait = max(throttled, access.pace.wait(request.kind, now))
+        if now + timedelta(seconds=wait) > access.until:
+            raise Temporary(f"Azure DevOps at {host} takes too long to answer.", _DELAY)
         if wait:
             self._clock.sleep(wait)
-        pace.send(request.kind, self._clock.now())
+        access.pace.send(request.kind, self._clock.now())
 
-    def _call_as_either(
-        self,
-        plan: Endpoints,
-        token: SecretStr,
-        request: Request,
-        pace: Pace,
-        take_turn: Callable[[], None],
-    ) -> Any:
-        """Call with the job's token, and once that is not taken with the host's identity."""
-        if self._identity is None or not pace.as_host:
+    def _call_as_either(self, access: Access, request: Request) -> Any:
+        """Call with the job's token, and where that is not taken with the host's identity.
+
+        Whichever was taken last goes first, and what refuses it gets the other one: a single
+        refusal may be a passing fault of the service.
+        """
+        plan, caller = access.plan, access.caller
+        if self._identity is None:
             try:
+                return self._call_once(plan, access.token, request)
+            except NotAuthorizedError:
+                raise Permanent(
+                    f"Azure DevOps at {plan.host} does not take the job's token, which has "
+                    "probably expired (after about a day). For longer builds set "
+                    "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
+                ) from None
+        refusal: Permanent | None = None
+        for other in (False, True):
+            as_host = caller.as_host
+            if other:
+                self._take_turn(access, request)
+            try:
+                caller.as_host = False  # unless the host's identity can be had
+                token = self._identity() if as_host else access.token
+                caller.as_host = as_host
                 return self._call_once(plan, token, request)
             except NotAuthorizedError:
-                if self._identity is None:
-                    raise Permanent(
-                        f"Azure DevOps at {plan.host} does not take the job's token, which has "
-                        "probably expired (after about a day). For longer builds set "
-                        "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
-                    ) from None
-            log.info("%s does not take the job's token: calling as the host", plan.host)
-            pace.as_host = True
-            take_turn()
-        try:
-            return self._call_once(plan, self._identity(), request)
-        except NotAuthorizedError:
-            raise Permanent(
-                f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
-                "identity. Add that identity to the organization, with leave to queue builds."
-            ) from None
+                log.info("%s does not take the %s", plan.host, "identity" if as_host else "token")
+            except Permanent as error:
+                if not as_host:
+                    raise
+                refusal = error
+            caller.as_host = not as_host
+        raise refusal or Permanent(
+            f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
+            "identity. Add that identity to the organization, with leave to queue builds."
+        )
 
     def _call_once(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
         asked = f"{request.method} {request.url.rpartition('/')[2]} at {plan.host}"
@@ -153,7 +181,7 @@ class Client:
             )
         except requests.Timeout:
             # No retry within the call: the time it may take is spent.
-            failure = Temporary(f"{asked} was not answered in time. It is tried again.", _DELAY)
+            failure = Temporary(f"{asked} was not answered in time.", _DELAY)
         except requests.exceptions.SSLError:
             failure = Temporary(
                 f"No secure connection to {plan.host} could be made. Where a proxy signs with a "

@@ -1,7 +1,7 @@
 """What a pipeline was shown of a build and what is still to be shown, as far as this process knows.
 
-What comes faster than it may be sent waits here. Another process may take
-the next look, so what waits is only a best effort; the build's own files hold everything.
+What comes faster than it may be sent waits here. Another process may take the next look, so what
+waits is only a best effort; the build's own files hold everything.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
+from handlers.devops_handler.client import Caller
 from handlers.devops_handler.pacing import Pace
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
@@ -42,8 +43,8 @@ class Display:
     """One build's. `row_read`: the step's record was looked at once by this process.
 
     `tests` is the test run as far as it is known, None also after any doubt; `ended` are the runs
-    whose results it lacks, by name, while the build goes on; `kept` are the parts
-    of the results that need no more work, and `refusals` tells of those that were not taken.
+    whose results it lacks, by name, while the build goes on; `kept` are the parts of the results
+    that need no more work, and `refusals` tells of those that were not taken.
     """
 
     feed: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
@@ -57,13 +58,15 @@ class Display:
     log_id: int | None = None
     log_refused: bool = False  # there will be no persistent log
     tests: KnownRun | None = None
+    tab_begun: bool = False  # the test run was found or made by this process
     ended: dict[str, RunResult] = field(default_factory=dict)
     tab_refused: str = ""  # why there will be nothing in the Tests tab
     kept: set[str] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
     closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
-    published_until: datetime | None = None  # when the results are left as they are then
+    files_until: datetime | None = None  # when a build that is over does without more files
     pace: Pace = field(default_factory=Pace)
+    caller: Caller = field(default_factory=Caller)
 
     def take(self, progress: Progress, now: datetime) -> None:
         """Remember what is to be shown; lines that were taken before are not taken again."""
@@ -104,6 +107,9 @@ class Displays:
             if len(self._known) > BUILDS_KEPT:
                 self._known.popitem(last=False)
             return display
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def forget(self, address: PipelineAddress) -> None:
         with self._lock:

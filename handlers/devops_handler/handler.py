@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from handlers.devops_handler import bodies
 from handlers.devops_handler.answers import PlanOverError
 from handlers.devops_handler.callbacks import Callbacks
-from handlers.devops_handler.client import Client
+from handlers.devops_handler.client import Access, Client
 from handlers.devops_handler.display import Display, Displays, drop_sent
 from handlers.devops_handler.endpoints import endpoints_of
 from handlers.devops_handler.pacing import Kind
@@ -34,11 +34,16 @@ log = logging.getLogger("mlgate")
 
 LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
 PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
+COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
+LOOK_LIMIT = 30.0  # seconds after which asking and showing begin no more requests
+PUBLISH_LIMIT = 60.0  # ... and publishing at the end
+FLUSH_LIMIT = 10.0  # ... and sending the last lines
+DESCRIPTION_LIMIT = 50.0  # ... and giving the reasons, which leaves time to tell the verdict
+COMPLETION_LIMIT = 100.0  # ... and completing
 PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
 FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
-LONGEST_PUBLISH = 180.0  # ... and in all of these calls: then files of results are left out
+LONGEST_PUBLISH = 180.0  # ... and that files of results may take in all of these calls
 FLUSH_SECONDS = 5.0  # that the live lines may hold up the end; the log has them by then
-COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
 CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
 
 
@@ -69,19 +74,21 @@ class DevOpsHandler:
         A timeline without the step's record is taken for one where it is yet to appear: ending a
         build on a guess costs more than going on with it.
         """
-        callbacks = self._callbacks(address, token, LOOK_PATIENCE)
+        callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
         try:
-            return not callbacks.row().ended
+            if not callbacks.row().ended:
+                return True
         except PlanOverError as over:
             log.info("plan %s has ended: %s", address.plan_id, over)
-            return False
+        self._displays.forget(address)
+        return False
 
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
         """Send what is new and may be sent now; the rest goes with the next call.
 
         Nothing is sent to a step or plan that has ended, which is no error.
         """
-        callbacks = self._callbacks(address, token, LOOK_PATIENCE)
+        callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
         display = self._displays.of(address)
         display.take(progress, self._clock.now())
         if display.closed or self._client.throttled(callbacks.plan):
@@ -103,29 +110,35 @@ class DevOpsHandler:
         """
         final = results.verdict is not None
         patience = PUBLISH_PATIENCE if final else LOOK_PATIENCE
-        callbacks = self._callbacks(address, token, patience)
+        limit = PUBLISH_LIMIT if final else LOOK_LIMIT
+        callbacks = self._callbacks(address, token, patience, limit)
         display, now = self._displays.of(address), self._clock.now()
         if not final:
             display.ended.update((run.name, run) for run in results.runs)
+            if display.tab_begun and not display.ended:
+                return True
             tests = (Kind.RESULTS_ADDED, Kind.RESULTS_CHANGED)
-            if display.closed or any(display.pace.wait(kind, now) for kind in tests):
+            due = not any(display.pace.wait(kind, now) for kind in tests)
+            if display.closed or not due or self._client.throttled(callbacks.plan):
                 return False
             results = replace(results, runs=tuple(display.ended.values()))
-        elif display.published_until is None:
-            display.published_until = now + timedelta(seconds=LONGEST_PUBLISH)
+        else:
+            latest = now + timedelta(seconds=LONGEST_PUBLISH)  # less after a clock was set back
+            display.files_until = min(display.files_until or latest, latest)
         until = now + timedelta(seconds=FINAL_PUBLISH_SECONDS if final else PUBLISH_SECONDS)
-        calls = TabCalls(self._client, callbacks.plan, token, display.pace, patience)
-        tab = Tab(calls, results, files, self._clock, until, display.published_until)
+        calls = TabCalls(self._client, callbacks.access)
+        tab = Tab(calls, results, files, self._clock, until, display.files_until)
         try:
-            if results.verdict is not Verdict.CANCELED and not (final and callbacks.row().ended):
-                if final:
-                    return publish_all(callbacks, tab, display, results, files)
+            if not final:
                 return fill_tab(tab, display)
+            if results.verdict is not Verdict.CANCELED and not callbacks.row().ended:
+                return publish_all(callbacks, tab, display, results, files)
         except PlanOverError as over:
             log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
         if has_tests_tab(results):
             with suppress(PlanOverError):
                 tab.abort()
+        self._displays.forget(address)
         return True
 
     def complete(
@@ -141,26 +154,33 @@ class DevOpsHandler:
         Returns also when the step or its plan has ended otherwise: nothing can be posted then.
         A canceled build posts nothing, as a canceled step takes nothing.
         """
-        callbacks = self._callbacks(address, token, COMPLETION_PATIENCE)
+        callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
+        describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
         if completion.verdict is Verdict.CANCELED:
+            self._displays.forget(address)
             return
         display = self._displays.of(address)
         display.closed = True
+        # What failed before may always fail for this record, and the verdict would wait for it.
+        excused = (Permanent, Temporary) if doubt else (Permanent,)
         try:
             if not (doubt and callbacks.row().ended):
-                self._flush(self._callbacks(address, token, LOOK_PATIENCE), display)
-                _describe_end(callbacks, completion)
+                self._flush(self._callbacks(address, token, LOOK_PATIENCE, FLUSH_LIMIT), display)
+                _describe_end(describing, completion, excused)
                 callbacks.post_completed(completion.verdict)
                 self._confirm(callbacks)
         except PlanOverError as over:
             log.info("plan %s has ended without our verdict: %s", address.plan_id, over)
         self._displays.forget(address)
 
-    def _callbacks(self, address: PipelineAddress, token: SecretStr, patience: float) -> Callbacks:
+    def _callbacks(
+        self, address: PipelineAddress, token: SecretStr, patience: float, limit: float
+    ) -> Callbacks:
+        """Callbacks that wait `patience` seconds when throttled, and `limit` in all."""
         plan = endpoints_of(address, self._allowed)
-        return Callbacks(
-            self._client, plan, address, token, self._displays.of(address).pace, patience
-        )
+        display, until = self._displays.of(address), self._clock.now() + timedelta(seconds=limit)
+        access = Access(plan, token, display.caller, display.pace, patience, until)
+        return Callbacks(self._client, access, address)
 
     def _open(self, callbacks: Callbacks, display: Display) -> None:
         """Find out how far the step was shown before, by whichever process, and its log."""
@@ -232,19 +252,25 @@ def _tell_started(callbacks: Callbacks) -> None:
         log.info("the pipeline was not told of the start: %s", error)
 
 
-def _describe_end(callbacks: Callbacks, completion: Completion) -> None:
+def _describe_end(
+    callbacks: Callbacks, completion: Completion, excused: tuple[type[OrchestrationError], ...]
+) -> None:
     """Put the reasons and variables on the step, before the event that ends it.
 
-    A step without them is better than one that waits for its time-out.
+    What fails with an `excused` error is left out: first the variables, which is a warning of the
+    step, then all of it. A step without them is better than one that waits for its time-out.
     """
-    for variables in (completion.variables, {}):
-        try:
-            record = bodies.final_record(callbacks.address, completion, variables)
-            callbacks.patch_record(record)
-        except Permanent as error:
-            log.warning("the pipeline's step does not take its last changes: %s", error)
-        else:
+    try:
+        callbacks.patch_record(bodies.final_record(callbacks.address, completion))
+    except excused as error:
+        if not completion.variables:
+            log.warning("the pipeline's step does not take its reasons: %s", error)
             return
+        log.warning("the pipeline's step does not take its variables: %s", error)
+        lacking = f"The step has no output variables: {error}"
+        warnings = (lacking, *completion.warnings)
+        bare = replace(completion, variables={}, warnings=warnings)
+        _describe_end(callbacks, bare, excused)
 
 
 def _send_feed(callbacks: Callbacks, display: Display) -> None:

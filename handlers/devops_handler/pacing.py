@@ -32,9 +32,8 @@ _AT_ONCE: Mapping[Kind, int] = {
 
 @dataclass(slots=True)
 class Pace:
-    """One step's. `as_host`: its job's token was not taken, so asking with it only costs."""
+    """One step's."""
 
-    as_host: bool = False
     _spent_until: dict[Kind, datetime] = field(default_factory=dict)
 
     def wait(self, kind: Kind | None, now: datetime, requests: int = 1) -> float:

@@ -40,6 +40,7 @@ def fill_tab(tab: Tab, display: Display) -> bool:
         log.warning("the Tests tab lacks results: %s", error)
         display.tab_refused = f"The Tests tab lacks results: {error}"
         return True
+    display.tab_begun = True
     results = {} if display.tests is None else display.tests.results
     display.ended = {
         name: run

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SecretStr
-
 from handlers.devops_handler import testbodies
-from handlers.devops_handler.client import Client, Json, Request
-from handlers.devops_handler.endpoints import Endpoints
-from handlers.devops_handler.pacing import Kind, Pace
+from handlers.devops_handler.client import Access, Client, Json, Request
+from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.testbodies import FoundResult, FoundRun
 from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.told import Results, RunResult
@@ -29,10 +26,7 @@ class TabCalls:
     """
 
     client: Client
-    plan: Endpoints
-    token: SecretStr
-    pace: Pace
-    patience: float  # seconds
+    access: Access
 
     def find_run(self, results: Results) -> FoundRun | None:
         """The build's test run of that title, however many other ones its tasks have made."""
@@ -91,8 +85,6 @@ class TabCalls:
         repeat: bool = False,
         kind: Kind | None = None,
     ) -> Any:
-        url = f"{self.plan.test_runs}{path}"
+        url = f"{self.access.plan.test_runs}{path}"
         request = Request(method, url, VERSION, body, repeat, kind, query or {})
-        return self.client.call(
-            self.plan, self.token, request, pace=self.pace, patience=self.patience
-        )
+        return self.client.call(self.access, request)

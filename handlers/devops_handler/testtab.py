@@ -42,7 +42,8 @@ class Tab:
     """One call's work. `until` is when it should rather leave the rest to the next call.
 
     `files_until` is when a build that is over should rather do without the files that are not
-    attached yet; while it goes on, None, no file is waited for.
+    attached yet; while it goes on, None, no file is waited for. Those of runs that passed are never
+    waited for, as the verdict would be.
     """
 
     calls: TabCalls
@@ -114,13 +115,20 @@ class Tab:
     def _has_time(self, run: RunResult, *, begun: bool) -> bool:
         now = self.clock.now()
         if self.files_until is None:
-            wait = self.calls.pace.wait(Kind.RESULT_FILE, now, len(run.files))
+            wait = self.calls.access.pace.wait(Kind.RESULT_FILE, now, len(run.files))
             return not wait and now < self.until
         return not begun or now < self.until or now >= self.files_until
 
     def _attach(self, known: KnownRun, run: RunResult) -> list[str]:
         """Attach the run's files; returns notes on what was left out."""
-        if self.files_until is not None and self.clock.now() >= self.files_until and run.files:
+        if not run.files:
+            return []
+        now = self.clock.now()
+        late = self.files_until is not None and now >= self.files_until
+        pace = self.calls.access.pace
+        if run.status is RunStatus.SUCCEEDED and pace.wait(Kind.RESULT_FILE, now, len(run.files)):
+            late = True
+        if late:
             return ["Attaching its files would take too long; they are with the build's files."]
         result_id = known.results[run.name].id
         there = set() if run.name in known.fresh else self.calls.find_files(known.id, result_id)

@@ -222,7 +222,7 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
 def publish_so_far(ports: Ports, build: Build, runs: Sequence[RunState]) -> None:
     """Give the pipeline the results of these runs, which have just ended.
 
-    What does not get there now goes with all the rest at the end.
+    What does not get there now goes with the next ones, or with all the rest at the end.
     """
     token = ports.state.token(build.key)
     if build.pipeline is not None and token is not None:
@@ -255,8 +255,10 @@ def unpublished(build: Build, why: str) -> Build:
     return replace(build, published=True, warnings=(*build.warnings, warning))
 
 
-def post(ports: Ports, build: Build) -> Build:
+def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
     """Tell the pipeline, once; then let go of the token and of what only an open build needs.
+
+    `doubt`: it may have been told before.
 
     The token goes first: a handler that dies right after finds none, and takes the completion
     as confirmed, which it was.
@@ -278,7 +280,7 @@ def post(ports: Ports, build: Build) -> Build:
             ),
             variables=output_variables(build),
         )
-        ports.pipeline.complete(build.pipeline, token, completion, doubt=build.completion_posted)
+        ports.pipeline.complete(build.pipeline, token, completion, doubt=doubt)
     ports.state.forget_token(build.key)
     release(ports, build)
     return replace(build, phase=Phase.COMPLETED)

@@ -150,7 +150,9 @@ class PipelinePort(Protocol):
     """The pipeline step that waits.
 
     1. `is_waiting` is false once the step, its job or its plan has ended, whoever ended it.
-    2. `show` is best effort, and may leave out what would exceed the rate limit.
+    2. `show` is best effort, and may leave what would exceed the rate limit to the next call. It is
+       called with every look, and sends nothing when there is nothing new; so does `publish`
+       without a verdict.
     3. `complete` returns once the pipeline has confirmed the completion; it raises `Temporary`
        when that is not known. With `doubt`, a completion may have arrived before: the
        pipeline's record is read first, and nothing is posted to a step that has ended.

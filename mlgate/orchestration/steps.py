@@ -57,7 +57,7 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Give the pipeline what it keeps of the build: tests, summary, variables, files."""
+    """Give the pipeline what it keeps of the build: tests, summary, files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,7 @@ class Turn:
         self._ports = ports
         self._stored = stored
         self._lines: list[str] = []
-        self._shown = (self._build.percent, operation(self._build))
-        self._published = _ended(self._build)
+        self._ended = {run.spec.name for run in self._build.runs if run.status.ended}
 
     def take(self) -> None:
         """Act until there is nothing to do but wait, then schedule the next look.
@@ -136,7 +135,7 @@ class Turn:
                 case _ if (now - began).total_seconds() > TURN_SECONDS:
                     return now
                 case steps.Prepare():
-                    self._show(always=True)
+                    self._show()
                     self._save(acts.prepare(ports, self._build))
                 case steps.Submit(names):
                     submitted, had_places = acts.submit(ports, self._build, names)
@@ -160,17 +159,15 @@ class Turn:
                     self._post()
 
     def _publish_new(self) -> None:
-        """Let people see the results of runs that ended in this look, while the build goes on."""
-        build, before = self._build, self._published
-        ended = _ended(build)
-        self._published = ended
-        goes_on = build.phase is Phase.WATCHING and build.ending_since is None
-        if build.pipeline is None or not goes_on or ended == before:
+        """Let people see the results of runs that ended in this look, while the build goes on.
+
+        Also when there are none, since some of an earlier look may still wait to be sent.
+        """
+        build = self._build
+        new = [run for run in build.runs if run.status.ended and run.spec.name not in self._ended]
+        if build.pipeline is None or build.phase is not Phase.WATCHING or build.ending_since:
             return
         try:
-            new = [
-                run for run in build.runs if run.spec.name in (ended or set()) - (before or set())
-            ]
             acts.publish_so_far(self._ports, build, new)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the build must not wait for it
             log.warning("build %s: results were not shown: %s", build.build_id, error)
@@ -187,19 +184,20 @@ class Turn:
             self._save(acts.unpublished(self._build, str(error)))
 
     def _post(self) -> None:
-        build = self._build
-        if build.pipeline is not None and not build.completion_posted:
+        doubt = self._build.completion_posted
+        if self._build.pipeline is not None and not doubt:
             # The step may have ended while results were published, which can take minutes.
-            build = self._ask_pipeline(again=True)
+            asked = self._ask_pipeline(again=True)
             # Intended before it is done: a handler that dies in between leaves doubt, not a lie.
-            self._save(replace(build, completion_posted=not build.pipeline_ended))
+            self._save(replace(asked, completion_posted=not asked.pipeline_ended))
         try:
-            done = acts.post(self._ports, build)
+            # What is saved may know more than what was asked: the pipeline was given up meanwhile.
+            done = acts.post(self._ports, self._build, doubt=doubt)
         except Permanent as error:
             done = self._untold(str(error))
-        self._save(replace(done, completion_posted=self._build.completion_posted))
+        self._save(done)
         # Once more: a late copy of the start message may have brought it back meanwhile.
-        self._ports.state.forget_token(build.key)
+        self._ports.state.forget_token(done.key)
 
     def _untold(self, why: str) -> Build:
         """The build completed although its pipeline cannot be told."""
@@ -249,21 +247,20 @@ class Turn:
             concluded = acts.concluded(self._ports, build, verdict, reason)
         self._save(concluded)
 
-    def _show(self, *, always: bool = False) -> None:
+    def _show(self) -> None:
+        """Let people see how far the build is; the port knows what of it is new."""
         build = self._build
         lines, self._lines = tuple(self._lines), []
-        showing = (build.percent, operation(build))
         if build.pipeline is None or build.pipeline_ended or build.completion_posted:
             return
         token = self._ports.state.token(build.key)
-        if token is None or not (always or lines or showing != self._shown):
+        if token is None:
             return
-        progress = Progress(*showing, lines, build.log_lines + 1)
+        progress = Progress(build.percent, operation(build), lines, build.log_lines + 1)
         try:
             self._ports.pipeline.show(build.pipeline, token, progress)
         except OrchestrationError as error:
             log.warning("build %s: progress was not shown: %s", build.build_id, error)
-        self._shown = showing
         if lines:
             self._save(replace(build, log_lines=build.log_lines + len(lines)))
 
@@ -272,13 +269,6 @@ class Turn:
         build = self._build
         self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
         schedule(self._ports, self._build)
-
-
-def _ended(build: Build) -> set[str] | None:
-    """The runs that have ended; None before it is known which runs there are."""
-    if build.phase is Phase.RECEIVED:
-        return None
-    return {run.spec.name for run in build.runs if run.status.ended}
 
 
 def _same_look(one: Build, other: Build) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from handlers.devops_handler import DevOpsHandler
+from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps
+from tests.contract.devops.published import BUILD, FINAL
 from tests.contract.devops.support import Scene, SteppedClock
 
 
@@ -27,3 +30,14 @@ def server(clock: SteppedClock) -> Iterator[AzureDevOps]:
 def scene(server: AzureDevOps, clock: SteppedClock) -> Scene:
     handler = DevOpsHandler(allowed=[server.collection_url], clock=clock)
     return Scene(server, clock, server.new_task(), handler)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FolderFiles:
+    kept = FolderFiles(lambda _: tmp_path)
+    for name in "ab":
+        for file in ("executed.html", "executed.ipynb", "log.txt"):
+            kept.write(BUILD, f"runs/{name}/{file}", f"{file} of {name}".encode())
+    for file in FINAL.files:
+        kept.write(BUILD, file, file.encode())
+    return kept

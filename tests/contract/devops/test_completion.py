@@ -73,6 +73,9 @@ def test_variables_that_are_not_taken_do_not_take_the_reasons_with_them(scene: S
     assert shown_variables(scene) == {}
     assert scene.task.record.error_count == 3
     assert scene.task.completions == ["failed"]
+    [warning] = [each for each in scene.task.record.issues if each["type"] == "warning"]
+    assert "no output variables" in warning["message"]
+    assert "400" in warning["message"]
 
 
 def test_a_rejected_message_shows_its_findings(scene: Scene) -> None:
@@ -194,10 +197,29 @@ def test_nothing_is_completed_before_its_reasons_are_shown(scene: Scene) -> None
 
 def test_a_record_that_cannot_be_written_does_not_hold_up_the_verdict(scene: Scene) -> None:
     """A step without its reasons is better than one that waits for its time-out."""
-    scene.server.faults.add("records.patch", Fault.answering(400), times=2)
+    scene.server.faults.add("records.patch", Fault.answering(400), times=50)
     scene.complete(FAILED)
     assert scene.task.record.issues == ()
     assert scene.task.completions == ["failed"]
+    assert scene.calls.count("records.patch") == 1, "there were no variables to leave out"
+
+
+@pytest.mark.parametrize(
+    ("times", "errors", "warnings"), [(6, 3, 1), (500, 0, 0)], ids=["with variables", "ever"]
+)
+def test_a_record_that_always_fails_holds_up_the_verdict_for_one_more_try(
+    times: int, errors: int, warnings: int, scene: Scene
+) -> None:
+    """A service may be ill for this body alone, and for ever. Each call tries three times."""
+    scene.server.faults.add("records.patch", Fault.answering(500), times=times)
+    told = replace(FAILED, variables=VARIABLES)
+    with pytest.raises(Temporary):
+        scene.complete(told)
+    scene.complete(told, doubt=True)
+    assert scene.task.completions == ["failed"]
+    record = scene.task.record
+    assert (record.error_count, record.warning_count) == (errors, warnings)
+    assert shown_variables(scene) == {}
 
 
 def test_lines_not_shown_yet_are_sent_before_the_end(scene: Scene) -> None:

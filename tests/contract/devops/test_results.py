@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,69 +12,16 @@ from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Completion, Progress, Results, RunResult
-from tests.contract.devops.support import Scene, SteppedClock, address_of, token_of
-
-BUILD = "0123456789abcdef0123"
-
-
-def run(name: str, status: RunStatus = RunStatus.SUCCEEDED, **fields: object) -> RunResult:
-    files = tuple(f"runs/{name}/{file}" for file in ("executed.html", "executed.ipynb", "log.txt"))
-    start = SteppedClock().now()
-    given = RunResult(name, f"{name}.ipynb", status, start, 2.5, files=files)
-    return replace(given, **fields)  # type: ignore[arg-type] # whichever field a test is about
-
-
-FAILED = run("b", RunStatus.FAILED, message="cell 7: KeyError: 'x'", stack="x['x']\n\nKeyError")
-FINAL = Results(
-    build=BUILD,
-    build_id="1",
-    title="mlgate 01234567",
-    runs=(run("a"), FAILED, run("c", RunStatus.SKIPPED, started_at=None, seconds=None)),
-    verdict=Verdict.FAILED,
-    summary="# Failed",
-    files=("result.json", "report.html", "junit.xml"),
+from mlgate.orchestration.told import Completion
+from tests.contract.devops.published import (
+    FINAL,
+    RUNNING,
+    everything_is_there,
+    outcomes,
+    publish,
+    run,
 )
-RUNNING = replace(FINAL, runs=(), verdict=None, summary="", files=())
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> FolderFiles:
-    kept = FolderFiles(lambda _: tmp_path)
-    for name in "ab":
-        for file in ("executed.html", "executed.ipynb", "log.txt"):
-            kept.write(BUILD, f"runs/{name}/{file}", f"{file} of {name}".encode())
-    for file in FINAL.files:
-        kept.write(BUILD, file, file.encode())
-    return kept
-
-
-def publish(scene: Scene, files: FolderFiles, results: Results) -> bool:
-    address, token = address_of(scene.task), token_of(scene.task)
-    return scene.handler.publish(address, token, results, files)
-
-
-def outcomes(scene: Scene) -> Mapping[str, str]:
-    """The outcome of each result of the only test run, by its test."""
-    [test_run] = scene.task.test_runs
-    return {result.name: result.fields["outcome"] for result in test_run.results.values()}
-
-
-def everything_is_there(scene: Scene) -> None:
-    assert outcomes(scene) == {"a": "Passed", "b": "Failed", "c": "NotExecuted"}
-    [test_run] = scene.task.test_runs
-    assert test_run.state == "Completed"
-    for name in "ab":
-        attached = test_run.named(name).attachments
-        assert {key: value.decode() for key, value in attached.items()} == {
-            file: f"{file} of {name}" for file in ("executed.html", "executed.ipynb", "log.txt")
-        }
-    assert test_run.named("c").attachments == {}
-    assert scene.task.attachments == {
-        ("Summary", "mlgate"): b"# Failed",
-        **{("FileAttachment", file): file.encode() for file in FINAL.files},
-    }
+from tests.contract.devops.support import Scene, SteppedClock
 
 
 def test_everything_is_there_before_the_step_ends(scene: Scene, files: FolderFiles) -> None:
@@ -277,19 +222,6 @@ def test_a_tests_tab_that_is_refused_costs_nothing_else(
     assert len(scene.task.attachments) == 4
 
 
-@pytest.mark.parametrize(("status", "times"), [(413, 1), (500, 3)])
-def test_an_attachment_that_is_not_taken_is_named_in_its_result(
-    status: int, times: int, scene: Scene, files: FolderFiles
-) -> None:
-    """It does not leave the test run unfinished, whatever the service says to it."""
-    scene.server.faults.add("results.attach", Fault.answering(status), times=times)
-    publish(scene, files, FINAL)
-    result = scene.task.test_runs[0].named("b")
-    assert sorted(result.attachments) == ["executed.ipynb", "log.txt"]
-    assert "executed.html is not attached" in result.fields["comment"]
-    assert scene.task.test_runs[0].state == "Completed"
-
-
 def test_a_record_that_keeps_no_summary_keeps_the_rest(scene: Scene, files: FolderFiles) -> None:
     scene.server.faults.add("attachments.put", Fault.answering(400))
     with pytest.raises(Permanent, match="no summary"):
@@ -308,100 +240,6 @@ def test_a_service_that_is_ill_for_one_part_gets_the_others(
     assert publish(scene, files, FINAL)
     everything_is_there(scene)
     assert scene.calls.count("attachments.put") == 3 + 4
-
-
-def test_too_large_a_file_is_named_and_too_long_a_log_keeps_its_end(
-    scene: Scene, files: FolderFiles
-) -> None:
-    most = 32 * 1024 * 1024
-    files.write(BUILD, "runs/a/executed.html", bytes(most + 1))
-    files.write(BUILD, "runs/a/log.txt", b"x" * most + b"the end")
-    publish(scene, files, FINAL)
-    result = scene.task.test_runs[0].named("a")
-    assert sorted(result.attachments) == ["executed.ipynb", "log.txt"]
-    assert result.attachments["log.txt"].endswith(b"xthe end")
-    assert "executed.html is too large" in result.fields["comment"]
-
-
-@pytest.fixture
-def many(files: FolderFiles) -> Results:
-    """500 runs, of which every fifth failed, with a log each."""
-    runs = []
-    for number in range(500):
-        name = f"run-{number}"
-        status = RunStatus.SUCCEEDED if number % 5 else RunStatus.FAILED
-        runs.append(run(name, status, files=(f"runs/{name}/log.txt",)))
-        files.write(BUILD, f"runs/{name}/log.txt", b"log")
-    return replace(FINAL, runs=tuple(runs))
-
-
-def test_a_build_whose_runs_end_at_once_attaches_the_files_of_some(
-    many: Results, scene: Scene, files: FolderFiles
-) -> None:
-    """All have a result, and those that failed have their files: a burst, then one a second
-    for three minutes. The others tell where the files are."""
-    began = scene.clock.now()
-    while not publish(scene, files, many):
-        pass
-    assert scene.clock.now() - began < timedelta(seconds=190)
-    [test_run] = scene.task.test_runs
-    results = list(test_run.results.values())
-    attached = [each.fields["outcome"] for each in results if each.attachments]
-    assert attached.count("Failed") == 100
-    assert 100 < attached.count("Passed") < 120
-    assert all(each.fields["state"] == "Completed" for each in results)
-    assert all(each.attachments or "build's files" in each.fields["comment"] for each in results)
-
-
-def test_a_build_that_goes_on_does_not_wait_for_files(
-    many: Results, scene: Scene, files: FolderFiles
-) -> None:
-    """Lines are due meanwhile. What was left out follows with the runs that end later."""
-    began = scene.clock.now()
-    going = replace(many, verdict=None)
-    assert not publish(scene, files, replace(going, runs=many.runs[:40]))
-    assert scene.clock.now() == began
-    assert scene.calls.count("results.attach") == 30
-    scene.clock.step(20)
-    assert publish(scene, files, replace(going, runs=many.runs[40:41]))
-    [test_run] = scene.task.test_runs
-    assert all(each.attachments for each in test_run.results.values())
-
-
-def test_a_large_build_shows_its_results_once_a_second(
-    many: Results, scene: Scene, files: FolderFiles
-) -> None:
-    """500 runs that end within ten seconds: a request of each kind a second, not one per run."""
-    bare = [replace(each, files=()) for each in many.runs]
-    for number, each in enumerate(bare):
-        lines = (f"{each.name}: passed",)
-        scene.show(Progress(number // 5, f"{number}/500 runs", lines, number + 1))
-        publish(scene, files, replace(many, runs=(each,), verdict=None))
-        scene.clock.step(0.02)
-    seconds = 11
-    for call in ("records.patch", "feed", "logs.append", "results.add", "results.update"):
-        assert 2 <= scene.calls.count(call) <= seconds
-    publish(scene, files, replace(many, runs=tuple(bare)))
-    assert len(outcomes(scene)) == 500
-
-
-def test_a_publishing_that_takes_long_is_left_to_the_next_call(
-    many: Results, scene: Scene, files: FolderFiles
-) -> None:
-    """Each call leaves results that are complete, and says that there is more to do."""
-
-    class Slow(FolderFiles):
-        def read(self, build: str, path: str) -> bytes | None:
-            scene.clock.step(1)
-            return super().read(build, path)
-
-    slow = Slow(files._folder)
-    calls = 1
-    while not publish(scene, slow, many):
-        calls += 1
-    assert calls == 9
-    [test_run] = scene.task.test_runs
-    assert all(each.fields["state"] == "Completed" for each in test_run.results.values())
 
 
 def test_the_hosts_identity_publishes_when_the_token_has_expired(

@@ -81,6 +81,13 @@ def test_the_pipeline_is_not_asked_while_the_service_wants_to_be_left_alone(scen
     assert scene.calls == ["records.get"]
 
 
+def test_a_clock_that_is_set_back_does_not_prolong_the_silence(scene: Scene) -> None:
+    scene.server.faults.add("records.get", Fault.slow_down("20"))
+    scene.is_waiting()
+    scene.clock.step(-3600)
+    assert scene.is_waiting()
+
+
 def test_the_limit_of_one_collection_holds_for_all_its_builds(scene: Scene) -> None:
     """The service counts by user, and the job tokens of a project are one user's."""
     scene.server.faults.add("records.get", Fault.answering(429, "60"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.told import Completion, Progress, Results, RunResult
 from tests.contract.devops.support import Scene, address_of
@@ -73,6 +74,58 @@ def test_an_identity_that_the_organization_does_not_know_is_reported(scene: Scen
     )
     with pytest.raises(Permanent, match="neither the job's token nor the host's identity"):
         handler.is_waiting(address_of(scene.task), SecretStr("expired"))
+
+
+def stranger() -> SecretStr:
+    return SecretStr("a-stranger")
+
+
+def nobody() -> SecretStr:
+    raise Permanent("No identity can be had.")
+
+
+@pytest.mark.parametrize("identity", [stranger, nobody])
+def test_one_refusal_does_not_cost_a_good_token(
+    identity: Callable[[], SecretStr], scene: Scene
+) -> None:
+    """A page for maintenance looks like an expired token; the identity is no better."""
+    handler = DevOpsHandler(
+        allowed=[scene.server.collection_url], identity=identity, clock=scene.clock
+    )
+    hosted = replace(scene, handler=handler)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    with pytest.raises(Permanent):
+        hosted.is_waiting()
+    hosted.complete(FAILED)
+    assert scene.task.completions == ["failed"]
+
+
+def test_an_identity_that_is_not_taken_any_more_gives_way_to_the_token(scene: Scene) -> None:
+    """It may read but not write, and the token was refused but for a moment."""
+    hosted = scene.another_handler(identity=True)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    assert hosted.is_waiting()
+    scene.server.faults.add("events", Fault.answering(403))
+    hosted.complete(FAILED)
+    assert scene.task.completions == ["failed"]
+    callers = [each.caller for each in scene.server.requests if each.call == "events"]
+    assert callers == ["identity", "job"]
+
+
+def test_an_identity_that_cannot_be_had_for_now_does_not_keep_from_the_token(
+    scene: Scene,
+) -> None:
+    def later() -> SecretStr:
+        raise Temporary("The identity's service is busy.")
+
+    handler = DevOpsHandler(
+        allowed=[scene.server.collection_url], identity=later, clock=scene.clock
+    )
+    hosted = replace(scene, handler=handler)
+    scene.server.faults.add("records.get", FaultKind.SIGN_IN)
+    with pytest.raises(Temporary):
+        hosted.is_waiting()
+    assert hosted.is_waiting()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from mlgate.emulators.azure_devops import Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.told import Completion, Progress
+from mlgate.orchestration.told import Completion, Progress, Results
 from tests.contract.devops.support import Scene, address_of, token_of
 
 ENDED = [
@@ -113,3 +113,11 @@ def test_a_refusal_is_told_with_its_status(scene: Scene) -> None:
     scene.server.faults.add("records.get", Fault.answering(403))
     with pytest.raises(Permanent, match="403"):
         scene.is_waiting()
+
+
+def test_nothing_is_remembered_of_a_step_that_was_canceled(scene: Scene) -> None:
+    scene.show(Progress(10, "0/2 runs"))
+    scene.task.cancel()
+    assert not scene.is_waiting()
+    scene.publish(Results("b", "1", "mlgate", verdict=Verdict.CANCELED))
+    assert len(scene.handler._displays) == 0

@@ -56,6 +56,24 @@ def test_what_was_submitted_while_somebody_canceled_is_not_forgotten(world: Worl
     assert [attempt.run for attempt in world.backend.canceled] == ["a"]
 
 
+def test_a_pipeline_given_up_right_before_the_verdict_is_told_nothing(world: World) -> None:
+    """It still seemed to wait when it was asked."""
+    key = world.start({"name": "a"})
+    assert key
+
+    def give_up() -> None:
+        if world.build(key).published:
+            requests.abandon(world.state, key)
+
+    world.pipeline.on_asked = give_up
+    world.run_to_end()
+
+    build = world.build(key)
+    assert world.pipeline.completions == []
+    assert build.pipeline_ended
+    assert not build.open
+
+
 def test_the_deadline_ends_what_never_ends(world: World) -> None:
     world.backend.endless = True
     world.start({"name": "a"}, deadline_minutes=2)

@@ -146,9 +146,12 @@ class PipelineTwin:
     slices: int = 1  # calls that it takes to publish everything
     completions: list[tuple[Completion, bool]] = field(default_factory=list)
     faults: dict[str, list[Exception]] = field(default_factory=dict)
+    on_asked: Callable[[], object] | None = None
 
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
         self._called("is_waiting", token)
+        if self.on_asked is not None:
+            self.on_asked()
         self.said_ended = not self.waiting
         return self.waiting
 
