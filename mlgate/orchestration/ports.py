@@ -114,7 +114,8 @@ class BackendPort(Protocol):
     3. `look` tells of each attempt that was submitted; one that should be there and is not is
        seen as FAILED (its outcome is `infrastructure`). Status is never SKIPPED.
     4. `cancel` asks for the end of attempts and returns at once; they are seen as CANCELED later.
-       Must be idempotent, also for attempts that have ended or never began.
+       Must be idempotent, also for attempts that have ended or never began; one that was never
+       submitted may be unknown afterwards.
     5. `collect` takes over an ended attempt: kept files under `runs/<name>/` of the build's
        files, and its outcome. Must be idempotent.
     6. `release` frees what only an open build needs (folders, snapshots). Must be idempotent.
