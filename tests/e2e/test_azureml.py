@@ -97,6 +97,7 @@ def assert_led_to_the_studio(done: Done) -> None:
         if url is not None:
             assert url.startswith("https://ml.azure.com/runs/")
             assert f"{run['name']}: {url}" in done.out.splitlines()
+            assert (f"  {url}" in done.out.splitlines()) is (run["status"] == "failed")
             assert url.replace("&", "&amp;") in (done.output / "report.html").read_text()
 
 
