@@ -1209,7 +1209,7 @@ def collect_metrics(
     """Finite numbers only, as a metric that is none must fail its gate."""
     written, warnings = metrics_of_file(place.directory / METRICS)
     metrics = {}
-    for key, value in {**logged, **written}.items():
+    for key, value in sorted({**logged, **written}.items()):
         if abs(value) < sys.float_info.max:  # which MLflow stores for infinity; false for NaN
             metrics[key] = float(value)
         else:

@@ -15,10 +15,12 @@ follows links. Submission and cancel go through the SDK (`submission`).
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
@@ -35,6 +37,8 @@ from azure.core.rest import HttpRequest, HttpResponse
 from handlers.azureml_handler.transport import ARM, Transport
 from handlers.azureml_handler.workspace import Workspace
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
+
+log = logging.getLogger("mlgate")
 
 _SCOPE = f"{ARM}/.default"
 # Those that the SDK 1.35 sends for the same resources.
@@ -74,12 +78,15 @@ class Control:
         """Pages of jobs that have the tag, the newest first."""
         query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}
         url, params = f"{ARM}{self._workspace.path}/jobs", query
-        while url:
+        seen = {""}
+        while url not in seen:
+            seen.add(url)
             page = self._send(HttpRequest("GET", url, params=params)) or {}
             yield page.get("value") or []
             url, params = page.get("nextLink") or "", {}
-            if url and not url.startswith(f"{ARM}/"):
-                raise Permanent(f"Azure ML led on to {url.split('?')[0]}, which is not followed.")
+            if url and not _is_arm(url):
+                log.warning("Azure ML led on to %s, which is not followed", url.split("?")[0])
+                return
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         """None when there is none of that name."""
@@ -157,6 +164,14 @@ class Control:
             response.raise_for_status()
             found: Mapping[str, Any] | None = response.json() if response.content else None
         return found
+
+
+def _is_arm(url: str) -> bool:
+    """Whether the host's token may go there."""
+    there, arm = urlsplit(url), urlsplit(ARM)
+    return (there.scheme, there.hostname) == (arm.scheme, arm.hostname) and (
+        there.port in (None, 443)
+    )
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import TokenCredential
@@ -101,11 +102,9 @@ class AzureMLHandler:
         name = code_name(files)
         code = self._control.code_id(name)
         if code is None:
-            from handlers.azureml_handler.storage import upload
-
             uri, address = self._control.start_upload(name)
             with translated(str(self._workspace)):
-                upload(address, files, self._pool(), self._clock)
+                _storage().upload(address, files, self._pool(), self._clock)
             code = self._control.put_code(name, uri)
         return Snapshot(
             code=code,
@@ -142,8 +141,11 @@ class AzureMLHandler:
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
         submission = self._submission()
-        for _ in self._pool().map(submission.cancel, [attempt.id for attempt in attempts]):
-            pass
+        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in attempts]
+        # Each is asked, whatever becomes of the others: a job that goes on costs money.
+        for problem in [future.exception() for future in asked]:
+            if problem is not None:
+                raise problem
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
         run = self._control.run(task.attempt.id)
@@ -202,14 +204,12 @@ class AzureMLHandler:
             return self._sdk
 
     def _outputs(self) -> Outputs:
-        from handlers.azureml_handler.storage import Outputs
-
         with self._lock:
             # What gives access expires after hours; a fresh one costs two requests.
             until = self._store_until
             if self._store is None or until is None or self._clock.now() >= until:
                 store, secrets = self._control.datastore(STORE)
-                self._store = Outputs(store, secrets, self._credential, self._clock)
+                self._store = _storage().Outputs(store, secrets, self._credential, self._clock)
                 self._store_until = self._clock.now() + STORE_TIME
             return self._store
 
@@ -218,6 +218,14 @@ class AzureMLHandler:
             if self._transfers is None:
                 self._transfers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="azure-ml")
             return self._transfers
+
+
+def _storage() -> ModuleType:
+    try:
+        from handlers.azureml_handler import storage
+    except ImportError as error:
+        raise _not_installed(error) from error
+    return storage
 
 
 def _left_out(names: Sequence[str]) -> str:

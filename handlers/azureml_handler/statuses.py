@@ -30,6 +30,9 @@ _WAITING = {
 }
 
 
+_BEGUN = ("Running", "Finalizing")
+
+
 def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
     """Of a job as Jobs - Get and Jobs - List tell it; None: it is gone. What is not known goes on.
 
@@ -44,8 +47,10 @@ def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
         return Observation(FINAL[status], studio_url=url)
     if status in _WAITING:
         return Observation(RunStatus.QUEUED, activity=_WAITING[status], studio_url=url)
-    # When it started only its run's history tells, which is read once, at the end.
-    return Observation(RunStatus.RUNNING, started_at=now, studio_url=url)
+    # When it started only its run's history tells, which is read once, at the end; whether it did,
+    # not every status tells.
+    started = now if status in _BEGUN else None
+    return Observation(RunStatus.RUNNING, started_at=started, studio_url=url)
 
 
 def limit_of(job: Mapping[str, Any]) -> timedelta:

@@ -37,7 +37,7 @@ from mlgate.orchestration.ports import (
 )
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
-from mlgate.orchestration.runs import Failure, FailureKind, RunKind, RunStatus, Task
+from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunKind, RunStatus, Task
 from mlgate.orchestration.told import Completion
 from mlgate.orchestration.variables import output_variables
 
@@ -130,12 +130,31 @@ def _kind_of_refusal(error: Permanent) -> FailureKind:
 
 
 def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:
-    """Take over ended attempts."""
+    """Take over ended attempts; raises what kept all of them from being taken over.
+
+    What an attempt left and cannot be had for good fails that run, not the build.
+    """
+    before, problem = build, None
     backend = ports.backend(build)
     tasks = [build.task_of(build.run(name)) for name in names]
-    with _side_by_side(backend, lambda task: backend.collect(task, ports.files), tasks) as outcomes:
-        for name, outcome in zip(names, outcomes, strict=True):
-            build = steps.finish(build, name, outcome, ports.clock.now())
+
+    def take_over(task: Task) -> Outcome | Temporary | UnfitHost:
+        try:
+            return backend.collect(task, ports.files)
+        except (Temporary, UnfitHost) as error:
+            return error
+        except Permanent as error:
+            failure = Failure(FailureKind.INFRASTRUCTURE, f"What it left cannot be had: {error}")
+            return Outcome(RunStatus.FAILED, failure=failure)
+
+    with _side_by_side(backend, take_over, tasks) as answers:
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, Outcome):
+                build = steps.finish(build, name, answer, ports.clock.now())
+            else:
+                problem = answer
+    if problem is not None and build == before:
+        raise problem
     return build
 
 

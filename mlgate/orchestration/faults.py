@@ -22,6 +22,7 @@ from mlgate.orchestration.steps import ENDING_GRACE
 
 MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
 MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
+MOST_UNFIT_ERRORS = 7  # a right that is refused now may be back before hours of work are ended
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
 LONGEST_BACKOFF = 60.0  # seconds
 
@@ -88,7 +89,7 @@ def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
             return Fail(what, not asked_for, findings)
         if errors >= MOST_PREPARE_ERRORS:
             return Fail(f"{what} Tried {errors} times.", not final)
-    elif hopeless:
+    elif hopeless and (asked_for or unknown or errors >= MOST_UNFIT_ERRORS):
         return CancelRuns(not asked_for)
     delay = error.delay if isinstance(error, Temporary) else 1.0
     backoff = min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))

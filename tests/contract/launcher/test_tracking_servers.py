@@ -80,8 +80,8 @@ def test_the_latest_value_of_each_key_counts_also_of_nested_runs(
 
     assert run.outcome["metrics"] == {"loss": 0.5, "score": 0.9}
     assert run.outcome["warnings"] == [
-        "the metric `infinite` is left out: it is inf, not a finite number",
         "the metric `broken` is left out: it is nan, not a finite number",
+        "the metric `infinite` is left out: it is inf, not a finite number",
     ]
 
 

@@ -30,12 +30,12 @@ def job(status: object, **properties: Any) -> dict[str, Any]:
         ("Preparing", Observation(RunStatus.QUEUED, activity="preparing the environment")),
         ("Running", Observation(RunStatus.RUNNING, started_at=NOON)),
         ("Finalizing", Observation(RunStatus.RUNNING, started_at=NOON)),
-        ("CancelRequested", Observation(RunStatus.RUNNING, started_at=NOON)),
-        ("NotResponding", Observation(RunStatus.RUNNING, started_at=NOON)),
-        ("Paused", Observation(RunStatus.RUNNING, started_at=NOON)),
-        ("Unknown", Observation(RunStatus.RUNNING, started_at=NOON)),
-        ("Splendid", Observation(RunStatus.RUNNING, started_at=NOON)),
-        (None, Observation(RunStatus.RUNNING, started_at=NOON)),
+        ("CancelRequested", Observation(RunStatus.RUNNING)),
+        ("NotResponding", Observation(RunStatus.RUNNING)),
+        ("Paused", Observation(RunStatus.RUNNING)),
+        ("Unknown", Observation(RunStatus.RUNNING)),
+        ("Splendid", Observation(RunStatus.RUNNING)),
+        (None, Observation(RunStatus.RUNNING)),
         ("Completed", Observation(RunStatus.SUCCEEDED)),
         ("Failed", Observation(RunStatus.FAILED)),
         ("Canceled", Observation(RunStatus.CANCELED)),
@@ -63,7 +63,7 @@ def test_a_job_that_is_gone_has_failed() -> None:
 
 @pytest.mark.parametrize("told", [{}, {"properties": None}, {"properties": {"services": None}}])
 def test_a_job_that_tells_nothing_goes_on(told: dict[str, Any]) -> None:
-    assert statuses.observation(told, NOON) == Observation(RunStatus.RUNNING, started_at=NOON)
+    assert statuses.observation(told, NOON) == Observation(RunStatus.RUNNING)
     assert not statuses.may_be_overdue(told, NOON)
 
 
