@@ -7,19 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
 from mlgate.orchestration.errors import (
     Permanent,
-    Temporary,
-    UnfitHost,
-    UnusableEnvironment,
 )
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
@@ -37,13 +31,11 @@ from mlgate.orchestration.ports import (
 )
 from mlgate.orchestration.report import result_json
 from mlgate.orchestration.results import final_results, results_so_far
-from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunKind, RunStatus, Task
+from mlgate.orchestration.runs import RunKind, RunStatus
 from mlgate.orchestration.told import Completion
 from mlgate.orchestration.variables import output_variables
 
 log = logging.getLogger("mlgate")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,104 +76,6 @@ def prepare(ports: Ports, build: Build) -> Build:
             warnings=(*build.warnings, *warnings, *planned.warnings),
         )
     )
-
-
-def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, bool]:
-    """Hand runs to the backend, and whether it had a place for all of them.
-
-    A backend that refuses a run for good fails that run, not the build. One that does not answer
-    for some has a place for the others, which are remembered; it raises when there are none.
-    """
-    before, busy = build, None
-    backend, now = ports.backend(build), ports.clock.now()
-    tasks = [build.task_of(build.run(name)) for name in names]
-
-    def hand_over(task: Task) -> bool | Permanent | Temporary:
-        try:
-            return backend.submit(task)
-        except (Permanent, Temporary) as error:
-            return error
-
-    with _side_by_side(backend, hand_over, tasks) as answers:
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, Permanent):
-                failure = Failure(_kind_of_refusal(answer), str(answer))
-                build = steps.refuse(build, name, failure, now)
-            elif isinstance(answer, Temporary):
-                busy = answer
-            elif answer:
-                run = replace(build.run(name), submitted=True, submitted_at=now)
-                build = build.with_run(run)
-            else:
-                return build, False
-    if busy is not None and build == before:
-        raise busy
-    return build, busy is None
-
-
-def _kind_of_refusal(error: Permanent) -> FailureKind:
-    match error:
-        case UnusableEnvironment():
-            return FailureKind.ENVIRONMENT
-        case UnfitHost():
-            return FailureKind.INFRASTRUCTURE
-        case _:
-            return FailureKind.INVALID
-
-
-def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:
-    """Take over ended attempts; raises what kept all of them from being taken over.
-
-    What an attempt left and cannot be had for good fails that run, not the build.
-    """
-    before, problem = build, None
-    backend = ports.backend(build)
-    tasks = [build.task_of(build.run(name)) for name in names]
-
-    def take_over(task: Task) -> Outcome | Temporary | UnfitHost:
-        try:
-            return backend.collect(task, ports.files)
-        except (Temporary, UnfitHost) as error:
-            return error
-        except Permanent as error:
-            failure = Failure(FailureKind.INFRASTRUCTURE, f"What it left cannot be had: {error}")
-            return Outcome(RunStatus.FAILED, failure=failure)
-
-    with _side_by_side(backend, take_over, tasks) as answers:
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, Outcome):
-                build = steps.finish(build, name, answer, ports.clock.now())
-            else:
-                problem = answer
-    if problem is not None and build == before:
-        raise problem
-    return build
-
-
-@contextmanager
-def _side_by_side(
-    backend: BackendPort, act: Callable[[Task], T], tasks: Sequence[Task]
-) -> Iterator[Iterator[T]]:
-    """What `act` returns for each task, in their order; as many at once as the backend takes."""
-    if backend.at_once == 1:
-        yield map(act, tasks)
-        return
-    with ThreadPoolExecutor(backend.at_once) as pool:
-        yield pool.map(act, tasks)
-
-
-def cancel(ports: Ports, build: Build) -> Build:
-    """Ask for the end of all that has not ended; what was never submitted is canceled here.
-
-    The backend is asked for those, too: a handler may have died after a submission and before it
-    was saved.
-    """
-    unfinished = [
-        build.attempt_of(run) for run in build.runs if not (run.ended or run.status.ended)
-    ]
-    if unfinished:
-        ports.backend(build).cancel(unfinished)
-    return steps.skip_hopeless(steps.cancel_unsubmitted(build))
 
 
 @dataclass(frozen=True, slots=True)

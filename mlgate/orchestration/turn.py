@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mlgate.orchestration import acts, faults, requests, steps
+from mlgate.orchestration import acts, attempts, faults, requests, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent
@@ -96,7 +96,7 @@ class Turn:
                 seen = self._ports.backend(build).look(active)
             except OrchestrationError:
                 if build.ending_since is not None:
-                    acts.cancel(self._ports, build)
+                    attempts.cancel(self._ports, build)
                 raise
             self._save(steps.absorb(build, seen, self._ports.clock.now()))
 
@@ -138,14 +138,14 @@ class Turn:
                     self._show()
                     self._save(acts.prepare(ports, self._build))
                 case steps.Submit(names):
-                    submitted, had_places = acts.submit(ports, self._build, names)
+                    submitted, had_places = attempts.submit(ports, self._build, names)
                     self._save(submitted)
                     if not had_places:
                         exhausted |= {steps.Submit}
                 case steps.Collect(names):
-                    self._save(acts.collect(ports, self._build, names))
+                    self._save(attempts.collect(ports, self._build, names))
                 case steps.Cancel():
-                    self._save(acts.cancel(ports, self._build))
+                    self._save(attempts.cancel(ports, self._build))
                     exhausted |= {steps.Cancel}
                 case steps.Decide():
                     # A step that ended since it was last asked must not get a verdict.
