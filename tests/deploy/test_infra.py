@@ -181,3 +181,13 @@ def test_the_app_runs_the_python_that_its_package_is_made_for() -> None:
     ]
 
     assert literal(runtime["version"]) == pipeline["variables"]["pythonVersion"]
+
+
+def test_the_page_names_every_parameter() -> None:
+    page = (ROOT / "docs/deploy.md").read_text("utf-8")
+    tables = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE)
+    named = {name for cell in tables for name in re.findall(r"\w+", cell)}
+    # Which nobody needs to think of, or which are told beside the image.
+    left_out = {"location", "queueName", "image", "registryName"}
+
+    assert named == Bicep(FILES["main.bicep"]).declared("parameter").keys() - left_out
