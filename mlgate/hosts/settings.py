@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from handlers.blobs.address import ContainerAddress
 from mlgate.orchestration.allowlist import url_allowed
 from mlgate.orchestration.hostpolicy import HostPolicy
 from mlgate.orchestration.repositoryurls import repository_url_allowed, shown
@@ -45,8 +46,8 @@ class Settings:
     git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
     compute: str  # Azure ML defaults of the host
     environment: str
-    state: str
-    builds: str
+    state: str = field(repr=False)  # a container's URL may hold a signature
+    builds: str = field(repr=False)
     home: Path
     devops_identity: bool
     parallel: int
@@ -72,6 +73,9 @@ class _Reader:
         in_functions = "FUNCTIONS_WORKER_RUNTIME" in self._environ
         state = self._text("MLGATE_STATE") or DEFAULT_STATE
         self._check_state(state)
+        builds = self._text("MLGATE_BUILDS") or DEFAULT_BUILDS
+        if "://" in builds:
+            self._check_container("MLGATE_BUILDS", builds)
         if backend not in backends:
             self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
         if in_functions:
@@ -90,7 +94,7 @@ class _Reader:
             compute=self._text("MLGATE_COMPUTE") or "serverless",
             environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
             state=state,
-            builds=self._text("MLGATE_BUILDS") or DEFAULT_BUILDS,
+            builds=builds,
             home=Path(self._text("MLGATE_HOME") or DEFAULT_HOME).absolute(),
             devops_identity=self._text("MLGATE_DEVOPS_IDENTITY") == "1",
             parallel=self._parallel(),
@@ -173,8 +177,19 @@ class _Reader:
         return int(text)
 
     def _check_state(self, state: str) -> None:
-        if not state.startswith(("sqlite:", "https://", "http://127.0.0.1")):
-            self._error("MLGATE_STATE", f"{state!r} is neither sqlite:PATH nor a container's URL")
+        if "://" in state:
+            self._check_container("MLGATE_STATE", state, with_secrets=True)
+        elif not state.startswith("sqlite:"):
+            what = "is neither sqlite:PATH nor the URL of a blob container"
+            self._error("MLGATE_STATE", f"{shown(state)} {what}")
+
+    def _check_container(self, name: str, url: str, *, with_secrets: bool = False) -> None:
+        try:
+            address = ContainerAddress.parse(url)
+            if with_secrets:
+                address.secrets()
+        except ValueError as error:
+            self._error(name, f"{shown(url)} {error}")
 
     def _check_functions(self, backends: tuple[str, ...], state: str) -> None:
         # Instances come and go: neither runs nor a state on their disk would survive.
