@@ -15,13 +15,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
 
 ENVIRONMENT = Path(sys.prefix) / "functions"  # made by `make functions`
 PROGRAM = Path(__file__).with_name("microsoft_worker.py")
@@ -52,6 +53,8 @@ class FunctionsHost:
         self._log = log
         self.loaded: dict[str, Answer] = {}
         self._bindings: dict[str, dict[str, Any]] = {}
+        self._receiver: ServiceBusReceiver | None = None
+        self._listener = ExitStack()
 
     def __enter__(self) -> Self:
         python = ENVIRONMENT / "app" / "bin" / "python"
@@ -76,6 +79,7 @@ class FunctionsHost:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        self._listener.close()
         self._process.stdin.close()
         self._process.wait(20)
         self._process.stdout.close()
@@ -86,28 +90,34 @@ class FunctionsHost:
 
     def deliver(self) -> Answer | None:
         """Take one message from the queue, invoke, settle; None when there is none just now."""
-        binding = self._bindings[QUEUE_FUNCTION]
-        connection = self._environment[binding["connection"]]
-        # The extension's own conversion of a body to a string is no part of this.
-        assert binding["dataType"] == "binary"
-        with (
-            ServiceBusClient.from_connection_string(connection) as client,
-            client.get_queue_receiver(self._resolved(binding["queueName"])) as receiver,
-        ):
-            for message in receiver.receive_messages(1, max_wait_time=MOST_SECONDS):
-                body = base64.b64encode(b"".join(message.body)).decode()
-                answer = self._invoke(QUEUE_FUNCTION, {"bytes": body}, trigger_metadata(message))
-                if answer.ok:
-                    receiver.complete_message(message)
-                else:
-                    receiver.abandon_message(message)
-                return answer
+        receiver = self._receiver = self._receiver or self._listen()
+        for message in receiver.receive_messages(1, max_wait_time=MOST_SECONDS):
+            body = base64.b64encode(b"".join(message.body)).decode()
+            answer = self._invoke(QUEUE_FUNCTION, {"bytes": body}, trigger_metadata(message))
+            if answer.ok:
+                receiver.complete_message(message)
+            else:
+                receiver.abandon_message(message)
+            return answer
+        # Else it would go on asking, and take what comes next.
+        self._receiver = None
+        self._listener.close()
         return None
 
     def tick(self) -> Answer:
         """What the timer trigger passes when it is due."""
         status = {"ScheduleStatus": {}, "IsPastDue": False, "Schedule": {"AdjustForDST": True}}
         return self._invoke(TIMER_FUNCTION, {"json": json.dumps(status)}, {})
+
+    def _listen(self) -> ServiceBusReceiver:
+        binding = self._bindings[QUEUE_FUNCTION]
+        # The extension's own conversion of a body to a string is no part of this.
+        assert binding["dataType"] == "binary"
+        connection = self._environment[binding["connection"]]
+        client = ServiceBusClient.from_connection_string(connection)
+        receiver = client.get_queue_receiver(self._resolved(binding["queueName"]))
+        self._listener.push(client)
+        return self._listener.enter_context(receiver)
 
     def _load(self, file: Path) -> Answer:
         described = json.loads(file.read_text())

@@ -17,6 +17,7 @@ import base64
 import importlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -142,6 +143,8 @@ def main() -> None:
     # What the functions print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # What a worker sends to its host to be logged.
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     asyncio.run(serve(app, sys.stdin, answers))
     answers.flush()
     os._exit(0)  # what a function's SDKs left running is not waited for, nor does a host
