@@ -21,6 +21,7 @@ from mlgate.emulators.azure_ml import Azurite
 from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import make_state
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.ports import StatePort
 from tests.functions.host import FunctionsHost
 
@@ -56,8 +57,9 @@ class Cloud:
     def publish(self, body: bytes | Mapping[str, Any]) -> Task:
         """Send as the task of Azure DevOps does; returns the step that waits."""
         task = self.devops.new_task()
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.queue().publish(raw, uuid.uuid4().hex, task.properties)
+        if not isinstance(body, bytes):
+            body = json.dumps({"build_id": task.build_id, **body}).encode()
+        self.queue().publish(body, uuid.uuid4().hex, task.properties)
         return task
 
     def dead(self) -> list[str]:
@@ -102,6 +104,13 @@ def container_url(azurite: Azurite, name: str, key: str | None = None) -> str:
         expiry=datetime.now(UTC) + timedelta(hours=2),
     )
     return f"{azurite.url}/{azurite.account}/{name}?{signature}"
+
+
+def key_of(task: Task) -> str:
+    """The key of the build that the step waits for."""
+    found = pipeline_address(task.properties)
+    assert found is not None
+    return build_key(found[0], 1, "")
 
 
 def deliver_until_over(host: FunctionsHost, task: Task) -> str:

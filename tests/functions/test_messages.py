@@ -12,11 +12,16 @@ from typing import Any
 
 import pytest
 
-from mlgate.emulators.azure_devops import Task
 from mlgate.emulators.azure_ml import Azurite
-from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.shift import Shift
-from tests.functions.cloud import DELIVERIES, Cloud, cloud, container_url, deliver_until_over
+from tests.functions.cloud import (
+    DELIVERIES,
+    Cloud,
+    cloud,
+    container_url,
+    deliver_until_over,
+    key_of,
+)
 from tests.functions.host import FunctionsHost
 from tests.unit.messages.samples import BYTES_HEADER, wrapped
 
@@ -36,12 +41,6 @@ def host(world: Cloud, deployed: Path) -> Iterator[FunctionsHost]:
     assert token not in world.said
     assert "sig=" not in world.said
     assert "azure.core" not in world.said, "each request of the SDKs"
-
-
-def key_of(task: Task) -> str:
-    found = pipeline_address(task.properties)
-    assert found is not None
-    return build_key(found[0], 1, "")
 
 
 def message(world: Cloud, **fields: Any) -> dict[str, Any]:
