@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.assembly import Application, assemble, check_containers
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Envelope
 from mlgate.orchestration.runs import Attempt
 from mlgate.orchestration.shift import Shift
@@ -159,6 +160,10 @@ def serve(settings: Settings) -> NoReturn:
     hints = Hints()
     application = assemble(settings, on_ended=hints.ended)
     application.queue.check()
+    try:
+        check_containers(settings)
+    except Temporary as error:
+        log.warning("%s", error)  # it may be back before the first message comes
     worker = Worker(application, hints, alive=settings.home / ALIVE)
     worker.start()
     print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)

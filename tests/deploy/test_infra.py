@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from handlers.blobs.address import ContainerAddress
 from mlgate.hosts import settings
 from tests.deploy.azure_types import AzureTypes
 from tests.deploy.bicep import Bicep, body, literal, properties, text, walk
@@ -161,8 +162,9 @@ def test_the_tokens_have_a_container_beside_that_of_the_state() -> None:
         for each in store.declared("variable")["containerNames"].children[-1].named_children
     }
     [state] = re.findall(r"stateUrl string = '.*\}([a-z]+)'", store.source)
+    address = ContainerAddress.parse(f"https://contoso.blob.core.windows.net/{state}")
 
-    assert {state, f"{state}-secrets"} <= names
+    assert {state, address.secrets.url.rpartition("/")[2]} <= names
 
 
 def test_no_role_is_assigned_on_a_whole_group() -> None:
