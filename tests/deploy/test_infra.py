@@ -164,7 +164,7 @@ def test_the_tokens_have_a_container_beside_that_of_the_state() -> None:
     [state] = re.findall(r"stateUrl string = '.*\}([a-z]+)'", store.source)
     address = ContainerAddress.parse(f"https://contoso.blob.core.windows.net/{state}")
 
-    assert {state, address.secrets.url.rpartition("/")[2]} <= names
+    assert {state, address.secrets().url.rpartition("/")[2]} <= names
 
 
 def test_no_role_is_assigned_on_a_whole_group() -> None:

@@ -29,7 +29,7 @@ def test_mlgate_validate_takes_the_message_that_the_pipeline_publishes(tmp_path:
 def test_the_package_holds_what_funcignore_leaves_and_the_packages_it_needs() -> None:
     stages = yaml.safe_load((ROOT / "azure-pipelines.yml").read_text("utf-8"))["stages"]
     script = stages[1]["jobs"][0]["steps"][1]["script"].replace("\\\n", " ")
-    [(kept, left_out)] = re.findall(r'^zip -qr "[^"]+" (.+) -x (.+)$', script, re.MULTILINE)
+    [(kept, left_out)] = re.findall(r'^zip -qr "[^"]+" (.+?) -x (.+)$', script, re.MULTILINE)
     left = left_by_funcignore()
     assert "handlers/__init__.py" in left
 
