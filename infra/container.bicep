@@ -124,6 +124,20 @@ resource worker 'Microsoft.App/containerApps@2025-01-01' = {
             cpu: json('1.0')
             memory: '2Gi'
           }
+          volumeMounts: [
+            {
+              volumeName: 'home'
+              mountPath: '/var/lib/mlgate'
+            }
+          ]
+        }
+      ]
+      // As old as the replica, so that local runs are known to a worker that was started again. A
+      // share would outlive the replica, and wants a key of its account.
+      volumes: [
+        {
+          name: 'home'
+          storageType: 'EmptyDir'
         }
       ]
       // What is at hand is finished, and a checkout may take long.

@@ -142,7 +142,7 @@ var settings = {
   MLGATE_ENVIRONMENT: environmentName
   MLGATE_STATE: store.outputs.stateUrl
   MLGATE_BUILDS: store.outputs.buildsUrl
-  MLGATE_HOME: '/tmp/mlgate'
+  MLGATE_HOME: host == 'functionApp' ? '/tmp/mlgate' : '/var/lib/mlgate/home'
   MLGATE_ALLOWED_COLLECTIONS: join(allowedCollections, ',')
   MLGATE_ALLOWED_REPOSITORIES: join(allowedRepositories, ',')
   MLGATE_GIT_CREDENTIALS: join(map(repositoryTokens, each => '${each.urlPrefix}=TOKEN_${each.secret}'), ',')
