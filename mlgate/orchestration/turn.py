@@ -78,7 +78,8 @@ class Turn:
         version = self._stored.version
         while (stored := self._ports.state.save(build, version)) is None:
             found = self._ports.state.load(build.key)
-            if found is None or not _same_look(found.build, self._build):
+            # An ended build may be this handler's own, saved with an answer that was lost.
+            if found is None or not found.build.open or not _same_look(found.build, self._build):
                 raise SupersededError
             # Somebody asked for the end meanwhile. What was done here must not be forgotten.
             build = requests.taken_in(build, found.build)
