@@ -117,9 +117,12 @@ class Bicep:
             elif node.type in {"for_statement", "lambda_expression"}:
                 known.add(text(node.named_children[0]))
         for node in walk(self.root):
-            if node.type != "identifier" or _is_a_key(node):
+            if node.type == "property_identifier":
+                expected = functions if _is_called(node) else {text(node)}
+            elif node.type != "identifier" or _is_first_of(node, "object_property"):
                 continue
-            expected = functions if _is_called(node) else known | functions
+            else:
+                expected = functions if _is_called(node) else known | functions
             if text(node) not in expected:
                 found.append(f"{self.path.name}:{node.start_point[0] + 1}: {text(node)}")
         return found
@@ -133,22 +136,18 @@ def _resources(node: Node, parent: str, version: str) -> Iterator[Resource]:
         name, described = child.named_children[:2]
         kind, _, own = (literal(described) or "").partition("@")
         full = f"{parent}/{kind}" if parent and "." not in kind else kind
-        existing = any(
-            part.type == "existing" or text(part) == "existing" for part in child.children
-        )
+        existing = any(text(part) == "existing" for part in child.children)
         yield Resource(text(name), full, own or version, existing, body(child))
         yield from _resources(child, full, own or version)
 
 
-def _is_a_key(node: Node) -> bool:
+def _is_first_of(node: Node, kind: str) -> bool:
     parent = node.parent
-    return (
-        parent is not None and parent.type == "object_property" and parent.named_children[0] == node
-    )
+    return parent is not None and parent.type == kind and parent.named_children[0] == node
 
 
 def _is_called(node: Node) -> bool:
-    parent = node.parent
-    return (
-        parent is not None and parent.type == "call_expression" and parent.named_children[0] == node
-    )
+    """Whether it names what is called: `f` in `f(x)` and in `x.f()`."""
+    if node.type == "property_identifier" and node.parent is not None:
+        return _is_first_of(node.parent, "call_expression")
+    return _is_first_of(node, "call_expression")

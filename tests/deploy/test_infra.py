@@ -70,6 +70,23 @@ def test_every_name_is_declared_and_no_function_gives_a_key(name: str) -> None:
     assert Bicep(FILES[name]).unknown_names(FUNCTIONS) == []
 
 
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("storage.listKeys().keys[0].value", "listKeys"),
+        ("listKeys(storage.id, '2025-01-01').keys[0].value", "listKeys"),
+        ("missing.properties.principalId", "missing"),
+        ("storage.id", None),
+    ],
+)
+def test_that_look_up_would_tell(expression: str, told: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "key.bicep"
+    file.write_text(f"param storage object\nvar key = {expression}\n")
+
+    found = [each.rpartition(" ")[2] for each in Bicep(file).unknown_names(FUNCTIONS)]
+    assert found == [told] * (told is not None)
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_resources_are_what_azures_types_say(name: str, azure: AzureTypes) -> None:
     for resource in Bicep(FILES[name]).resources():
