@@ -109,7 +109,7 @@ module telemetry 'telemetry.bicep' = {
   }
 }
 
-module vault 'vault.bicep' = if (!empty(repositoryTokens)) {
+module vault 'vault.bicep' = {
   name: 'vault'
   params: {
     vaultName: vaultName
@@ -192,5 +192,5 @@ module containerApp 'container.bicep' = if (host == 'containerApp') {
 output serviceBusNamespace string = queue.outputs.namespaceName
 output hostPrincipalId string = identity.properties.principalId
 output functionAppName string = host == 'functionApp' ? '${name}-${suffix}' : ''
-output vaultName string = empty(repositoryTokens) ? '' : vaultName
+output vaultName string = vaultName
 output buildsUrl string = store.outputs.buildsUrl
