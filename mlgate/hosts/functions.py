@@ -15,9 +15,10 @@ import logging
 from functools import cache
 
 from mlgate.hosts.assembly import Application, assemble
-from mlgate.hosts.settings import Settings
+from mlgate.hosts.settings import DEFAULT_BUILDS, Settings
 from mlgate.orchestration.ports import Rejected
 
+log = logging.getLogger("mlgate")
 # The worker passes on what is INFO or more, and there Azure's SDKs tell of each of their requests.
 logging.getLogger("azure").setLevel(logging.WARNING)
 
@@ -32,4 +33,10 @@ class RejectedError(Exception):
 @cache
 def application() -> Application:
     """The application for this process's settings; raises `SettingsError`."""
-    return assemble(Settings.read(in_functions=True))
+    settings = Settings.read(in_functions=True)
+    if settings.builds == DEFAULT_BUILDS:
+        log.warning(
+            "MLGATE_BUILDS is not set: build files stay on this instance, and go with it. Set it "
+            "to the URL of a blob container."
+        )
+    return assemble(settings)

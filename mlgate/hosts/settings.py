@@ -207,10 +207,13 @@ class _Reader:
                 "inside Azure Functions it must be the URL of a blob container, not sqlite:",
             )
         # The app's own folder, where relative paths lead, can often not be written.
-        home = settings.home
-        place = next(each for each in (home, *home.parents) if each.exists())
-        if not (place.is_dir() and os.access(place, os.W_OK)):
-            self._error("MLGATE_HOME", f"{home} cannot be written; set it to /tmp/mlgate, say")
+        if not _writable(settings.home):
+            what = f"{settings.home} cannot be written; set it to /tmp/mlgate, say"
+            self._error("MLGATE_HOME", what)
+        builds = Path(settings.builds).absolute()
+        if "://" not in settings.builds and not _writable(builds):
+            what = f"{builds} cannot be written; set it to the URL of a blob container"
+            self._error("MLGATE_BUILDS", what)
         bus = settings.service_bus
         if bus.connection_string is None and bus.namespace is None:
             name = "serviceBusConnectionString"
@@ -230,3 +233,9 @@ class _Reader:
 
     def _error(self, name: str, what: str) -> None:
         self._errors.append(f"{name}: {what}.")
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the folder is there to write in, or can be made."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    return place.is_dir() and os.access(place, os.W_OK)

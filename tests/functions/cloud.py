@@ -117,7 +117,7 @@ def deliver_until_over(host: FunctionsHost, task: Task) -> str:
     """Hand over messages, as they are due, until the step ends; returns its result."""
     until = time.monotonic() + PATIENCE
     while (result := task.wait_completed(0)) is None:
-        assert time.monotonic() < until, host.said
+        assert time.monotonic() < until
         answer = host.deliver()
         assert answer is None or answer.ok, answer
     return result

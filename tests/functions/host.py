@@ -44,7 +44,7 @@ class Answer:
 class FunctionsHost:
     """A context manager; `environment` is all that the worker's process finds, PATH included.
 
-    `said` is what the process wrote to standard error, once it has ended.
+    `log` gets what that process writes to standard error.
     """
 
     def __init__(self, app: Path, environment: Mapping[str, str], log: Path) -> None:
@@ -81,12 +81,11 @@ class FunctionsHost:
         assert self._process.stdout is not None
         self._listener.close()
         self._process.stdin.close()
-        self._process.wait(20)
-        self._process.stdout.close()
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
+        try:
+            self._process.wait(20)
+        finally:
+            self._process.kill()
+            self._process.stdout.close()
 
     def deliver(self) -> Answer | None:
         """Take one message from the queue, invoke, settle; None when there is none just now."""
@@ -149,7 +148,7 @@ class FunctionsHost:
         self._process.stdin.write(json.dumps({request: arguments}) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, f"the worker has ended:\n{self.said}"
+        assert line, f"the worker has ended:\n{self._log.read_text()}"
         return Answer(**json.loads(line))
 
     def _resolved(self, text: str) -> str:

@@ -4,10 +4,10 @@ A program of its own, for an interpreter that has what the app requires and noth
 
     python -P microsoft_worker.py FOLDER_OF_THE_WORKER_PACKAGES FOLDER_OF_THE_APP
 
-It reads one JSON object a line, `{"load": [functions]}` or `{"invoke": ...}`, makes of it the
-request that the host would send, gives that to `azure_functions_runtime_v1` (the library behind
-the proxy that is the worker for Python 3.13), and answers with one line: the status and, after a
-failure, the exception's message and stack trace.
+It reads one JSON object a line, `{"load": {...}}` or `{"invoke": {...}}` with the arguments of
+those methods, makes of it the request that the host would send, gives that to
+`azure_functions_runtime_v1` (the library to which the worker for Python 3.13 hands its requests),
+and answers with one line: the status and, after a failure, the exception's message and stack trace.
 """
 
 from __future__ import annotations
@@ -29,21 +29,16 @@ from typing import Any, TextIO
 
 def compiled_protos() -> ModuleType:
     """The messages between host and worker; loaded by path, as the wheel calls them `tests`."""
-    # Not by its entry in a file list, which pip leaves out of what it installs into a folder.
     found = distribution("azure-functions-runtime-v1").locate_file("tests/protos")
     folder = Path(str(found))
-    parent = ModuleType("tests")
-    parent.__path__ = [str(folder.parent)]
-    sys.modules["tests"] = parent
     spec = importlib.util.spec_from_file_location(
-        "tests.protos", folder / "__init__.py", submodule_search_locations=[str(folder)]
+        "protos", folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["tests.protos"] = module
+    sys.modules["protos"] = module
     spec.loader.exec_module(module)
-    del sys.modules["tests"]
     return module
 
 
@@ -103,7 +98,6 @@ class Worker:
     async def _ask(self, name: str, request: Any) -> Any:
         message = self._protos.StreamingMessage(**{name: request})
         properties = {"protos": self._protos, "host": "127.0.0.1"}
-        # The parameter's own name tells the library which of the requests it is.
         asked = SimpleNamespace(name=name, request=message, properties=properties)
         return await getattr(self._library, name)(asked)
 

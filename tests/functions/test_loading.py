@@ -19,10 +19,14 @@ FINE = {
     "MLGATE_BACKEND": "azureml",
     "MLGATE_STATE": "https://account.blob.core.windows.net/state",
     "MLGATE_BUILDS": "https://account.blob.core.windows.net/builds",
-    "MLGATE_HOME": "/tmp/mlgate",
 }
 
 Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def fine(tmp_path: Path) -> dict[str, str]:
+    return {**FINE, "MLGATE_HOME": str(tmp_path / "home")}
 
 
 def test_only_what_runs_is_deployed() -> None:
@@ -39,8 +43,8 @@ def test_only_what_runs_is_deployed() -> None:
     assert not [path for path in left if path.startswith("mlgate/emulators/")]
 
 
-def test_both_functions_load(deployed: Path, tmp_path: Path) -> None:
-    with FunctionsHost(deployed, FINE, tmp_path / "log") as host:
+def test_both_functions_load(deployed: Path, tmp_path: Path, fine: dict[str, str]) -> None:
+    with FunctionsHost(deployed, fine, tmp_path / "log") as host:
         assert {name: answer.ok for name, answer in host.loaded.items()} == {
             QUEUE_FUNCTION: True,
             TIMER_FUNCTION: True,
@@ -48,7 +52,7 @@ def test_both_functions_load(deployed: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_told_when_the_functions_are_loaded(
-    deployed: Path, tmp_path: Path
+    deployed: Path, tmp_path: Path, fine: dict[str, str]
 ) -> None:
     wrong = {
         "MLGATE_BACKEND": "azureml",
@@ -56,7 +60,7 @@ def test_wrong_settings_are_told_when_the_functions_are_loaded(
         "MLGATE_STATE": "sqlite:state.db",
         "MLGATE_ALLOWED_COLLECTIONS": "dev.azure.com/contoso",
     }
-    with FunctionsHost(deployed, FINE | wrong, tmp_path / "log") as host:
+    with FunctionsHost(deployed, fine | wrong, tmp_path / "log") as host:
         answers = dict(host.loaded)
     for name in (QUEUE_FUNCTION, TIMER_FUNCTION):
         assert not answers[name].ok
@@ -66,6 +70,17 @@ def test_wrong_settings_are_told_when_the_functions_are_loaded(
         assert set(remedies) == set(wrong) - {"MLGATE_BACKEND"}
         assert "set MLGATE_BACKEND=azureml" in remedies["MLGATE_ALLOWED_BACKENDS"]
         assert "the URL of a blob container" in remedies["MLGATE_STATE"]
+
+
+def test_build_files_on_the_instance_are_warned_of(
+    deployed: Path, tmp_path: Path, fine: dict[str, str]
+) -> None:
+    app = tmp_path / "app"
+    shutil.copytree(deployed, app)
+    del fine["MLGATE_BUILDS"]
+    with FunctionsHost(app, fine, tmp_path / "log") as host:
+        assert host.loaded[QUEUE_FUNCTION].ok
+    assert "WARNING mlgate: MLGATE_BUILDS is not set" in (tmp_path / "log").read_text()
 
 
 def without_entry_point(app: Path) -> None:
@@ -91,12 +106,12 @@ def with_another_parameter(app: Path) -> None:
     ],
 )
 def test_a_broken_app_is_not_loaded(
-    deployed: Path, tmp_path: Path, change: Change, said: str
+    deployed: Path, tmp_path: Path, fine: dict[str, str], change: Change, said: str
 ) -> None:
     app = tmp_path / "app"
     shutil.copytree(deployed, app)
     change(app)
-    with FunctionsHost(app, FINE, tmp_path / "log") as host:
+    with FunctionsHost(app, fine, tmp_path / "log") as host:
         answer = host.loaded[QUEUE_FUNCTION]
     assert not answer.ok
     assert said in answer.message

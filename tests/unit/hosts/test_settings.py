@@ -163,6 +163,7 @@ IN_FUNCTIONS = {
         ({"MLGATE_STATE": "sqlite:state.db"}, "MLGATE_STATE"),
         ({"MLGATE_STATE": ""}, "MLGATE_STATE"),
         ({"MLGATE_HOME": f"{__file__}/home"}, "MLGATE_HOME"),
+        ({"MLGATE_BUILDS": f"{__file__}/builds"}, "MLGATE_BUILDS"),
         ({NAMESPACE: ""}, "serviceBusConnectionString"),
     ],
 )
