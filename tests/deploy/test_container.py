@@ -69,10 +69,15 @@ def queue(tmp_path: Path) -> Iterator[Mapping[str, str]]:
     process.communicate(timeout=PATIENCE)
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
-    linted = subprocess.run([HADOLINT, "Dockerfile"], cwd=ROOT, check=False, capture_output=True)
+def test_hadolint_finds_nothing_in_the_dockerfile_and_would() -> None:
+    def linted(dockerfile: str) -> tuple[int, bytes]:
+        done = subprocess.run(
+            [HADOLINT, "-"], input=dockerfile.encode(), check=False, capture_output=True
+        )
+        return done.returncode, done.stdout
 
-    assert (linted.returncode, linted.stdout) == (0, b"")
+    assert linted(DOCKERFILE) == (0, b"")
+    assert linted(DOCKERFILE.replace("python:3.11.14-slim-bookworm", "python"))[0] == 1
 
 
 def test_the_worker_does_not_run_as_root() -> None:
