@@ -24,7 +24,8 @@ import urllib3
 from mlgate.emulators.azure_ml import Azurite
 from mlgate.emulators.azure_ml.signatures import account_sas
 
-Fault = Literal["lost", "reset"] | tuple[int, str]  # or a status with the service's code
+# "fine" is none, for this time; a tuple is a status with the service's code.
+Fault = Literal["fine", "lost", "reset"] | tuple[int, str]
 
 
 @dataclass
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, tuple):
             self._send(fault[0], {"x-ms-error-code": fault[1]}, b"")
             return
-        if fault is None or fault == "lost":
+        if fault != "reset":
             answer = self._pool.urlopen(
                 self.command,
                 self.path,
@@ -104,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
                 redirect=False,
                 decode_content=False,
             )
-            if fault is None:
+            if fault != "lost":
                 self._send(answer.status, dict(answer.headers.items()), answer.data)
                 return
         self.close_connection = True

@@ -4,35 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 from pydantic import SecretStr
 
-from handlers.state_handler.blobs import BlobState
 from mlgate.orchestration.builds import Phase
 from mlgate.orchestration.sweeper import sweep
-from tests.contract.state.conftest import Storage
+from tests.contract.state.conftest import BlobWorld, Storage
 from tests.unit.orchestration.builders import build
-from tests.unit.orchestration.twins import World
-
-
-class BlobWorld(World):
-    """A conductor among twins, whose state is in blobs."""
-
-    def __init__(self, folder: Path, storage: Storage) -> None:
-        super().__init__(folder)
-        secrets = storage.container(storage.address.secrets())
-        self.blobs = BlobState(storage.container(), secrets, self.clock)
-        self.state = self.blobs  # type: ignore[assignment] # only the port is used
-        storage.container().check()
-        storage.container(storage.address.secrets()).check()
-        storage.relay.counted()
-
-
-@pytest.fixture
-def world(tmp_path: Path, storage: Storage) -> BlobWorld:
-    return BlobWorld(tmp_path, storage)
 
 
 def test_a_start_is_three_writes(world: BlobWorld, storage: Storage) -> None:
