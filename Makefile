@@ -25,7 +25,7 @@ run: $(STAMP) ## the example, the whole way on this machine; leaves build/exampl
 test: $(STAMP) check tools azurite functions ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again
+test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again, a function app to its verdict
 	$(BIN)/pytest -m slow
 
 check: $(STAMP) ## style, types and who may import whom
