@@ -31,7 +31,7 @@ run: $(STAMP) ## the example, the whole way on this machine; leaves build/exampl
 test: $(STAMP) check tools azurite azure-types functions ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again, the quickstart, the image's install line
+test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
 
 check: $(STAMP) ## style, types and who may import whom
