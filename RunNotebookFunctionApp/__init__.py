@@ -2,10 +2,10 @@
 
 import azure.functions as func
 
-from mlgate.hosts.functions import RejectedError, application
+from mlgate.hosts.functions import RejectedError, application, tell_wrong_settings
 from mlgate.orchestration.ports import Envelope
 
-RUNNING = application()
+tell_wrong_settings()
 
 
 def main(message: func.ServiceBusMessage) -> None:
@@ -20,6 +20,6 @@ def main(message: func.ServiceBusMessage) -> None:
         message_id=message.message_id or str(message.sequence_number),
         delivery_count=message.delivery_count or 1,
     )
-    rejected = RUNNING.conductor.handle(envelope)
+    rejected = application().conductor.handle(envelope)
     if rejected is not None:
         raise RejectedError(rejected)

@@ -1,8 +1,8 @@
 """What the function folders share: one application per worker process.
 
-They ask for it when they are loaded, so that wrong settings are told at the start, all at a time,
-and again by each message: the host starts its listeners all the same, and answers every message
-of a function that could not be loaded with the error of its loading (`LoadResponse` and
+Microsoft's worker makes it when it loads them, so that wrong settings are told at the start, all at
+a time, and again by each message: the host starts its listeners all the same, and answers every
+message of a function that could not be loaded with the error of its loading (`LoadResponse` and
 `SendInvocationRequest` in Azure/azure-functions-host, GrpcWorkerChannel.cs). Their deliveries run
 out within seconds then; once the settings are right, the sweeper takes up what was given up.
 
@@ -12,6 +12,8 @@ Nothing is asked of the network here: an outage of a moment would last as long a
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from functools import cache
 
 from mlgate.hosts.assembly import Application, assemble
@@ -30,10 +32,25 @@ class RejectedError(Exception):
         super().__init__(f"{rejected.reason}: {rejected.description}")
 
 
+def tell_wrong_settings() -> None:
+    """Raise `SettingsError` where Microsoft's worker is about to serve messages with them.
+
+    Elsewhere a function folder can be imported with no settings at all.
+    """
+    if _in_worker():
+        application()
+
+
+def _in_worker() -> bool:
+    """Whether this is a function app: the host sets the variable, and the worker imports function
+    folders below `__app__` (`loader.py` of Azure/azure-functions-python-worker)."""
+    return "FUNCTIONS_WORKER_RUNTIME" in os.environ or "__app__" in sys.modules
+
+
 @cache
 def application() -> Application:
     """The application for this process's settings; raises `SettingsError`."""
-    settings = Settings.read(in_functions=True)
+    settings = Settings.read(in_functions=_in_worker())
     if settings.builds == DEFAULT_BUILDS:
         log.warning(
             "MLGATE_BUILDS is not set: build files stay on this instance, and go with it. Set it "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.functions.conftest import left_by_funcignore
 from tests.functions.host import QUEUE_FUNCTION, TIMER_FUNCTION, FunctionsHost
 
+ROOT = Path(__file__).parents[2]
 FINE = {
     "PATH": "/nowhere",  # stock images have no git
     "serviceBusConnectionString": "Endpoint=sb://127.0.0.1;SharedAccessKeyName=k;"
@@ -70,6 +73,15 @@ def test_wrong_settings_are_told_when_the_functions_are_loaded(
         assert set(remedies) == set(wrong) - {"MLGATE_BACKEND"}
         assert "set MLGATE_BACKEND=azureml" in remedies["MLGATE_ALLOWED_BACKENDS"]
         assert "the URL of a blob container" in remedies["MLGATE_STATE"]
+
+
+@pytest.mark.parametrize("function", [QUEUE_FUNCTION, TIMER_FUNCTION])
+def test_outside_a_worker_a_function_can_be_imported_without_any_settings(
+    function: str, tmp_path: Path
+) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {function}"
+    subprocess.run([sys.executable, "-c", code], check=True, env={}, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_build_files_on_the_instance_are_warned_of(

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[3]
 LOOK = """
 import json, sys
 from datetime import UTC, datetime
-from RunNotebookFunctionApp import RUNNING
+import RunNotebookFunctionApp
+from mlgate.hosts.functions import application
 from mlgate.orchestration.builds import Build, Phase, RepositoryRequest
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
 from tests.contract.twins import FolderFiles
@@ -26,7 +27,7 @@ build = Build(
     key=key, build_id="1", request={}, repository=RepositoryRequest("/r"), backend="azureml",
     received_at=now, deadline=now, phase=Phase.WATCHING, workspace=workspace,
 )
-backend = RUNNING.conductor.ports.backend(build)
+backend = application().conductor.ports.backend(build)
 attempts = [Attempt(key, name, 1) for name in ("train", "b", "c")]
 seen = backend.look(attempts)
 spec = RunSpec("train", RunKind.TRAINING, command="true")
