@@ -21,7 +21,7 @@ run: $(STAMP) ## the example, the whole way on this machine; leaves build/exampl
 test: $(STAMP) check tools azurite ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(STAMP) ## what takes minutes: workers killed again and again
+test-slow: $(STAMP) azurite ## what takes minutes: workers killed again and again
 	$(BIN)/pytest -m slow
 
 check: $(STAMP) ## style, types and who may import whom
