@@ -83,7 +83,7 @@ def test_each_build_completes_once(azurite: Azurite, tmp_path: Path, repository:
         queue = ServiceBusQueue(connect_with_string(key), QUEUE)
         for number, task in enumerate(tasks):
             run = {"kind": "training", "name": "mark", "command": f"echo {number} >> {marks}"}
-            body = message(tmp_path, repository, run, build_id=f"{number}").read_bytes()
+            body = message(tmp_path, repository, run).read_bytes()
             queue.publish(body, f"message-{number}", task.properties)
         queue.close()
 

@@ -11,8 +11,10 @@ import random
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps, Task
+from mlgate.emulators.azure_ml import Azurite
+from mlgate.emulators.azure_ml.signatures import account_sas
 from tests.e2e.commands import PATIENCE, commit, message, notebook, processes_with, start
 
 QUEUE = "function-queue"
@@ -122,10 +126,23 @@ def finish(site: Site, worker: subprocess.Popen[str]) -> str | None:
     return result
 
 
+SLOW = pytest.mark.slow(reason="about two minutes")
+
+
 @pytest.mark.parametrize(
-    "kills", [2, pytest.param(10, marks=pytest.mark.slow(reason="about two minutes"))]
+    ("kills", "in_blobs"),
+    [(2, False), pytest.param(10, False, marks=SLOW), pytest.param(10, True, marks=SLOW)],
 )
-def test_killed_at_random_moments_no_attempt_is_executed_twice(site: Site, kills: int) -> None:
+def test_killed_at_random_moments_no_attempt_is_executed_twice(
+    site: Site, kills: int, in_blobs: bool, request: pytest.FixtureRequest
+) -> None:
+    if in_blobs:
+        storage: Azurite = request.getfixturevalue("azurite")
+        signature = account_sas(
+            storage.account, storage.key, datetime.now(UTC) + timedelta(hours=1)
+        )
+        name = f"state-{uuid.uuid4().hex[:12]}"
+        site.settings["MLGATE_STATE"] = f"{storage.url}/{storage.account}/{name}?{signature}"
     moments = random.Random(kills)
     site.publish()
     for _ in range(kills):

@@ -46,10 +46,17 @@ def clock() -> HandClock:
     return HandClock()
 
 
+@pytest.fixture(scope="session")
+def relay(azurite: Azurite) -> Iterator[BlobRelay]:
+    with blob_relay(azurite) as running:
+        yield running
+
+
 @pytest.fixture
-def storage(azurite: Azurite, clock: HandClock) -> Iterator[Storage]:
-    with blob_relay(azurite) as relay:
-        yield Storage(relay, clock, f"state-{uuid.uuid4().hex[:12]}")
+def storage(relay: BlobRelay, clock: HandClock) -> Iterator[Storage]:
+    relay.counted()
+    yield Storage(relay, clock, f"state-{uuid.uuid4().hex[:12]}")
+    relay.revive()
 
 
 class BlobWorld(World):
