@@ -1,7 +1,7 @@
 """The backend port on Azure ML.
 
-Nothing is remembered here: the workspace's jobs are the state, and an attempt's id is its job's
-name, so any host can go on with what another one began.
+Nothing is remembered here but what spares requests: the workspace's jobs are the state, and an
+attempt's id is its job's name, so any host can go on with what another one began.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from azure.core.credentials import TokenCredential
 from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.jobs import job_of
+from handlers.azureml_handler.looks import Looks
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
 from handlers.azureml_handler.transport import Transport
-from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
+from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Temporary, UnfitHost
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
-FEW = 2  # jobs that are asked for one by one, instead of a page of the build's
 STORE_TIME = timedelta(hours=1)
 _RECORD_LIMIT = 16 << 20  # bytes of an outcome.json
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
@@ -79,6 +79,7 @@ class AzureMLHandler:
         self._store: Outputs | None = None
         self._store_until: datetime | None = None
         self._transfers: ThreadPoolExecutor | None = None
+        self._looks = Looks(self._control, self._cancel, self._pool)
 
     @property
     def host(self) -> None:
@@ -122,35 +123,34 @@ class AzureMLHandler:
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
         """One request for a few attempts each, else pages of their builds' jobs."""
-        jobs: dict[str, Mapping[str, Any] | None] = {}
-        if len(attempts) > FEW:
-            for build in {attempt.build for attempt in attempts}:
-                wanted = {attempt.id for attempt in attempts if attempt.build == build}
-                for page in self._control.jobs_with_tag(build_tag(build)):
-                    jobs.update((str(job.get("name")), job) for job in page)
-                    if wanted <= jobs.keys():
-                        break
-        for attempt in attempts:
-            if attempt.id not in jobs:
-                jobs[attempt.id] = self._control.job(attempt.id)
-        now = self._clock.now()
-        for job in filter(None, jobs.values()):
-            if statuses.may_be_overdue(job, now):
-                self._end_if_overdue(job, now)
-        return {attempt: statuses.observation(jobs[attempt.id], now) for attempt in attempts}
+        return self._looks.look(attempts, self._clock.now())
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
+        """What the last look saw being canceled is not asked again."""
+        going_on = [attempt for attempt in attempts if not self._looks.is_ending(attempt)]
+        if not going_on:
+            return
         submission = self._submission()
-        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in attempts]
+        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in going_on]
         # Each is asked, whatever becomes of the others: a job that goes on costs money.
         for problem in [future.exception() for future in asked]:
             if problem is not None:
                 raise problem
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
-        run = self._control.run(task.attempt.id)
-        if run is not None and run.get("status") not in statuses.FINAL:
-            raise Temporary(f"The run {task.spec.name} has not ended.", delay=5.0)
+        """A job is gone when neither run history nor the control plane has it.
+
+        It is canceled all the same: should it exist after all, it must not go on costing money
+        beside the attempt that may take its place.
+        """
+        name, job = task.spec.name, task.attempt.id
+        run = self._control.run(job)
+        if run is None:
+            if self._control.job(job) is not None:
+                raise Temporary(f"Run history does not have the run {name} yet.", delay=5.0)
+            self._cancel(job)
+        elif run.get("status") not in statuses.FINAL:
+            raise Temporary(f"The run {name} has not ended.", delay=5.0)
         _, warnings = own_variables(task.spec.environment_variables)
         with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
             place = Path(folder)
@@ -167,12 +167,6 @@ class AzureMLHandler:
 
     def release(self, build: str) -> None:
         """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
-
-    def _end_if_overdue(self, job: Mapping[str, Any], now: datetime) -> None:
-        """Cancel a job that its own limit should have ended long ago."""
-        run = self._control.run(job["name"])
-        if run is not None and outcomes.overdue(run, statuses.limit_of(job), now):
-            self._submission().cancel(job["name"])
 
     def _register(self, runs: Sequence[RunSpec], checkout: Checkout) -> dict[str, str]:
         """What jobs name the environments by that are made of files of the commit."""
@@ -191,6 +185,9 @@ class AzureMLHandler:
                 registered[recipe.version] = self._submission().register(recipe)
             found[key] = registered[recipe.version]
         return found
+
+    def _cancel(self, job: str) -> None:
+        self._submission().cancel(job)
 
     def _submission(self) -> Submission:
         with self._lock:

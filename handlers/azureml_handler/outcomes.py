@@ -17,7 +17,6 @@ from mlgate.orchestration.launching import Record, bounded, time_of
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
 _GONE = "The job is not in the workspace any more: it was deleted there."
-OVERDUE = timedelta(minutes=5)  # what Azure ML has to end a job at its limit
 _SLACK = timedelta(seconds=5)  # between two clocks
 
 _REASONS = tuple(
@@ -45,7 +44,7 @@ def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outco
     if run is None:
         return Outcome(RunStatus.FAILED, failure=Failure(FailureKind.INFRASTRUCTURE, _GONE))
     record = Record.read(claimed)
-    started = time_of(_utc(run.get("startTimeUtc")))
+    started = began(run)
     finished = time_of(_utc(run.get("endTimeUtc")))
     status, failure = _verdict(spec, run, record, started, finished)
     return Outcome(
@@ -59,10 +58,9 @@ def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outco
     )
 
 
-def overdue(run: Mapping[str, Any], limit: timedelta, now: datetime) -> bool:
-    """Whether a run goes on although its limit should have ended it a while ago."""
-    started = time_of(_utc(run.get("startTimeUtc")))
-    return started is not None and now > started + limit + OVERDUE
+def began(run: Mapping[str, Any]) -> datetime | None:
+    """When the run began to execute, if it has."""
+    return time_of(_utc(run.get("startTimeUtc")))
 
 
 def _verdict(

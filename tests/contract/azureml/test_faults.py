@@ -63,7 +63,7 @@ CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {
     "stage, while it uploads": ("blob.put", lambda bench, _: bench.stage({"other.py": ""})),
     "stage, after the upload": ("codes.put", lambda bench, _: bench.stage({"other.py": ""})),
     "look": ("jobs.get", lambda bench, task: bench.handler.look([task.attempt])),
-    "look at many": ("jobs.list", lambda bench, task: bench.handler.look([task.attempt] * 9)),
+    "look at many": ("jobs.list", lambda bench, task: bench.handler.look(bench.tries(task))),
     "cancel": ("jobs.cancel", lambda bench, task: bench.handler.cancel([task.attempt])),
     "collect": ("history.*", lambda bench, task: bench.handler.collect(task, bench.files)),
     "collect, secrets": (
@@ -162,3 +162,15 @@ def test_what_is_no_compute_of_the_workspace_is_refused_before_the_sdk_sees_it(
     with pytest.raises(Permanent, match="is no compute of the workspace"):
         bench.handler.submit(task)
     assert bench.calls(PUT) == []
+
+
+def test_each_end_is_asked_for_although_one_is_refused(bench: Bench) -> None:
+    tasks = [bench.task("sleep 600", f"run-{number}") for number in range(3)]
+    for task in tasks:
+        bench.handler.submit(task)
+        bench.server.jobs.wait(task.attempt.id, "Running")
+    bench.server.faults.add("jobs.cancel", Fault.answering(403))
+    with pytest.raises(Permanent, match="needs the role"):
+        bench.handler.cancel([task.attempt for task in tasks])
+    answers = [each.status for each in bench.server.requests if each.call == "jobs.cancel"]
+    assert sorted(answers) == [202, 202, 403]
