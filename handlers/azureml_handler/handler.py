@@ -6,16 +6,16 @@ attempt's id is its job's name, so any host can go on with what another one bega
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from azure.core.credentials import TokenCredential
 
@@ -29,13 +29,8 @@ from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Temporary, UnfitHost
-from mlgate.orchestration.launching import (
-    EVIDENCE,
-    KEPT,
-    OUTCOME,
-    own_variables,
-    unusable_output,
-)
+from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
+from mlgate.orchestration.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
@@ -46,14 +41,14 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
 STORE_TIME = timedelta(hours=1)
-_RECORD_LIMIT = 16 << 20  # bytes of an outcome.json
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
 
 
 class AzureMLHandler:
     """Implements BackendPort in one workspace; safe for threads.
 
-    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none.
+    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none;
+    `most_bytes` of what a run leaves are taken over.
     """
 
     def __init__(
@@ -65,6 +60,7 @@ class AzureMLHandler:
         environment: str,
         clock: Clock,
         launcher: Path = _LAUNCHER,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._workspace = Workspace.parse(workspace)
         self._credential = credential
@@ -72,6 +68,7 @@ class AzureMLHandler:
         self._environment = environment
         self._clock = clock
         self._launcher = launcher
+        self._most_bytes = most_bytes
         self._transport = Transport(clock)
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
@@ -151,19 +148,12 @@ class AzureMLHandler:
             self._cancel(job)
         elif run.get("status") not in statuses.FINAL:
             raise Temporary(f"The run {name} has not ended.", delay=5.0)
-        _, warnings = own_variables(task.spec.environment_variables)
-        with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
-            place = Path(folder)
-            if run is not None:
-                with translated(str(self._workspace)):
-                    store = self._outputs()
-                    folder_there = output_folder(task.attempt)
-                    unusable = store.download(folder_there, place, self._pool())
-                if unusable:
-                    warnings.append(_left_out(unusable))
-            found = outcomes.outcome(task.spec, run, _claimed(place))
+        with _scratch(name) as place:
+            chosen = self._download(task, place) if run is not None else Chosen(())
+            found = outcomes.outcome(task.spec, run, _claimed(place / OUTCOME))
+            _, warnings = own_variables(task.spec.environment_variables)
             found = replace(found, warnings=(*warnings, *found.warnings))
-            return _keep(place, task, found, files)
+            return take_over(task, found, chosen, place, files)
 
     def release(self, build: str) -> None:
         """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
@@ -185,6 +175,20 @@ class AzureMLHandler:
                 registered[recipe.version] = self._submission().register(recipe)
             found[key] = registered[recipe.version]
         return found
+
+    def _download(self, task: Task, place: Path) -> Chosen:
+        """Bring here what the run left, and tell what of it is to be taken over."""
+        folder = output_folder(task.attempt)
+        with translated(str(self._workspace)):
+            store = self._outputs()
+            sizes = store.sizes(folder)
+            elsewhere = f"See {folder} in the workspace's datastore {STORE}."
+            chosen = choose(sizes, most=self._most_bytes, elsewhere=elsewhere)
+            names = list(chosen.paths)
+            if 0 < sizes.get(OUTCOME, 0) <= RECORD_LIMIT:
+                names.insert(0, OUTCOME)
+            lost = store.download(folder, names, place, self._pool())
+        return chosen.without(frozenset(lost), _left_out(lost)) if lost else chosen
 
     def _cancel(self, job: str) -> None:
         self._submission().cancel(job)
@@ -217,6 +221,29 @@ class AzureMLHandler:
             return self._transfers
 
 
+@contextmanager
+def _scratch(run: str) -> Iterator[Path]:
+    """A folder for what a run left, on its way to the build's files."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        # Not the text of others than the disk's, which may hold an address with its signature.
+        why = error.strerror or type(error).__name__
+        raise Temporary(
+            f"This host has no room for what the run {run} left: {why}. Free some space, or set "
+            "TMPDIR to another place.",
+            delay=30.0,
+        ) from error
+
+
+def _claimed(record: Path) -> bytes | None:
+    try:
+        return record.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+
+
 def _storage() -> ModuleType:
     try:
         from handlers.azureml_handler import storage
@@ -235,36 +262,3 @@ def _not_installed(error: ImportError) -> UnfitHost:
         "The backend azureml needs packages that are not installed: install mlgate with the extra "
         f"`azureml`. ({error})"
     )
-
-
-def _claimed(place: Path) -> Any:
-    """What the launcher's record holds, if that is JSON."""
-    try:
-        with (place / OUTCOME).open("rb") as content:
-            return json.loads(content.read(_RECORD_LIMIT))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _keep(place: Path, task: Task, found: Outcome, files: BuildFiles) -> Outcome:
-    """Take over what was downloaded, under `runs/<name>/`; the outcome with its files named."""
-    build, prefix = task.attempt.build, f"runs/{task.spec.name}"
-    outputs: list[str] = []
-    warnings: list[str] = []
-    kept = place / KEPT
-    for source in sorted(path for path in kept.rglob("*") if path.is_file()):
-        path = source.relative_to(kept).as_posix()
-        if problem := unusable_output(path):
-            warnings.append(problem)
-        else:
-            files.copy(build, f"{prefix}/{path}", source)
-            outputs.append(f"{prefix}/{path}")
-    for name in EVIDENCE:
-        if (place / name).is_file():
-            files.copy(build, f"{prefix}/{name}", place / name)
-        elif name == "log.txt":
-            reason = (
-                found.failure.message if found.failure else "The run was canceled before it began."
-            )
-            files.write(build, f"{prefix}/{name}", reason.encode() + b"\n")
-    return replace(found, outputs=tuple(sorted(outputs)), warnings=(*found.warnings, *warnings))

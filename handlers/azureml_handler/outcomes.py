@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlgate.orchestration.launching import Record, bounded, time_of
+from mlgate.orchestration.launching import ENDED_FROM_OUTSIDE, Record, bounded, time_of
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
 _GONE = "The job is not in the workspace any more: it was deleted there."
@@ -36,8 +36,8 @@ _REASONS = tuple(
 )
 
 
-def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outcome:
-    """The outcome without its files; `run` is the `runMetadata`, `claimed` what outcome.json has.
+def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: bytes | None) -> Outcome:
+    """The outcome without its files; `run` is the `runMetadata`, `claimed` outcome.json's content.
 
     Never raises for what a run wrote.
     """
@@ -96,8 +96,7 @@ def _unexplained(status: str, error: str, record: Record) -> Failure:
         if pattern.search(error):
             return Failure(kind, error)
     if record.status == "canceled":
-        ended = "The run was ended from outside, not by mlgate."
-        return Failure(FailureKind.INFRASTRUCTURE, f"{ended} {error}".strip())
+        return Failure(FailureKind.INFRASTRUCTURE, f"{ENDED_FROM_OUTSIDE} {error}".strip())
     said = error or "Azure ML gives no reason."
     return Failure(
         FailureKind.INFRASTRUCTURE, f"The job ended as {status} with no valid outcome. {said}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ def run(status: object, error: tuple[str, str] | None = None, **more: Any) -> di
 
 
 def ended(told: dict[str, Any] | None, claimed: object) -> Outcome:
-    return outcome(SPEC, told, claimed)
+    return outcome(SPEC, told, json.dumps(claimed).encode())
 
 
 def test_a_success_is_both_azure_mls_and_the_launchers() -> None:
