@@ -6,6 +6,7 @@ What is remembered here spares requests and decides nothing: a host that knows n
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Looks:
         self._control = control
         self._cancel = cancel
         self._pool = pool
+        self._lock = threading.Lock()
         self._builds: dict[str, _Known] = {}  # seen first, first
 
     def look(self, attempts: Sequence[Attempt], now: datetime) -> Mapping[Attempt, Observation]:
@@ -63,9 +65,10 @@ class Looks:
         return known is not None and attempt.id in known.ending
 
     def _known(self, build: str) -> _Known:
-        known = self._builds.setdefault(build, _Known())
-        if len(self._builds) > _BUILDS:
-            self._builds.pop(next(iter(self._builds)), None)
+        with self._lock:
+            known = self._builds.setdefault(build, _Known())
+            if len(self._builds) > _BUILDS:
+                del self._builds[next(iter(self._builds))]
         return known
 
     def _jobs(self, build: str, known: _Known, missing: set[str]) -> Jobs:

@@ -27,6 +27,7 @@ class Chosen:
     warnings: tuple[str, ...] = ()
 
     def without(self, lost: frozenset[str], warning: str) -> Chosen:
+        """The same, but for what could not be had."""
         paths = tuple(path for path in self.paths if path not in lost)
         return Chosen(paths, (*self.warnings, warning))
 
