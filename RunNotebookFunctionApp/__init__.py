@@ -5,6 +5,8 @@ import azure.functions as func
 from mlgate.hosts.functions import RejectedError, application
 from mlgate.orchestration.ports import Envelope
 
+RUNNING = application()
+
 
 def main(message: func.ServiceBusMessage) -> None:
     """Handle one message; what raises is delivered again.
@@ -18,6 +20,6 @@ def main(message: func.ServiceBusMessage) -> None:
         message_id=message.message_id or str(message.sequence_number),
         delivery_count=message.delivery_count or 1,
     )
-    rejected = application().conductor.handle(envelope)
+    rejected = RUNNING.conductor.handle(envelope)
     if rejected is not None:
         raise RejectedError(rejected)

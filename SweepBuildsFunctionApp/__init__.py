@@ -5,8 +5,11 @@ import azure.functions as func
 from mlgate.hosts.functions import application
 from mlgate.orchestration.sweeper import sweep
 
+RUNNING = application()
+
 
 def main(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the binding's name is its contract
     """Sweep once; the timer is a singleton, so its owner needs no name of its own."""
-    running = application()
-    sweep(running.conductor, "sweeper-timer", running.queue.dead_letters())
+    # The builds first: they must be mended also while the dead letters cannot be read.
+    sweep(RUNNING.conductor, "sweeper-timer")
+    sweep(RUNNING.conductor, "sweeper-timer", RUNNING.queue.dead_letters())

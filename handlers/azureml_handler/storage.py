@@ -6,19 +6,16 @@ the host's identity (role Storage Blob Data Reader).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.storage.blob import ContainerClient, ExponentialRetry
+from azure.storage.blob import ContainerClient
 
+from handlers.blobs.retries import patience
 from mlgate.orchestration.ports import Clock
-
-# Its debug output shows addresses with all that gives access to them.
-logging.getLogger("urllib3").setLevel(logging.INFO)
 
 _LONGEST = 255  # bytes of a file's name here, and of a path below some folder of ours
 _LONGEST_PATH = 3000
@@ -26,7 +23,7 @@ _LONGEST_PATH = 3000
 
 def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, clock: Clock) -> None:
     """Put the files into the container at `address`, which holds the right to do so."""
-    with ContainerClient.from_container_url(address, **_patience(clock)) as container:
+    with ContainerClient.from_container_url(address, **patience(clock)) as container:
 
         def put(name: str) -> None:
             with files[name].open("rb") as content:
@@ -48,7 +45,7 @@ class Outputs:
         account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
         key = secrets.get("sasToken") or secrets.get("key")
         self._container = ContainerClient(
-            f"https://{account}", store["containerName"], key or credential, **_patience(clock)
+            f"https://{account}", store["containerName"], key or credential, **patience(clock)
         )
 
     def close(self) -> None:
@@ -94,22 +91,6 @@ class Outputs:
             for future in asked.values():
                 future.cancel()
             wait(asked.values())  # whoever removes the folder must be alone with it
-
-
-class _Retries(ExponentialRetry):
-    """Three more tries within some 20 seconds of the host's clock; the default waits a minute."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__(initial_backoff=1, increment_base=2, retry_total=3)
-        self._clock = clock
-
-    def sleep(self, settings: dict[str, Any], transport: object) -> None:  # noqa: ARG002 -- of blobs' clients, it has no clock
-        """Instead of the transport, which clients of single blobs replace."""
-        self._clock.sleep(self.get_backoff_time(settings))
-
-
-def _patience(clock: Clock) -> dict[str, Any]:
-    return {"retry_policy": _Retries(clock), "connection_timeout": 10, "read_timeout": 60}
 
 
 def _all(results: Iterable[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -26,10 +27,22 @@ class Broken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: of one exchange with a server, and of silence within it."""
+    """Of one checkout: when it must have ended, by the monotonic clock; the silence of a server.
 
-    total: float
+    `stall` is in seconds.
+    """
+
+    until: float
     stall: float
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.until
+
+    @property
+    def left(self) -> float:
+        """Seconds, as a time limit: never 0, which clients take for none or for a mistake."""
+        return max(0.001, self.until - time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)

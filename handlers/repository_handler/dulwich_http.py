@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,6 @@ class HttpClient(Urllib3HttpGitClient):
         super().__init__(remote.url, pool_manager=_pool(remote, limits))
         self._remote = remote
         self._limits = limits
-        self._until = time.monotonic() + limits.total
 
     def _http_request(
         self,
@@ -63,8 +61,8 @@ class HttpClient(Urllib3HttpGitClient):
         """
         chunks = []
         while size > 0:
-            if time.monotonic() > self._until:
-                raise self._remote.silent(f"no end after {self._limits.total:g} seconds")
+            if self._limits.over:
+                raise self._remote.silent("no end in time")
             chunk = response.read1(size)
             if not chunk:
                 break
@@ -92,7 +90,7 @@ class _Proxy(ProxyManager):
 def _pool(remote: Remote, limits: Limits) -> PoolManager:
     """With the standard variables for proxies and certificate authorities."""
     options: dict[str, Any] = {
-        "timeout": Timeout(limits.stall),
+        "timeout": Timeout(min(limits.stall, limits.left)),
         "retries": False,
         "headers": {"User-Agent": "git/mlgate"},  # GitHub insists on "git/"
         "cert_reqs": "CERT_REQUIRED",

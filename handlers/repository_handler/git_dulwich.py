@@ -122,7 +122,7 @@ def _connected(remote: Remote, limits: Limits) -> Iterator[tuple[GitClient, str]
         yield LocalGitClient(), remote.url
     elif remote.scheme == "ssh":
         assert parts.hostname is not None
-        ssh = Ssh(limits.total)
+        ssh = Ssh(limits.left)
         try:
             yield (
                 SSHGitClient(parts.hostname, parts.port, parts.username, vendor=ssh),

@@ -33,7 +33,7 @@ class GitProgram:
 
     def __init__(self, folder: Path, remote: Remote, home: Path, limits: Limits) -> None:
         self._remote = remote
-        self._timeout = limits.total
+        self._limits = limits
         self._folder = folder
         self._git = Git(folder)
         self._git.update_environment(**environment(folder, home, remote, limits))
@@ -98,7 +98,7 @@ class GitProgram:
             raise Broken(f"object {sha} cannot be read")
 
     def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:
-        smudge(self._git, self._remote, pointer, sink, self._timeout)
+        smudge(self._git, self._remote, pointer, sink, self._limits.left)
 
     def submodules(self, commit: str) -> Mapping[str, str]:
         try:
@@ -132,7 +132,7 @@ class GitProgram:
 
     def _exchange(self, *arguments: str, stdin: bytes = b"") -> bytes:
         try:
-            return run(self._git, *arguments, stdin=stdin, timeout=self._timeout)
+            return run(self._git, *arguments, stdin=stdin, timeout=self._limits.left)
         except GitTimeout as late:
             raise self._remote.silent(str(late)) from None
         except GitFailed as failed:
@@ -143,7 +143,7 @@ class GitProgram:
 
     def _cached(self, *arguments: str) -> bytes:
         try:
-            return run(self._git, *arguments, timeout=self._timeout)
+            return run(self._git, *arguments, timeout=self._limits.left)
         except (GitFailed, GitTimeout) as failed:
             raise Broken(str(failed)) from failed
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +57,8 @@ class RepositoryHandler:
     `home` holds the cache (`repositories/`, at most `cache_bytes` between checkouts) and the
     trees of checkouts that go on (`checkouts/`). `host_identity` gives an Entra token for Azure
     Repos, or raises one of our errors. `use_git` None: whether the git program is there.
-    `timeout` is for one exchange with a server, `stall` for its silence; both in seconds.
+    `timeout` is for a whole checkout, and one that needs longer is `Permanent`; `stall` is for a
+    server's silence. Both are in seconds.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class RepositoryHandler:
         host_identity: Callable[[], SecretStr] | None = None,
         use_git: bool | None = None,
         cache_bytes: int = 5 * _GIB,
-        timeout: float = 600,
+        timeout: float = 1200,
         stall: float = 60,
     ) -> None:
         self._home = home.absolute()
@@ -76,7 +79,7 @@ class RepositoryHandler:
         self._cache = Cache(
             self._home / "repositories", cache_bytes, patience=min(timeout, _PATIENCE)
         )
-        self._limits = Limits(timeout, stall)
+        self._timeout, self._stall = timeout, stall
 
     @contextmanager
     def checkout(
@@ -94,9 +97,18 @@ class RepositoryHandler:
             return self._remotes.open(url, collection, token)
 
         remote = remote_at(request.url)
+        limits = Limits(time.monotonic() + self._timeout, self._stall)
         with self._scratch() as folder:
             try:
-                checkout = self._prepare(remote, request, folder, remote_at)
+                checkout = self._prepare(remote, request, folder, remote_at, limits)
+            except Temporary as error:
+                if not limits.over:
+                    raise
+                raise Permanent(
+                    f"The repository {remote.url} was not here after {self._timeout / 60:.0f} "
+                    "minutes, the most that a checkout may take: keep large files out of it, or "
+                    "name a smaller one."
+                ) from error
             except OSError as error:
                 raise _disk_fault(error) from error
             finally:
@@ -109,9 +121,10 @@ class RepositoryHandler:
         request: RepositoryRequest,
         folder: Path,
         remote_at: Callable[[str], Remote],
+        limits: Limits,
     ) -> FolderCheckout:
         for again in (False, True):
-            with _Session(self._cache, self._client) as session:
+            with _Session(self._cache, partial(self._client, limits)) as session:
                 try:
                     return self._export(session, remote, request, folder, remote_at)
                 except Broken as broken:
@@ -157,13 +170,13 @@ class RepositoryHandler:
             )
         return FolderCheckout(commit, tree, tuple(warnings), tuple(exporter.files))
 
-    def _client(self, folder: Path, remote: Remote) -> Client:
+    def _client(self, limits: Limits, folder: Path, remote: Remote) -> Client:
         if not self._use_git:
-            return Dulwich(folder, remote, self._limits)
+            return Dulwich(folder, remote, limits)
         # GitPython cannot be imported where there is no git.
         from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- GitPython fails to import without git
 
-        return GitProgram(folder, remote, self._home / "git", self._limits)
+        return GitProgram(folder, remote, self._home / "git", limits)
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.clock import SystemClock
@@ -30,6 +31,7 @@ from mlgate.orchestration.ports import (
 
 if TYPE_CHECKING:
     from handlers.azureml_handler.handler import AzureMLHandler
+    from handlers.blobs.container import Container
     from handlers.local_handler.handler import LocalHandler
     from handlers.servicebus_handler import ServiceBusQueue
     from mlgate.orchestration.builds import Build, RepositoryRequest
@@ -90,20 +92,24 @@ def assemble(
 
 def make_state(settings: Settings) -> StatePort:
     """Where builds are remembered."""
+    if "://" in settings.state:
+        from handlers.state_handler.blobs import BlobState
+
+        state = ContainerAddress.parse(settings.state)
+        return BlobState(_container(state), _container(state.secrets()))
     from handlers.state_handler import SqliteState
 
-    scheme, _, path = settings.state.partition(":")
-    if scheme != "sqlite":
-        raise SettingsError("MLGATE_STATE: this version keeps its state in sqlite:PATH only.")
-    return SqliteState(Path(path).absolute())
+    return SqliteState(Path(settings.state.removeprefix("sqlite:")).absolute())
 
 
 def make_files(settings: Settings) -> BuildFiles:
     """Where build files go: a folder per build, named by its key."""
+    if "://" in settings.builds:
+        from handlers.files_handler.blobs import BlobFiles
+
+        return BlobFiles(_container(ContainerAddress.parse(settings.builds)))
     from handlers.files_handler import FolderFiles
 
-    if "://" in settings.builds:
-        raise SettingsError("MLGATE_BUILDS: this version keeps build files in a folder only.")
     root = Path(settings.builds).absolute()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -114,6 +120,25 @@ def make_files(settings: Settings) -> BuildFiles:
             f"MLGATE_BUILDS: {root} cannot be written: {error.strerror}."
         ) from error
     return FolderFiles(lambda key: root / key)
+
+
+def check_containers(settings: Settings) -> None:
+    """Write something small into each container that the settings name; raises as `Container`."""
+    addresses = [
+        ContainerAddress.parse(url) for url in (settings.state, settings.builds) if "://" in url
+    ]
+    if "://" in settings.state:
+        addresses.append(addresses[0].secrets())
+    for address in addresses:
+        _container(address).check()
+
+
+def _container(address: ContainerAddress) -> Container:
+    from handlers.blobs.container import Container
+    from handlers.identity_handler import credential
+
+    identity = None if address.signature is not None else credential()
+    return Container(address, identity, SystemClock())
 
 
 def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from handlers.blobs.address import ContainerAddress
 from mlgate.orchestration.allowlist import url_allowed
 from mlgate.orchestration.hostpolicy import HostPolicy
 from mlgate.orchestration.repositoryurls import repository_url_allowed, shown
@@ -45,22 +46,27 @@ class Settings:
     git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
     compute: str  # Azure ML defaults of the host
     environment: str
-    state: str
-    builds: str
+    state: str = field(repr=False)  # a container's URL may hold a signature
+    builds: str = field(repr=False)
     home: Path
     devops_identity: bool
     parallel: int
-    in_functions: bool
 
     @classmethod
-    def read(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """The settings of this process; raises `SettingsError`."""
-        return _Reader(os.environ if environ is None else environ).settings()
+    def read(
+        cls, environ: Mapping[str, str] | None = None, *, in_functions: bool = False
+    ) -> Settings:
+        """The settings of this process; raises `SettingsError`.
+
+        `in_functions`: it is a function app's, which the caller knows better than any variable.
+        """
+        return _Reader(os.environ if environ is None else environ, in_functions).settings()
 
 
 class _Reader:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], in_functions: bool) -> None:
         self._environ = environ
+        self._in_functions = in_functions
         self._errors: list[str] = []
 
     def settings(self) -> Settings:
@@ -69,13 +75,13 @@ class _Reader:
         for name in backends:
             if name not in _BACKENDS:
                 self._error("MLGATE_ALLOWED_BACKENDS", f"{name!r} is not one of {_BACKENDS}")
-        in_functions = "FUNCTIONS_WORKER_RUNTIME" in self._environ
         state = self._text("MLGATE_STATE") or DEFAULT_STATE
         self._check_state(state)
+        builds = self._text("MLGATE_BUILDS") or DEFAULT_BUILDS
+        if "://" in builds:
+            self._check_container("MLGATE_BUILDS", builds)
         if backend not in backends:
             self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
-        if in_functions:
-            self._check_functions((backend, *backends), state)
         settings = Settings(
             service_bus=self._service_bus(),
             policy=HostPolicy(
@@ -90,12 +96,13 @@ class _Reader:
             compute=self._text("MLGATE_COMPUTE") or "serverless",
             environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
             state=state,
-            builds=self._text("MLGATE_BUILDS") or DEFAULT_BUILDS,
+            builds=builds,
             home=Path(self._text("MLGATE_HOME") or DEFAULT_HOME).absolute(),
             devops_identity=self._text("MLGATE_DEVOPS_IDENTITY") == "1",
             parallel=self._parallel(),
-            in_functions=in_functions,
         )
+        if self._in_functions:
+            self._check_functions(settings)
         if self._errors:
             raise SettingsError("\n".join(self._errors))
         return settings
@@ -173,21 +180,44 @@ class _Reader:
         return int(text)
 
     def _check_state(self, state: str) -> None:
-        if not state.startswith(("sqlite:", "https://", "http://127.0.0.1")):
-            self._error("MLGATE_STATE", f"{state!r} is neither sqlite:PATH nor a container's URL")
+        if "://" in state:
+            self._check_container("MLGATE_STATE", state, with_secrets=True)
+        elif not state.startswith("sqlite:"):
+            what = "is neither sqlite:PATH nor the URL of a blob container"
+            self._error("MLGATE_STATE", f"{shown(state)} {what}")
 
-    def _check_functions(self, backends: tuple[str, ...], state: str) -> None:
+    def _check_container(self, name: str, url: str, *, with_secrets: bool = False) -> None:
+        try:
+            address = ContainerAddress.parse(url)
+            if with_secrets:
+                address.secrets()
+        except ValueError as error:
+            self._error(name, f"{shown(url)} {error}")
+
+    def _check_functions(self, settings: Settings) -> None:
         # Instances come and go: neither runs nor a state on their disk would survive.
-        if "local" in backends:
+        if "local" in (settings.policy.backend, *settings.policy.allowed_backends):
             self._error(
                 "MLGATE_ALLOWED_BACKENDS",
                 "local cannot be allowed inside Azure Functions; set MLGATE_BACKEND=azureml",
             )
-        if state.startswith("sqlite:"):
+        if settings.state.startswith("sqlite:"):
             self._error(
                 "MLGATE_STATE",
                 "inside Azure Functions it must be the URL of a blob container, not sqlite:",
             )
+        # The app's own folder, where relative paths lead, can often not be written.
+        if not _writable(settings.home):
+            what = f"{settings.home} cannot be written; set it to /tmp/mlgate, say"
+            self._error("MLGATE_HOME", what)
+        builds = Path(settings.builds).absolute()
+        if "://" not in settings.builds and not _writable(builds):
+            what = f"{builds} cannot be written; set it to the URL of a blob container"
+            self._error("MLGATE_BUILDS", what)
+        bus = settings.service_bus
+        if bus.connection_string is None and bus.namespace is None:
+            name = "serviceBusConnectionString"
+            self._error(name, f"neither it nor {name}__fullyQualifiedNamespace is set; set one")
 
     def _text(self, name: str) -> str:
         return self._environ.get(name, "").strip()
@@ -203,3 +233,9 @@ class _Reader:
 
     def _error(self, name: str, what: str) -> None:
         self._errors.append(f"{name}: {what}.")
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the folder is there to write in, or can be made."""
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    return place.is_dir() and os.access(place, os.W_OK)

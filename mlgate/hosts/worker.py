@@ -11,10 +11,12 @@ import threading
 import time
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
-from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.assembly import Application, assemble, check_containers
 from mlgate.hosts.settings import Settings
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Envelope
 from mlgate.orchestration.runs import Attempt
 from mlgate.orchestration.shift import Shift
@@ -24,6 +26,7 @@ log = logging.getLogger("mlgate")
 
 LISTENERS = 4  # messages handled at once; most of a look is waiting for somebody's answer
 SWEEP_SECONDS = 15.0
+ALIVE = "worker.alive"  # a file in the home, as old as the last sweep that all answered to
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PARTING_SECONDS = 5.0  # for threads with nothing at hand to let go of their connections
 HINT_RETRY_SECONDS = 0.05  # until the handler that is at the build has saved
@@ -65,7 +68,8 @@ def _looked(application: Application, key: str) -> bool:
 class Worker:
     """Listeners, the hint follower and the sweeper of one application, on threads.
 
-    `only` is the key of the one build that this worker is there for.
+    `only` is the key of the one build that this worker is there for. `alive` is a file that is
+    touched after each sweep to which the state and the queue have answered.
     """
 
     def __init__(
@@ -75,11 +79,13 @@ class Worker:
         *,
         listeners: int = LISTENERS,
         only: str | None = None,
+        alive: Path | None = None,
     ) -> None:
         self._application = application
         self._hints = hints
         self._shift = Shift()
         self._only = only
+        self._alive = alive
         targets = [*([self._listen] * listeners), self._follow_hints, self._sweep]
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
 
@@ -118,24 +124,36 @@ class Worker:
         owner = f"sweeper-{uuid.uuid4().hex}"
         while True:
             # The builds first: they must be mended also while the queue does not answer.
-            self._mend(owner)
+            answered = self._mend(owner)
             if self._only is None and not self._shift.over:
                 try:
                     dead = self._application.queue.dead_letters()
                 except Exception as error:  # noqa: BLE001 -- asked again with the next sweep
                     log.warning("the dead letters could not be read: %s", error)
+                    answered = False
                 else:
-                    self._mend(owner, dead)
+                    answered = self._mend(owner, dead) and answered
+            if answered and self._alive is not None:
+                _touch(self._alive)
             if self._shift.pause(SWEEP_SECONDS):
                 return
 
-    def _mend(self, owner: str, dead_starts: Sequence[Envelope] = ()) -> None:
+    def _mend(self, owner: str, dead_starts: Sequence[Envelope] = ()) -> bool:
         try:
             with self._shift.work() as begins:
                 if begins:
                     sweep(self._application.conductor, owner, dead_starts, only=self._only)
         except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
             log.warning("the sweep failed: %s", error)
+            return False
+        return True
+
+
+def _touch(file: Path) -> None:
+    try:
+        file.touch()
+    except OSError as error:
+        log.warning("%s cannot be written: %s", file, error.strerror)
 
 
 def serve(settings: Settings) -> NoReturn:
@@ -147,7 +165,11 @@ def serve(settings: Settings) -> NoReturn:
     hints = Hints()
     application = assemble(settings, on_ended=hints.ended)
     application.queue.check()
-    worker = Worker(application, hints)
+    try:
+        check_containers(settings)
+    except Temporary as error:
+        log.warning("%s", error)  # it may be back before the first message comes
+    worker = Worker(application, hints, alive=settings.home / ALIVE)
     worker.start()
     print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)
     os.read(told, 1)

@@ -156,6 +156,7 @@ class Build:
     ending_since: datetime | None = None  # canceled, pipeline gone, or past the deadline
     percent: int = 0  # as last shown, never less than before
     log_lines: int = 0  # lines of the live log so far
+    preparations: int = 0  # begun since one last came to an end, a good or a bad one
     errors: int = 0  # consecutive faults of ours or of the cloud
     last_error: str | None = None
     findings: tuple[Finding, ...] = ()  # of a plan in the repository that cannot be followed

@@ -21,6 +21,7 @@ from mlgate.orchestration.errors import (
 from mlgate.orchestration.steps import ENDING_GRACE
 
 MOST_PREPARE_ERRORS = 7  # then, after some two minutes, a build that cannot even begin fails
+MOST_PREPARATIONS = 3  # that the host cut short; one of them may have been an upgrade's fault
 MOST_UNKNOWN_ERRORS = 5  # then a build that trips over a bug of ours fails
 MOST_UNFIT_ERRORS = 7  # a right that is refused now may be back before hours of work are ended
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
@@ -61,6 +62,16 @@ class LeaveUntold:
 
 
 Fate = Retry | Fail | CancelRuns | Surrender | LeaveUntold
+
+
+def never_prepared(times: int) -> UnfitHost:
+    """The fault of a build whose checkout was cut short each time."""
+    return UnfitHost(
+        f"The checkout was begun {times} times, and its host ended it each time before it was "
+        "done. It takes longer, or more memory, than the host gives it. Point the message at a "
+        "smaller repository, or give the host more; in a function app `functionTimeout` is the "
+        "limit."
+    )
 
 
 def sentence(error: Exception) -> str:

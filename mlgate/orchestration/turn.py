@@ -78,7 +78,8 @@ class Turn:
         version = self._stored.version
         while (stored := self._ports.state.save(build, version)) is None:
             found = self._ports.state.load(build.key)
-            if found is None or not _same_look(found.build, self._build):
+            # An ended build may be this handler's own, saved with an answer that was lost.
+            if found is None or not found.build.open or not _same_look(found.build, self._build):
                 raise SupersededError
             # Somebody asked for the end meanwhile. What was done here must not be forgotten.
             build = requests.taken_in(build, found.build)
@@ -136,7 +137,7 @@ class Turn:
                     return now
                 case steps.Prepare():
                     self._show()
-                    self._save(acts.prepare(ports, self._build))
+                    self._prepare()
                 case steps.Submit(names):
                     submitted, had_places = attempts.submit(ports, self._build, names)
                     self._save(submitted)
@@ -159,6 +160,23 @@ class Turn:
                 case steps.Post():
                     self._show()
                     self._post()
+
+    def _prepare(self) -> None:
+        """Stage the commit, unless that was begun too often without coming to any end.
+
+        A host that ends what takes longer than it allows, or that runs out of memory, leaves no
+        fault behind, and the same look would come again until the deadline.
+        """
+        begun = self._build.preparations
+        if begun >= faults.MOST_PREPARATIONS:
+            raise faults.never_prepared(begun)
+        self._save(replace(self._build, preparations=begun + 1))
+        try:
+            prepared = acts.prepare(self._ports, self._build)
+        except Exception:
+            self._save(replace(self._build, preparations=0))
+            raise
+        self._save(replace(prepared, preparations=0))
 
     def _publish_new(self) -> None:
         """Let people see the results of runs that ended in this look, while the build goes on.

@@ -103,7 +103,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(linked), target
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/messages.md", "docs/quickstart.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/messages.md", "docs/migrating.md", "docs/quickstart.md"]
+)
 def test_whole_messages_on_the_pages_are_valid(page: str) -> None:
     blocks = re.findall(r"```json\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 

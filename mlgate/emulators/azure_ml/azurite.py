@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_LISTENS = re.compile(r"successfully listens? on http://127\.0\.0\.1:(\d+)")
+_LISTENS = re.compile(r"successfully listens? on https?://127\.0\.0\.1:(\d+)")
 _PROGRAM = Path("node_modules/azurite/dist/src/blob/main.js")
 
 
@@ -35,14 +35,24 @@ def installation() -> Path:
 class Azurite:
     """A context manager; one account whose key is made anew each time, kept in memory.
 
+    `server` is a PEM file with a certificate and its key: then it speaks TLS, and also takes
+    tokens of an identity, whose claims it checks but not who signed them.
+
     The child ends with its standard input, so also when this process is killed.
     """
 
-    def __init__(self, *, account: str = "mlgatestandin", folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        account: str = "mlgatestandin",
+        folder: Path | None = None,
+        server: Path | None = None,
+    ) -> None:
         self.account = account
         self.key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.port = 0
         self._folder = folder or installation()
+        self._server = server
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +69,7 @@ class Azurite:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._server else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Raises StorageUnavailable with what is missing, or with what Azurite said."""
@@ -72,6 +82,8 @@ class Azurite:
         )
         options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence"]
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        if self._server is not None:
+            options += ["--cert", str(self._server), "--key", str(self._server), "--oauth", "basic"]
         account = {"AZURITE_ACCOUNTS": f"{self.account}:{self.key}"}
         self._process = subprocess.Popen(
             [_node(), "-e", watched, "--", *options, *quiet],

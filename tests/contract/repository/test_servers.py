@@ -169,13 +169,19 @@ def test_a_server_that_is_not_there_is_asked_again_later(
         make_handler(allowed=[url]).checkout(RepositoryRequest(f"{url}/demo.git")).__enter__()
 
 
-@pytest.mark.parametrize("limits", [{"stall": 1}, {"timeout": 1}])
-def test_a_server_that_stalls_is_given_up(
-    server: GitHttpServer, make_handler: MakeHandler, limits: dict[str, float]
+def test_a_server_that_stalls_is_given_up(server: GitHttpServer, make_handler: MakeHandler) -> None:
+    server.stalled = True
+    handler = make_handler(allowed=[server.url], stall=1)
+    with pytest.raises(Temporary, match="does not answer"):
+        handler.checkout(RepositoryRequest(f"{server.url}/demo.git")).__enter__()
+
+
+def test_a_checkout_that_takes_longer_than_it_may_is_not_tried_again(
+    server: GitHttpServer, make_handler: MakeHandler
 ) -> None:
     server.stalled = True
-    handler = make_handler(allowed=[server.url], **({"stall": 1} | limits))
-    with pytest.raises(Temporary, match="does not answer"):
+    handler = make_handler(allowed=[server.url], timeout=1)
+    with pytest.raises(Permanent, match=r"was not here after 0 minutes.*: keep large files out"):
         handler.checkout(RepositoryRequest(f"{server.url}/demo.git")).__enter__()
 
 

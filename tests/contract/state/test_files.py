@@ -9,11 +9,15 @@ import pytest
 from handlers.files_handler import FolderFiles
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import BuildFiles
+from tests.contract.state.conftest import Storage
 
 
-@pytest.fixture(params=["folder"])
+@pytest.fixture(params=["folder", "blobs"])
 def files(request: pytest.FixtureRequest, tmp_path: Path) -> BuildFiles:
-    return {"folder": FolderFiles(lambda key: tmp_path / "builds" / key)}[request.param]
+    if request.param == "blobs":
+        storage: Storage = request.getfixturevalue("storage")
+        return storage.files()
+    return FolderFiles(lambda key: tmp_path / "builds" / key)
 
 
 def test_what_was_written_or_copied_is_read_and_listed(files: BuildFiles, tmp_path: Path) -> None:
@@ -26,6 +30,7 @@ def test_what_was_written_or_copied_is_read_and_listed(files: BuildFiles, tmp_pa
     assert files.read("b", "runs/a/outputs/model.pkl") == b"copied"
     assert files.list("b") == ["result.json", "runs/a/outputs/model.pkl"]
     assert files.list("b", "runs/a") == ["runs/a/outputs/model.pkl"]
+    assert files.list("b", "runs/a/outputs/model.pkl") == []
     assert files.list("other") == []
     assert "b" in files.location("b")
 
@@ -33,6 +38,7 @@ def test_what_was_written_or_copied_is_read_and_listed(files: BuildFiles, tmp_pa
 def test_what_is_not_there_reads_as_none(files: BuildFiles) -> None:
     files.write("b", "runs/a/log.txt", b"")
 
+    assert files.read("b", "runs/a/log.txt") == b""
     assert files.read("b", "result.json") is None
     assert files.read("b", "runs/a") is None
     assert files.read("b", "runs/a/log.txt/more") is None

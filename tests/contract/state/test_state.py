@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,23 +17,22 @@ from handlers.state_handler import SqliteState
 from mlgate.orchestration.builds import Phase
 from mlgate.orchestration.errors import Finding, Permanent
 from mlgate.orchestration.ports import Rejection, StatePort
+from tests.contract.state.conftest import Storage
 from tests.unit.orchestration.builders import NOON, build, failed, run
 from tests.unit.orchestration.twins import HandClock
 
 TOKEN = SecretStr("radioactive")
 
 
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
-
-
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "blobs"])
 def again(
     request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock
 ) -> Callable[[], StatePort]:
     """Opens the same state once more, as another process would."""
-    return {"sqlite": lambda: SqliteState(tmp_path / "state.db", clock)}[request.param]
+    if request.param == "blobs":
+        storage: Storage = request.getfixturevalue("storage")
+        return storage.state
+    return lambda: SqliteState(tmp_path / "state.db", clock)
 
 
 @pytest.fixture
@@ -131,6 +131,20 @@ def test_open_builds_are_those_not_completed(state: StatePort) -> None:
     assert len(state.builds()) == len(Phase)
 
 
+def test_the_newest_builds_come_first_and_no_more_than_asked_for(state: StatePort) -> None:
+    for number in range(6):
+        at = NOON + timedelta(minutes=number * (-1) ** number)
+        state.create(build(key=f"{number}", received_at=at), None)
+        found = state.load(f"{number}")
+        assert found is not None
+        if number % 3:
+            state.save(replace(found.build, phase=Phase.COMPLETED), found.version)
+
+    assert [each.key for each in state.builds()] == ["4", "2", "0", "1", "3", "5"]
+    assert [each.key for each in state.builds(2)] == ["4", "2"]
+    assert {each.key for each in state.open_builds()} == {"0", "3"}
+
+
 def test_tokens_are_forgotten_for_good_and_twice_without_harm(state: StatePort) -> None:
     state.create(build(), TOKEN)
     state.forget_token(build().key)
@@ -147,6 +161,15 @@ def test_rejections_are_remembered_by_key(state: StatePort) -> None:
 
     assert [each.reason for each in state.rejections()] == ["worse"]
     assert state.rejection("other") is None
+
+
+def test_the_newest_rejections_come_first(state: StatePort) -> None:
+    for number in range(3):
+        state.reject(Rejection(f"{number}", NOON + timedelta(minutes=number), "bad"))
+    state.reject(Rejection("0", NOON + timedelta(minutes=9), "bad again"))
+
+    assert [each.key for each in state.rejections()] == ["0", "2", "1"]
+    assert [each.key for each in state.rejections(1)] == ["0"]
 
 
 def test_nobody_else_on_the_machine_can_read_it(tmp_path: Path) -> None:

@@ -147,6 +147,14 @@ def test_a_password_in_an_entry_is_not_repeated(name: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+NAMESPACE = "serviceBusConnectionString__fullyQualifiedNamespace"
+IN_FUNCTIONS = {
+    NAMESPACE: "x.servicebus.windows.net",
+    "MLGATE_BACKEND": "azureml",
+    "MLGATE_STATE": "https://account.blob.core.windows.net/state",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
@@ -154,17 +162,28 @@ def test_a_password_in_an_entry_is_not_repeated(name: str) -> None:
         ({"MLGATE_BACKEND": "local"}, "MLGATE_ALLOWED_BACKENDS"),
         ({"MLGATE_STATE": "sqlite:state.db"}, "MLGATE_STATE"),
         ({"MLGATE_STATE": ""}, "MLGATE_STATE"),
+        ({"MLGATE_HOME": f"{__file__}/home"}, "MLGATE_HOME"),
+        ({"MLGATE_BUILDS": f"{__file__}/builds"}, "MLGATE_BUILDS"),
+        ({NAMESPACE: ""}, "serviceBusConnectionString"),
     ],
 )
-def test_inside_functions_neither_runs_nor_state_may_be_on_the_instance(
+def test_inside_functions_what_an_instance_cannot_do_is_an_error(
     changes: dict[str, str], name: str
 ) -> None:
-    fine = {
-        "FUNCTIONS_WORKER_RUNTIME": "python",
-        "MLGATE_BACKEND": "azureml",
-        "MLGATE_STATE": "https://account.blob.core.windows.net/state",
-    }
-    assert Settings.read(fine).in_functions
+    assert Settings.read(IN_FUNCTIONS, in_functions=True).policy.backend == "azureml"
 
     with pytest.raises(SettingsError, match=f"^{name}: "):
-        Settings.read({**fine, **changes})
+        Settings.read({**IN_FUNCTIONS, **changes}, in_functions=True)
+
+
+def test_inside_functions_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({"MLGATE_HOME": f"{__file__}/home"}, in_functions=True)
+
+    names = [line.partition(": ")[0] for line in str(caught.value).splitlines()]
+    assert names == [
+        "MLGATE_ALLOWED_BACKENDS",
+        "MLGATE_STATE",
+        "MLGATE_HOME",
+        "serviceBusConnectionString",
+    ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
+from handlers.state_handler import SqliteState
 from mlgate.orchestration import requests
-from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.ports import Stored
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.steps import SLICE
 from tests.unit.orchestration.conftest import completion_of
@@ -144,3 +147,24 @@ def test_local_runs_whose_host_never_comes_back_end_after_the_deadline(world: Wo
     assert verdict is Verdict.FAILED
     assert "The host first, where it ran, did not come back." in reason
     assert world.state.token(key) is None
+
+
+class ForgetfulState(SqliteState):
+    """Stores a build that has ended, and does not answer."""
+
+    def save(self, build: Build, version: str) -> Stored | None:
+        saved = super().save(build, version)
+        if saved is not None and not build.open:
+            raise Temporary("The state does not answer.")
+        return saved
+
+
+def test_a_build_that_has_ended_is_not_opened_again(world: World, tmp_path: Path) -> None:
+    world.state = ForgetfulState(tmp_path / "state.db", world.clock)
+    key = world.start({"name": "a"})
+    assert key
+    world.run_to_end(most=10)
+
+    assert not world.build(key).open
+    assert world.build(key).verdict is Verdict.SUCCEEDED
+    assert len(world.pipeline.completions) == 1

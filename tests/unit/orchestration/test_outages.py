@@ -48,6 +48,43 @@ def test_a_repository_that_does_not_answer_is_tried_a_few_times(world: World) ->
     assert world.build(key).infrastructure
 
 
+class CutShort(BaseException):
+    """The process ends in the middle, and the message comes back to another one."""
+
+
+def cut_short(world: World, times: int) -> None:
+    world.repository.faults = [CutShort()] * times
+    while world.repository.faults:
+        world.queue.messages.append(world.queue.messages[0])
+        with pytest.raises(CutShort):
+            world.deliver()
+
+
+def test_a_checkout_that_its_host_cuts_short_each_time_fails_the_build(world: World) -> None:
+    key = world.start({"name": "train"})
+    assert key
+    cut_short(world, 3)
+    world.run_to_end()
+
+    verdict, reason = completion_of(world)
+    assert verdict is Verdict.FAILED
+    assert reason.startswith("The checkout was begun 3 times, and its host ended it")
+    assert world.build(key).infrastructure
+    assert world.backend.submitted == []
+
+
+def test_a_checkout_that_is_cut_short_now_and_then_is_begun_again(world: World) -> None:
+    key = world.start({"name": "train"})
+    assert key
+    cut_short(world, 2)
+    world.repository.faults = [Temporary("The server does not answer.")]
+    world.deliver()
+    cut_short(world, 2)
+    world.run_to_end()
+
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+
+
 def test_passing_faults_of_the_backend_only_delay(world: World) -> None:
     for call in ("stage", "submit", "look", "collect"):
         world.backend.faults[call] = [Temporary("busy")]

@@ -204,7 +204,7 @@ class TreeTwin:
 @dataclass
 class RepositoryTwin:
     tree: TreeTwin = field(default_factory=lambda: TreeTwin({"train.py": b""}))
-    faults: list[Exception] = field(default_factory=list)
+    faults: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def checkout(

@@ -6,9 +6,10 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handlers.files_handler.paths import parts_of
 from mlgate.orchestration.errors import Temporary
 
 if TYPE_CHECKING:
@@ -49,10 +50,7 @@ class FolderFiles:
         return str(self._folder(build))
 
     def _place(self, build: str, path: str) -> Path:
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts:
-            raise ValueError(f"not a path inside a build's folder: {path!r}")
-        return self._folder(build).joinpath(*parts)
+        return self._folder(build).joinpath(*parts_of(path))
 
     @contextmanager
     def _replacing(self, build: str, path: str) -> Iterator[Path]:

@@ -6,7 +6,6 @@ file per token, because an unlinked file is gone while a deleted row may linger 
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
@@ -15,17 +14,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 
+from handlers.state_handler.records import (
+    as_build,
+    as_rejection,
+    build_or_none,
+    build_record,
+    rejection_record,
+)
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Clock, Rejection, Stored
-
-log = logging.getLogger("mlgate")
-
-_BUILD = TypeAdapter(Build)
-_REJECTION = TypeAdapter(Rejection)
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -91,7 +92,7 @@ class SqliteState:
         with self._connect() as db:
             cursor = db.execute(
                 "INSERT OR IGNORE INTO builds VALUES (?, 1, 1, ?, ?)",
-                (build.key, build.received_at.isoformat(), _dump(build)),
+                (build.key, build.received_at.isoformat(), build_record(build)),
             )
             created = cursor.rowcount == 1
         if wrote and not created and not self._is_open(build.key):
@@ -103,17 +104,14 @@ class SqliteState:
             row = db.execute("SELECT body, version FROM builds WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        build = _read(row[0])
-        if build is None:
-            raise Permanent(f"The record of build {key} cannot be read by this version of mlgate.")
-        return Stored(build, str(row[1]))
+        return Stored(as_build(key, row[0]), str(row[1]))
 
     def save(self, build: Build, version: str) -> Stored | None:
         with self._connect() as db:
             cursor = db.execute(
                 "UPDATE builds SET version = version + 1, open = ?, body = ?"
                 " WHERE key = ? AND version = ?",
-                (int(build.open), _dump(build), build.key, int(version)),
+                (int(build.open), build_record(build), build.key, int(version)),
             )
             saved = cursor.rowcount == 1
         return Stored(build, str(int(version) + 1)) if saved else None
@@ -135,13 +133,13 @@ class SqliteState:
     def open_builds(self) -> list[Build]:
         with self._connect() as db:
             rows = db.execute("SELECT body FROM builds WHERE open = 1 ORDER BY received_at")
-            return [build for (body,) in rows if (build := _read(body)) is not None]
+            return [build for (body,) in rows if (build := build_or_none(body)) is not None]
 
     def builds(self, limit: int = 100) -> list[Build]:
         """Newest first."""
         with self._connect() as db:
             rows = db.execute("SELECT body FROM builds ORDER BY received_at DESC LIMIT ?", (limit,))
-            return [build for (body,) in rows if (build := _read(body)) is not None]
+            return [build for (body,) in rows if (build := build_or_none(body)) is not None]
 
     def token(self, key: str) -> SecretStr | None:
         try:
@@ -155,7 +153,7 @@ class SqliteState:
             self._token_file(key).unlink(missing_ok=True)
 
     def reject(self, rejection: Rejection) -> None:
-        body = _REJECTION.dump_json(rejection).decode()
+        body = rejection_record(rejection)
         with self._connect() as db:
             db.execute(
                 "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?)",
@@ -165,7 +163,7 @@ class SqliteState:
     def rejection(self, key: str) -> Rejection | None:
         with self._connect() as db:
             row = db.execute("SELECT body FROM rejections WHERE key = ?", (key,)).fetchone()
-        return None if row is None else _REJECTION.validate_json(row[0])
+        return None if row is None else as_rejection(row[0])
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """Newest first."""
@@ -173,7 +171,7 @@ class SqliteState:
             rows = db.execute(
                 "SELECT body FROM rejections ORDER BY received_at DESC LIMIT ?", (limit,)
             )
-            return [_REJECTION.validate_json(body) for (body,) in rows]
+            return [as_rejection(body) for (body,) in rows]
 
     def _is_open(self, key: str) -> bool:
         stored = self.load(key)
@@ -212,15 +210,6 @@ class SqliteState:
             ) from error
 
 
-def _read(body: str) -> Build | None:
-    """None for a record that another version wrote: it must not hide the others."""
-    try:
-        return _BUILD.validate_json(body)
-    except ValidationError as error:
-        log.warning("a build's record cannot be read: %s", error.errors()[0]["msg"])
-        return None
-
-
 @contextmanager
 def _told(place: Path) -> Iterator[None]:
     try:
@@ -229,7 +218,3 @@ def _told(place: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise Temporary(f"{place} does not answer: {error.strerror}.") from error
-
-
-def _dump(build: Build) -> str:
-    return _BUILD.dump_json(build).decode()

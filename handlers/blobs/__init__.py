@@ -1,0 +1,1 @@
+"""Blob containers, for the handlers that keep something in one."""

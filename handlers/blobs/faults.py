@@ -1,0 +1,76 @@
+"""What blob storage's errors mean to the queue.
+
+Each is raised without its cause: that would show the address asked for, signature and all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+
+from handlers.blobs.address import ContainerAddress
+from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
+
+_DELAY = 10.0  # seconds
+# Two uploads of one file at once: whichever ends last finds its parts gone.
+_PASSING = ("InvalidBlockList",)
+
+
+def code_of(error: HttpResponseError) -> str:
+    """The service's word for an error, such as `BlobNotFound`."""
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
+@contextmanager
+def translated(address: ContainerAddress) -> Iterator[None]:
+    """Azure's errors as ours."""
+    try:
+        yield
+    except HttpResponseError as error:
+        raise _fault(address, error) from None
+    except AzureError as error:
+        raise Temporary(
+            f"The container {address.url} cannot be reached: {type(error).__name__}.", _DELAY
+        ) from None
+
+
+def _fault(address: ContainerAddress, error: HttpResponseError) -> OrchestrationError:
+    if isinstance(error, ClientAuthenticationError) and error.response is None:
+        return _without_token(error)
+    status, code = error.status_code or 0, code_of(error)
+    told = f"{status} {code}".strip()
+    if status in (401, 403) and address.signature is not None:
+        return UnfitHost(
+            f"The signature that came with a URL does not reach {address.url} ({told}): take an "
+            "account's signature for containers and objects that may read, add, create, write, "
+            "delete and list, and has not ended; and see that the account's network rules let "
+            "this host in."
+        )
+    if status in (401, 403):
+        return UnfitHost(
+            f"The host's identity may not do that in {address.url} ({told}): it needs the role "
+            "Storage Blob Data Contributor there, and the account's network rules must let this "
+            "host in."
+        )
+    if status in (408, 409, 412, 429) or status >= 500 or not status or code in _PASSING:
+        return Temporary(f"The container {address.url} does not take that now ({told}).", _DELAY)
+    return Permanent(f"The container {address.url} refuses ({told}).")
+
+
+def _without_token(error: ClientAuthenticationError) -> OrchestrationError:
+    """Why there is no token to ask with; `azure-identity` says so of an outage as well."""
+    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", str(error)):
+        return UnfitHost(
+            f"The host's identity is refused: {refused[0].rstrip('. ')}. Check it, or the "
+            "variables that name it: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
+        )
+    if "Authentication failed" in str(error):
+        return Temporary("The host's identity service does not answer.", _DELAY)
+    return UnfitHost(
+        "The host has no identity that blob storage could know. Give it a managed identity, or "
+        "sign in (`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
+    )

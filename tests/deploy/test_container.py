@@ -1,0 +1,138 @@
+"""What can be run of the image without building one: its rules, its install, its health."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import PATIENCE, environment, start
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+HADOLINT = Path(sys.executable).parent / "hadolint"
+
+
+def instructions(name: str) -> list[str]:
+    """The arguments of each such instruction, its continued lines joined."""
+    joined = DOCKERFILE.replace("\\\n", " ")
+    return [found.strip() for found in re.findall(rf"^{name} (.+)$", joined, re.MULTILINE)]
+
+
+def copied(folder: Path) -> None:
+    """Fill `folder` with what the image has of the repository, as `COPY` and the ignore file do."""
+    kept = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+    for instruction in instructions("COPY"):
+        *sources, _ = instruction.split()
+        for source in sources:
+            assert source in kept, f"{source} is copied and ignored"
+            place = ROOT / source
+            if place.is_dir():
+                shutil.copytree(
+                    place, folder / source, ignore=shutil.ignore_patterns("__pycache__")
+                )
+            else:
+                shutil.copy(place, folder)
+
+
+def healthy(home: Path) -> bool:
+    """Run the image's own health check against a home."""
+    [check] = re.findall(r"CMD (\[.+\])", instructions("HEALTHCHECK")[0])
+    done = subprocess.run(
+        json.loads(check), env={**os.environ, "MLGATE_HOME": str(home)}, check=False
+    )
+    return done.returncode == 0
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Mapping[str, str]]:
+    """The settings of a running emulator."""
+    process = start(tmp_path, "emulator", "--port", "0")
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if "Endpoint=" in line)
+    yield {"serviceBusConnectionString": line[line.index("Endpoint=") :].strip()}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=PATIENCE)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile_and_would() -> None:
+    def linted(dockerfile: str) -> tuple[int, bytes]:
+        done = subprocess.run(
+            [HADOLINT, "-"], input=dockerfile.encode(), check=False, capture_output=True
+        )
+        return done.returncode, done.stdout
+
+    assert linted(DOCKERFILE) == (0, b"")
+    assert linted(DOCKERFILE.replace("python:3.11.14-slim-bookworm", "python"))[0] == 1
+
+
+def test_the_worker_does_not_run_as_root() -> None:
+    assert instructions("USER")[-1] != "0"
+    assert DOCKERFILE.index("\nUSER ") < DOCKERFILE.index("\nENTRYPOINT ")
+
+
+def test_the_image_holds_all_that_the_package_is_built_of(tmp_path: Path) -> None:
+    copied(tmp_path)
+
+    assert {path.name for path in tmp_path.iterdir()} >= {"pyproject.toml", "handlers", "mlgate"}
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_a_worker_is_healthy_while_its_queue_answers(
+    tmp_path: Path, queue: Mapping[str, str]
+) -> None:
+    home = tmp_path / "home of the worker"
+    alive = home / "worker.alive"
+    worker = start(tmp_path, "worker", MLGATE_HOME=str(home), **queue)
+    deadline = time.monotonic() + PATIENCE
+    before = healthy(home)
+    while not alive.exists():
+        assert time.monotonic() < deadline
+        assert worker.poll() is None
+        time.sleep(0.05)
+    during = healthy(home)
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=PATIENCE)
+    long_ago = time.time() - 4 * 60
+    os.utime(alive, (long_ago, long_ago))
+
+    assert (before, during, healthy(home)) == (False, True, False)
+
+
+@pytest.mark.slow
+def test_the_images_own_install_line_makes_a_worker_that_starts(
+    tmp_path: Path, queue: Mapping[str, str]
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    copied(source)
+    [line] = [each for each in instructions("RUN") if each.startswith("pip ")]
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run([tmp_path / "venv/bin/python", "-m", *shlex.split(line)], cwd=source, check=True)
+    worker = subprocess.Popen(
+        [tmp_path / "venv/bin/mlgate", *json.loads(instructions("CMD")[-1])],
+        cwd=tmp_path,
+        env=environment(tmp_path, MLGATE_HOME=str(tmp_path / "made"), **queue),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stderr is not None
+    assert "receiving from" in worker.stderr.readline()
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=PATIENCE)
+
+    assert worker.returncode == 0
