@@ -145,7 +145,8 @@ needs `MLGATE_INPUT_<NAME>` (upper case, `-` as `_`): a folder with that run's k
 their relative paths. The host's own settings and tokens are not passed on.
 
 Metrics are those that the run logs with MLflow, the latest value of each, and the numbers in
-`outputs/metrics.json`, which win. Files kept are `outputs/**` and what `outputs` names.
+`outputs/metrics.json`, which win. Files kept are `outputs/**` and what `outputs` names: 10 GiB of a
+run's at most. What does not fit is left out, and a warning of the run names it.
 
 Three tags of notebook cells have a meaning: `parameters`, `raises-exception` (an error is
 expected), and `skip-execution`. `sys.exit(0)` ends a notebook early and passes.

@@ -1,40 +1,36 @@
 """The backend port on Azure ML.
 
-Nothing is remembered here: the workspace's jobs are the state, and an attempt's id is its job's
-name, so any host can go on with what another one began.
+Nothing is remembered here but what spares requests: the workspace's jobs are the state, and an
+attempt's id is its job's name, so any host can go on with what another one began.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from azure.core.credentials import TokenCredential
 
 from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.jobs import job_of
+from handlers.azureml_handler.looks import Looks
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
 from handlers.azureml_handler.transport import Transport
-from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
+from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Temporary, UnfitHost
-from mlgate.orchestration.launching import (
-    EVIDENCE,
-    KEPT,
-    OUTCOME,
-    own_variables,
-    unusable_output,
-)
+from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
+from mlgate.orchestration.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
@@ -44,16 +40,15 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
-FEW = 2  # jobs that are asked for one by one, instead of a page of the build's
 STORE_TIME = timedelta(hours=1)
-_RECORD_LIMIT = 16 << 20  # bytes of an outcome.json
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
 
 
 class AzureMLHandler:
     """Implements BackendPort in one workspace; safe for threads.
 
-    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none.
+    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none;
+    `most_bytes` of what a run leaves are taken over.
     """
 
     def __init__(
@@ -65,6 +60,7 @@ class AzureMLHandler:
         environment: str,
         clock: Clock,
         launcher: Path = _LAUNCHER,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._workspace = Workspace.parse(workspace)
         self._credential = credential
@@ -72,6 +68,7 @@ class AzureMLHandler:
         self._environment = environment
         self._clock = clock
         self._launcher = launcher
+        self._most_bytes = most_bytes
         self._transport = Transport(clock)
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
@@ -79,6 +76,7 @@ class AzureMLHandler:
         self._store: Outputs | None = None
         self._store_until: datetime | None = None
         self._transfers: ThreadPoolExecutor | None = None
+        self._looks = Looks(self._control, self._cancel, self._pool)
 
     @property
     def host(self) -> None:
@@ -122,57 +120,43 @@ class AzureMLHandler:
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
         """One request for a few attempts each, else pages of their builds' jobs."""
-        jobs: dict[str, Mapping[str, Any] | None] = {}
-        if len(attempts) > FEW:
-            for build in {attempt.build for attempt in attempts}:
-                wanted = {attempt.id for attempt in attempts if attempt.build == build}
-                for page in self._control.jobs_with_tag(build_tag(build)):
-                    jobs.update((str(job.get("name")), job) for job in page)
-                    if wanted <= jobs.keys():
-                        break
-        for attempt in attempts:
-            if attempt.id not in jobs:
-                jobs[attempt.id] = self._control.job(attempt.id)
-        now = self._clock.now()
-        for job in filter(None, jobs.values()):
-            if statuses.may_be_overdue(job, now):
-                self._end_if_overdue(job, now)
-        return {attempt: statuses.observation(jobs[attempt.id], now) for attempt in attempts}
+        return self._looks.look(attempts, self._clock.now())
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
+        """What the last look saw being canceled is not asked again."""
+        going_on = [attempt for attempt in attempts if not self._looks.is_ending(attempt)]
+        if not going_on:
+            return
         submission = self._submission()
-        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in attempts]
+        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in going_on]
         # Each is asked, whatever becomes of the others: a job that goes on costs money.
         for problem in [future.exception() for future in asked]:
             if problem is not None:
                 raise problem
 
     def collect(self, task: Task, files: BuildFiles) -> Outcome:
-        run = self._control.run(task.attempt.id)
-        if run is not None and run.get("status") not in statuses.FINAL:
-            raise Temporary(f"The run {task.spec.name} has not ended.", delay=5.0)
-        _, warnings = own_variables(task.spec.environment_variables)
-        with tempfile.TemporaryDirectory(prefix="mlgate-") as folder:
-            place = Path(folder)
-            if run is not None:
-                with translated(str(self._workspace)):
-                    store = self._outputs()
-                    folder_there = output_folder(task.attempt)
-                    unusable = store.download(folder_there, place, self._pool())
-                if unusable:
-                    warnings.append(_left_out(unusable))
-            found = outcomes.outcome(task.spec, run, _claimed(place))
+        """A job is gone when neither run history nor the control plane has it.
+
+        It is canceled all the same: should it exist after all, it must not go on costing money
+        beside the attempt that may take its place.
+        """
+        name, job = task.spec.name, task.attempt.id
+        run = self._control.run(job)
+        if run is None:
+            if self._control.job(job) is not None:
+                raise Temporary(f"Run history does not have the run {name} yet.", delay=5.0)
+            self._cancel(job)
+        elif run.get("status") not in statuses.FINAL:
+            raise Temporary(f"The run {name} has not ended.", delay=5.0)
+        with _scratch(name) as place:
+            chosen = self._download(task, place) if run is not None else Chosen(())
+            found = outcomes.outcome(task.spec, run, _claimed(place / OUTCOME))
+            _, warnings = own_variables(task.spec.environment_variables)
             found = replace(found, warnings=(*warnings, *found.warnings))
-            return _keep(place, task, found, files)
+            return take_over(task, found, chosen, place, files)
 
     def release(self, build: str) -> None:
         """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
-
-    def _end_if_overdue(self, job: Mapping[str, Any], now: datetime) -> None:
-        """Cancel a job that its own limit should have ended long ago."""
-        run = self._control.run(job["name"])
-        if run is not None and outcomes.overdue(run, statuses.limit_of(job), now):
-            self._submission().cancel(job["name"])
 
     def _register(self, runs: Sequence[RunSpec], checkout: Checkout) -> dict[str, str]:
         """What jobs name the environments by that are made of files of the commit."""
@@ -191,6 +175,23 @@ class AzureMLHandler:
                 registered[recipe.version] = self._submission().register(recipe)
             found[key] = registered[recipe.version]
         return found
+
+    def _download(self, task: Task, place: Path) -> Chosen:
+        """Bring here what the run left, and tell what of it is to be taken over."""
+        folder = output_folder(task.attempt)
+        with translated(str(self._workspace)):
+            store = self._outputs()
+            sizes = store.sizes(folder)
+            elsewhere = f"See {folder} in the workspace's datastore {STORE}."
+            chosen = choose(sizes, most=self._most_bytes, elsewhere=elsewhere)
+            names = list(chosen.paths)
+            if 0 < sizes.get(OUTCOME, 0) <= RECORD_LIMIT:
+                names.insert(0, OUTCOME)
+            lost = store.download(folder, names, place, self._pool())
+        return chosen.without(frozenset(lost), _left_out(lost)) if lost else chosen
+
+    def _cancel(self, job: str) -> None:
+        self._submission().cancel(job)
 
     def _submission(self) -> Submission:
         with self._lock:
@@ -220,6 +221,29 @@ class AzureMLHandler:
             return self._transfers
 
 
+@contextmanager
+def _scratch(run: str) -> Iterator[Path]:
+    """A folder for what a run left, on its way to the build's files."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        # Not the text of others than the disk's, which may hold an address with its signature.
+        why = error.strerror or type(error).__name__
+        raise Temporary(
+            f"This host has no room for what the run {run} left: {why}. Free some space, or set "
+            "TMPDIR to another place.",
+            delay=30.0,
+        ) from error
+
+
+def _claimed(record: Path) -> bytes | None:
+    try:
+        return record.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+
+
 def _storage() -> ModuleType:
     try:
         from handlers.azureml_handler import storage
@@ -238,36 +262,3 @@ def _not_installed(error: ImportError) -> UnfitHost:
         "The backend azureml needs packages that are not installed: install mlgate with the extra "
         f"`azureml`. ({error})"
     )
-
-
-def _claimed(place: Path) -> Any:
-    """What the launcher's record holds, if that is JSON."""
-    try:
-        with (place / OUTCOME).open("rb") as content:
-            return json.loads(content.read(_RECORD_LIMIT))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _keep(place: Path, task: Task, found: Outcome, files: BuildFiles) -> Outcome:
-    """Take over what was downloaded, under `runs/<name>/`; the outcome with its files named."""
-    build, prefix = task.attempt.build, f"runs/{task.spec.name}"
-    outputs: list[str] = []
-    warnings: list[str] = []
-    kept = place / KEPT
-    for source in sorted(path for path in kept.rglob("*") if path.is_file()):
-        path = source.relative_to(kept).as_posix()
-        if problem := unusable_output(path):
-            warnings.append(problem)
-        else:
-            files.copy(build, f"{prefix}/{path}", source)
-            outputs.append(f"{prefix}/{path}")
-    for name in EVIDENCE:
-        if (place / name).is_file():
-            files.copy(build, f"{prefix}/{name}", place / name)
-        elif name == "log.txt":
-            reason = (
-                found.failure.message if found.failure else "The run was canceled before it began."
-            )
-            files.write(build, f"{prefix}/{name}", reason.encode() + b"\n")
-    return replace(found, outputs=tuple(sorted(outputs)), warnings=(*found.warnings, *warnings))

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlgate.orchestration.launching import Record, bounded, time_of
+from mlgate.orchestration.launching import ENDED_FROM_OUTSIDE, Record, bounded, time_of
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
 _GONE = "The job is not in the workspace any more: it was deleted there."
-OVERDUE = timedelta(minutes=5)  # what Azure ML has to end a job at its limit
 _SLACK = timedelta(seconds=5)  # between two clocks
 
 _REASONS = tuple(
@@ -37,15 +36,15 @@ _REASONS = tuple(
 )
 
 
-def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outcome:
-    """The outcome without its files; `run` is the `runMetadata`, `claimed` what outcome.json has.
+def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: bytes | None) -> Outcome:
+    """The outcome without its files; `run` is the `runMetadata`, `claimed` outcome.json's content.
 
     Never raises for what a run wrote.
     """
     if run is None:
         return Outcome(RunStatus.FAILED, failure=Failure(FailureKind.INFRASTRUCTURE, _GONE))
     record = Record.read(claimed)
-    started = time_of(_utc(run.get("startTimeUtc")))
+    started = began(run)
     finished = time_of(_utc(run.get("endTimeUtc")))
     status, failure = _verdict(spec, run, record, started, finished)
     return Outcome(
@@ -59,10 +58,9 @@ def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: Any) -> Outco
     )
 
 
-def overdue(run: Mapping[str, Any], limit: timedelta, now: datetime) -> bool:
-    """Whether a run goes on although its limit should have ended it a while ago."""
-    started = time_of(_utc(run.get("startTimeUtc")))
-    return started is not None and now > started + limit + OVERDUE
+def began(run: Mapping[str, Any]) -> datetime | None:
+    """When the run began to execute, if it has."""
+    return time_of(_utc(run.get("startTimeUtc")))
 
 
 def _verdict(
@@ -98,8 +96,7 @@ def _unexplained(status: str, error: str, record: Record) -> Failure:
         if pattern.search(error):
             return Failure(kind, error)
     if record.status == "canceled":
-        ended = "The run was ended from outside, not by mlgate."
-        return Failure(FailureKind.INFRASTRUCTURE, f"{ended} {error}".strip())
+        return Failure(FailureKind.INFRASTRUCTURE, f"{ENDED_FROM_OUTSIDE} {error}".strip())
     said = error or "Azure ML gives no reason."
     return Failure(
         FailureKind.INFRASTRUCTURE, f"The job ended as {status} with no valid outcome. {said}"

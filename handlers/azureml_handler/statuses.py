@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from handlers.azureml_handler.jobs import LIMIT
-from handlers.azureml_handler.outcomes import OVERDUE
 from mlgate.orchestration.launching import time_of
 from mlgate.orchestration.runs import Observation, RunStatus
 
@@ -21,6 +20,7 @@ FINAL = {
     "Failed": RunStatus.FAILED,
     "Canceled": RunStatus.CANCELED,
 }
+OVERDUE = timedelta(minutes=5)  # what Azure ML has to end a job at its limit
 _WAITING = {
     "NotStarted": "waiting for Azure ML",
     "Queued": "waiting for compute",
@@ -28,9 +28,8 @@ _WAITING = {
     "Starting": "starting",
     "Preparing": "preparing the environment",
 }
-
-
 _BEGUN = ("Running", "Finalizing")
+_ENDING = "CancelRequested"
 
 
 def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
@@ -60,13 +59,27 @@ def limit_of(job: Mapping[str, Any]) -> timedelta:
     return timedelta(seconds=int(text)) if text.isdecimal() else timedelta(days=366)
 
 
-def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
-    """Whether it goes on, and was made so long ago that its limit may have passed it by.
+def is_ending(job: Mapping[str, Any] | None) -> bool:
+    """Whether its end was asked for, and has not come."""
+    return job is not None and _status(job) == _ENDING
 
-    One whose end was asked for already is not.
+
+def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
+    """Whether it executes, and was made so long ago that its limit may have passed it by.
+
+    What waits has not begun, however long ago it was made; what is told to end is ending.
     """
-    status = (job.get("properties") or {}).get("status")
-    if status in FINAL or status == "CancelRequested":
+    status = _status(job)
+    if status in FINAL or status in _WAITING or status == _ENDING:
         return False
     created = time_of((job.get("systemData") or {}).get("createdAt"))
-    return created is not None and now > created + limit_of(job) + OVERDUE
+    return created is not None and is_overdue(created, limit_of(job), now)
+
+
+def is_overdue(began: datetime, limit: timedelta, now: datetime) -> bool:
+    """Whether what goes on should have been ended by its limit a while ago."""
+    return now > began + limit + OVERDUE
+
+
+def _status(job: Mapping[str, Any]) -> Any:
+    return (job.get("properties") or {}).get("status")

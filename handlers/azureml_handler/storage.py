@@ -7,7 +7,7 @@ the host's identity (role Storage Blob Data Reader).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,34 +51,46 @@ class Outputs:
     def close(self) -> None:
         self._container.close()
 
-    def download(self, folder: str, target: Path, pool: ThreadPoolExecutor) -> list[str]:
-        """Everything below `folder`, with the same relative paths; links and such are no files.
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files below `folder` by relative path, with their sizes in bytes.
+
+        Links and such are no files.
+        """
+        prefix = f"{folder}/"
+        return {
+            blob.name.removeprefix(prefix): blob.size
+            for blob in self._container.list_blobs(prefix, include=["metadata"])
+            if (blob.metadata or {}).get("hdi_isfolder") != "true"
+        }
+
+    def download(
+        self, folder: str, names: Iterable[str], target: Path, pool: ThreadPoolExecutor
+    ) -> list[str]:
+        """Files below `folder`, with the same relative paths. OSError: the disk does not take them.
 
         Returns what was passed over: names, which a run can choose, that would lead out of
         `target`, or that no file here can have.
         """
-        prefix = f"{folder}/"
-        names = [
-            blob.name
-            for blob in self._container.list_blobs(prefix, include=["metadata"])
-            if (blob.metadata or {}).get("hdi_isfolder") != "true"
-        ]
 
         def get(name: str) -> bool:
+            if not _inside(name):
+                return False
             place = target.joinpath(*PurePosixPath(name).parts)
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with place.open("wb") as content:
-                    self._container.download_blob(f"{prefix}{name}").readinto(content)
+                    self._container.download_blob(f"{folder}/{name}").readinto(content)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
                 return False  # a folder of that name is here, or a file of a folder's name
             return True
 
-        found = [name.removeprefix(prefix) for name in names]
-        inside = [name for name in found if _inside(name)]
-        got = pool.map(get, inside)
-        outside = [name for name in found if not _inside(name)]
-        return outside + [name for name, there in zip(inside, got, strict=True) if not there]
+        asked = {name: pool.submit(get, name) for name in names}
+        try:
+            return [name for name, there in asked.items() if not there.result()]
+        finally:
+            for future in asked.values():
+                future.cancel()
+            wait(asked.values())  # whoever removes the folder must be alone with it
 
 
 def _all(results: Iterable[object]) -> None:

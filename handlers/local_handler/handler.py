@@ -37,6 +37,7 @@ from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.keeping import MOST_BYTES
 from mlgate.orchestration.launching import launch_task, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
@@ -55,8 +56,8 @@ class LocalHandler:
 
     `parallel`: how many runs at once, over all builds and workers that share `home`. `python`
     executes runs that ask for no environment. `grace_seconds`: how long a run that is ended has
-    to keep what there is. `on_ended` is told, soon and from another thread, that an attempt ended;
-    it is only a hint. `close` stops that, the runs go on.
+    to keep what there is, of which `most_bytes` are taken over. `on_ended` is told, soon and from
+    another thread, that an attempt ended; it is only a hint. `close` stops that, the runs go on.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class LocalHandler:
         on_ended: Callable[[Attempt], None] | None = None,
         clock: Clock | None = None,
         grace_seconds: float = 10.0,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._home = home.absolute()
         self._attempts = self._home / "attempts"
         self._parallel = parallel
+        self._most_bytes = most_bytes
         self._task_host = tasks.Host(
             python=python,
             uv=find_uv_bin(),
@@ -154,7 +157,8 @@ class LocalHandler:
             ended = self._ended(folder)
             if ended is None:
                 raise Temporary(f"The run {task.spec.name} has not ended.", delay=1.0)
-            return collection.collect(folder, task, outcomes.outcome(folder, ended), files)
+            found = outcomes.outcome(folder, ended)
+            return collection.collect(folder, task, found, files, self._most_bytes)
 
     def release(self, build: str) -> None:
         with self._disk():

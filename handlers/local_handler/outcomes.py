@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from handlers.local_handler.attempts import AttemptFolder, Ended, read_file, read_json
+from handlers.local_handler.attempts import AttemptFolder, Ended, read_file
 from mlgate.orchestration.launching import (
+    ENDED_FROM_OUTSIDE,
     OUTCOME,
+    RECORD_LIMIT,
     Record,
     bounded,
     count_of,
@@ -43,7 +45,7 @@ _OUT_OF_MEMORY = (
 
 def outcome(folder: AttemptFolder, ended: Ended) -> Outcome:
     """The outcome of an ended attempt, without its files. Never raises for what a run wrote."""
-    record = Record.read(read_json(folder.output / OUTCOME))
+    record = Record.read(read_file(folder.output / OUTCOME, RECORD_LIMIT))
     status, failure = _verdict(folder, ended, record)
     return Outcome(
         status=status,
@@ -99,7 +101,7 @@ def _unexplained(folder: AttemptFolder, ended: Ended, record: Record) -> Failure
     if ended.exit_code == -signal.SIGKILL and ended.memory_kills:
         return Failure(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if record.status == "canceled":
-        message = "The run was ended from outside, not by mlgate."
+        message = ENDED_FROM_OUTSIDE
     elif ended.exit_code is not None and ended.exit_code < 0:
         message = f"The run's launcher was killed by signal {-ended.exit_code}."
     else:

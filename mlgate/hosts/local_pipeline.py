@@ -22,7 +22,7 @@ from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
-from mlgate.orchestration import requests
+from mlgate.orchestration import attempts, requests
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.ports import BuildFiles, Rejection
@@ -41,6 +41,7 @@ class LocalBuild:
     task: Task
     application: Application
     hints: Hints
+    worker: Worker
 
     def state(self) -> Build | None:
         """The build as stored; None until the message was handled."""
@@ -56,6 +57,17 @@ class LocalBuild:
         self.task.cancel()
         if requests.abandon(self.application.conductor.ports.state, self.key):
             self.hints.look(self.key)
+
+    def leave(self) -> Build | None:
+        """Work on it no more, and make sure that the end of its runs was asked for.
+
+        Returns the build as it is left. Raises what the backend raises.
+        """
+        self.worker.finish()
+        build = self.state()
+        if build is not None and build.open:
+            attempts.cancel(self.application.conductor.ports, build)
+        return build
 
     def wait(self, seconds: float) -> bool:
         """Whether the build is over, waiting for it so long at most."""
@@ -105,7 +117,7 @@ def local_pipeline(
             worker.start()
             try:
                 application.queue.publish(body, message_id, task.properties)
-                yield LocalBuild(key, task, application, hints)
+                yield LocalBuild(key, task, application, hints, worker)
             finally:
                 # The queue goes first: waiting for its next message would take a second.
                 worker.stop()

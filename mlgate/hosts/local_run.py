@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +23,20 @@ from mlgate.hosts.settings import Settings
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.errors import BadMessage, OrchestrationError
 from mlgate.orchestration.messages import StartMessage
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.steps import ENDING_GRACE
 
 PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
-_CANCEL_SECONDS = 120.0  # far beyond the runs' own grace; then we say what is left
+# A build ends by itself after its grace; what is at hand when it is canceled comes before that.
+_CANCEL_SECONDS = (ENDING_GRACE + timedelta(minutes=2)).total_seconds()
+_ENDING = {
+    "local": "the runs get a few seconds to end",
+    "azureml": f"Azure ML gets {ENDING_GRACE.seconds // 60} minutes at most to end the runs",
+}
 _OF_A_BUILD = ("result.json", "junit.xml", "report.html")
 _LOG_LIMIT = 64 * 1024  # bytes of a failing run's log that are read for its tail
 
@@ -56,21 +65,22 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
     )
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
-    # Not an Event, whose lock a second signal would wait for inside the first one's handler.
-    interrupts: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: interrupts.append(number))
+    interrupts = _Interrupts()
     with local_pipeline(allowed, raw, message.attempt, files) as local:
         try:
             with view(stream, quiet=options.quiet) as shown:
-                build = _follow(local, shown, interrupts)
+                build = _follow(local, shown, interrupts, policy.backend)
         except BaseException:
             # Whatever happened here, the runs must not go on unwatched.
+            interrupts.let_through()
             local.cancel()
             local.wait(_CANCEL_SECONDS)
             raise
-        if build is None:
-            return _never_began(local)
+        if build is None and (rejection := local.rejection()) is not None:
+            raise BadMessage(rejection.findings)
+        if build is None or build.open:
+            interrupts.let_through()
+            return _leave(local)
         if not options.quiet:
             summary(build, files.location(build.key), _failing_logs(build, files), stream)
         if options.as_json:
@@ -80,31 +90,67 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
     return INTERRUPTED if interrupts else _exit_code(build)
 
 
-def _never_began(local: LocalBuild) -> int:
-    rejection = local.rejection()
-    if rejection is not None:
-        raise BadMessage(rejection.findings)
-    return INTERRUPTED
+class _Interrupts:
+    """The signals that ask to end, from the moment that this is made.
+
+    What comes within a second is one: a program that started this one may pass on the signal that
+    the terminal gave to both.
+    """
+
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _ONE = 1.0  # seconds
+
+    def __init__(self) -> None:
+        # Not an Event, whose lock a second signal would wait for inside the first one's handler.
+        self._at: list[float] = []
+        for number in self._NUMBERS:
+            signal.signal(number, lambda *_: self._at.append(time.monotonic()))
+
+    def __bool__(self) -> bool:
+        return bool(self._at)
+
+    @property
+    def again(self) -> bool:
+        return bool(self._at) and self._at[-1] > self._at[0] + self._ONE
+
+    def let_through(self) -> None:
+        """The next one ends this process, whatever it does."""
+        for number in self._NUMBERS:
+            signal.signal(number, signal.SIG_DFL)
 
 
-def _follow(local: LocalBuild, shown: View, interrupts: Sequence[int]) -> Build | None:
-    """Show the build until it is over; None when it never began."""
+def _follow(local: LocalBuild, shown: View, interrupts: _Interrupts, backend: str) -> Build | None:
+    """Show the build until it is over, or left; None when it never began."""
     told = 0
-    canceling = False
-    waited = 0.0
+    until = math.inf
     while not local.wait(0.1):
         told = _tell(local, shown, told)
         shown.update(local.state())
-        if interrupts and not canceling:
-            canceling = True
-            shown.line("##[warning]canceling: the runs get a few seconds to end")
+        if interrupts and until == math.inf:
+            until = time.monotonic() + _CANCEL_SECONDS
+            shown.line(f"##[warning]canceling: {_ENDING[backend]}; Ctrl-C again leaves at once")
             local.cancel()
-        if canceling:
-            waited += 0.1
-        if waited > _CANCEL_SECONDS or (local.state() is None and local.rejection() is not None):
+        rejected = local.state() is None and local.rejection() is not None
+        if rejected or interrupts.again or time.monotonic() > until:
             break
     _tell(local, shown, told)
     return local.state()
+
+
+def _leave(local: LocalBuild) -> int:
+    """Go before the build is over; what is left of it ends without us."""
+    told = "mlgate: leaving once the runs are told to end; Ctrl-C again leaves them as they are"
+    print(told, file=sys.stderr)
+    try:
+        build = local.leave()
+    except OrchestrationError as error:
+        build = local.state()
+        print(f"mlgate: not every run could be told to end: {error}", file=sys.stderr)
+    for run in build.runs if build is not None else ():
+        if run.submitted and not run.status.ended:
+            place = f": {run.studio_url}" if run.studio_url else ""
+            print(f"  {run.spec.name} was not seen to end{place}", file=sys.stderr)
+    return INTERRUPTED
 
 
 def _tell(local: LocalBuild, shown: View, told: int) -> int:

@@ -98,6 +98,11 @@ class Worker:
         self._shift.end()
         self._hints.close()
 
+    def finish(self) -> None:
+        """Stop, and wait until everything at hand is finished."""
+        self.stop()
+        self._shift.finish()
+
     def join(self) -> None:
         """Wait until everything at hand is finished, and let go of the application.
 

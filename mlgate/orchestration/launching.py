@@ -6,6 +6,7 @@ sizes are checked here, and whoever started it says whether the claim holds.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,8 @@ from mlgate.orchestration.runs import Failure, FailureKind, RunSpec
 
 OUTCOME = "outcome.json"  # written last, in the launcher's output folder
 KEPT = "kept"  # the folder of kept outputs there
-EVIDENCE = ("log.txt", "executed.ipynb", "executed.html")  # beside them
+RECORD_LIMIT = 16 << 20  # bytes of an outcome that is read
+ENDED_FROM_OUTSIDE = "The run was ended from outside, not by mlgate."
 
 _OURS = "MLGATE_"
 _TEXT_LIMIT = 4_000  # characters of a message or a warning
@@ -63,19 +65,6 @@ def own_variables(asked: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     ]
 
 
-def unusable_output(path: str) -> str | None:
-    """Why a kept file cannot be taken over under its path; None: it can."""
-    if path in EVIDENCE:
-        return f"The kept file {path} was left out: the name is that of a report's."
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return f"A kept file was left out, for its name is no text: {path!a}."
-    if not path.isprintable():
-        return f"A kept file was left out, for its name is no text: {path!a}."
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """A launcher's outcome as claimed; `status` is None when there is no record to speak of."""
@@ -88,8 +77,12 @@ class Record:
     finished_at: datetime | None = None
 
     @classmethod
-    def read(cls, claimed: Any) -> Self:
-        """From what `outcome.json` holds, whatever that is; never raises."""
+    def read(cls, content: bytes | None) -> Self:
+        """From the content of `outcome.json`, whatever that is; never raises."""
+        try:
+            claimed = json.loads(content or b"")
+        except (ValueError, RecursionError):
+            return cls()
         if not isinstance(claimed, dict):
             return cls()
         status = claimed.get("status")

@@ -141,6 +141,8 @@ class Turn:
                 case steps.Submit(names):
                     submitted, had_places = attempts.submit(ports, self._build, names)
                     self._save(submitted)
+                    # Whoever asked for the end meanwhile does not want the rest submitted.
+                    self._save(steps.absorb(self._build, {}, ports.clock.now()))
                     if not had_places:
                         exhausted |= {steps.Submit}
                 case steps.Collect(names):

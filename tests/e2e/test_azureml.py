@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlgate.emulators.azure_ml import AzureML, Azurite
-from tests.e2e.commands import Done, commit, message, mlgate
+from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
+from tests.e2e.commands import PATIENCE, Done, commit, message, mlgate
+from tests.e2e.commands import start as start_mlgate
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Of one build alone, or of the backend's.
@@ -129,3 +132,33 @@ def test_what_is_missing_is_one_sentence_with_a_remedy(
     assert re.search(sentence, done.out + done.err), done.out + done.err
     assert "Traceback" not in done.out + done.err
     assert len(server.jobs) == 0
+
+
+@pytest.mark.slow
+def test_ctrl_c_waits_for_the_end_of_the_jobs_and_again_leaves_without(
+    tmp_path: Path, repository: Path, start: Start
+) -> None:
+    server = start()
+    server.faults.add("history.rundata", Fault.answering(404), 999)  # nobody hears of the end
+    run = {"kind": "training", "name": "t", "command": "sleep 600"}
+    given = ("run", message(tmp_path, repository, run), "--backend", "azureml")
+    variables = {**server.environment, "MLGATE_WORKSPACE": server.workspace_name}
+    process = start_mlgate(tmp_path, *given, "--output", "output", **variables)
+    try:
+        while not len(server.jobs):
+            assert process.poll() is None
+            time.sleep(0.05)
+        [job] = server.jobs
+        server.jobs.wait(job.name, "Running")
+        process.send_signal(signal.SIGINT)
+        assert server.jobs.wait(job.name).status == "Canceled"
+        time.sleep(1.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "canceling: Azure ML gets 5 minutes at most to end the runs; Ctrl-C again" in out
+    assert "leaving once the runs are told to end" in err
+    assert "  t was not seen to end: https://ml.azure.com/runs/" in err

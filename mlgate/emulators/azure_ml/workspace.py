@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -30,7 +31,10 @@ class Asset:
 
 @dataclass(slots=True)
 class Workspace:
-    """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has."""
+    """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has.
+
+    `onward` makes of the next page's address what a page tells of it.
+    """
 
     subscription_id: str
     resource_group: str
@@ -44,6 +48,7 @@ class Workspace:
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)
     environments: dict[tuple[str, str], Asset] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    onward: Callable[[str], str] = str
     submitted: int = 0  # how many jobs there have been
     canceled: dict[str, str] = field(default_factory=dict)  # operation's id -> job's name
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from azure.core.credentials import TokenCredential
 
 from handlers.azureml_handler.handler import AzureMLHandler
+from handlers.azureml_handler.looks import FEW
 from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import Clock
@@ -87,6 +89,10 @@ class Bench:
 
     def see(self, task: Task) -> Observation:
         return self.handler.look([task.attempt])[task.attempt]
+
+    def tries(self, task: Task) -> list[Attempt]:
+        """More attempts of the run than are asked for one by one, of which there is the first."""
+        return [replace(task.attempt, number=number) for number in range(1, FEW + 2)]
 
     def job(self, task: Task) -> Job:
         return self.server.jobs[task.attempt.id]

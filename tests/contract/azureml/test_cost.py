@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 from mlgate.orchestration.runs import Attempt, Environment, RunKind, RunSpec, Task
@@ -65,6 +66,45 @@ def test_a_look_passes_over_the_pages_of_other_builds(bench: Bench, tmp_path: Pa
     asked(bench)
     assert len(bench.handler.look(attempts)) == 10
     assert asked(bench) == {"jobs.list": 1}
+
+
+def test_a_few_old_runs_of_a_large_build_are_asked_for_one_by_one(bench: Bench) -> None:
+    bench.server.workspace.page_size = 10
+    attempts = submit(bench, 50)
+    asked(bench)
+    bench.handler.look(attempts)
+    assert asked(bench) == {"jobs.list": 5}
+    bench.handler.look(attempts[:3])
+    assert asked(bench) == {"jobs.get": 3}
+    bench.handler.look(attempts[-15:])
+    assert asked(bench)["jobs.list"] in (2, 3)  # they were submitted side by side
+
+
+def test_runs_that_wait_or_have_begun_lately_cost_no_more_however_old_they_are(
+    bench: Bench,
+) -> None:
+    attempts = submit(bench, 10)
+    for attempt, told in zip(attempts, ["Queued"] * 5 + ["Running"] * 5, strict=True):
+        job = bench.server.jobs.wait(attempt.id)
+        job.created -= timedelta(hours=10)
+        bench.server.jobs.pretend(attempt.id, told)
+    bench.handler.look(attempts)
+    asked(bench)
+    assert len(bench.handler.look(attempts)) == 10
+    assert asked(bench) == {"jobs.list": 1}
+
+
+def test_what_is_being_canceled_is_asked_again_only_if_that_was_lost(bench: Bench) -> None:
+    attempts = submit(bench, 3)
+    for attempt in attempts:
+        bench.server.jobs.wait(attempt.id)
+    for told, again in (("CancelRequested", 0), ("Running", 3)):
+        for attempt in attempts:
+            bench.server.jobs.pretend(attempt.id, told)
+        bench.handler.look(attempts)
+        asked(bench)
+        bench.handler.cancel(attempts)
+        assert asked(bench)["jobs.cancel"] == again
 
 
 def test_the_end_of_a_run_is_a_few_requests_beside_its_files(bench: Bench) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import resource
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.runs import Task
 from tests.contract.azureml.support import Bench
 
 PUT = "jobs.put"
@@ -63,7 +67,7 @@ CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {
     "stage, while it uploads": ("blob.put", lambda bench, _: bench.stage({"other.py": ""})),
     "stage, after the upload": ("codes.put", lambda bench, _: bench.stage({"other.py": ""})),
     "look": ("jobs.get", lambda bench, task: bench.handler.look([task.attempt])),
-    "look at many": ("jobs.list", lambda bench, task: bench.handler.look([task.attempt] * 9)),
+    "look at many": ("jobs.list", lambda bench, task: bench.handler.look(bench.tries(task))),
     "cancel": ("jobs.cancel", lambda bench, task: bench.handler.cancel([task.attempt])),
     "collect": ("history.*", lambda bench, task: bench.handler.collect(task, bench.files)),
     "collect, secrets": (
@@ -162,3 +166,49 @@ def test_what_is_no_compute_of_the_workspace_is_refused_before_the_sdk_sees_it(
     with pytest.raises(Permanent, match="is no compute of the workspace"):
         bench.handler.submit(task)
     assert bench.calls(PUT) == []
+
+
+def test_each_end_is_asked_for_although_one_is_refused(bench: Bench) -> None:
+    tasks = [bench.task("sleep 600", f"run-{number}") for number in range(3)]
+    for task in tasks:
+        bench.handler.submit(task)
+        bench.server.jobs.wait(task.attempt.id, "Running")
+    bench.server.faults.add("jobs.cancel", Fault.answering(403))
+    with pytest.raises(Permanent, match="needs the role"):
+        bench.handler.cancel([task.attempt for task in tasks])
+    answers = [each.status for each in bench.server.requests if each.call == "jobs.cancel"]
+    assert sorted(answers) == [202, 202, 403]
+
+
+@pytest.fixture
+def left_much(bench: Bench) -> Task:
+    """A run that has ended, with an output of two megabytes."""
+    bench.stage(
+        {"train.py": "import os; os.mkdir('outputs'); open('outputs/a', 'w').truncate(2<<20)"}
+    )
+    task = bench.task("python train.py")
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id)
+    return task
+
+
+def test_a_host_without_a_folder_for_downloads_is_told_what_to_do(
+    left_much: Task, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(tempfile, "tempdir", str(Path(__file__)))
+        with pytest.raises(Temporary, match="no room for what the run train left: Not a directory"):
+            bench.handler.collect(left_much, bench.files)
+    assert bench.ended(left_much).outputs == ("runs/train/outputs/a",)
+
+
+def test_a_host_whose_disk_takes_no_more_is_told_what_to_do(left_much: Task, bench: Bench) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(Temporary, match=r"File too large\. Free some space, or set TMPDIR"):
+            bench.handler.collect(left_much, bench.files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert bench.files.list(bench.build) == []
+    assert bench.ended(left_much).outputs == ("runs/train/outputs/a",)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from mlgate.emulators.azure_ml import AzureML
 from tests.contract.azureml.support import Bench
 
@@ -66,3 +68,45 @@ def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_git(
     seen, ended, loaded = json.loads(done.stdout)
     assert (seen, ended) == ("succeeded", "succeeded")
     assert [name for name in HEAVY if name in loaded] == []
+
+
+BARE = """
+import sys
+from mlgate.orchestration.errors import UnfitHost
+from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
+from tests.contract.azureml.support import new_handler
+from tests.contract.twins import FolderFiles, MovableClock
+
+package, build, snapshot, workspace = sys.argv[1:]
+sys.modules[package] = None  # what `import` makes of a package that is not there
+handler = new_handler(workspace, MovableClock())
+spec = RunSpec("train", RunKind.TRAINING, command="true")
+task = Task(Attempt(build, "train", 1), spec, snapshot, "1")
+for act in (handler.submit, lambda task: handler.collect(task, FolderFiles())):
+    try:
+        act(task)
+    except UnfitHost as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("package", ["azure.ai.ml", "azure.storage.blob"])
+def test_a_package_that_is_not_installed_is_told_with_the_remedy(
+    package: str, server: AzureML, bench: Bench, tmp_path: Path
+) -> None:
+    task = bench.task("python train.py")
+    bench.run(task)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, package, bench.build, task.snapshot, server.workspace_name],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    sentences = done.stdout.splitlines()
+    assert sentences
+    for sentence in sentences:
+        assert "install mlgate with the extra `azureml`" in sentence
+        assert package in sentence

@@ -14,6 +14,7 @@ import pytest
 from handlers.azureml_handler.handler import AzureMLHandler
 from handlers.local_handler.handler import LocalHandler
 from mlgate.emulators.azure_ml import AzureML, Azurite
+from mlgate.orchestration.keeping import MOST_BYTES
 from tests.contract.bench import Bench
 from tests.contract.local.conftest import Bench as LocalBench
 
@@ -27,8 +28,8 @@ class OnThisMachine(LocalBench):
         super().__init__(folder)
         self.handler = self.another_handler()
 
-    def another_handler(self) -> LocalHandler:
-        return self.new_handler(launcher=None, grace_seconds=GRACE_SECONDS)
+    def another_handler(self, most_bytes: int = MOST_BYTES) -> LocalHandler:
+        return self.new_handler(launcher=None, grace_seconds=GRACE_SECONDS, most_bytes=most_bytes)
 
 
 class OnAzureML(Bench[AzureMLHandler]):
@@ -40,7 +41,7 @@ class OnAzureML(Bench[AzureMLHandler]):
         self._handlers: list[AzureMLHandler] = []
         self.handler = self.another_handler()
 
-    def another_handler(self) -> AzureMLHandler:
+    def another_handler(self, most_bytes: int = MOST_BYTES) -> AzureMLHandler:
         from azure.identity import DefaultAzureCredential
 
         handler = AzureMLHandler(
@@ -49,6 +50,7 @@ class OnAzureML(Bench[AzureMLHandler]):
             compute="serverless",
             environment="azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
             clock=self.clock,
+            most_bytes=most_bytes,
         )
         self._handlers.append(handler)
         return handler

@@ -202,6 +202,32 @@ def test_5_an_attempt_of_the_same_run_has_outputs_of_its_own(backend: Backend) -
     assert second.attempt == Attempt(backend.build, "train", 2)
 
 
+def test_5_of_files_that_are_too_large_the_evidence_and_the_small_ones_are_taken_over(
+    backend: Backend,
+) -> None:
+    script = (
+        "import os; os.mkdir('outputs')\n"
+        "for name, size in (('a', 70_000), ('b', 3), ('c', 40_000)):\n"
+        "    open('outputs/' + name, 'w').write('x' * size)\n"
+        "print('done')\n"
+    )
+    task = backend.task(script)
+    backend.run(task)
+    backend.files.written.clear()
+    outcome = backend.another_handler(most_bytes=50_000).collect(task, backend.files)
+    assert outcome.status is RunStatus.SUCCEEDED
+    assert outcome.outputs == ("runs/train/outputs/b", "runs/train/outputs/c")
+    files = [*outcome.outputs, "runs/train/log.txt"]
+    assert backend.files.list(backend.build) == sorted(files)
+    assert "done" in backend.log(task)
+    [warning] = outcome.warnings
+    assert "1 file was left out" in warning
+    assert "outputs/a" in warning
+    if isinstance(backend, OnAzureML):
+        place = f"See mlgate/{task.attempt.id} in the workspace's datastore workspaceblobstore."
+        assert warning.endswith(place)
+
+
 def test_6_releasing_a_build_again_harms_no_other(backend: Backend) -> None:
     mine, other = backend.task(), backend.task(name="other")
     other = replace(other, attempt=replace(other.attempt, build="f" * 32))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handlers.local_handler.handler import LocalHandler
 from handlers.local_handler.warm import _Template
+from mlgate.orchestration.keeping import MOST_BYTES
 from mlgate.orchestration.runs import Attempt, Task
 from tests.contract.bench import Bench as AnyBench
 
@@ -36,9 +38,10 @@ class Bench(AnyBench[LocalHandler]):
         on_ended: Callable[[Attempt], None] | None = None,
         grace_seconds: float = 1.0,
         python: Path = Path(sys.executable),
+        most_bytes: int = MOST_BYTES,
     ) -> LocalHandler:
         """A handler as another worker on the same home would have it."""
-        real = {} if launcher is None else {"launcher": launcher}
+        real: dict[str, Any] = {} if launcher is None else {"launcher": launcher}
         handler = LocalHandler(
             home=self.home,
             parallel=parallel,
@@ -46,6 +49,7 @@ class Bench(AnyBench[LocalHandler]):
             clock=self.clock,
             grace_seconds=grace_seconds,
             python=python,
+            most_bytes=most_bytes,
             **real,
         )
         self._handlers.append(handler)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from handlers.azureml_handler.outcomes import OVERDUE, outcome, overdue
+from handlers.azureml_handler.outcomes import began, outcome
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunKind, RunSpec, RunStatus
 
 SPEC = RunSpec("train", RunKind.TRAINING, command="true", timeout_minutes=10)
@@ -26,7 +27,7 @@ def run(status: object, error: tuple[str, str] | None = None, **more: Any) -> di
 
 
 def ended(told: dict[str, Any] | None, claimed: object) -> Outcome:
-    return outcome(SPEC, told, claimed)
+    return outcome(SPEC, told, json.dumps(claimed).encode())
 
 
 def test_a_success_is_both_azure_mls_and_the_launchers() -> None:
@@ -142,9 +143,7 @@ def test_times_are_the_executions_or_else_the_jobs() -> None:
     assert (found.started_at, found.finished_at) == (minutes[0], minutes[3])
 
 
-def test_a_run_is_overdue_only_well_after_its_limit() -> None:
-    began, limit = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(minutes=10)
-    second = timedelta(seconds=1)
-    assert not overdue(run("Running"), limit, began + limit + OVERDUE)
-    assert overdue(run("Running"), limit, began + limit + OVERDUE + second)
-    assert not overdue(run("Queued", startTimeUtc=None), limit, began + timedelta(days=9))
+@pytest.mark.parametrize(("told", "minute"), [(START, 0), (START[:-1], 0), (None, None)], ids=repr)
+def test_history_tells_when_a_run_began(told: str | None, minute: int | None) -> None:
+    at = None if minute is None else datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
+    assert began(run("Running", startTimeUtc=told)) == at

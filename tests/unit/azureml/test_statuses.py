@@ -80,13 +80,21 @@ def test_the_limit_is_the_one_that_the_job_was_submitted_with(
 @pytest.mark.parametrize(
     ("status", "minutes", "overdue"),
     [
-        ("Running", 14, False),
+        ("Running", 15, False),
         ("Running", 16, True),
-        ("Queued", 16, True),  # only its run's history tells whether it began
+        ("Finalizing", 16, True),
+        ("NotResponding", 16, True),
+        ("Splendid", 16, True),
+        ("NotStarted", 16, False),
+        ("Queued", 16, False),
+        ("Provisioning", 16, False),
+        ("Starting", 16, False),
+        ("Preparing", 16, False),
+        ("CancelRequested", 16, False),
         ("Completed", 16, False),
     ],
 )
-def test_one_that_goes_on_long_after_its_limit_is_looked_into(
+def test_one_that_executes_long_after_its_limit_is_looked_into(
     status: str, minutes: float, overdue: bool
 ) -> None:
     made = {"createdAt": (NOON - timedelta(minutes=minutes)).isoformat()}

@@ -11,6 +11,7 @@ from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Stored
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.steps import SLICE
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import World
 
@@ -57,6 +58,22 @@ def test_what_was_submitted_while_somebody_canceled_is_not_forgotten(world: Worl
 
     assert world.build(key).verdict is Verdict.CANCELED
     assert [attempt.run for attempt in world.backend.canceled] == ["a"]
+
+
+def test_an_end_asked_for_while_many_runs_are_submitted_comes_before_the_rest(
+    world: World,
+) -> None:
+    key = world.start(*({"name": f"run-{number}"} for number in range(60)))
+    assert key
+    world.backend.endless = True
+    world.backend.on_submit = lambda: requests.cancel(world.state, key, "Enough.")
+    world.deliver()
+    assert len(world.backend.submitted) == SLICE
+    assert set(world.backend.submitted) <= set(world.backend.canceled)
+    world.run_to_end()
+
+    statuses = {run.status for run in world.build(key).runs}
+    assert statuses == {RunStatus.CANCELED}
 
 
 def test_a_pipeline_given_up_right_before_the_verdict_is_told_nothing(world: World) -> None:

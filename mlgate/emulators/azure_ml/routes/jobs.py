@@ -107,7 +107,8 @@ def list_jobs(call: Call) -> Answer:
     }
     if end < len(found):
         onward = urlencode({**query, "$skip": end})
-        page["nextLink"] = f"https://{ARM}{call.request.path}?{onward}"
+        address = f"https://{ARM}{call.request.path}?{onward}"
+        page["nextLink"] = call.workspace.onward(address)
     return Answer(body=page)
 
 

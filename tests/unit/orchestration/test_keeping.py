@@ -1,0 +1,70 @@
+"""Which of a run's files are taken over, and what is believed of its record."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
+from mlgate.orchestration.launching import Record
+from mlgate.orchestration.runs import Attempt, Outcome, RunKind, RunSpec, RunStatus, Task
+from tests.contract.twins import FolderFiles
+
+TASK = Task(Attempt("b" * 32, "a", 1), RunSpec("a", RunKind.TRAINING, command="x"), "", "7")
+
+
+def test_the_evidence_goes_first_and_nothing_but_it_and_what_was_kept() -> None:
+    sizes = dict.fromkeys(["kept/b", "kept/a/z", "executed.html", "outcome.json", "log.txt"], 1)
+    assert choose(sizes) == Chosen(("log.txt", "executed.html", "kept/a/z", "kept/b"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "left", "names"),
+    [
+        ({"log.txt": 10, "kept/a": 90}, [], ""),
+        ({"log.txt": 11, "kept/a": 90}, ["kept/a"], "1 file was left out.*: a."),
+        ({"log.txt": 101, "kept/a": 1}, ["log.txt"], "1 file was left out.*: log.txt."),
+        ({"kept/a": 60, "kept/b": 60, "kept/c": 40}, ["kept/b"], "1 file was left out.*: b."),
+        (
+            {f"kept/{number}": 101 for number in range(5)},
+            [f"kept/{number}" for number in range(5)],
+            "5 files were left out.*: 0, 1, 2 and 2 more.",
+        ),
+        ({"kept/a\nb": 500, "kept/log.txt": 500}, ["kept/a\nb", "kept/log.txt"], "name"),
+    ],
+)
+def test_what_is_too_large_is_left_and_named(
+    sizes: dict[str, int], left: list[str], names: str
+) -> None:
+    chosen = choose(sizes, most=100, elsewhere="See there.")
+    assert sorted({*sizes} - {*chosen.paths}) == left
+    assert bool(chosen.warnings) is bool(left)
+    for warning in chosen.warnings:
+        assert re.search(names, warning)
+        assert warning.endswith("See there.") is ("too large" in warning)
+
+
+def test_a_run_that_fills_disks_is_not_taken_over_whole() -> None:
+    sizes = {f"kept/{number}": 1 << 30 for number in range(500)}
+    chosen = choose(sizes)
+    assert sum(sizes[path] for path in chosen.paths) == MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("outcome", "log"),
+    [
+        (Outcome(RunStatus.CANCELED), "said The run was canceled before it began.\n"),
+        (Outcome(RunStatus.SUCCEEDED), "said There is no log of the run.\n"),
+    ],
+)
+def test_a_run_without_a_log_has_its_reason_for_one(outcome: Outcome, log: str) -> None:
+    files = FolderFiles()
+    assert take_over(TASK, outcome, Chosen(()), Path(), files, b"said ") == outcome
+    assert files.read(TASK.attempt.build, "runs/a/log.txt") == log.encode()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"[]", b"\xff", b"7"])
+def test_a_record_that_is_none_claims_nothing(content: bytes | None) -> None:
+    assert Record.read(content) == Record()
