@@ -34,9 +34,15 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from handlers.azureml_handler.transport import ARM, Transport
+from handlers.azureml_handler.transport import ARM, Transport, seconds_asked
 from handlers.azureml_handler.workspace import Workspace
-from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import (
+    OrchestrationError,
+    Permanent,
+    Temporary,
+    Throttled,
+    UnfitHost,
+)
 
 log = logging.getLogger("mlgate")
 
@@ -193,7 +199,9 @@ def translated(workspace: str) -> Iterator[None]:
                 f"Not all is there in the workspace {workspace}: see that MLGATE_WORKSPACE, or the "
                 f"message, names the right one. Azure ML says: {reason(error)}"
             ) from error
-        if status in (408, 409, 429) or status >= 500 or not status:
+        if status == 429:
+            raise Throttled("Azure ML does not answer (429).", _delay(error)) from error
+        if status in (408, 409) or status >= 500 or not status:
             raise Temporary(f"Azure ML does not answer ({status}).", _delay(error)) from error
         raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
     except AzureError as error:
@@ -227,6 +235,4 @@ def reason(error: HttpResponseError) -> str:
 
 
 def _delay(error: HttpResponseError) -> float:
-    headers = getattr(error.response, "headers", None) or {}
-    after = str(headers.get("Retry-After", ""))
-    return max(_DELAY, float(after)) if after.isdecimal() else _DELAY
+    return max(_DELAY, seconds_asked(getattr(error.response, "headers", None) or {}))

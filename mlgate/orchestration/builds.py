@@ -72,7 +72,7 @@ class RunState:
     submitted: bool = False
     submitted_at: datetime | None = None
     ended: bool = False  # the backend saw this attempt end; its outcome is not collected yet
-    not_before: datetime | None = None  # a retry waits until then
+    not_before: datetime | None = None  # it is not submitted earlier
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cells: tuple[CellEvent, ...] = ()
