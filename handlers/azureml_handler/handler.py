@@ -21,13 +21,14 @@ from azure.core.credentials import TokenCredential
 
 from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, translated
+from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
 from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Temporary, UnfitHost
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.launching import (
     EVIDENCE,
     KEPT,
@@ -188,9 +189,20 @@ class AzureMLHandler:
                 found[key] = f"{UNUSABLE}{problem}"
                 continue
             if recipe.version not in registered:
-                registered[recipe.version] = self._submission().register(recipe)
+                registered[recipe.version] = self._registered(recipe, spec)
             found[key] = registered[recipe.version]
         return found
+
+    def _registered(self, recipe: Recipe, spec: RunSpec) -> str:
+        try:
+            return self._submission().register(recipe)
+        except UnfitHost:
+            raise
+        except Permanent as problem:
+            return (
+                f"{UNUSABLE}{problem} The environment is made of {environments.ingredients(spec)}: "
+                "mend that, or name an environment of the workspace (`azureml`)."
+            )
 
     def _submission(self) -> Submission:
         with self._lock:

@@ -243,6 +243,11 @@ RUNS = {
         files={"requirements.txt": b"\xff\xfe\x00"},
         failure=(FailureKind.ENVIRONMENT, "requirements.txt is not UTF-8 text.", None),
     ),
+    "a conda file without dependencies": Run(
+        {"environment": Environment(conda_file="conda.yaml")},
+        files={"conda.yaml": "channels: [conda-forge]\n"},
+        failure=(FailureKind.ENVIRONMENT, "conda.yaml has no list of dependencies.", None),
+    ),
     "an outside conda file": Run(
         {"environment": Environment(conda_file="../conda.yaml")},
         failure=(
