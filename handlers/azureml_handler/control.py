@@ -133,14 +133,23 @@ class Control:
         return str((found or {})["id"])
 
     def datastore(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """A blob datastore's properties, and what gives access to it."""
+        """A blob datastore's properties, and what gives access to it: nothing where it is the
+        host's own identity that does.
+
+        By the SDK's rule (azure-ai-ml, `get_datastore_info` of `_artifact_utilities.py`).
+        """
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
             raise UnfitHost(f"The workspace {self._workspace} has no datastore {name}.")
+        properties = store["properties"]
+        if (properties.get("credentials") or {}).get("credentialsType") in (None, "None"):
+            return properties, {}
         body = {"expirableSecret": True, "expireAfterHours": _ACCESS_HOURS}
         request = self._request("POST", f"datastores/{name}/listSecrets", _STORES, body)
-        secrets = self._send(request)
-        return store["properties"], secrets or {}
+        try:
+            return properties, self._send(request) or {}
+        except Permanent:
+            return properties, {}
 
     def _history_url(self) -> str:
         """Where the workspace's region keeps run history: asked for once."""

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError
 
 from handlers.azureml_handler import environments, outcomes, statuses
-from handlers.azureml_handler.control import Control, translated
+from handlers.azureml_handler.control import Control, reason, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
@@ -157,9 +159,7 @@ class AzureMLHandler:
             place = Path(folder)
             if run is not None:
                 with translated(str(self._workspace)):
-                    store = self._outputs()
-                    folder_there = output_folder(task.attempt)
-                    unusable = store.download(folder_there, place, self._pool())
+                    unusable = self._download(output_folder(task.attempt), place)
                 if unusable:
                     warnings.append(_left_out(unusable))
             found = outcomes.outcome(task.spec, run, _claimed(place))
@@ -215,11 +215,27 @@ class AzureMLHandler:
                 self._sdk = Submission(self._workspace, self._credential, self._transport)
             return self._sdk
 
-    def _outputs(self) -> Outputs:
+    def _download(self, folder: str, place: Path) -> list[str]:
+        """As `Outputs.download`; the key in hand may have been changed since it was handed out."""
+        store = self._outputs()
+        try:
+            return store.download(folder, place, self._pool())
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.FORBIDDEN:
+                raise
+            if not store.has_key:
+                raise UnfitHost(
+                    f"The host's identity may not read {store.account}, where runs leave their "
+                    f"files: it needs the role Storage Blob Data Reader there. ({reason(error)})"
+                ) from error
+        return self._outputs(instead_of=store).download(folder, place, self._pool())
+
+    def _outputs(self, instead_of: Outputs | None = None) -> Outputs:
         with self._lock:
             # What gives access expires after hours; a fresh one costs two requests.
             until = self._store_until
-            if self._store is None or until is None or self._clock.now() >= until:
+            stale = self._store is instead_of or until is None or self._clock.now() >= until
+            if self._store is None or stale:
                 store, secrets = self._control.datastore(STORE)
                 self._store = _storage().Outputs(store, secrets, self._credential, self._clock)
                 self._store_until = self._clock.now() + STORE_TIME

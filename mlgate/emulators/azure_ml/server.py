@@ -62,7 +62,8 @@ class AzureML:
 
     `python` is the interpreter that jobs find as `python`; `node_environment` what else they find
     (what they need of this process's own environment when None); `parallel` how many run at once.
-    One that is ended early is killed after `grace_seconds`.
+    One that is ended early is killed after `grace_seconds`. Datastores hand out no key to `keyless`
+    workspaces' clients, who come with their identity: that takes an `azurite` that takes tokens.
     Without `azurite` it starts one of its own, which takes half a second.
     """
 
@@ -76,6 +77,7 @@ class AzureML:
         grace_seconds: float = 0.5,
         computes: tuple[str, ...] = ("cpu-cluster",),
         page_size: int = 100,
+        keyless: bool = False,
         token_lifetime: timedelta = timedelta(hours=1),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -91,6 +93,7 @@ class AzureML:
         self._parallel = parallel
         self._computes = computes
         self._page_size = page_size
+        self._keyless = keyless
         self._clock = clock
         self._stack = ExitStack()
 
@@ -110,7 +113,8 @@ class AzureML:
 
     def _start(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azure-ml-")))
-        azurite = self._shared or stack.enter_context(Azurite())
+        own = Azurite(takes_tokens=self._keyless)
+        azurite = self._shared or stack.enter_context(own)
         self.storage = Storage(azurite)
         stack.callback(self.storage.close)
         self.workspace = Workspace(
@@ -121,6 +125,7 @@ class AzureML:
             account=azurite.account,
             computes=frozenset(self._computes),
             page_size=self._page_size,
+            keyless=self._keyless,
             created=self._clock(),
         )
         for container in self.workspace.containers.values():

@@ -48,9 +48,8 @@ class Storage:
     def __init__(self, azurite: Azurite) -> None:
         self.account = azurite.account
         self._azurite = azurite
-        self._pool = urllib3.HTTPConnectionPool(
-            "127.0.0.1", azurite.port, maxsize=32, retries=False
-        )
+        secure = {} if azurite.authority is None else {"ca_certs": str(azurite.authority)}
+        self._pool = urllib3.connection_from_url(azurite.url, maxsize=32, retries=False, **secure)
 
     @property
     def host(self) -> str:

@@ -30,7 +30,10 @@ class Asset:
 
 @dataclass(slots=True)
 class Workspace:
-    """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has."""
+    """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has.
+
+    `keyless`: its datastores are identity-based, and hand out no key.
+    """
 
     subscription_id: str
     resource_group: str
@@ -39,6 +42,7 @@ class Workspace:
     account: str
     computes: frozenset[str]
     page_size: int
+    keyless: bool
     created: datetime
     id: str = field(default_factory=lambda: str(uuid4()))
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)
