@@ -25,7 +25,7 @@ from handlers.azureml_handler import environments, outcomes, statuses
 from handlers.azureml_handler.control import Control, reason, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
-from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
+from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of, with_modes
 from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
@@ -102,13 +102,8 @@ class AzureMLHandler:
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
         """Upload the tree once for its content, and register the environments made of its files."""
         files = files_of(checkout.folder, self._launcher)
-        name = code_name(files)
-        code = self._control.code_id(name)
-        if code is None:
-            uri, address = self._control.start_upload(name)
-            with translated(str(self._workspace)):
-                _storage().upload(address, files, self._pool(), self._clock)
-            code = self._control.put_code(name, uri)
+        with tempfile.NamedTemporaryFile(prefix="mlgate-") as modes:
+            code = self._code(with_modes(files, Path(modes.name)))
         return Snapshot(
             code=code,
             commit=checkout.commit,
@@ -116,6 +111,17 @@ class AzureMLHandler:
             ref=request.ref,
             environments=self._register(runs, checkout),
         ).word()
+
+    def _code(self, files: Mapping[str, Path]) -> str:
+        """The id of the code version that has these files."""
+        name = code_name(files)
+        code = self._control.code_id(name)
+        if code is None:
+            uri, address = self._control.start_upload(name)
+            with translated(str(self._workspace)):
+                _storage().upload(address, files, self._pool(), self._clock)
+            code = self._control.put_code(name, uri)
+        return code
 
     def submit(self, task: Task) -> bool:
         """Always: Azure ML has its own queue."""

@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from stat import S_IXUSR
 from typing import Self
 from uuid import UUID
 
 from mlgate.orchestration.errors import Permanent
 
 LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
+EXECUTABLE = "executable.json"  # there, too: which files of the tree are, for the launcher
 TREE = "tree"
 # A backslash becomes a slash there, so that a file could take another one's place; the others are
 # not allowed, or lost (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
@@ -66,6 +68,22 @@ def files_of(root: Path, launcher: Path) -> dict[str, Path]:
                 "characters and dots at the end, or leave it out of `repository.subdirectory`."
             )
     return files | {LAUNCHER: launcher}
+
+
+def with_modes(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
+    """The files, and the list of those that are executable, which storage does not keep.
+
+    The list is written to `place`; where it would be empty, there is none.
+    """
+    names = [
+        name.removeprefix(f"{TREE}/")
+        for name, path in sorted(files.items())
+        if name != LAUNCHER and path.stat().st_mode & S_IXUSR
+    ]
+    if not names:
+        return dict(files)
+    place.write_text(json.dumps(names), encoding="utf-8")
+    return {**files, EXECUTABLE: place}
 
 
 def code_name(files: Mapping[str, Path]) -> str:

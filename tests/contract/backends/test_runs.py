@@ -32,6 +32,7 @@ here.mkdir()
 (here / 'empty').touch()
 print('trained')
 """
+KEEPS_IN_SHELL = "#!/bin/sh\necho a > outputs/a\n"
 MLFLOW = """\
 import json, os, pathlib, sqlite3
 with sqlite3.connect(os.environ['MLFLOW_TRACKING_URI'].removeprefix('sqlite:///')) as store:
@@ -138,6 +139,11 @@ RUNS = {
         warnings=("the kernel `my-env` is not known here: `python3` was used",),
         outputs=("a.txt",),
         evidence=NOTEBOOK,
+    ),
+    "a script of the repository": Run(
+        {"directory": "deep", "command": "./train.sh && ../other"},
+        files={"deep/train.sh": "#!/bin/sh\nmkdir outputs\n", "other": KEEPS_IN_SHELL},
+        outputs=("outputs/a",),
     ),
     "a training fails": Run(
         script="raise ValueError('no good')",
