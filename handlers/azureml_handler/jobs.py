@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from handlers.azureml_handler import environments
-from handlers.azureml_handler.snapshots import LAUNCHER, TREE, UNUSABLE, Snapshot
+from handlers.azureml_handler.snapshots import (
+    LAUNCHER,
+    TREE,
+    UNUSABLE,
+    Snapshot,
+    experiment_named,
+)
 from handlers.azureml_handler.workspace import OUTPUT, build_tag, output_uri
 from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.launching import (
@@ -95,7 +101,7 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
         name=task.attempt.id,
         fingerprint=fingerprint(task),
         display_name=spec.name,
-        experiment=snapshot.experiment,
+        experiment=experiment_named(task.pipeline or "") or snapshot.experiment,
         command=_command(needs),
         code=snapshot.code,
         environment=_environment(task, snapshot, default_environment),

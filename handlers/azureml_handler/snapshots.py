@@ -45,12 +45,17 @@ class Snapshot:
 
     @property
     def experiment(self) -> str:
-        """Named after the repository, as its pipeline usually is: 1 to 255 letters, digits, -_."""
+        """Named after the repository, for builds whose pipeline tells no name."""
         last = self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("-_")[:100] or "mlgate"
+        return experiment_named(last) or "mlgate"
 
 
 UNUSABLE = "unusable: "
+
+
+def experiment_named(name: str) -> str:
+    """As experiments may be named, 1 to 255 letters, digits, - and _; empty if nothing is left."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:100]
 
 
 def files_of(root: Path, launcher: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.hostpolicy import HostPolicy
 from mlgate.orchestration.ports import Rejected
 from mlgate.orchestration.runs import FailureKind, RunStatus
@@ -84,6 +85,15 @@ def test_all_runs_of_a_build_are_submitted_once_a_storm_is_over(storm: Fault, cl
     if storm.retry_after is not None:
         waited = (cloud.clock.time - began).total_seconds()
         assert waited >= float(storm.retry_after)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_experiment_has_the_pipelines_name_as_far_as_it_is_told(
+    told: bool, cloud: Cloud
+) -> None:
+    cloud.pipeline.faults["name"] = [] if told else [Temporary("busy")]
+    cloud.done(cloud.start({"name": "a"}))
+    assert {job.experiment for job in cloud.server.jobs} == {"Nightly-models" if told else "r"}
 
 
 def test_an_unknown_compute_fails_its_run_and_no_other(cloud: Cloud) -> None:

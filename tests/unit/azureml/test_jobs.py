@@ -107,6 +107,18 @@ def test_the_experiment_is_named_after_the_repository(url: str, name: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("pipeline", "name"),
+    [("Nightly models (v2)", "Nightly-models-v2"), (None, "My-20repo"), ("Обучение", "My-20repo")],
+)
+def test_the_experiment_is_named_after_the_pipeline_if_there_is_one(
+    pipeline: str | None, name: str
+) -> None:
+    asked = replace(task(), pipeline=pipeline)
+    made = job_of(asked, default_compute="cpu", default_environment="azureml://default")
+    assert made.experiment == name
+
+
+@pytest.mark.parametrize(
     ("minutes", "seconds"), [(60, 3600), (0.5, 30), (0.001, 1), (1 / 3, 20), (0.34, 21)]
 )
 def test_the_limit_is_in_whole_seconds_and_never_none(minutes: float, seconds: int) -> None:
