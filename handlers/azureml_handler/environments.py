@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from handlers.azureml_handler.snapshots import UNUSABLE
+from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.requirementlines import (
     Lines,
     Read,
@@ -72,8 +74,43 @@ def recipe(spec: RunSpec, read: Read) -> Recipe:
     return Recipe(asked.image or IMAGE, json.dumps(conda, indent=1))
 
 
-def ingredients(spec: RunSpec) -> str:
-    """What people are told that a run's own environment is made of."""
+def registered(
+    runs: Sequence[RunSpec], read: Read, register: Callable[[Recipe], str]
+) -> dict[str, str]:
+    """What jobs name the runs' own environments by, by `key`; after `UNUSABLE`, why there is none.
+
+    `register` returns such a name, and is called once for each recipe.
+    """
+    names: dict[str, str] = {}
+    made: dict[str, str] = {}
+    for spec in runs:
+        own = key(spec)
+        if own is None or own in names:
+            continue
+        try:
+            content = recipe(spec, read)
+        except Unusable as problem:
+            names[own] = f"{UNUSABLE}{problem}"
+            continue
+        if content.version not in made:
+            made[content.version] = _registered(spec, content, register)
+        names[own] = made[content.version]
+    return names
+
+
+def _registered(spec: RunSpec, content: Recipe, register: Callable[[Recipe], str]) -> str:
+    try:
+        return register(content)
+    except UnfitHost:
+        raise
+    except Permanent as problem:
+        return (
+            f"{UNUSABLE}{problem} The environment is made of {_ingredients(spec)}: mend that, or "
+            "name an environment of the workspace (`azureml`)."
+        )
+
+
+def _ingredients(spec: RunSpec) -> str:
     asked = spec.environment or Environment()
     file = asked.conda_file or asked.requirements or ""
     return f"{file} and the image {asked.image}" if asked.image else file

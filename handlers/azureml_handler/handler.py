@@ -12,25 +12,23 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
-from http import HTTPStatus
+from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import HttpResponseError
 
-from handlers.azureml_handler import environments, outcomes, statuses
-from handlers.azureml_handler.control import Control, reason, translated
+from handlers.azureml_handler import environments, lazily, outcomes, statuses
+from handlers.azureml_handler.access import Access
+from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
-from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of, with_modes
+from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of, with_modes
 from handlers.azureml_handler.transport import Transport
-from handlers.azureml_handler.workspace import STORE, Workspace, build_tag, output_folder
+from handlers.azureml_handler.workspace import Workspace, build_tag, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.launching import (
     EVIDENCE,
     KEPT,
@@ -39,16 +37,13 @@ from mlgate.orchestration.launching import (
     unusable_output,
 )
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
-from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 if TYPE_CHECKING:
-    from handlers.azureml_handler.storage import Outputs
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
 FEW = 2  # jobs that are asked for one by one, instead of a page of the build's
-STORE_TIME = timedelta(hours=1)
 _RECORD_LIMIT = 16 << 20  # bytes of an outcome.json
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
 
@@ -79,8 +74,7 @@ class AzureMLHandler:
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
-        self._store: Outputs | None = None
-        self._store_until: datetime | None = None
+        self._access = Access(self._control, credential, clock)
         self._transfers: ThreadPoolExecutor | None = None
 
     @property
@@ -94,8 +88,7 @@ class AzureMLHandler:
 
     def close(self) -> None:
         self._control.close()
-        if self._store is not None:
-            self._store.close()
+        self._access.close()
         if self._transfers is not None:
             self._transfers.shutdown()
 
@@ -109,7 +102,7 @@ class AzureMLHandler:
             commit=checkout.commit,
             repository=without_azure_user(request.url),
             ref=request.ref,
-            environments=self._register(runs, checkout),
+            environments=environments.registered(runs, checkout.read, self._register),
         ).word()
 
     def _code(self, files: Mapping[str, Path]) -> str:
@@ -119,7 +112,7 @@ class AzureMLHandler:
         if code is None:
             uri, address = self._control.start_upload(name)
             with translated(str(self._workspace)):
-                _storage().upload(address, files, self._pool(), self._clock)
+                lazily.storage().upload(address, files, self._pool(), self._clock)
             code = self._control.put_code(name, uri)
         return code
 
@@ -165,7 +158,10 @@ class AzureMLHandler:
             place = Path(folder)
             if run is not None:
                 with translated(str(self._workspace)):
-                    unusable = self._download(output_folder(task.attempt), place)
+                    folder_there, pool = output_folder(task.attempt), self._pool()
+                    unusable = self._access.use(
+                        lambda store: store.download(folder_there, place, pool)
+                    )
                 if unusable:
                     warnings.append(_left_out(unusable))
             found = outcomes.outcome(task.spec, run, _claimed(place))
@@ -181,71 +177,15 @@ class AzureMLHandler:
         if run is not None and outcomes.overdue(run, statuses.limit_of(job), now):
             self._submission().cancel(job["name"])
 
-    def _register(self, runs: Sequence[RunSpec], checkout: Checkout) -> dict[str, str]:
-        """What jobs name the environments by that are made of files of the commit."""
-        found: dict[str, str] = {}
-        registered: dict[str, str] = {}
-        for spec in runs:
-            key = environments.key(spec)
-            if key is None or key in found:
-                continue
-            try:
-                recipe = environments.recipe(spec, checkout.read)
-            except Unusable as problem:
-                found[key] = f"{UNUSABLE}{problem}"
-                continue
-            if recipe.version not in registered:
-                registered[recipe.version] = self._registered(recipe, spec)
-            found[key] = registered[recipe.version]
-        return found
-
-    def _registered(self, recipe: Recipe, spec: RunSpec) -> str:
-        try:
-            return self._submission().register(recipe)
-        except UnfitHost:
-            raise
-        except Permanent as problem:
-            return (
-                f"{UNUSABLE}{problem} The environment is made of {environments.ingredients(spec)}: "
-                "mend that, or name an environment of the workspace (`azureml`)."
-            )
+    def _register(self, recipe: Recipe) -> str:
+        return self._submission().register(recipe)
 
     def _submission(self) -> Submission:
         with self._lock:
             if self._sdk is None:
-                try:
-                    from handlers.azureml_handler.submission import Submission
-                except ImportError as error:
-                    raise _not_installed(error) from error
-
-                self._sdk = Submission(self._workspace, self._credential, self._transport)
+                made = lazily.submission()
+                self._sdk = made(self._workspace, self._credential, self._transport)
             return self._sdk
-
-    def _download(self, folder: str, place: Path) -> list[str]:
-        """As `Outputs.download`; the key in hand may have been changed since it was handed out."""
-        store = self._outputs()
-        try:
-            return store.download(folder, place, self._pool())
-        except HttpResponseError as error:
-            if error.status_code != HTTPStatus.FORBIDDEN:
-                raise
-            if not store.has_key:
-                raise UnfitHost(
-                    f"The host's identity may not read {store.account}, where runs leave their "
-                    f"files: it needs the role Storage Blob Data Reader there. ({reason(error)})"
-                ) from error
-        return self._outputs(instead_of=store).download(folder, place, self._pool())
-
-    def _outputs(self, instead_of: Outputs | None = None) -> Outputs:
-        with self._lock:
-            # What gives access expires after hours; a fresh one costs two requests.
-            until = self._store_until
-            stale = self._store is instead_of or until is None or self._clock.now() >= until
-            if self._store is None or stale:
-                store, secrets = self._control.datastore(STORE)
-                self._store = _storage().Outputs(store, secrets, self._credential, self._clock)
-                self._store_until = self._clock.now() + STORE_TIME
-            return self._store
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -254,24 +194,9 @@ class AzureMLHandler:
             return self._transfers
 
 
-def _storage() -> ModuleType:
-    try:
-        from handlers.azureml_handler import storage
-    except ImportError as error:
-        raise _not_installed(error) from error
-    return storage
-
-
 def _left_out(names: Sequence[str]) -> str:
     shown = ", ".join(ascii(name) for name in names[:3])
     return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."
-
-
-def _not_installed(error: ImportError) -> UnfitHost:
-    return UnfitHost(
-        "The backend azureml needs packages that are not installed: install mlgate with the extra "
-        f"`azureml`. ({error})"
-    )
 
 
 def _claimed(place: Path) -> Any:
