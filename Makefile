@@ -38,6 +38,11 @@ bench: $(STAMP) azurite ## measure against other ways to do the same, side by si
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 	$(BIN)/python benchmarks/azureml.py $(RUNS)
+	$(BIN)/python benchmarks/service_bus.py $(MESSAGES)
+
+conformance: $(STAMP) ## Azure's own tests of its queue client, on the Service Bus emulator; minutes
+	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,conformance]'
+	$(BIN)/python -m tests.conformance $(ARGUMENTS)
 
 azurite: $(AZURITE) ## the storage emulator that the Azure ML stand-in and its tests need
 
@@ -59,4 +64,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test test-slow check format bench azurite tools
+.PHONY: help run test test-slow check format bench conformance azurite tools

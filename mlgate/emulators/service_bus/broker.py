@@ -9,7 +9,7 @@ the cost of a commit is shared by everything that came together.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from mlgate.emulators.service_bus.queues import Queue
 from mlgate.emulators.service_bus.tokens import SharedKey
 
 DEAD_LETTER_SUFFIX = "/$deadletterqueue"
+
+IDLE_SECONDS = 600  # without a word on a link of a queue; then Service Bus detaches it
 
 # The longest sleep while something is to come: the clock may be a test's, or jump when a laptop
 # wakes up, so its time does not pass as the event loop's does.
@@ -32,6 +34,12 @@ class Consumer(Protocol):
     def serve(self, queue: Queue, now: int) -> bool:
         """Hands out one message if there is one and it may; false: nothing more for now."""
         ...
+
+
+class Link(Protocol):
+    """A client's link to a queue, which must not be idle for ever."""
+
+    def detach_idle(self) -> None: ...
 
 
 class Output(Protocol):
@@ -64,6 +72,7 @@ class Broker:
             self._queues[path] = queue
             self._queues[path + DEAD_LETTER_SUFFIX] = queue.dead_letters
         self._consumers: dict[str, deque[Consumer]] = {path: deque() for path in self._queues}
+        self._active_at: OrderedDict[Link, int] = OrderedDict()  # the longest silent first
         self._outputs: dict[Output, None] = {}  # a set that keeps its order
         self._is_turn_due = False
         self._is_closed = False
@@ -98,6 +107,24 @@ class Broker:
     def unsubscribe(self, path: str, consumer: Consumer) -> None:
         self._consumers[path].remove(consumer)
 
+    def heard(self, link: Link) -> None:
+        """Something was said on the link, in either direction."""
+        self._active_at[link] = self.now()
+        self._active_at.move_to_end(link)
+
+    def forget(self, link: Link) -> None:
+        self._active_at.pop(link, None)
+
+    def detach_idle(self) -> None:
+        """Ends the links that were silent for too long; to be called before one is heard."""
+        now = self.now()
+        while self._active_at:
+            link, active_at = next(iter(self._active_at.items()))
+            if active_at + IDLE_SECONDS * 1000 > now:
+                return
+            self.forget(link)
+            link.detach_idle()
+
     def wake(self, output: Output | None = None) -> None:
         """Asks for a turn, after which `output` is flushed."""
         if output is not None:
@@ -118,6 +145,7 @@ class Broker:
             return
         self._is_turn_due = False
         now = self.now()
+        self.detach_idle()
         for path, queue in self._queues.items():
             queue.advance(now)
             self._serve(queue, self._consumers[path], now)
@@ -160,11 +188,12 @@ class Broker:
             self._on_failure(error)
 
     def _arm(self) -> None:
-        """Sets the alarm for the next lock, scheduled message or time to live that ends."""
+        """Sets the alarm for the next lock, scheduled message, time to live or link that ends."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         deadlines = [queue.next_deadline() for queue in self._queues.values()]
+        deadlines += [at + IDLE_SECONDS * 1000 for at in [*self._active_at.values()][:1]]
         earliest = min((one for one in deadlines if one is not None), default=None)
         if earliest is not None:
             delay = min(max(earliest - self.now(), 1) / 1000, _LONGEST_SLEEP)

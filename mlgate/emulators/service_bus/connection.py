@@ -23,6 +23,11 @@ CHANNEL_MAX = 15
 _MAX_GRANTS = 100
 _MIN_FRAME = 512  # bytes that every peer has to take
 _MAX_OUTPUT = 1 << 20  # bytes that one turn may send to one client
+_HTTP = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ", b"OPTIONS ")
+_NO_HTTP = (
+    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"The emulator speaks AMQP: no websockets, no management API.\n"
+)
 
 
 class Connection(asyncio.Protocol):
@@ -110,6 +115,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._input += data
+        self.broker.detach_idle()
         try:
             while not self._is_closing and self._consume():
                 pass
@@ -147,6 +153,10 @@ class Connection(asyncio.Protocol):
         return True
 
     def _on_header(self, header: bytes, expected: bytes) -> None:
+        if header.startswith(_HTTP):
+            self._send_raw(_NO_HTTP)
+            self._is_closing = True
+            return
         self._send_raw(expected)
         self._expects = None
         if header != expected:

@@ -1,8 +1,7 @@
-"""What the queues hold, in one SQLite file: an acknowledged message survives `kill -9`.
+"""What the queues hold, in one SQLite file: an acknowledged message survives a power cut.
 
-A write-ahead log with `synchronous=NORMAL`: a commit is in the kernel's hands when it returns, so
-the death of the process loses nothing; a power cut may lose the last commits, which a stand-in
-on a developer's machine can afford and an fsync for each group of messages cannot.
+A write-ahead log with `synchronous=FULL`: a commit is on the disk when it returns. Who can afford
+to lose messages with the process needs no file at all.
 
 Messages carry tokens. The file is readable by its owner alone; what is deleted is overwritten
 (`secure_delete`), and the log, which still holds it, is truncated soon after.
@@ -89,7 +88,7 @@ class Journal:
     def _open(self) -> None:
         for pragma in ("locking_mode=EXCLUSIVE", "secure_delete=ON", "journal_mode=WAL"):
             self._database.execute(f"PRAGMA {pragma}")
-        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute("PRAGMA synchronous=FULL")
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version not in {0, _VERSION}:
             raise sqlite3.DatabaseError(f"it is of version {version}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from mlgate.emulators.service_bus import frames, performatives
+from mlgate.emulators.service_bus.broker import IDLE_SECONDS
 from mlgate.emulators.service_bus.entities import MAX_MESSAGE, delivered
 from mlgate.emulators.service_bus.performatives import Flow, Transfer
 from mlgate.emulators.service_bus.queues import Queue
@@ -31,12 +32,46 @@ class TooManyReplies(Exception):
     """A client asks and asks, and does not take the answers."""
 
 
-class IncomingLink:
-    """The client sends."""
+_IDLE = frames.error(
+    "amqp:link:detach-forced",
+    f"The link is force detached by the broker: it was idle for {IDLE_SECONDS} seconds.",
+)
 
-    def __init__(self, session: Session, handle: int, delivery_count: int, accept: Accept) -> None:
+
+class Link:
+    """What both directions have in common."""
+
+    def __init__(self, session: Session, handle: int, *, may_idle: bool) -> None:
         self._session = session
         self._handle = handle
+        self._may_idle = may_idle
+
+    def heard(self) -> None:
+        """Something was said on it."""
+        if not self._may_idle:
+            self._session.connection.broker.heard(self)
+
+    def detach_idle(self) -> None:
+        self._session.detach(self._handle, _IDLE)
+
+    def close(self) -> None:
+        """The link is gone; nothing can be sent on it any more."""
+        self._session.connection.broker.forget(self)
+
+
+class IncomingLink(Link):
+    """The client sends."""
+
+    def __init__(
+        self,
+        session: Session,
+        handle: int,
+        delivery_count: int,
+        accept: Accept,
+        *,
+        may_idle: bool = True,
+    ) -> None:
+        super().__init__(session, handle, may_idle=may_idle)
         self._accept = accept
         self._delivery_count = delivery_count
         self._credit = 0
@@ -77,6 +112,7 @@ class IncomingLink:
             self.grant()
 
     def close(self) -> None:
+        super().close()
         self._payload.clear()
 
 
@@ -88,12 +124,11 @@ _TOO_LARGE = frames.rejected(
 )
 
 
-class OutgoingLink:
+class OutgoingLink(Link):
     """The client receives; what, the subclasses say."""
 
-    def __init__(self, session: Session, handle: int) -> None:
-        self._session = session
-        self._handle = handle
+    def __init__(self, session: Session, handle: int, *, may_idle: bool = True) -> None:
+        super().__init__(session, handle, may_idle=may_idle)
         self._delivery_count = 0
         self._credit = 0
         self._is_draining = False
@@ -105,9 +140,6 @@ class OutgoingLink:
         self._is_draining = bool(flow.drain)
         if flow.echo:
             self._session.send_flow(self._handle, self._delivery_count, self._credit)
-
-    def close(self) -> None:
-        """The link is gone; nothing can be sent on it any more."""
 
     def _can_send(self) -> bool:
         return self._credit > 0 and self._session.can_send()
@@ -129,7 +161,7 @@ class QueueLink(OutgoingLink):
     """Hands out the messages of a queue: locked, or removed when the client asked for `settled`."""
 
     def __init__(self, session: Session, handle: int, path: str, *, removes: bool) -> None:
-        super().__init__(session, handle)
+        super().__init__(session, handle, may_idle=False)
         self.path = path
         self._removes = removes
 
@@ -146,9 +178,11 @@ class QueueLink(OutgoingLink):
         delivery_id = self._send(tag, delivered(queue, message), settled=self._removes)
         if token is not None:
             self._session.await_settlement(delivery_id, self, token)
+        self.heard()
         return True
 
     def close(self) -> None:
+        super().close()
         self._session.connection.broker.unsubscribe(self.path, self)
 
 
@@ -178,4 +212,5 @@ class ReplyLink(OutgoingLink):
             self._drained()
 
     def close(self) -> None:
+        super().close()
         self._waiting.clear()

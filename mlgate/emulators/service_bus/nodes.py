@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlgate.emulators.service_bus.sessions import Session
 
 _SESSION_FILTER = "com.microsoft:session-filter"
+_COORDINATOR = 0x30  # the target of a link that controls transactions (AMQP 1.0, part 4.5.1)
 _SETTLED = 1  # snd-settle-mode of a client that receives and deletes
 
 
@@ -44,7 +45,10 @@ class Refusal(Exception):
 
 def attach_incoming(session: Session, attach: Attach) -> IncomingLink:
     """The link on which a client sends to its target. Raises Refusal."""
+    if attach.target is not None and attach.target.descriptor == _COORDINATOR:
+        raise Refusal("amqp:not-implemented", "The emulator has no transactions.")
     path = _path(attach.target)
+    number, count = attach.handle, attach.initial_delivery_count or 0
     accept: Accept
     if path == cbs.ADDRESS:
         accept = _cbs(session)
@@ -55,8 +59,8 @@ def attach_incoming(session: Session, attach: Attach) -> IncomingLink:
         entity = _checked(session, path)
         if entity.endswith(DEAD_LETTER_SUFFIX):
             raise Refusal("amqp:not-allowed", "Nothing can be sent to a dead-letter queue.")
-        accept = _queue(session, entity)
-    return IncomingLink(session, attach.handle, attach.initial_delivery_count or 0, accept)
+        return IncomingLink(session, number, count, _queue(session, entity), may_idle=False)
+    return IncomingLink(session, number, count, accept)
 
 
 def attach_outgoing(session: Session, attach: Attach) -> OutgoingLink:

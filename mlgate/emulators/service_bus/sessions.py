@@ -60,6 +60,7 @@ class Session:
                 self._next_incoming_id = (self._next_incoming_id + 1) & _SERIAL
                 link = self._links.get(performative.handle)
                 if isinstance(link, IncomingLink):
+                    link.heard()
                     link.on_transfer(performative, payload)
             case Disposition():
                 self._on_disposition(performative)
@@ -111,6 +112,11 @@ class Session:
     def await_settlement(self, delivery_id: int, link: QueueLink, token: UUID) -> None:
         self._unsettled[delivery_id] = _Unsettled(link, token)
 
+    def detach(self, handle: int, problem: bytes) -> None:
+        """Ends a link from this end. Locks stay, as when the client ends it."""
+        self._drop(handle)
+        self.send(frames.detach(handle, problem))
+
     def settle(self, role: bool, delivery_id: int, state: bytes) -> None:
         self.send(frames.disposition(role, delivery_id, state))
 
@@ -141,6 +147,7 @@ class Session:
             self.send(frames.detach(attach.handle, problem))
             return
         self._links[attach.handle] = link
+        link.heard()
         self.send(frames.attach(attach, frames.source(attach), frames.target(attach), MAX_MESSAGE))
         if isinstance(link, IncomingLink):
             link.grant()
@@ -155,6 +162,7 @@ class Session:
             if flow.echo:
                 self.send(frames.flow(self._next_incoming_id, self._next_outgoing_id))
         elif flow.handle in self._links:
+            self._links[flow.handle].heard()
             self._links[flow.handle].on_flow(flow)
 
     def _on_disposition(self, disposition: Disposition) -> None:

@@ -56,6 +56,22 @@ def test_a_session_is_refused(client: ServiceBusClient) -> None:
         client.get_queue_receiver("jobs", session_id="s").receive_messages(max_wait_time=5)
 
 
+def test_a_link_that_was_idle_for_ten_minutes_is_detached(
+    emulator: Emulator, client: ServiceBusClient, clock: Clock
+) -> None:
+    sender, receiver = client.get_queue_sender("jobs"), client.get_queue_receiver("jobs")
+    with sender, receiver:
+        sender.send_messages(ServiceBusMessage("a"))
+        assert texts(receiver.receive_messages(max_wait_time=5)) == ["a"]
+        clock.ahead = 601.0
+        with pytest.raises(ServiceBusError):
+            sender.send_messages(ServiceBusMessage("b"))
+        with pytest.raises(ServiceBusError):
+            receiver.receive_messages(max_wait_time=5)
+        sender.send_messages(ServiceBusMessage("c"))
+        assert texts(receiver.receive_messages(2, max_wait_time=5)) == ["a", "c"]
+
+
 def test_an_operation_that_there_is_not_is_refused_and_the_link_goes_on(
     client: ServiceBusClient,
 ) -> None:

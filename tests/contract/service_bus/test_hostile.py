@@ -90,7 +90,7 @@ def closing_error(answer: bytes) -> str | None:
 @pytest.mark.parametrize(
     ("data", "condition"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", None),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", None),
         (SASL_HEADER + b"\xff" * 100, None),
         (SASL_HEADER + frames.frame(0, frames.sasl_outcome(0), frames.SASL), None),
         (SASL_HEADER + SASL_INIT + AMQP_HEADER + BEGIN, None),
@@ -130,6 +130,27 @@ def test_without_a_token_there_is_nothing_to_attach_to(
     assert problem.value[0] == "amqp:unauthorized-access"
 
 
+def test_transactions_are_refused(emulator: Emulator) -> None:
+    fields = [
+        *(encode.string("control"), encode.uint(1), encode.boolean(False), encode.NULL),
+        *(encode.NULL, terminus(0x28, "here")),
+        encode.described(0x30, encode.sequence([encode.symbol("amqp:local-transactions")])),
+    ]
+    answer = exchange(
+        emulator, GREETING + frames.frame(1, encode.described(0x12, encode.sequence(fields)))
+    )
+    (detach,) = [fields for code, fields in performatives_of(answer) if code == 0x16]
+    problem = detach[2]
+    assert isinstance(problem, decode.Described)
+    assert problem.value[0] == "amqp:not-implemented"
+
+
+@pytest.mark.parametrize("request_line", [b"GET /jobs", b"PUT /jobs?api-version=2021-05"])
+def test_http_is_refused_in_http(emulator: Emulator, request_line: bytes) -> None:
+    answer = exchange(emulator, request_line + b" HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 501 Not Implemented\r\n")
+
+
 def test_a_delivery_without_end_is_not_kept(emulator: Emulator) -> None:
     """5 MB in one delivery: dropped beyond the limit, and refused when it ends."""
     part = transfer(1, b"x" * 60_000, more=True)
@@ -158,7 +179,9 @@ def broker() -> Iterator[Emulator]:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.data())
-def test_damaged_frames_never_harm_the_broker(broker: Emulator, data: st.DataObject) -> None:
+def test_damaged_and_truncated_frames_never_harm_the_broker(
+    broker: Emulator, data: st.DataObject
+) -> None:
     session = bytearray(
         GREETING
         + attach(1, "$cbs", receives=False)
@@ -167,6 +190,7 @@ def test_damaged_frames_never_harm_the_broker(broker: Emulator, data: st.DataObj
     )
     for _ in range(data.draw(st.integers(1, 5))):
         session[data.draw(st.integers(8, len(session) - 1))] = data.draw(st.integers(0, 255))
-    exchange(broker, bytes(session))
+    end = data.draw(st.integers(8, len(session)))
+    exchange(broker, bytes(session[:end]))
     healthy = exchange(broker, GREETING)
     assert [code for code, _ in performatives_of(healthy)] == [0x40, 0x44, 0x10, 0x11]
