@@ -19,19 +19,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """One storage emulator for all stand-ins of a test process; each has containers of its own."""
-    yield from started(Azurite())
-
-
-@pytest.fixture(scope="session")
-def token_azurite() -> Iterator[Azurite]:
-    """... and one for those whose clients come with their identity."""
-    yield from started(Azurite(takes_tokens=True))
-
-
-def started(azurite: Azurite) -> Iterator[Azurite]:
     with ExitStack() as stack:
         try:
-            storage = stack.enter_context(azurite)
+            storage = stack.enter_context(Azurite())
         except StorageUnavailable as missing:
             if "CI" in os.environ:
                 raise

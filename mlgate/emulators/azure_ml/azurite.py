@@ -14,14 +14,10 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from mlgate.emulators.azure_ml.certificates import make_certificates
 
 _LISTENS = re.compile(r"successfully listens? on https?://127\.0\.0\.1:(\d+)")
 _PROGRAM = Path("node_modules/azurite/dist/src/blob/main.js")
@@ -39,8 +35,8 @@ def installation() -> Path:
 class Azurite:
     """A context manager; one account whose key is made anew each time, kept in memory.
 
-    One that `takes_tokens` does so beside the key, over TLS that the PEM file `authority` vouches
-    for. It looks at their issuer, audience and times, and at no signature and no role.
+    `server` is a PEM file with a certificate and its key: then it speaks TLS, and also takes
+    tokens of an identity, whose claims it checks but not who signed them.
 
     The child ends with its standard input, so also when this process is killed.
     """
@@ -50,16 +46,14 @@ class Azurite:
         *,
         account: str = "mlgatestandin",
         folder: Path | None = None,
-        takes_tokens: bool = False,
+        server: Path | None = None,
     ) -> None:
         self.account = account
-        self.authority: Path | None = None
         self.key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.port = 0
         self._folder = folder or installation()
+        self._server = server
         self._process: subprocess.Popen[str] | None = None
-        self._takes_tokens = takes_tokens
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         self.start()
@@ -75,8 +69,7 @@ class Azurite:
 
     @property
     def url(self) -> str:
-        scheme = "http" if self.authority is None else "https"
-        return f"{scheme}://127.0.0.1:{self.port}"
+        return f"{'https' if self._server else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Raises StorageUnavailable with what is missing, or with what Azurite said."""
@@ -88,12 +81,9 @@ class Azurite:
             f"process.argv.splice(1, 0, {str(program)!r}); require({str(program)!r})"
         )
         options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence"]
-        if self._takes_tokens:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="azurite-"))
-            made = make_certificates(Path(folder), ("localhost",))
-            self.authority, pem = made.authority, str(made.server)
-            options += ["--oauth", "basic", "--cert", pem, "--key", pem]
         quiet = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        if self._server is not None:
+            options += ["--cert", str(self._server), "--key", str(self._server), "--oauth", "basic"]
         account = {"AZURITE_ACCOUNTS": f"{self.account}:{self.key}"}
         self._process = subprocess.Popen(
             [_node(), "-e", watched, "--", *options, *quiet],
@@ -116,7 +106,6 @@ class Azurite:
         threading.Thread(target=_drain, args=(self._process,), daemon=True).start()
 
     def stop(self) -> None:
-        self._stack.close()
         process, self._process = self._process, None
         if process is None:
             return

@@ -39,9 +39,9 @@ def test_a_job_runs_and_its_outputs_are_downloaded(
 
 
 def test_datastores_without_keys_are_read_with_an_identity(
-    token_azurite: Azurite, led_to: Callable[[AzureML], MLClient], code: Path, tmp_path: Path
+    azurite: Azurite, led_to: Callable[[AzureML], MLClient], code: Path, tmp_path: Path
 ) -> None:
-    with AzureML(azurite=token_azurite, keyless=True) as server:
+    with AzureML(keyless=True) as server:
         client = led_to(server)
         client.jobs.create_or_update(training("a", code))
         server.jobs.wait("a")

@@ -19,12 +19,12 @@ SECRETS = "datastores.secrets"
 @pytest.fixture(params=[True])
 def bench_with_tokens(
     request: pytest.FixtureRequest,
-    token_azurite: Azurite,
+    azurite: Azurite,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[Bench]:
     """A build in a workspace whose storage takes tokens, and nothing else if the parameter says."""
-    with AzureML(azurite=token_azurite, keyless=request.param) as server:
+    with AzureML(keyless=request.param) as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)

@@ -46,8 +46,8 @@ def test_a_stranger_gets_no_token(
     assert answer.json()["error_description"].startswith(error)
 
 
-def test_a_token_is_good_for_what_it_was_asked_for(token_azurite: Azurite) -> None:
-    with AzureML(azurite=token_azurite, keyless=True) as server:
+def test_a_token_is_good_for_what_it_was_asked_for(azurite: Azurite) -> None:
+    with AzureML(keyless=True) as server:
         client = Client(server)
         container = server.workspace.containers[BLOB_STORE]
         blobs = f"https://{server.storage.host}/{container}?restype=container&comp=list"
