@@ -64,6 +64,7 @@ if TYPE_CHECKING:  # older interpreters cannot evaluate these
 
 Notebook = Any  # nbformat.NotebookNode; so are its cells
 METRICS = "outputs/metrics.json"
+EXECUTABLE = "executable.json"  # beside this file, where there is one: paths in the root
 JUPYTER = ("nbclient", "nbformat", "nbconvert", "ipykernel")
 
 STARTUP_SECONDS = 120.0  # for a kernel to answer, on a busy machine
@@ -180,6 +181,18 @@ def write_atomic(path: Path, text: str) -> None:
     except OSError:  # some mounted stores cannot rename
         path.write_text(text, "utf-8", errors="replace")
         part.unlink()
+
+
+def make_executable(root: Path, listed: Path) -> None:
+    """Gives files of the tree, which went through a store, the mode that stores do not keep."""
+    try:
+        names = json.loads(listed.read_text("utf-8"))
+    except OSError:
+        return  # none was lost
+    for name in names:
+        # What cannot be set is told by whoever needs it.
+        with contextlib.suppress(OSError, ValueError):
+            (root / name).chmod(0o755)
 
 
 def jupyter(module: str) -> Any:
@@ -1427,6 +1440,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         if TOO_OLD:
             refuse_python(output)
             return 1
+        make_executable(root, Path(__file__).with_name(EXECUTABLE))
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         environment = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": programs}
         overlay = options.overlay and options.overlay.resolve()

@@ -34,9 +34,15 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
-from handlers.azureml_handler.transport import ARM, Transport
+from handlers.azureml_handler.transport import ARM, Transport, seconds_asked
 from handlers.azureml_handler.workspace import Workspace
-from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import (
+    OrchestrationError,
+    Permanent,
+    Temporary,
+    Throttled,
+    UnfitHost,
+)
 
 log = logging.getLogger("mlgate")
 
@@ -127,14 +133,23 @@ class Control:
         return str((found or {})["id"])
 
     def datastore(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """A blob datastore's properties, and what gives access to it."""
+        """A blob datastore's properties, and what gives access to it: nothing where it is the
+        host's own identity that does.
+
+        By the SDK's rule (azure-ai-ml, `get_datastore_info` of `_artifact_utilities.py`).
+        """
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
             raise UnfitHost(f"The workspace {self._workspace} has no datastore {name}.")
+        properties = store["properties"]
+        if (properties.get("credentials") or {}).get("credentialsType") in (None, "None"):
+            return properties, {}
         body = {"expirableSecret": True, "expireAfterHours": _ACCESS_HOURS}
         request = self._request("POST", f"datastores/{name}/listSecrets", _STORES, body)
-        secrets = self._send(request)
-        return store["properties"], secrets or {}
+        try:
+            return properties, self._send(request) or {}
+        except Permanent:
+            return properties, {}
 
     def _history_url(self) -> str:
         """Where the workspace's region keeps run history: asked for once."""
@@ -193,7 +208,9 @@ def translated(workspace: str) -> Iterator[None]:
                 f"Not all is there in the workspace {workspace}: see that MLGATE_WORKSPACE, or the "
                 f"message, names the right one. Azure ML says: {reason(error)}"
             ) from error
-        if status in (408, 409, 429) or status >= 500 or not status:
+        if status == 429:
+            raise Throttled("Azure ML does not answer (429).", _delay(error)) from error
+        if status in (408, 409) or status >= 500 or not status:
             raise Temporary(f"Azure ML does not answer ({status}).", _delay(error)) from error
         raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
     except AzureError as error:
@@ -227,6 +244,4 @@ def reason(error: HttpResponseError) -> str:
 
 
 def _delay(error: HttpResponseError) -> float:
-    headers = getattr(error.response, "headers", None) or {}
-    after = str(headers.get("Retry-After", ""))
-    return max(_DELAY, float(after)) if after.isdecimal() else _DELAY
+    return max(_DELAY, seconds_asked(getattr(error.response, "headers", None) or {}))

@@ -12,27 +12,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from azure.core.credentials import TokenCredential
 
-from handlers.azureml_handler import environments, outcomes, statuses
+from handlers.azureml_handler import environments, lazily, outcomes, statuses
+from handlers.azureml_handler.access import Access
 from handlers.azureml_handler.control import Control, translated
+from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.looks import Looks
-from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot, code_name, files_of
+from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of, with_modes
 from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
 from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.errors import Temporary, UnfitHost
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
 from mlgate.orchestration.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
-from mlgate.orchestration.requirementlines import Unusable
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
-STORE_TIME = timedelta(hours=1)
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
 
 
@@ -73,8 +71,7 @@ class AzureMLHandler:
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
-        self._store: Outputs | None = None
-        self._store_until: datetime | None = None
+        self._access = Access(self._control, credential, clock)
         self._transfers: ThreadPoolExecutor | None = None
         self._looks = Looks(self._control, self._cancel, self._pool)
 
@@ -89,28 +86,33 @@ class AzureMLHandler:
 
     def close(self) -> None:
         self._control.close()
-        if self._store is not None:
-            self._store.close()
+        self._access.close()
         if self._transfers is not None:
             self._transfers.shutdown()
 
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
         """Upload the tree once for its content, and register the environments made of its files."""
         files = files_of(checkout.folder, self._launcher)
-        name = code_name(files)
-        code = self._control.code_id(name)
-        if code is None:
-            uri, address = self._control.start_upload(name)
-            with translated(str(self._workspace)):
-                _storage().upload(address, files, self._pool(), self._clock)
-            code = self._control.put_code(name, uri)
+        with tempfile.NamedTemporaryFile(prefix="mlgate-") as modes:
+            code = self._code(with_modes(files, Path(modes.name)))
         return Snapshot(
             code=code,
             commit=checkout.commit,
             repository=without_azure_user(request.url),
             ref=request.ref,
-            environments=self._register(runs, checkout),
+            environments=environments.registered(runs, checkout.read, self._register),
         ).word()
+
+    def _code(self, files: Mapping[str, Path]) -> str:
+        """The id of the code version that has these files."""
+        name = code_name(files)
+        code = self._control.code_id(name)
+        if code is None:
+            uri, address = self._control.start_upload(name)
+            with translated(str(self._workspace)):
+                lazily.storage().upload(address, files, self._pool(), self._clock)
+            code = self._control.put_code(name, uri)
+        return code
 
     def submit(self, task: Task) -> bool:
         """Always: Azure ML has its own queue."""
@@ -158,37 +160,25 @@ class AzureMLHandler:
     def release(self, build: str) -> None:
         """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
 
-    def _register(self, runs: Sequence[RunSpec], checkout: Checkout) -> dict[str, str]:
-        """What jobs name the environments by that are made of files of the commit."""
-        found: dict[str, str] = {}
-        registered: dict[str, str] = {}
-        for spec in runs:
-            key = environments.key(spec)
-            if key is None or key in found:
-                continue
-            try:
-                recipe = environments.recipe(spec, checkout.read)
-            except Unusable as problem:
-                found[key] = f"{UNUSABLE}{problem}"
-                continue
-            if recipe.version not in registered:
-                registered[recipe.version] = self._submission().register(recipe)
-            found[key] = registered[recipe.version]
-        return found
+    def _register(self, recipe: Recipe) -> str:
+        return self._submission().register(recipe)
 
     def _download(self, task: Task, place: Path) -> Chosen:
         """Bring here what the run left, and tell what of it is to be taken over."""
         folder = output_folder(task.attempt)
-        with translated(str(self._workspace)):
-            store = self._outputs()
+        elsewhere = f"See {folder} in the workspace's datastore {STORE}."
+
+        def download(store: Outputs) -> Chosen:
             sizes = store.sizes(folder)
-            elsewhere = f"See {folder} in the workspace's datastore {STORE}."
             chosen = choose(sizes, most=self._most_bytes, elsewhere=elsewhere)
             names = list(chosen.paths)
             if 0 < sizes.get(OUTCOME, 0) <= RECORD_LIMIT:
                 names.insert(0, OUTCOME)
             lost = store.download(folder, names, place, self._pool())
-        return chosen.without(frozenset(lost), _left_out(lost)) if lost else chosen
+            return chosen.without(frozenset(lost), _left_out(lost)) if lost else chosen
+
+        with translated(str(self._workspace)):
+            return self._access.use(download)
 
     def _cancel(self, job: str) -> None:
         self._submission().cancel(job)
@@ -196,23 +186,9 @@ class AzureMLHandler:
     def _submission(self) -> Submission:
         with self._lock:
             if self._sdk is None:
-                try:
-                    from handlers.azureml_handler.submission import Submission
-                except ImportError as error:
-                    raise _not_installed(error) from error
-
-                self._sdk = Submission(self._workspace, self._credential, self._transport)
+                made = lazily.submission()
+                self._sdk = made(self._workspace, self._credential, self._transport)
             return self._sdk
-
-    def _outputs(self) -> Outputs:
-        with self._lock:
-            # What gives access expires after hours; a fresh one costs two requests.
-            until = self._store_until
-            if self._store is None or until is None or self._clock.now() >= until:
-                store, secrets = self._control.datastore(STORE)
-                self._store = _storage().Outputs(store, secrets, self._credential, self._clock)
-                self._store_until = self._clock.now() + STORE_TIME
-            return self._store
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -244,21 +220,6 @@ def _claimed(record: Path) -> bytes | None:
         return None
 
 
-def _storage() -> ModuleType:
-    try:
-        from handlers.azureml_handler import storage
-    except ImportError as error:
-        raise _not_installed(error) from error
-    return storage
-
-
 def _left_out(names: Sequence[str]) -> str:
     shown = ", ".join(ascii(name) for name in names[:3])
     return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."
-
-
-def _not_installed(error: ImportError) -> UnfitHost:
-    return UnfitHost(
-        "The backend azureml needs packages that are not installed: install mlgate with the extra "
-        f"`azureml`. ({error})"
-    )

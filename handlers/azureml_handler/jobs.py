@@ -8,10 +8,17 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 from handlers.azureml_handler import environments
-from handlers.azureml_handler.snapshots import LAUNCHER, TREE, UNUSABLE, Snapshot
+from handlers.azureml_handler.snapshots import (
+    LAUNCHER,
+    TREE,
+    UNUSABLE,
+    Snapshot,
+    experiment_named,
+)
 from handlers.azureml_handler.workspace import OUTPUT, build_tag, output_uri
 from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.launching import (
@@ -26,15 +33,20 @@ from mlgate.orchestration.runs import Resources, Task
 FINGERPRINT = "mlgate.fingerprint"
 LIMIT = "mlgate.timeout_seconds"
 _SERVERLESS = "serverless"
+_EMPTY: tuple[Any, ...] = (None, "", {}, [], ())
 _TASK = "MLGATE_TASK"
 _TASK_LIMIT = 96 * 1024  # bytes; Linux takes 128 KiB for one variable (execve(2))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`inputs` and `output` are URIs of folders; `compute` None is serverless."""
+    """`inputs` and `output` are URIs of folders; `compute` None is serverless.
+
+    `fingerprint` is what a job of that name is compared by.
+    """
 
     name: str
+    fingerprint: str
     display_name: str
     experiment: str
     command: str
@@ -49,11 +61,29 @@ class Job:
     properties: Mapping[str, str] = field(default_factory=dict)
     resources: Resources | None = None
 
-    @property
-    def fingerprint(self) -> str:
-        """Of what may not change in a job of that name."""
-        text = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+
+def fingerprint(task: Task) -> str:
+    """Of what was asked for, and of nothing that a host or a version of mlgate adds to it.
+
+    A host that finds the job may be another one than submitted it, with other defaults or newer.
+    """
+    text = json.dumps(_asked(task), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _asked(value: Any) -> Any:
+    """For JSON. What is empty is left out, so that fields can be added later."""
+    if is_dataclass(value):
+        told = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
+        return {name: _number(each) for name, each in told.items() if each not in _EMPTY}
+    if isinstance(value, Mapping):
+        return {name: _asked(each) for name, each in value.items()}
+    return value
+
+
+def _number(value: Any) -> Any:
+    """One for 60 and 60.0, which are the same to whoever remembers a build."""
+    return float(value) if isinstance(value, int) else value
 
 
 def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job:
@@ -69,8 +99,9 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
     }
     return Job(
         name=task.attempt.id,
+        fingerprint=fingerprint(task),
         display_name=spec.name,
-        experiment=snapshot.experiment,
+        experiment=experiment_named(task.pipeline or "") or snapshot.experiment,
         command=_command(needs),
         code=snapshot.code,
         environment=_environment(task, snapshot, default_environment),

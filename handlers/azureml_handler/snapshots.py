@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from stat import S_IXUSR
 from typing import Self
 from uuid import UUID
 
 from mlgate.orchestration.errors import Permanent
 
 LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
+EXECUTABLE = "executable.json"  # there, too: which files of the tree are, for the launcher
 TREE = "tree"
 # A backslash becomes a slash there, so that a file could take another one's place; the others are
 # not allowed, or lost (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
@@ -43,12 +45,17 @@ class Snapshot:
 
     @property
     def experiment(self) -> str:
-        """Named after the repository, as its pipeline usually is: 1 to 255 letters, digits, -_."""
+        """Named after the repository, for builds whose pipeline tells no name."""
         last = self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("-_")[:100] or "mlgate"
+        return experiment_named(last) or "mlgate"
 
 
 UNUSABLE = "unusable: "
+
+
+def experiment_named(name: str) -> str:
+    """As experiments may be named, 1 to 255 letters, digits, - and _; empty if nothing is left."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:100]
 
 
 def files_of(root: Path, launcher: Path) -> dict[str, Path]:
@@ -66,6 +73,22 @@ def files_of(root: Path, launcher: Path) -> dict[str, Path]:
                 "characters and dots at the end, or leave it out of `repository.subdirectory`."
             )
     return files | {LAUNCHER: launcher}
+
+
+def with_modes(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
+    """The files, and the list of those that are executable, which storage does not keep.
+
+    The list is written to `place`; where it would be empty, there is none.
+    """
+    names = [
+        name.removeprefix(f"{TREE}/")
+        for name, path in sorted(files.items())
+        if name != LAUNCHER and path.stat().st_mode & S_IXUSR
+    ]
+    if not names:
+        return dict(files)
+    place.write_text(json.dumps(names), encoding="utf-8")
+    return {**files, EXECUTABLE: place}
 
 
 def code_name(files: Mapping[str, Path]) -> str:

@@ -1,6 +1,6 @@
 """Files in the workspace's own storage: code that is uploaded, outputs that are downloaded.
 
-By `azure-storage-blob`, with the key that Azure ML hands out, or, where a datastore has none, with
+By `azure-storage-blob`, with the key that Azure ML hands out, or, where the host gets none, with
 the host's identity (role Storage Blob Data Reader).
 """
 
@@ -33,7 +33,10 @@ def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, cl
 
 
 class Outputs:
-    """The folders of one datastore, for reading; safe for threads."""
+    """The folders of one datastore, for reading; safe for threads.
+
+    `has_key`: access is by what `secrets` hold, not by the host's identity.
+    """
 
     def __init__(
         self,
@@ -42,10 +45,11 @@ class Outputs:
         credential: TokenCredential,
         clock: Clock,
     ) -> None:
-        account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
+        self.account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
         key = secrets.get("sasToken") or secrets.get("key")
+        self.has_key = key is not None
         self._container = ContainerClient(
-            f"https://{account}", store["containerName"], key or credential, **patience(clock)
+            f"https://{self.account}", store["containerName"], key or credential, **patience(clock)
         )
 
     def close(self) -> None:

@@ -118,5 +118,5 @@ def _translated(workspace: Workspace) -> Iterator[None]:
     with translated(str(workspace)):
         try:
             yield
-        except MlException as error:
+        except (MlException, RecursionError) as error:
             raise Permanent(f"azure-ai-ml refuses: {' '.join(str(error).split())[:500]}") from error

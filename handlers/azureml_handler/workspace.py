@@ -8,7 +8,7 @@ from typing import Self
 from mlgate.orchestration.runs import Attempt
 
 PROVIDER = "Microsoft.MachineLearningServices"
-STORE = "workspaceblobstore"  # the datastore that every workspace has, and its default
+STORE = "workspaceblobstore"  # the datastore that every workspace has
 OUTPUT = "run"  # the job's only output: the launcher's output folder
 
 

@@ -12,6 +12,7 @@ from handlers.devops_handler.display import Line
 from handlers.devops_handler.endpoints import Endpoints
 from handlers.devops_handler.pacing import Kind
 from mlgate.orchestration.builds import PipelineAddress, Verdict
+from mlgate.orchestration.wording import one_line
 
 # What Microsoft's samples pin; the later versions change nothing that is used here, and old
 # Azure DevOps Servers know only these.
@@ -19,6 +20,7 @@ EVENTS_VERSION = "2.0-preview.1"
 TIMELINE_VERSION = "4.1"
 ATTACHMENT_VERSION = "5.1-preview.1"
 PLAN_VERSION = "7.2-preview.2"
+NAME_LENGTH = 260  # characters, more than a definition's name may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,23 @@ class Callbacks:
         body = {**event, **bodies.event_ids(self.address, gates_version)}
         self._call("POST", self.plan.events, EVENTS_VERSION, body)
 
+    def pipeline_name(self) -> str | None:
+        """The definition's, as the plan's record refers to it.
+
+        `TaskOrchestrationPlanReference.definition`, a `TaskOrchestrationOwner` with id and name:
+        microsoft/azure-devops-python-api, models of the task client.
+        """
+        definition = self._plan_record().get("definition")
+        name = definition.get("name") if isinstance(definition, dict) else None
+        return one_line(name, NAME_LENGTH) if isinstance(name, str) else None
+
     def _version(self) -> int | None:
-        answer = self._call("GET", self.plan.plan, PLAN_VERSION, repeat=True)
-        version = answer.get("version") if isinstance(answer, dict) else None
+        version = self._plan_record().get("version")
         return version if isinstance(version, int) else None
+
+    def _plan_record(self) -> dict[str, Any]:
+        answer = self._call("GET", self.plan.plan, PLAN_VERSION, repeat=True)
+        return answer if isinstance(answer, dict) else {}
 
     def _call(
         self,

@@ -83,6 +83,13 @@ class DevOpsHandler:
         self._displays.forget(address)
         return False
 
+    def name(self, address: PipelineAddress, token: SecretStr) -> str | None:
+        callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
+        try:
+            return callbacks.pipeline_name()
+        except PlanOverError:
+            return None
+
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
         """Send what is new and may be sent now; the rest goes with the next call.
 

@@ -75,7 +75,7 @@ def _of_conda(file: str, root: Path) -> Plan:
 
     try:
         content = yaml.safe_load(text_of(file, _reader(root)))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unusable(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     listed = content.get("dependencies") if isinstance(content, Mapping) else None
     if not isinstance(listed, Sequence) or isinstance(listed, str):

@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pydantic import SecretStr
+
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
-from mlgate.orchestration.errors import (
-    Permanent,
-)
+from mlgate.orchestration.errors import OrchestrationError, Permanent
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.messages import StartMessage
@@ -68,6 +68,7 @@ def prepare(ports: Ports, build: Build) -> Build:
         replace(
             build,
             phase=Phase.WATCHING,
+            pipeline_name=_pipeline_name(ports, build, token),
             commit=commit,
             snapshot=snapshot,
             host=backend.host,
@@ -76,6 +77,16 @@ def prepare(ports: Ports, build: Build) -> Build:
             warnings=(*build.warnings, *warnings, *planned.warnings),
         )
     )
+
+
+def _pipeline_name(ports: Ports, build: Build, token: SecretStr | None) -> str | None:
+    if build.pipeline is None or token is None:
+        return None
+    try:
+        return ports.pipeline.name(build.pipeline, token)
+    except OrchestrationError as error:
+        log.info("build %s: its pipeline does not tell its name: %s", build.build_id, error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from mlgate.orchestration import steps
@@ -17,6 +18,7 @@ from mlgate.orchestration.builds import Build
 from mlgate.orchestration.errors import (
     Permanent,
     Temporary,
+    Throttled,
     UnfitHost,
     UnusableEnvironment,
 )
@@ -30,15 +32,21 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
     """Hand runs to the backend, and whether it had a place for all of them.
 
     A backend that refuses a run for good fails that run, not the build. One that does not answer
-    for some has a place for the others, which are remembered; it raises when there are none.
+    for some has a place for the others, which are remembered; it raises when there are none. What
+    it did not take is not handed over again before it said, and once it throttles, nothing is.
     """
-    before, busy = build, None
+    before, busy, throttled = build, dict[str, Temporary](), list[Throttled]()
     backend, now = ports.backend(build), ports.clock.now()
     tasks = [build.task_of(build.run(name)) for name in names]
 
     def hand_over(task: Task) -> bool | Permanent | Temporary:
+        if throttled:
+            return throttled[0]
         try:
             return backend.submit(task)
+        except Throttled as error:
+            throttled.append(error)
+            return error
         except (Permanent, Temporary) as error:
             return error
 
@@ -48,15 +56,26 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
                 failure = Failure(_kind_of_refusal(answer), str(answer))
                 build = steps.refuse(build, name, failure, now)
             elif isinstance(answer, Temporary):
-                busy = answer
+                busy[name] = answer
             elif answer:
                 run = replace(build.run(name), submitted=True, submitted_at=now)
                 build = build.with_run(run)
             else:
                 return build, False
-    if busy is not None and build == before:
-        raise busy
-    return build, busy is None
+    if not busy:
+        return build, True
+    longest = max(busy.values(), key=lambda error: error.delay)
+    if build == before:
+        raise longest
+    for name, error in busy.items():
+        build = steps.postpone(build, name, _after(ports, error))
+    if throttled:
+        build = steps.postpone_all(build, _after(ports, longest))
+    return build, False
+
+
+def _after(ports: Ports, error: Temporary) -> datetime:
+    return ports.clock.now() + timedelta(seconds=error.delay)
 
 
 def _kind_of_refusal(error: Permanent) -> FailureKind:

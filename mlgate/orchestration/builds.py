@@ -72,7 +72,7 @@ class RunState:
     submitted: bool = False
     submitted_at: datetime | None = None
     ended: bool = False  # the backend saw this attempt end; its outcome is not collected yet
-    not_before: datetime | None = None  # a retry waits until then
+    not_before: datetime | None = None  # it is not submitted earlier
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cells: tuple[CellEvent, ...] = ()
@@ -140,6 +140,7 @@ class Build:
     deadline: datetime
     workspace: str | None = None  # subscription/resource-group/name
     pipeline: PipelineAddress | None = None
+    pipeline_name: str | None = None
     phase: Phase = Phase.RECEIVED
     generation: int = 0
     look: int = 0
@@ -189,4 +190,11 @@ class Build:
         """Everything a backend needs for the run's current attempt; the commit is staged."""
         assert self.snapshot is not None
         inputs = {name: self.attempt_of(self.run(name)) for name in run.spec.needs}
-        return Task(self.attempt_of(run), run.spec, self.snapshot, self.build_id, inputs)
+        return Task(
+            self.attempt_of(run),
+            run.spec,
+            self.snapshot,
+            self.build_id,
+            inputs,
+            self.pipeline_name,
+        )

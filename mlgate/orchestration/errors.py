@@ -2,6 +2,7 @@
 
     OrchestrationError
     ├── Temporary   try again after `delay`
+    │   └── Throttled   ... and ask for nothing else of that kind until then
     ├── Permanent   trying again cannot help: the build fails with this sentence
     │   ├── UnusableEnvironment   of one run: its environment cannot be made
     │   └── UnfitHost   this host lacks an identity, a right or a package that the build needs
@@ -28,6 +29,10 @@ class Temporary(OrchestrationError):
     def __init__(self, message: str, delay: float = 5.0) -> None:
         super().__init__(message)
         self.delay = delay  # seconds, the least to wait
+
+
+class Throttled(Temporary):
+    """An outside thing asks this host to wait, whatever it asks for."""
 
 
 class Permanent(OrchestrationError):

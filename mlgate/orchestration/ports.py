@@ -167,7 +167,10 @@ class PipelinePort(Protocol):
        that was begun is marked as aborted.
     8. What `publish` cannot do for good keeps it from nothing else; one `Permanent` tells it in
        the end.
+    9. `name` is what people call the pipeline; None where that is not told.
     """
+
+    def name(self, address: PipelineAddress, token: SecretStr) -> str | None: ...
 
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool: ...
 

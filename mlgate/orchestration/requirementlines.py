@@ -13,6 +13,7 @@ SIZE_LIMIT = 1 << 20  # bytes of an environment file
 _INCLUDE = re.compile(r"(?:(-r|--requirement)|(-c|--constraint))(?:\s*=\s*|\s*)(?P<file>\S.*)$")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([(<>=!~;@].*|--hash.*)?$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
 _HARMLESS = (
     "--index-url", "-i", "--extra-index-url", "--pre", "--no-index", "--no-binary",
@@ -65,6 +66,12 @@ def text_of(file: str, read: Read) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unusable(f"{file} is not UTF-8 text.") from error
+
+
+def name_of(line: str) -> str | None:
+    """The package that a line names, as PEP 503 normalizes names; None for a line of options."""
+    match = _NAME.match(line)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else None
 
 
 def inside(path: PurePosixPath) -> str:

@@ -136,7 +136,8 @@ class Task:
     """An attempt with all that a backend needs in order to start it.
 
     `snapshot` is what the backend's own `stage` returned for the commit; `inputs` maps the
-    name of each needed run to the attempt whose kept outputs it finds.
+    name of each needed run to the attempt whose kept outputs it finds. `pipeline` is the name of
+    the one that waits.
     """
 
     attempt: Attempt
@@ -144,6 +145,7 @@ class Task:
     snapshot: str
     build_id: str
     inputs: Mapping[str, Attempt] = field(default_factory=dict)
+    pipeline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

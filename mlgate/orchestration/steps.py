@@ -135,6 +135,19 @@ def refuse(build: Build, name: str, failure: Failure, now: datetime) -> Build:
     return skip_hopeless(build.with_run(refused))
 
 
+def postpone(build: Build, name: str, until: datetime) -> Build:
+    """The build after the backend could not take a run yet."""
+    return build.with_run(replace(build.run(name), not_before=until))
+
+
+def postpone_all(build: Build, until: datetime) -> Build:
+    """The build after the backend asked for nothing to be submitted for a while."""
+    for run in build.runs:
+        if _unsubmitted(run) and (run.not_before is None or run.not_before < until):
+            build = postpone(build, run.spec.name, until)
+    return build
+
+
 def abandon(build: Build, why: str) -> Build:
     """The build with every unfinished run given up: its backend cannot be asked any more."""
     for run in build.runs:

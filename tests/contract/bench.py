@@ -45,6 +45,8 @@ class Bench(Generic[Handler]):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             data = content.encode() if isinstance(content, str) else content
             (folder / path).write_bytes(data)
+            if data.startswith(b"#!"):
+                (folder / path).chmod(0o755)
         checkout = FolderCheckout(commit or secrets.token_hex(20), folder)
         request = RepositoryRequest("https://example.org/r.git")
         snapshot = self.handler.stage(checkout, request, runs)

@@ -1,4 +1,4 @@
-"""Which files a pattern means."""
+"""Which files a pattern means, and which are made executable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgate.launcher import Place, matching_files
+from mlgate.launcher import Place, make_executable, matching_files
 
 FILES = ["a.csv", ".b.csv", "sub/c.csv", "sub/.deep/d.csv", "sub/deep/e.txt", "out/log.txt"]
 
@@ -45,3 +45,15 @@ def test_hidden_files_and_links_count_but_no_loop_and_no_own_output(
     found = matching_files(root, pattern, place)
 
     assert {path.relative_to(root).as_posix() for path in found} == expected
+
+
+def test_files_are_executable_again_and_what_is_not_there_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("a.sh", "deep/b", "data"):
+        (tmp_path / name).touch(mode=0o644)
+    listed = tmp_path / "executable.json"
+    make_executable(tmp_path, listed)
+    listed.write_text('["a.sh", "missing", "deep/b"]')
+    make_executable(tmp_path, listed)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("a.sh", "deep/b", "data")}
+    assert modes == {"a.sh": 0o755, "deep/b": 0o755, "data": 0o644}

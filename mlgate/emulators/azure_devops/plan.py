@@ -43,7 +43,7 @@ def _new_id() -> str:
 
 @dataclass(slots=True)
 class Plan:
-    """`token` is the job's; `waits` is the task's waitForCompletion.
+    """`token` is the job's; `waits` is the task's waitForCompletion; `pipeline` its definition.
 
     `attachments` of the task's record by (type, name); `events` are the names of those taken.
     """
@@ -52,6 +52,7 @@ class Plan:
     version: int
     waits: bool
     build_id: int = 1
+    pipeline: str | None = None
     token: str = field(default="", repr=False)
     expires_at: datetime | None = None
     id: str = field(default_factory=_new_id)

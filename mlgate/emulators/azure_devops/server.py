@@ -84,14 +84,16 @@ class AzureDevOps:
         hub: str = "build",
         plan_version: int = 12,
         build_id: int | None = None,
+        pipeline: str | None = None,
         token_lifetime: timedelta = timedelta(hours=48),
     ) -> Task:
         """A plan with one job and one task; `wait` is waitForCompletion.
 
-        `build_id` is what $(Build.BuildId) stands for; the next number when None.
+        `build_id` is what $(Build.BuildId) stands for; the next number when None. `pipeline` is
+        the name of the definition that the plan refers to, if it does.
         """
         number = len(self._tasks) + 1 if build_id is None else build_id
-        plan = Plan(hub=hub, version=plan_version, waits=wait, build_id=number)
+        plan = Plan(hub=hub, version=plan_version, waits=wait, build_id=number, pipeline=pipeline)
         issued = self._clock()
         plan.expires_at = issued + token_lifetime
         plan.token = tokens.issue(plan.id, self.collection_url, issued, plan.expires_at)

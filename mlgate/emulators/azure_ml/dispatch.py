@@ -20,6 +20,7 @@ from mlgate.emulators.azure_ml.routing import (
     read_body,
     require_workspace,
 )
+from mlgate.emulators.azure_ml.tokens import STORAGE
 
 # The operations of blob storage that the SDK uses to upload and to download.
 _BLOB_CALLS = {
@@ -87,9 +88,14 @@ class Dispatcher:
         return Refusal(404, "NotFound", told).answer()
 
     def _relay(self, request: Request) -> Answer:
-        """Storage checks signatures and headers itself, but takes any query."""
+        """Storage checks signatures and headers itself, but takes any query, and any token."""
         for key in sorted(request.query.keys() - _BLOB_QUERY):
             self._violation(request, f"query key {key!r} is unknown")
+        refused = None
+        if request.headers.get("authorization", "").startswith("Bearer "):
+            refused = self._service.tokens.refusal(request.headers, STORAGE)
+        if refused is not None:
+            return Refusal(401, *refused).answer()
         return self._service.storage.relay(request)
 
     def _with_fault(self, act: Callable[[], Answer], fault: Fault | None) -> Answer:

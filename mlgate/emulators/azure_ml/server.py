@@ -28,7 +28,7 @@ from mlgate.emulators.azure_ml.joblist import Jobs
 from mlgate.emulators.azure_ml.listener import Listener
 from mlgate.emulators.azure_ml.proxy import Proxy
 from mlgate.emulators.azure_ml.routing import HOSTS, Service
-from mlgate.emulators.azure_ml.storage import Storage
+from mlgate.emulators.azure_ml.storage import BLOBS, Storage
 from mlgate.emulators.azure_ml.tokens import Principal, Tokens
 from mlgate.emulators.azure_ml.workspace import Workspace
 
@@ -63,7 +63,8 @@ class AzureML:
     `python` is the interpreter that jobs find as `python`; `node_environment` what else they find
     (what they need of this process's own environment when None); `parallel` how many run at once.
     One that is ended early is killed after `grace_seconds`.
-    Without `azurite` it starts one of its own, which takes half a second.
+    Without `azurite` it starts one of its own, which takes half a second, and also takes tokens:
+    clients of a `keyless` workspace, whose datastores hand out no key, come with their identity.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class AzureML:
         grace_seconds: float = 0.5,
         computes: tuple[str, ...] = ("cpu-cluster",),
         page_size: int = 100,
+        keyless: bool = False,
         token_lifetime: timedelta = timedelta(hours=1),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -91,6 +93,7 @@ class AzureML:
         self._parallel = parallel
         self._computes = computes
         self._page_size = page_size
+        self._keyless = keyless
         self._clock = clock
         self._stack = ExitStack()
 
@@ -110,8 +113,10 @@ class AzureML:
 
     def _start(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="azure-ml-")))
-        azurite = self._shared or stack.enter_context(Azurite())
-        self.storage = Storage(azurite)
+        self._certificates = make_certificates(folder, (*HOSTS, f"*.{BLOBS}"))
+        own = Azurite(server=self._certificates.server)
+        azurite = self._shared or stack.enter_context(own)
+        self.storage = Storage(azurite, self._certificates.authority)
         stack.callback(self.storage.close)
         self.workspace = Workspace(
             subscription_id=str(uuid4()),
@@ -121,6 +126,7 @@ class AzureML:
             account=azurite.account,
             computes=frozenset(self._computes),
             page_size=self._page_size,
+            keyless=self._keyless,
             created=self._clock(),
         )
         for container in self.workspace.containers.values():
@@ -138,12 +144,11 @@ class AzureML:
         self.jobs = Jobs(self.workspace, compute)
         service = Service(self.workspace, self.storage, compute, self.tokens)
         self._dispatcher = Dispatcher(service, self.faults, self._clock)
-        hosts = (*HOSTS, self.storage.host)
-        self._certificates = make_certificates(folder, hosts)
         listener = Listener(self._respond, self._certificates.server_context())
         listener.start()
         stack.callback(listener.stop)
         stack.callback(self._dispatcher.stop)
+        hosts = (*HOSTS, self.storage.host)
         self._proxy = Proxy(hosts, listener.port, self._dispatcher.violations.append)
         self._proxy.start()
         stack.callback(self._proxy.stop)

@@ -23,6 +23,7 @@ from mlgate.emulators.azure_ml.exchange import Answer, Request
 from mlgate.emulators.azure_ml.signatures import account_sas, service_sas
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date"}
+BLOBS = "blob.core.windows.net"
 _LIFETIME = timedelta(hours=8)
 _AT_ONCE = 4
 
@@ -45,16 +46,17 @@ class Folder:
 
 
 class Storage:
-    def __init__(self, azurite: Azurite) -> None:
+    """`authority` is a PEM file that vouches for an Azurite that speaks TLS."""
+
+    def __init__(self, azurite: Azurite, authority: Path) -> None:
         self.account = azurite.account
         self._azurite = azurite
-        self._pool = urllib3.HTTPConnectionPool(
-            "127.0.0.1", azurite.port, maxsize=32, retries=False
-        )
+        secure = {"ca_certs": str(authority)} if azurite.url.startswith("https:") else {}
+        self._pool = urllib3.connection_from_url(azurite.url, maxsize=32, retries=False, **secure)
 
     @property
     def host(self) -> str:
-        return f"{self.account}.blob.core.windows.net"
+        return f"{self.account}.{BLOBS}"
 
     def close(self) -> None:
         self._pool.close()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-AUDIENCE = "https://management.azure.com"
-SCOPE = f"{AUDIENCE}/.default"
+ARM = "https://management.azure.com"
+STORAGE = "https://storage.azure.com"
+SCOPES = {f"{audience}/.default": audience for audience in (ARM, STORAGE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,15 @@ class Tokens:
         self.lifetime = lifetime
         self._clock = clock
         self._ends: dict[str, datetime] = {}
+        self._audiences: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def issue(self, principal: Principal) -> str:
+    def issue(self, principal: Principal, audience: str) -> str:
         """A JWT with the claims the SDK reads (`tid`) and clients look at, signed with noise."""
         issued = self._clock()
         ends = issued + self.lifetime
         claims = {
-            "aud": AUDIENCE,
+            "aud": audience,
             "iss": f"https://sts.windows.net/{principal.tenant_id}/",
             "iat": int(issued.timestamp()),
             "nbf": int(issued.timestamp()),
@@ -52,6 +54,7 @@ class Tokens:
         token = ".".join(_url_safe(part) for part in [*parts, secrets.token_bytes(256)])
         with self._lock:
             self._ends[token] = ends
+            self._audiences[token] = audience
         return token
 
     def expire(self) -> None:
@@ -59,7 +62,7 @@ class Tokens:
         with self._lock:
             self._ends = dict.fromkeys(self._ends, self._clock())
 
-    def refusal(self, headers: Mapping[str, str]) -> tuple[str, str] | None:
+    def refusal(self, headers: Mapping[str, str], audience: str = ARM) -> tuple[str, str] | None:
         """Why a request may not pass, as the service's code and message; None when it may."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -69,7 +72,8 @@ class Tokens:
             )
         with self._lock:
             ends = self._ends.get(token.strip())
-        if ends is None:
+            meant = self._audiences.get(token.strip()) == audience
+        if ends is None or not meant:
             return "InvalidAuthenticationToken", "The access token is invalid."
         if self._clock() >= ends:
             return "ExpiredAuthenticationToken", "The access token expiry UTC time is in the past."

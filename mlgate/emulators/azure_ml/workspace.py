@@ -34,6 +34,7 @@ class Workspace:
     """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has.
 
     `onward` makes of the next page's address what a page tells of it.
+    `keyless`: its datastores are identity-based, and hand out no key.
     """
 
     subscription_id: str
@@ -43,6 +44,7 @@ class Workspace:
     account: str
     computes: frozenset[str]
     page_size: int
+    keyless: bool
     created: datetime
     id: str = field(default_factory=lambda: str(uuid4()))
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,24 @@ def server(azurite: Azurite) -> Iterator[AzureML]:
 
 
 @pytest.fixture
-def client(server: AzureML, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MLClient:
-    """The unmodified SDK, led to the stand-in by variables alone."""
-    from azure.ai.ml import MLClient
-    from azure.identity import DefaultAzureCredential
+def led_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[AzureML], MLClient]:
+    """The unmodified SDK, led to a stand-in by variables alone."""
 
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)  # the SDK looks for a git repository around it
-    return MLClient(DefaultAzureCredential(), *server.workspace_name.split("/"))
+    def client(server: AzureML) -> MLClient:
+        from azure.ai.ml import MLClient
+        from azure.identity import DefaultAzureCredential
+
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)  # the SDK looks for a git repository around it
+        return MLClient(DefaultAzureCredential(), *server.workspace_name.split("/"))
+
+    return client
+
+
+@pytest.fixture
+def client(server: AzureML, led_to: Callable[[AzureML], MLClient]) -> MLClient:
+    return led_to(server)
 
 
 @pytest.fixture

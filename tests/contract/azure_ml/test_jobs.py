@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from mlgate.emulators.azure_ml import AzureML
+from mlgate.emulators.azure_ml import AzureML, Azurite
 from mlgate.emulators.azure_ml.routes import ROUTES
 from tests.contract.azure_ml.support import KEPT, calls, job, training
 
@@ -35,6 +36,20 @@ def test_a_job_runs_and_its_outputs_are_downloaded(
         "artifacts/user_logs/std_log.txt": "trained\n",
         "named-outputs/kept/model.txt": "from the code\n",
     }
+
+
+def test_datastores_without_keys_are_read_with_an_identity(
+    azurite: Azurite, led_to: Callable[[AzureML], MLClient], code: Path, tmp_path: Path
+) -> None:
+    with AzureML(keyless=True) as server:
+        client = led_to(server)
+        client.jobs.create_or_update(training("a", code))
+        server.jobs.wait("a")
+        client.jobs.download("a", download_path=tmp_path / "d", all=True)
+        kept = tmp_path / "d" / "named-outputs" / "kept" / "model.txt"
+        assert kept.read_text() == "from the code\n"
+        assert "datastores.secrets" not in calls(server)
+        assert server.violations == []
 
 
 def test_what_one_job_kept_another_finds(client: MLClient, server: AzureML, code: Path) -> None:

@@ -37,7 +37,11 @@ class RecordingClock(MovableClock):
 
 
 def new_handler(
-    workspace: str, clock: Clock, credential: TokenCredential | None = None
+    workspace: str,
+    clock: Clock,
+    credential: TokenCredential | None = None,
+    *,
+    compute: str = "serverless",
 ) -> AzureMLHandler:
     """A handler as another host would have it."""
     from azure.identity import DefaultAzureCredential
@@ -45,7 +49,7 @@ def new_handler(
     return AzureMLHandler(
         workspace=workspace,
         credential=credential or DefaultAzureCredential(),
-        compute="serverless",
+        compute=compute,
         environment=CURATED,
         clock=clock,
     )
@@ -71,8 +75,11 @@ class Bench:
         self.handler = self.another()
         self.snapshot = ""
 
-    def another(self, credential: TokenCredential | None = None) -> AzureMLHandler:
-        made = new_handler(self.server.workspace_name, self.clock, credential)
+    def another(
+        self, credential: TokenCredential | None = None, *, compute: str = "serverless"
+    ) -> AzureMLHandler:
+        name = self.server.workspace_name
+        made = new_handler(name, self.clock, credential, compute=compute)
         self._handlers.append(made)
         return made
 

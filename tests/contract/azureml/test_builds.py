@@ -10,6 +10,7 @@ from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.hostpolicy import HostPolicy
 from mlgate.orchestration.ports import Rejected
 from mlgate.orchestration.runs import FailureKind, RunStatus
@@ -30,7 +31,8 @@ class Cloud(World):
             allowed_collections=(COLLECTION,),
             allowed_repositories=(COLLECTION,),
         )
-        files = {"train.py": "print('trained')\n"}
+        conda = "dependencies: [python=3.12]\n"
+        files = {"train.py": "print('trained')\n", "conda.yaml": conda}
         tree = write(folder / "commit", files)
         contents = {path: text.encode() for path, text in files.items()}
         self.repository = RepositoryTwin(TreeTwin(contents, folder=tree.folder))
@@ -85,6 +87,15 @@ def test_all_runs_of_a_build_are_submitted_once_a_storm_is_over(storm: Fault, cl
         assert waited >= float(storm.retry_after)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_the_experiment_has_the_pipelines_name_as_far_as_it_is_told(
+    told: bool, cloud: Cloud
+) -> None:
+    cloud.pipeline.faults["name"] = [] if told else [Temporary("busy")]
+    cloud.done(cloud.start({"name": "a"}))
+    assert {job.experiment for job in cloud.server.jobs} == {"Nightly-models" if told else "r"}
+
+
 def test_an_unknown_compute_fails_its_run_and_no_other(cloud: Cloud) -> None:
     runs = {"name": "a", "compute": "gpu"}, {"name": "b", "compute": "cpu-cluster"}
     build = cloud.done(cloud.start(*runs, gate={"condition": "any_pass"}))
@@ -94,6 +105,46 @@ def test_an_unknown_compute_fails_its_run_and_no_other(cloud: Cloud) -> None:
     assert "Unknown compute target 'gpu'." in failure.message
     assert build.run("b").status is RunStatus.SUCCEEDED
     assert build.verdict is Verdict.SUCCEEDED
+
+
+def test_an_environment_that_azure_ml_refuses_fails_its_runs_and_no_other(cloud: Cloud) -> None:
+    cloud.server.faults.add("environments.put", Fault.answering(400))
+    mine = {"environment": {"conda_file": "conda.yaml", "image": "mine"}}
+    runs = {"name": "a", **mine}, {"name": "b", **mine}, {"name": "c"}
+    build = cloud.done(cloud.start(*runs, gate={"condition": "any_pass"}))
+    for name in ("a", "b"):
+        failure = build.run(name).failure
+        assert failure is not None
+        assert failure.kind is FailureKind.ENVIRONMENT
+        assert failure.message == (
+            "Azure ML refuses (400): The request failed. The environment is made of conda.yaml and "
+            "the image mine: mend that, or name an environment of the workspace (`azureml`)."
+        )
+    assert build.run("c").status is RunStatus.SUCCEEDED
+    assert [r.call for r in cloud.server.requests].count("environments.put") == 1
+
+
+@pytest.mark.parametrize("call", ["codes.get", "environments.put"])
+def test_a_host_that_may_not_stage_is_a_fault_of_infrastructure(call: str, cloud: Cloud) -> None:
+    cloud.server.faults.add(call, Fault.answering(403), 99)
+    build = cloud.done(cloud.start({"name": "a", "environment": {"conda_file": "conda.yaml"}}))
+    assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
+    assert "needs the role AzureML Data Scientist" in build.reason
+
+
+def test_an_environment_that_cannot_be_registered_now_is_registered_later(cloud: Cloud) -> None:
+    cloud.server.faults.add("environments.put", Fault.answering(503), 9)
+    build = cloud.done(cloud.start({"name": "a", "environment": {"conda_file": "conda.yaml"}}))
+    assert build.verdict is Verdict.SUCCEEDED
+
+
+def test_a_host_that_may_not_submit_fails_the_run_as_infrastructure(cloud: Cloud) -> None:
+    cloud.server.faults.add("jobs.put", Fault.answering(403))
+    build = cloud.done(cloud.start({"name": "a"}))
+    failure = build.run("a").failure
+    assert failure is not None
+    assert failure.kind is FailureKind.INFRASTRUCTURE
+    assert "needs the role AzureML Data Scientist" in failure.message
 
 
 @pytest.mark.parametrize("kind", [FaultKind.PREEMPT, FaultKind.VANISH])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlgate.emulators.azure_ml import Fault, FaultKind
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Permanent, Temporary, Throttled
 from mlgate.orchestration.runs import Task
 from tests.contract.azureml.support import Bench
 
@@ -60,6 +60,23 @@ def test_what_does_not_pass_is_left_to_a_later_look(
     assert busy.value.delay == delay
     assert bench.calls(PUT) == [PUT] * requests
     assert sum(bench.clock.slept) < 60
+
+
+def test_what_the_service_asks_one_run_to_wait_is_waited_for_with_all(bench: Bench) -> None:
+    one, other = bench.task("true", "one"), bench.task("true", "other")
+    bench.server.faults.add(PUT, Fault.answering(429, "300"))
+    with pytest.raises(Throttled, match="asks to wait for 300 seconds"):
+        bench.handler.submit(one)
+    bench.clock.sleep(100)
+    with pytest.raises(Throttled) as told:
+        bench.handler.submit(other)
+    assert 199 <= told.value.delay <= 200
+    assert bench.calls(PUT) == [PUT]
+    bench.see(one)  # reads are counted apart
+    bench.clock.sleep(190)
+    assert bench.handler.submit(other)
+    assert bench.clock.slept[:2] == [100, 190]
+    assert sum(bench.clock.slept[2:]) == pytest.approx(10, abs=1)
 
 
 CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {

@@ -121,6 +121,14 @@ def test_a_refused_job_that_is_there_as_asked_for_is_taken_for_submitted(bench: 
     assert bench.another().submit(task)
 
 
+def test_a_job_that_a_host_with_other_defaults_submitted_is_found(bench: Bench) -> None:
+    task = bench.task("python train.py")
+    bench.handler.submit(task)
+    assert bench.another(compute="cpu-cluster").submit(task)
+    assert [r.status for r in bench.server.requests if r.call == "jobs.put"] == [201, 400]
+    assert bench.ended(task).failure is None
+
+
 def test_a_job_of_the_same_name_that_is_another_is_not_taken_for_it(bench: Bench) -> None:
     bench.handler.submit(bench.task("python train.py"))
     with pytest.raises(Permanent, match=r"has another job of the name .* already"):

@@ -32,6 +32,7 @@ here.mkdir()
 (here / 'empty').touch()
 print('trained')
 """
+KEEPS_IN_SHELL = "#!/bin/sh\necho a > outputs/a\n"
 MLFLOW = """\
 import json, os, pathlib, sqlite3
 with sqlite3.connect(os.environ['MLFLOW_TRACKING_URI'].removeprefix('sqlite:///')) as store:
@@ -139,6 +140,11 @@ RUNS = {
         outputs=("a.txt",),
         evidence=NOTEBOOK,
     ),
+    "a script of the repository": Run(
+        {"directory": "deep", "command": "./train.sh && ../other"},
+        files={"deep/train.sh": "#!/bin/sh\nmkdir outputs\n", "other": KEEPS_IN_SHELL},
+        outputs=("outputs/a",),
+    ),
     "a training fails": Run(
         script="raise ValueError('no good')",
         failure=(FailureKind.CODE, "ValueError: no good", None),
@@ -242,6 +248,11 @@ RUNS = {
         {"environment": Environment(requirements="requirements.txt")},
         files={"requirements.txt": b"\xff\xfe\x00"},
         failure=(FailureKind.ENVIRONMENT, "requirements.txt is not UTF-8 text.", None),
+    ),
+    "a conda file without dependencies": Run(
+        {"environment": Environment(conda_file="conda.yaml")},
+        files={"conda.yaml": "channels: [conda-forge]\n"},
+        failure=(FailureKind.ENVIRONMENT, "conda.yaml has no list of dependencies.", None),
     ),
     "an outside conda file": Run(
         {"environment": Environment(conda_file="../conda.yaml")},

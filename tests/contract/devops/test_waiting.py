@@ -27,6 +27,17 @@ def test_a_step_waits_until_its_verdict_is_told(scene: Scene) -> None:
     assert not scene.is_waiting()
 
 
+@pytest.mark.parametrize("name", ["Nightly models", None])
+def test_a_pipeline_has_its_definition_s_name(name: str | None, scene: Scene) -> None:
+    step = scene.server.new_task(pipeline=name)
+    assert scene.handler.name(address_of(step), token_of(step)) == name
+
+
+def test_a_plan_that_is_over_tells_no_name(scene: Scene) -> None:
+    scene.task.end_plan(ENDED[0])
+    assert scene.handler.name(address_of(scene.task), token_of(scene.task)) is None
+
+
 def test_a_canceled_step_does_not_wait(scene: Scene) -> None:
     scene.show(Progress(10, "0/2 runs"))
     scene.task.cancel()

@@ -50,6 +50,10 @@ class Client:
             method, url, headers=headers, params=params, timeout=timeout, **options
         )
 
+    def read(self, url: str) -> requests.Response:
+        """As whoever has the address alone."""
+        return self.session.get(url, timeout=30)
+
     def put_job(
         self, name: str, command: str | None = "true", *, within: Any = None, **changes: Any
     ) -> requests.Response:

@@ -141,7 +141,7 @@ def test_a_failure_is_told_by_run_history_and_not_by_the_job(client: Client) -> 
     assert error["message"].endswith("last words\n")
     details = client.send("GET", f"{client.history}/runs/a/details", "v1.0").json()
     assert details["error"] == run["error"]
-    text = client.send("GET", details["logFiles"]["user_logs/std_log.txt"])
+    text = client.read(details["logFiles"]["user_logs/std_log.txt"])
     assert text.text == "last words\n"
 
 

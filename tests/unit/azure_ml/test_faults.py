@@ -58,7 +58,7 @@ def test_silence_lasts_as_long_as_the_client_waits(client: Client) -> None:
 def test_storage_fails_to_order_as_well(client: Client) -> None:
     client.server.faults.add("blob.get", Fault.answering(503))
     blob = f"https://{client.server.storage.host}/container/blob"
-    assert [client.send("GET", blob).status_code for _ in range(2)] == [503, 403]
+    assert [client.read(blob).status_code for _ in range(2)] == [503, 403]
 
 
 def test_what_strikes_executions_strikes_no_request(client: Client) -> None:

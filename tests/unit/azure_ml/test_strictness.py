@@ -104,9 +104,7 @@ SLIPS = {
         "no such route",
     ),
     "query key of storage": Slip(
-        lambda c: c.send(
-            "GET", f"https://{c.server.storage.host}/container/blob", params={"snapshot": "1"}
-        ),
+        lambda c: c.read(f"https://{c.server.storage.host}/container/blob?snapshot=1"),
         403,
         "query key 'snapshot'",
     ),

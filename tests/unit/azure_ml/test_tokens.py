@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from mlgate.emulators.azure_ml import AzureML, Azurite
+from mlgate.emulators.azure_ml.workspace import BLOB_STORE
 from tests.unit.azure_ml.support import Client
 
 
@@ -43,6 +44,25 @@ def test_a_stranger_gets_no_token(
     answer = client.sign_in(**change)
     assert answer.status_code == status
     assert answer.json()["error_description"].startswith(error)
+
+
+def test_a_token_is_good_for_what_it_was_asked_for(azurite: Azurite) -> None:
+    with AzureML(keyless=True) as server:
+        client = Client(server)
+        container = server.workspace.containers[BLOB_STORE]
+        blobs = f"https://{server.storage.host}/{container}?restype=container&comp=list"
+
+        def asked() -> tuple[int, int]:
+            version = {"x-ms-version": "2020-10-02"}
+            read = client.send("GET", blobs, headers=version).status_code
+            return client.list_jobs().status_code, read
+
+        assert asked() == (200, 401)
+        answer = client.sign_in(scope="https://storage.azure.com/.default")
+        client.token = answer.json()["access_token"]
+        assert asked() == (401, 200)
+        client.token = "a.b.c"
+        assert asked() == (401, 401)
 
 
 SPOILT: dict[str, tuple[Callable[[Client], None], str]] = {

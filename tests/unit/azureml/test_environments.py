@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from handlers.azureml_handler.environments import IMAGE, PYTHON, key, recipe
 from mlgate.orchestration.requirementlines import Unusable
@@ -31,6 +32,10 @@ def packages(spec: RunSpec, files: dict[str, str]) -> list[str]:
     return found
 
 
+def conda(line: str) -> str:
+    return f"dependencies:\n- pip:\n  - {line}\n"
+
+
 def test_requirements_become_a_conda_file() -> None:
     files = {"env/r.txt": "numpy>=2  # why\n-r more.txt\n", "env/more.txt": "pandas\n"}
     assert packages(of(TRAINING, requirements="env/r.txt"), files) == ["numpy>=2", "pandas"]
@@ -42,8 +47,29 @@ def test_notebooks_get_what_running_them_needs() -> None:
     assert packages(of(NOTEBOOK, requirements="r.txt"), {"r.txt": "numpy"}) == ["numpy", *more]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("nbclient==0.10\nIPyKernel", ["nbclient==0.10", "IPyKernel", "nbconvert", "nbformat"]),
+        ("nbconvert [webpdf]>7 ; python_version > '3'", None),
+        ("numpy==2 --hash=sha256:0", ["numpy==2 --hash=sha256:0"]),
+    ],
+)
+def test_what_a_file_names_is_not_added_to_it(text: str, found: list[str] | None) -> None:
+    expected = found or [text, "ipykernel", "nbclient", "nbformat"]
+    assert packages(of(NOTEBOOK, requirements="r.txt"), {"r.txt": text}) == expected
+
+
+def test_the_files_that_a_conda_file_includes_are_written_into_it() -> None:
+    text = "dependencies: [python=3.12, pip, {pip: [numpy, -r more.txt]}]\nchannels: [x]\n"
+    files = {"env/c.yaml": text, "env/more.txt": "pandas # why\n-r ../last.txt", "last.txt": "a"}
+    made = yaml.safe_load(recipe(of(TRAINING, conda_file="env/c.yaml"), read(files)).conda)
+    pip = {"pip": ["numpy", "pandas", "a"]}
+    assert made == {"channels": ["x"], "dependencies": ["python=3.12", "pip", pip]}
+
+
 def test_a_conda_file_is_taken_as_it_is_on_the_image_asked_for() -> None:
-    text = "dependencies:\n- python=3.11 # ours\n"
+    text = "dependencies:\n- python=3.11 # ours\n- pip: [numpy, --pre]\n"
     made = recipe(of(NOTEBOOK, conda_file="c.yaml", image="mine"), read({"c.yaml": text}))
     assert (made.image, made.conda) == ("mine", text)
 
@@ -67,6 +93,16 @@ def test_a_version_stands_for_content_alone() -> None:
         ({"requirements": "r.txt"}, {"r.txt": "./wheels/a.whl"}, "files of the repository"),
         ({"requirements": "r.txt"}, {"r.txt": "a\n-c c.txt", "c.txt": "b<2"}, "constraints"),
         ({"requirements": "r.txt"}, {"r.txt": "-r other.txt"}, "no file other.txt"),
+        ({"conda_file": "c"}, {"c": conda("-e .")}, "c asks for files of the repository"),
+        ({"conda_file": "c"}, {"c": conda("./a.whl")}, "c asks for files of the repository"),
+        ({"conda_file": "c"}, {"c": conda("-r other.txt")}, "no file other.txt"),
+        ({"conda_file": "c"}, {"c": conda("-c n.txt"), "n.txt": "b<2"}, "constraints"),
+        ({"conda_file": "c"}, {"c": conda("{a: b}")}, "pip part of c is no list"),
+        ({"conda_file": "c"}, {"c": "dependencies: ["}, "c is not valid YAML: while parsing"),
+        ({"conda_file": "c"}, {"c": "2026-13-01"}, "c is not valid YAML: month must be"),
+        ({"conda_file": "c"}, {"c": "[" * 5000}, "c is not valid YAML: maximum recursion"),
+        ({"conda_file": "c"}, {"c": "numpy"}, "c has no list of dependencies"),
+        ({"conda_file": "c"}, {"c": "dependencies: numpy"}, "c has no list of dependencies"),
     ],
 )
 def test_what_azure_ml_cannot_make_is_told_with_a_remedy(

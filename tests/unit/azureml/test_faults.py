@@ -14,7 +14,7 @@ from azure.core.exceptions import (
 )
 
 from handlers.azureml_handler.control import translated
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import Permanent, Temporary, Throttled, UnfitHost
 
 DEFAULT = "DefaultAzureCredential failed to retrieve a token.\nAttempted credentials:\n\t"
 UNAVAILABLE = (
@@ -45,7 +45,7 @@ def answer(
         (answer(400), Permanent, r"refuses \(400\): why"),
         (answer(408), Temporary, r"does not answer \(408\)"),
         (answer(409), Temporary, r"does not answer \(409\)"),
-        (answer(429), Temporary, r"does not answer \(429\)"),
+        (answer(429), Throttled, r"does not answer \(429\)"),
         (answer(503), Temporary, r"does not answer \(503\)"),
         (HttpResponseError("cut"), Temporary, r"does not answer \(0\)"),
         (ServiceRequestError("https://x?sig=secret"), Temporary, "reached: ServiceRequestError"),

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from handlers.azureml_handler import environments
-from handlers.azureml_handler.jobs import Job, job_of
+from handlers.azureml_handler.jobs import Job, fingerprint, job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot
 from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.launching import launch_task
@@ -31,11 +32,15 @@ exec python launcher.py --task "$task" --root tree --output "${{outputs.run}}" \
 --overlay "$(mktemp -d)\""""
 
 
-def job(snapshot: Snapshot = SNAPSHOT, **fields: Any) -> Job:
+def task(snapshot: Snapshot = SNAPSHOT, **fields: Any) -> Task:
     spec = replace(SPEC, **fields)
     inputs = {need: Attempt(BUILD, need, 2) for need in spec.needs}
-    task = Task(Attempt(BUILD, "train", 1), spec, snapshot.word(), "4711", inputs)
-    return job_of(task, default_compute="cpu", default_environment="azureml://default")
+    return Task(Attempt(BUILD, "train", 1), spec, snapshot.word(), "4711", inputs)
+
+
+def job(snapshot: Snapshot = SNAPSHOT, **fields: Any) -> Job:
+    asked = task(snapshot, **fields)
+    return job_of(asked, default_compute="cpu", default_environment="azureml://default")
 
 
 def test_the_command_runs_the_launcher_with_what_the_needs_kept() -> None:
@@ -102,6 +107,18 @@ def test_the_experiment_is_named_after_the_repository(url: str, name: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("pipeline", "name"),
+    [("Nightly models (v2)", "Nightly-models-v2"), (None, "My-20repo"), ("Обучение", "My-20repo")],
+)
+def test_the_experiment_is_named_after_the_pipeline_if_there_is_one(
+    pipeline: str | None, name: str
+) -> None:
+    asked = replace(task(), pipeline=pipeline)
+    made = job_of(asked, default_compute="cpu", default_environment="azureml://default")
+    assert made.experiment == name
+
+
+@pytest.mark.parametrize(
     ("minutes", "seconds"), [(60, 3600), (0.5, 30), (0.001, 1), (1 / 3, 20), (0.34, 21)]
 )
 def test_the_limit_is_in_whole_seconds_and_never_none(minutes: float, seconds: int) -> None:
@@ -146,23 +163,43 @@ def test_an_environment_of_the_commits_files_is_the_one_that_was_staged() -> Non
         job(unusable, environment=asked)
 
 
-def test_the_same_attempt_is_the_same_job_and_any_difference_shows() -> None:
+def test_what_is_asked_for_tells_jobs_of_one_name_apart() -> None:
     fields: dict[str, Any] = {"parameters": {"a": 1, "b": 2}, "environment_variables": {"A": "1"}}
-    same = job(**fields).fingerprint
-    assert job(**{**fields, "parameters": {"a": 1, "b": 2}}).fingerprint == same
+    same = fingerprint(task(**fields))
+    assert fingerprint(task(**{**fields, "parameters": {"b": 2, "a": 1}})) == same
     others = [
-        job(**fields, command="python other.py"),
-        job(**fields, compute="gpu"),
-        job(**fields, timeout_minutes=1),
-        job(**fields, needs=("base",)),
-        job(**{**fields, "environment_variables": {"A": "2"}}),
-        job(replace(SNAPSHOT, code="/codes/d/versions/1"), **fields),
-        job(replace(SNAPSHOT, commit="e" * 40), **fields),
+        task(**fields, command="python other.py"),
+        task(**fields, compute="gpu"),
+        task(**fields, timeout_minutes=1),
+        task(**fields, needs=("base",)),
+        task(**{**fields, "environment_variables": {"A": "2"}}),
+        task(replace(SNAPSHOT, code="/codes/d/versions/1"), **fields),
+        task(replace(SNAPSHOT, commit="e" * 40), **fields),
+        replace(task(**fields), attempt=Attempt(BUILD, "train", 2)),
     ]
-    assert len({same, *(other.fingerprint for other in others)}) == len(others) + 1
+    assert len({same, *map(fingerprint, others)}) == len(others) + 1
+
+
+def test_what_a_host_adds_of_its_own_tells_no_jobs_apart() -> None:
+    asked = task(needs=("base",))
+    jobs = [
+        job_of(asked, default_compute=compute, default_environment=environment)
+        for compute, environment in (("cpu", "azureml://one"), ("gpu", "azureml://two"))
+    ]
+    assert jobs[0].environment != jobs[1].environment
+    assert jobs[0].fingerprint == jobs[1].fingerprint == fingerprint(asked)
+
+
+def test_a_task_that_was_remembered_is_the_same() -> None:
+    """Of whole numbers in the place of fractions, a state gives fractions back."""
+    asked = task(timeout_minutes=60, parameters={"a": 1}, resources=Resources(instance_count=2))
+    state = TypeAdapter(Task)
+    remembered = state.validate_json(state.dump_json(asked))
+    assert str(remembered.spec) != str(asked.spec)
+    assert fingerprint(remembered) == fingerprint(asked)
 
 
 def test_a_fingerprint_is_the_same_in_every_process_and_version() -> None:
     """Another one would have a job of an older version refused that a build still waits for."""
-    made = Job("n", "d", "e", "c", "code", "env", None, 60, "out").fingerprint
-    assert made.startswith("8018213bf246585a")
+    made = fingerprint(replace(task(retries=1), snapshot="word"))
+    assert made.startswith("3f047f9c7465830f")

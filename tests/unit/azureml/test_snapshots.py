@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of
+from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of, with_modes
 from mlgate.orchestration.errors import Permanent
 
 ODD = ("--help", "-rf", "a b.txt", "ü#?%41&+.txt", ".hidden", "*", "deep/.gitignore", "empty")
@@ -61,6 +62,20 @@ def test_a_name_that_storage_would_read_as_a_path_is_refused(
     (tree / name).write_text("elsewhere")
     with pytest.raises(Permanent, match=r"cannot keep, '.*': rename it"):
         files_of(tree, launcher)
+
+
+def test_which_files_are_executable_is_told_beside_them(
+    tree: Path, launcher: Path, tmp_path: Path
+) -> None:
+    files = files_of(tree, launcher)
+    launcher.chmod(0o755)
+    assert with_modes(files, tmp_path / "modes") == files
+    for name in ("a b.txt", "deep/.gitignore"):
+        (tree / name).chmod(0o755)
+    told = with_modes(files, tmp_path / "modes")
+    assert told == files | {"executable.json": tmp_path / "modes"}
+    assert json.loads((tmp_path / "modes").read_text()) == ["a b.txt", "deep/.gitignore"]
+    assert code_name(told) != code_name(files)
 
 
 def test_the_name_stands_for_paths_and_content_alone(tree: Path, launcher: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Phase, Verdict
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.runs import RunStatus
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import World
@@ -34,6 +34,16 @@ def test_a_repository_that_is_not_there_fails_the_build_with_that_sentence(world
 
     assert completion_of(world) == (Verdict.FAILED, "The repository r was not found.")
     assert not world.build(key).infrastructure
+
+
+def test_a_host_that_may_not_stage_fails_the_build_as_infrastructure(world: World) -> None:
+    world.backend.faults["stage"] = [UnfitHost("The host has no identity.")]
+    key = world.start({"name": "train"})
+    assert key
+    world.run_to_end()
+
+    assert completion_of(world) == (Verdict.FAILED, "The host has no identity.")
+    assert world.build(key).infrastructure
 
 
 def test_a_repository_that_does_not_answer_is_tried_a_few_times(world: World) -> None:

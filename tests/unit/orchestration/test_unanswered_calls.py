@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import Permanent, Temporary, Throttled, UnfitHost
 from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
+from mlgate.orchestration.steps import SLICE
 from tests.unit.orchestration.twins import World
 
 
@@ -40,6 +41,39 @@ def test_a_backend_that_answers_for_none_is_asked_again_when_it_said(world: Worl
     world.deliver()
     assert (world.clock.time - began).total_seconds() >= 300
     assert len(world.backend.submitted) == 2
+
+
+def test_a_run_that_was_not_taken_is_not_handed_over_before_the_backend_said(
+    world: World,
+) -> None:
+    world.backend.faults["submit"] = [Temporary("busy", 300.0)]
+    key = world.start({"name": "a"}, {"name": "b"})
+    assert key
+    world.backend.endless = True
+    world.deliver()
+    began = world.clock.time
+    while not world.build(key).run("a").submitted:
+        world.deliver()
+    assert (world.clock.time - began).total_seconds() >= 300
+
+
+def test_once_the_backend_throttles_nothing_is_handed_over_before_it_said(world: World) -> None:
+    backend = world.backend
+
+    def submit() -> None:
+        if not backend.submitted:
+            backend.faults["submit"] = [Throttled("busy", 90.0)]
+
+    backend.on_submit, backend.endless = submit, True
+    count = SLICE + 5
+    key = world.start(*({"name": f"run-{number}"} for number in range(count)))
+    assert key
+    world.deliver()
+    began = world.clock.time
+    while len(backend.submitted) < count:
+        assert len(backend.submitted) == 1
+        world.deliver()
+    assert (world.clock.time - began).total_seconds() >= 90
 
 
 def test_what_cannot_be_taken_over_keeps_no_other_run_waiting(world: World) -> None:

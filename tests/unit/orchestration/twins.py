@@ -148,6 +148,10 @@ class PipelineTwin:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     on_asked: Callable[[], object] | None = None
 
+    def name(self, address: PipelineAddress, token: SecretStr) -> str | None:
+        self._called("name", token)
+        return "Nightly models"
+
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
         self._called("is_waiting", token)
         if self.on_asked is not None:

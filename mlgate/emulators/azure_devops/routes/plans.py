@@ -20,9 +20,12 @@ RESULTS = (
 
 
 def get_plan(call: Call) -> Answer:
+    """The members of TaskOrchestrationPlan in microsoft/azure-devops-python-api; no recording."""
     plan = call.plan
+    definition = {"definition": {"id": 1, "name": plan.pipeline}} if plan.pipeline else {}
     return Answer(
         body={
+            **definition,
             "planId": plan.id,
             "planType": plan.hub,
             "version": plan.version,

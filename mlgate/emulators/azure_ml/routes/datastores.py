@@ -25,7 +25,10 @@ def default_datastore(call: Call) -> Answer:
 
 
 def list_secrets(call: Call) -> Answer:
-    _name(call)
+    """The refusal is in no recording: the SDK does not ask a datastore that has none."""
+    name = _name(call)
+    if call.workspace.keyless:
+        raise Refusal(400, "UserError", f"The datastore {name} has no secrets.")
     hours = (call.body or {}).get("expireAfterHours") or 8
     secret = call.service.storage.secret(timedelta(hours=hours))
     return Answer(body={"secretsType": "Sas", "sasToken": secret})

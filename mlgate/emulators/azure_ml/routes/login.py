@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from mlgate.emulators.azure_ml.exchange import Answer
 from mlgate.emulators.azure_ml.routing import LOGIN, Call, route
-from mlgate.emulators.azure_ml.tokens import SCOPE
+from mlgate.emulators.azure_ml.tokens import SCOPES
 
 _SOURCE = "test_command_job...test_command_job_builder (Azure/azure-sdk-for-python)"
 _FORM = {
@@ -63,8 +63,9 @@ def token(call: Call) -> Answer:
         return _refused(400, "unauthorized_client", 700016, "Application was not found.")
     if form.get("client_secret") != principal.client_secret:
         return _refused(401, "invalid_client", 7000215, "Invalid client secret provided.")
-    if form.get("scope") != SCOPE:
-        call.violation(f"scope {form.get('scope')!r}, not {SCOPE}")
+    audience = SCOPES.get(form.get("scope", ""))
+    if audience is None:
+        call.violation(f"scope {form.get('scope')!r}, not {' or '.join(SCOPES)}")
         return _refused(400, "invalid_scope", 70011, "The scope is not valid.")
     tokens = call.service.tokens
     seconds = int(tokens.lifetime.total_seconds())
@@ -73,7 +74,7 @@ def token(call: Call) -> Answer:
             "token_type": "Bearer",
             "expires_in": seconds,
             "ext_expires_in": seconds,
-            "access_token": tokens.issue(principal),
+            "access_token": tokens.issue(principal, audience),
         },
         headers={"Cache-Control": "no-store, no-cache"},
     )

@@ -1,0 +1,78 @@
+"""How a host comes by what runs left in the workspace's storage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
+from mlgate.orchestration.errors import UnfitHost
+from tests.contract.azureml.support import Bench
+
+KEEPS = "mkdir outputs; echo kept > outputs/a"
+SECRETS = "datastores.secrets"
+
+
+@pytest.fixture(params=[True])
+def bench_with_tokens(
+    request: pytest.FixtureRequest,
+    azurite: Azurite,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Bench]:
+    """A build in a workspace whose storage takes tokens, and nothing else if the parameter says."""
+    with AzureML(keyless=request.param) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        bench = Bench(server, tmp_path)
+        yield bench
+        bench.close()
+        assert server.violations == []
+
+
+def test_a_datastore_without_a_key_is_read_with_the_hosts_identity(
+    bench_with_tokens: Bench,
+) -> None:
+    bench = bench_with_tokens
+    assert bench.run(bench.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+    assert bench.files.read(bench.build, "runs/train/outputs/a") == b"kept\n"
+    assert bench.calls(SECRETS) == []
+
+
+def test_an_identity_that_may_not_read_the_storage_is_told_its_role(
+    bench_with_tokens: Bench,
+) -> None:
+    bench = bench_with_tokens
+    bench.server.faults.add("blob.list", Fault.answering(403))
+    with pytest.raises(UnfitHost, match=r"may not read \w+\.blob.* role Storage Blob Data Reader"):
+        bench.run(bench.task("true"))
+
+
+@pytest.mark.parametrize("bench_with_tokens", [False], indirect=True)
+@pytest.mark.parametrize("status", [403, 400])
+def test_a_host_that_gets_no_key_comes_with_its_identity(
+    status: int, bench_with_tokens: Bench
+) -> None:
+    bench = bench_with_tokens
+    bench.server.faults.add(SECRETS, Fault.answering(status))
+    assert bench.run(bench.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+
+
+@pytest.mark.parametrize("call", ["blob.list", "blob.get"])
+def test_a_key_that_was_changed_is_asked_for_again(call: str, bench: Bench) -> None:
+    bench.run(bench.task("true", "first"))
+    bench.server.requests.clear()
+    bench.server.faults.add(call, Fault.answering(403))
+    assert bench.run(bench.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+    assert Counter(bench.calls("datastores.get", SECRETS)) == {"datastores.get": 1, SECRETS: 1}
+
+
+def test_a_new_key_that_is_refused_as_well_is_told(bench: Bench) -> None:
+    bench.server.faults.add("blob.list", Fault.answering(403), 99)
+    with pytest.raises(UnfitHost, match="may not do that"):
+        bench.run(bench.task("true"))
+    assert bench.calls(SECRETS) == [SECRETS] * 2
