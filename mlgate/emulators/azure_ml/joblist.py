@@ -37,6 +37,14 @@ class Jobs:
                 raise TimeoutError(f"The job {name} is {status}, not {' or '.join(wanted)}.")
             return jobs[name]
 
+    def settle(self, job: Job, timeout: float = 60) -> None:
+        """Wait until it is over, or gone; TimeoutError after `timeout` seconds."""
+        with self._workspace.changed:
+            if not self._workspace.changed.wait_for(
+                lambda: job.over or self._workspace.jobs.get(job.name) is not job, timeout
+            ):
+                raise TimeoutError(f"The job {job.name} is {job.status} for good.")
+
     def preempt(self, name: str) -> None:
         """Its node is taken away."""
         with self._workspace.lock:

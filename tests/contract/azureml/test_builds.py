@@ -53,7 +53,7 @@ class Cloud(World):
     def deliver(self, delivery_count: int = 1) -> Rejected | None:
         """The next message, once all jobs are over: its time passes while nothing else does."""
         for job in self.server.jobs:
-            self.server.jobs.wait(job.name)
+            self.server.jobs.settle(job)
         return super().deliver(delivery_count)
 
     def done(self, key: str | None) -> Build:
