@@ -1,6 +1,6 @@
 """The safety net: builds whose next look is overdue, and starts that never became a build.
 
-A lost message is a delay, never a hang. The cost of a sweep follows the open builds.
+A lost look is a delay, never a hang. The cost of a sweep follows the open builds.
 """
 
 from __future__ import annotations
