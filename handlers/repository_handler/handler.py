@@ -97,7 +97,14 @@ class RepositoryHandler:
 
         remote = remote_at(request.url)
         limits = Limits(time.monotonic() + self._timeout, self._stall)
-        with self._scratch() as folder:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self._scratch())
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                self._cache.clear()  # it may be what fills the disk
+                folder = stack.enter_context(self._scratch())
             try:
                 checkout = self._prepare(remote, request, folder, remote_at, limits)
             except Temporary as error:

@@ -2,12 +2,15 @@
 
     python -m tests.contract.repository.small_disk HOME ORIGINS git|dulwich NAME...
 
-Prints a line for each: its name, and the number of files or the error; at last what is left.
+Prints a line for each: its name, and the number of files or the error; at last what is left. The
+name `-` stands for other files, as many as the disk takes.
 """
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from handlers.repository_handler import RepositoryHandler
@@ -18,6 +21,9 @@ from mlgate.orchestration.errors import OrchestrationError
 def main(home: str, origins: str, program: str, *names: str) -> None:
     handler = RepositoryHandler(home=Path(home), allowed=[origins], use_git=program == "git")
     for name in names:
+        if name == "-":
+            fill(Path(home))
+            continue
         try:
             with handler.checkout(RepositoryRequest(f"{origins}/{name}")) as checkout:
                 tell(name, len(checkout.files()))
@@ -25,6 +31,12 @@ def main(home: str, origins: str, program: str, *names: str) -> None:
             tell(name, type(error).__name__, error)
     cached = Path(home, "repositories").iterdir()
     tell("cached", len([path for path in cached if path.suffix != ".lock"]))
+
+
+def fill(folder: Path) -> None:
+    with suppress(OSError):
+        for number in count():
+            (folder / f"other-{number}").touch()
 
 
 def tell(*words: object) -> None:

@@ -26,7 +26,7 @@ def origins(tmp_path: Path) -> Path:
     return tmp_path / "origins"
 
 
-def check_out(home: Path, origins: Path, program: str, *names: str) -> list[str]:
+def check_out(size: str, home: Path, origins: Path, program: str, *names: str) -> list[str]:
     if (
         shutil.which("unshare") is None
         or subprocess.run([*NAMESPACE, "true"], check=False).returncode
@@ -34,7 +34,7 @@ def check_out(home: Path, origins: Path, program: str, *names: str) -> list[str]
         pytest.skip("needs a mount namespace (unshare)")
     module = (sys.executable, "-m", "tests.contract.repository.small_disk")
     ended = subprocess.run(
-        [*NAMESPACE, "sh", "-c", MOUNT, "11m", home, *module, home, origins, program, *names],
+        [*NAMESPACE, "sh", "-c", MOUNT, size, home, *module, home, origins, program, *names],
         stdout=subprocess.PIPE,
         text=True,
         timeout=120,
@@ -47,6 +47,15 @@ def check_out(home: Path, origins: Path, program: str, *names: str) -> list[str]
 def test_a_full_disk_is_freed_of_what_is_not_in_use(
     program: str, tmp_path: Path, origins: Path
 ) -> None:
-    told = check_out(tmp_path / "home", origins, program, "a", "b", "huge", "a", "huge")
+    names = ("a", "b", "huge", "a", "huge")
+    told = check_out("11m", tmp_path / "home", origins, program, *names)
     full = "huge Temporary There is no space left on this host for the checkout: free some."
     assert told == ["a 1", "b 1", full, "a 1", full, "cached 0"]
+
+
+def test_a_disk_without_room_for_even_a_folder_is_freed_as_well(
+    tmp_path: Path, origins: Path
+) -> None:
+    names = ("a", "b", "-", "huge")
+    told = check_out("64m,nr_inodes=300", tmp_path / "home", origins, "git", *names)
+    assert told == ["a 1", "b 1", "huge 1", "cached 1"]
