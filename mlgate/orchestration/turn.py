@@ -78,8 +78,9 @@ class Turn:
         version = self._stored.version
         while (stored := self._ports.state.save(build, version)) is None:
             found = self._ports.state.load(build.key)
-            # An ended build may be this handler's own, saved with an answer that was lost.
-            if found is None or not found.build.open or not _same_look(found.build, self._build):
+            # Anything else is another handler's, or this one's own, saved with an answer that was
+            # lost; whoever looks next goes on from there.
+            if found is None or requests.taken_in(self._build, found.build) != found.build:
                 raise SupersededError
             # Somebody asked for the end meanwhile. What was done here must not be forgotten.
             build = requests.taken_in(build, found.build)
@@ -289,7 +290,3 @@ class Turn:
         build = self._build
         self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
         schedule(self._ports, self._build)
-
-
-def _same_look(one: Build, other: Build) -> bool:
-    return (one.generation, one.look) == (other.generation, other.look)
