@@ -9,7 +9,7 @@ import pytest
 
 from mlgate.orchestration import faults, steps
 from mlgate.orchestration.builds import Phase, PipelineAddress
-from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
+from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary, UnfitHost
 from tests.unit.orchestration.builders import NOON, build, run
 
 RECEIVED: dict[str, Any] = {"phase": Phase.RECEIVED}
@@ -22,6 +22,7 @@ WAITED_FOR: dict[str, Any] = WATCHING | {"pipeline": ADDRESS}
 
 BUSY, GONE, BUG = Temporary("busy"), Permanent("gone"), ZeroDivisionError("bug")
 LONG = Temporary("throttled", 1800)
+UNFIT = UnfitHost("not allowed")
 FINDING = Finding("no-match", "/runs/0", "No.", "Yes.")
 BAD = BadMessage([FINDING])
 A_BUG = "mlgate met an unexpected error: ZeroDivisionError('bug')"
@@ -60,6 +61,7 @@ def retry(seconds: float) -> faults.Retry:
         (COMPLETING, BUSY, 9999, retry(60)),
         (COMPLETING | {"deadline": NOON + SECOND}, LONG, 1, retry(1800)),
         (COMPLETING, GONE, 1, faults.LeaveUntold()),
+        (COMPLETING, UNFIT, 9999, retry(60)),
         (COMPLETING, BUG, 5, faults.LeaveUntold()),
         (ENDING | COMPLETING, BUSY, 1, retry(5)),
     ],
