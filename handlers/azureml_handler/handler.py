@@ -71,7 +71,7 @@ class AzureMLHandler:
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
-        self._access = Access(self._control, credential, clock)
+        self._access = Access(self._control, credential, clock, self._transport)
         self._transfers: ThreadPoolExecutor | None = None
         self._looks = Looks(self._control, self._cancel, self._pool)
 
@@ -85,8 +85,7 @@ class AzureMLHandler:
         return AT_ONCE
 
     def close(self) -> None:
-        self._control.close()
-        self._access.close()
+        self._transport.close()
         if self._transfers is not None:
             self._transfers.shutdown()
 

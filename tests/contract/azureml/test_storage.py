@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from handlers.azureml_handler.access import LIFETIME
 from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
 from mlgate.orchestration.errors import UnfitHost
 from tests.contract.azureml.support import Bench
@@ -73,6 +76,29 @@ def test_a_key_that_was_changed_is_asked_for_again(call: str, bench: Bench) -> N
 
 def test_a_new_key_that_is_refused_as_well_is_told(bench: Bench) -> None:
     bench.server.faults.add("blob.list", Fault.answering(403), 99)
-    with pytest.raises(UnfitHost, match="may not do that"):
+    refused = r"storage account \w+\.blob.* refuses a key .* just handed out: .* network rules"
+    with pytest.raises(UnfitHost, match=refused):
         bench.run(bench.task("true"))
     assert bench.calls(SECRETS) == [SECRETS] * 2
+
+
+def test_a_host_that_gets_no_second_key_is_told_its_role(bench: Bench) -> None:
+    bench.run(bench.task("true", "first"))
+    bench.server.faults.add(SECRETS, Fault.answering(403))
+    bench.server.faults.add("blob.list", Fault.answering(403), 99)
+    with pytest.raises(UnfitHost, match="role Storage Blob Data Reader"):
+        bench.run(bench.task("true"))
+
+
+def test_renewed_access_goes_by_the_connections_that_there_are(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = re.compile(rf"new HTTPS connection \(1\): {re.escape(bench.server.storage.host)}")
+    task = bench.task(KEEPS)
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
+    bench.run(task)
+    for _ in range(3):
+        bench.clock.ahead += LIFETIME
+        bench.handler.collect(task, bench.files)
+    assert bench.calls(SECRETS) == [SECRETS] * 4
+    assert len(first.findall(caplog.text)) == 1
