@@ -76,7 +76,7 @@ class Outputs:
         """Files below `folder`, with the same relative paths. OSError: the disk does not take them.
 
         Returns what was passed over: names, which a run can choose, that would lead out of
-        `target`, or that no file here can have.
+        `target`, that no file here can have, or that another one has here already.
         """
 
         def get(name: str) -> bool:
@@ -85,10 +85,10 @@ class Outputs:
             place = target.joinpath(*PurePosixPath(name).parts)
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as content:
+                with place.open("xb") as content:
                     self._container.download_blob(f"{folder}/{name}").readinto(content)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                return False  # a folder of that name is here, or a file of a folder's name
+                return False  # a name that is the same as another one's here
             return True
 
         asked = {name: pool.submit(get, name) for name in names}

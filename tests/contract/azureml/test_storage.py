@@ -6,12 +6,18 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from azure.identity import EnvironmentCredential
 
 from handlers.azureml_handler.access import LIFETIME
+from handlers.azureml_handler.storage import Outputs
+from handlers.azureml_handler.workspace import STORE
 from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
+from mlgate.emulators.azure_ml.storage import Folder
+from mlgate.emulators.azure_ml.workspace import BLOB_STORE
 from mlgate.orchestration.errors import UnfitHost
 from tests.contract.azureml.support import Bench
 
@@ -102,3 +108,21 @@ def test_renewed_access_goes_by_the_connections_that_there_are(
         bench.handler.collect(task, bench.files)
     assert bench.calls(SECRETS) == [SECRETS] * 4
     assert len(first.findall(caplog.text)) == 1
+
+
+def test_a_file_that_is_there_already_is_not_mixed_with_another_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As where a file system takes the names of two for the same."""
+    container = bench.server.workspace.containers[BLOB_STORE]
+    bench.server.storage.put(Folder(container, "folder/a"), b"new")
+    (tmp_path / "a").write_bytes(b"there")
+    store = Outputs(
+        *bench.handler._control.datastore(STORE),
+        EnvironmentCredential(),
+        bench.clock,
+        bench.handler._transport,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        assert store.download("folder", ["a"], tmp_path, pool) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"there"
