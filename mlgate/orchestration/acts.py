@@ -182,7 +182,8 @@ def unpublished(build: Build, why: str) -> Build:
 def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
     """Tell the pipeline, once; then let go of the token and of what only an open build needs.
 
-    `doubt`: it may have been told before.
+    `doubt`: it may have been told before. A pipeline that refuses to be told is a warning; a fault
+    of anything else is raised.
 
     The token goes first: a handler that dies right after finds none, and takes the completion
     as confirmed, which it was.
@@ -204,10 +205,20 @@ def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
             ),
             variables=output_variables(build),
         )
-        ports.pipeline.complete(build.pipeline, token, completion, doubt=doubt)
+        try:
+            ports.pipeline.complete(build.pipeline, token, completion, doubt=doubt)
+        except Permanent as error:
+            build = untold(build, str(error))
     ports.state.forget_token(build.key)
     release(ports, build)
     return replace(build, phase=Phase.COMPLETED)
+
+
+def untold(build: Build, why: str) -> Build:
+    """The build whose pipeline does not hear of its end."""
+    log.warning("build %s: the pipeline cannot be told: %s", build.build_id, why)
+    warning = f"The pipeline could not be told of the end: {why}"
+    return replace(build, warnings=(*build.warnings, warning))
 
 
 def release(ports: Ports, build: Build) -> None:

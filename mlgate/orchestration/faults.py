@@ -88,7 +88,9 @@ def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
     asked_for = final and not isinstance(error, UnfitHost)
     hopeless = final or (unknown and errors >= MOST_UNKNOWN_ERRORS)
     if build.phase is Phase.COMPLETING:
-        if hopeless or now > build.deadline + POSTING_LIMIT:
+        # A right that the host lacks here may be back, and it is not the pipeline that refused.
+        unfit = isinstance(error, UnfitHost)
+        if (hopeless and not unfit) or now > build.deadline + POSTING_LIMIT:
             return LeaveUntold()
     elif build.ending_since is not None:
         if now >= build.ending_since + ENDING_GRACE:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from mlgate.orchestration import acts, attempts, faults, requests, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build, Phase, Verdict
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.messages import encode_look
 from mlgate.orchestration.narration import narrate, operation
 from mlgate.orchestration.ports import Stored
@@ -210,23 +210,10 @@ class Turn:
             asked = self._ask_pipeline(again=True)
             # Intended before it is done: a handler that dies in between leaves doubt, not a lie.
             self._save(replace(asked, completion_posted=not asked.pipeline_ended))
-        try:
-            # What is saved may know more than what was asked: the pipeline was given up meanwhile.
-            done = acts.post(self._ports, self._build, doubt=doubt)
-        except Permanent as error:
-            done = self._untold(str(error))
-        self._save(done)
+        # What is saved may know more than what was asked: the pipeline was given up meanwhile.
+        self._save(acts.post(self._ports, self._build, doubt=doubt))
         # Once more: a late copy of the start message may have brought it back meanwhile.
-        self._ports.state.forget_token(done.key)
-
-    def _untold(self, why: str) -> Build:
-        """The build completed although its pipeline cannot be told."""
-        build = self._build
-        log.warning("build %s: the pipeline cannot be told: %s", build.build_id, why)
-        self._ports.state.forget_token(build.key)
-        acts.release(self._ports, build)
-        warning = f"The pipeline could not be told of the end: {why}"
-        return replace(build, phase=Phase.COMPLETED, warnings=(*build.warnings, warning))
+        self._ports.state.forget_token(self._build.key)
 
     def _sort(self, error: Exception, errors: int) -> datetime:
         """Do what a fault means for the build; returns when to look again."""
@@ -238,7 +225,9 @@ class Turn:
             log.error("build %s: %s", build.build_id, what, exc_info=error)
         match faults.fate(build, error, errors, now):
             case faults.LeaveUntold():
-                self._save(self._untold(what))
+                self._ports.state.forget_token(build.key)
+                acts.release(self._ports, build)
+                self._save(replace(acts.untold(build, what), phase=Phase.COMPLETED))
             case faults.Surrender():
                 self._surrender(what)
             case faults.Fail(reason, infrastructure, findings):
@@ -273,11 +262,11 @@ class Turn:
         lines, self._lines = tuple(self._lines), []
         if build.pipeline is None or build.pipeline_ended or build.completion_posted:
             return
-        token = self._ports.state.token(build.key)
-        if token is None:
-            return
         progress = Progress(build.percent, operation(build), lines, build.log_lines + 1)
         try:
+            token = self._ports.state.token(build.key)
+            if token is None:
+                return
             self._ports.pipeline.show(build.pipeline, token, progress)
         except OrchestrationError as error:
             log.warning("build %s: progress was not shown: %s", build.build_id, error)

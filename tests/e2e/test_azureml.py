@@ -76,7 +76,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("example", ["failing", "iris"])
+@pytest.mark.parametrize("example", ["failing", pytest.param("iris", marks=pytest.mark.slow)])
 def test_an_example_ends_as_it_does_on_this_machine(
     tmp_path: Path, repository: Path, start: Start, example: str
 ) -> None:

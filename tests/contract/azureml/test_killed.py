@@ -50,7 +50,13 @@ def killed_at(bench: Bench, number: int, kind: FaultKind, folder: Path, tasks: l
     return killed
 
 
-@pytest.mark.parametrize("kind", [FaultKind.HANG, FaultKind.MUTE], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(FaultKind.HANG, id="before", marks=pytest.mark.slow),
+        pytest.param(FaultKind.MUTE, id="after"),
+    ],
+)
 def test_wherever_a_host_is_killed_each_job_is_there_once(
     kind: FaultKind, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

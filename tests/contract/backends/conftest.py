@@ -62,7 +62,8 @@ class OnAzureML(Bench[AzureMLHandler]):
                 self._server.jobs.wait(job.name)
         for handler in self._handlers:
             handler.close()
-        assert not self.processes()
+        # Killed ones are gone a moment later.
+        self.until(lambda: not self.processes(), "the end of every process")
         assert self._server.violations == []
 
 

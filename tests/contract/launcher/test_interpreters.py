@@ -52,7 +52,11 @@ def test_its_syntax_is_that_of_the_oldest_python() -> None:
 
 
 @pytest.mark.skipif(not SUPPORTED, reason="there is no other Python on this machine")
-@pytest.mark.parametrize("version", SUPPORTED)
+@pytest.mark.parametrize(
+    "version",
+    # The oldest is the one that differs most.
+    [*SUPPORTED[:1], *(pytest.param(version, marks=pytest.mark.slow) for version in SUPPORTED[1:])],
+)
 def test_every_supported_python_runs_both_kinds(version: tuple[int, int], files: Path) -> None:
     """In an environment of its own, where it installs what a notebook needs."""
     uv = [str(BIN / "uv"), "venv", "--quiet", "--python", OTHERS[version], str(files / "venv")]

@@ -147,7 +147,7 @@ def test_a_worker_and_a_supervisor_killed_together(bench: Bench) -> None:
     assert worker.stdin is not None
     pickle.dump(first, worker.stdin)
     worker.stdin.close()
-    bench.until(ready.exists)
+    bench.until(lambda: ready.exists() and ready.read_text() == "x")
     for pid in (worker.pid, supervisor_of(bench, first)):
         os.kill(pid, signal.SIGKILL)
     worker.wait()

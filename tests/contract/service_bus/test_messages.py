@@ -146,14 +146,14 @@ def test_peeking_takes_nothing_and_goes_on_from_where_it_was(client: ServiceBusC
 
 
 def test_a_scheduled_message_waits_for_its_time(client: ServiceBusClient, clock: Clock) -> None:
-    due = datetime.now(UTC) + timedelta(minutes=10)
+    due = datetime.now(UTC) + timedelta(minutes=5)
     with client.get_queue_sender("jobs") as sender:
         sender.schedule_messages(ServiceBusMessage("later"), due)
     with client.get_queue_receiver("jobs") as receiver:
         (peeked,) = receiver.peek_messages(1)
         assert peeked.state is ServiceBusMessageState.SCHEDULED
         assert receiver.receive_messages(max_wait_time=NONE) == []
-        clock.ahead = 601.0
+        clock.ahead = 301.0
         (message,) = receiver.receive_messages(max_wait_time=WAIT)
         assert str(message) == "later"
         assert message.state is ServiceBusMessageState.ACTIVE

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from handlers.state_handler import SqliteState
 from mlgate.orchestration import requests
-from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.errors import Temporary, UnfitHost
 from mlgate.orchestration.ports import Stored
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.steps import SLICE
@@ -168,3 +170,30 @@ def test_a_build_that_has_ended_is_not_opened_again(world: World, tmp_path: Path
     assert not world.build(key).open
     assert world.build(key).verdict is Verdict.SUCCEEDED
     assert len(world.pipeline.completions) == 1
+
+
+class GuardedState(SqliteState):
+    """Lends tokens only while the host may read them."""
+
+    refusals = 0
+
+    def token(self, key: str) -> SecretStr | None:
+        stored = self.load(key)
+        if self.refusals and stored and stored.build.phase is Phase.COMPLETING:
+            self.refusals -= 1
+            raise UnfitHost("The host's identity may not read the tokens.")
+        return super().token(key)
+
+
+def test_a_verdict_is_told_once_the_host_may_read_its_token_again(
+    world: World, tmp_path: Path
+) -> None:
+    world.state = state = GuardedState(tmp_path / "state.db", world.clock)
+    key = world.start({"name": "a"})
+    assert key
+    state.refusals = 20
+    world.run_to_end()
+
+    assert state.refusals == 0
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+    assert world.state.token(key) is None

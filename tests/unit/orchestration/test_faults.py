@@ -9,7 +9,7 @@ import pytest
 
 from mlgate.orchestration import faults, steps
 from mlgate.orchestration.builds import Phase
-from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
+from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary, UnfitHost
 from tests.unit.orchestration.builders import NOON, build, run
 
 RECEIVED: dict[str, Any] = {"phase": Phase.RECEIVED}
@@ -18,6 +18,7 @@ ENDING: dict[str, Any] = {"phase": Phase.WATCHING, "ending_since": NOON}
 COMPLETING: dict[str, Any] = {"phase": Phase.COMPLETING}
 
 BUSY, GONE, BUG = Temporary("busy"), Permanent("gone"), ZeroDivisionError("bug")
+UNFIT = UnfitHost("not allowed")
 FINDING = Finding("no-match", "/runs/0", "No.", "Yes.")
 BAD = BadMessage([FINDING])
 A_BUG = "mlgate met an unexpected error: ZeroDivisionError('bug')"
@@ -48,6 +49,7 @@ def retry(seconds: float) -> faults.Retry:
         (ENDING, GONE, 9, retry(60)),
         (COMPLETING, BUSY, 9999, retry(60)),
         (COMPLETING, GONE, 1, faults.LeaveUntold()),
+        (COMPLETING, UNFIT, 9999, retry(60)),
         (COMPLETING, BUG, 5, faults.LeaveUntold()),
         (ENDING | COMPLETING, BUSY, 1, retry(5)),
     ],
