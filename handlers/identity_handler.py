@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+from azure.identity import DefaultAzureCredential
 from pydantic import SecretStr
 
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from handlers.identity_faults import without_token
+from mlgate.orchestration.errors import Temporary, UnfitHost
 
 # The application id of Azure DevOps, the same in every tenant.
 _AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
@@ -32,13 +33,10 @@ def credential(client_id: str | None = None) -> DefaultAzureCredential:
 
 
 def devops_token() -> SecretStr:
-    """A token of the host's own for Azure DevOps; `Permanent` without one, or `Temporary`."""
+    """A token of the host's own for Azure DevOps; `UnfitHost` without one, or `Temporary`."""
     try:
         return SecretStr(credential().get_token(_AZURE_DEVOPS_SCOPE).token)
-    except (ClientAuthenticationError, CredentialUnavailableError) as error:
-        raise Permanent(
-            "The host has no identity that Azure DevOps could know. Give it a managed identity, "
-            "or set AZURE_CLIENT_ID for a user-assigned one."
-        ) from error
+    except ClientAuthenticationError as error:
+        raise without_token(error, "Azure DevOps") from error
     except AzureError as error:
         raise Temporary("The host's identity service does not answer.") from error

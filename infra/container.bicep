@@ -121,6 +121,7 @@ resource worker 'Microsoft.App/containerApps@2025-01-01' = {
           image: image
           env: concat(variables, secretVariables)
           resources: {
+            // The disk comes with it: about 4 GiB for 1 vCPU, the volume below included.
             cpu: json('1.0')
             memory: '2Gi'
           }

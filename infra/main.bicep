@@ -2,7 +2,7 @@
 // docs/deploy.md goes through it. Nothing here holds or hands out a key: every connection is one
 // identity with one role on one thing.
 
-@description('Begins the name of each resource: lower-case letters and digits.')
+@description('Begins the name of each resource: a lower-case letter, then such letters and digits.')
 @minLength(3)
 @maxLength(11)
 param name string

@@ -16,7 +16,6 @@ follows links. Submission and cancel go through the SDK (`submission`).
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -36,13 +35,8 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from handlers.azureml_handler.transport import ARM, Transport, seconds_asked
 from handlers.azureml_handler.workspace import Workspace
-from mlgate.orchestration.errors import (
-    OrchestrationError,
-    Permanent,
-    Temporary,
-    Throttled,
-    UnfitHost,
-)
+from handlers.identity_faults import without_token
+from mlgate.orchestration.errors import Permanent, Temporary, Throttled, UnfitHost
 
 log = logging.getLogger("mlgate")
 
@@ -193,7 +187,7 @@ def translated(workspace: str) -> Iterator[None]:
         yield
     except HttpResponseError as error:
         if isinstance(error, ClientAuthenticationError) and error.response is None:
-            raise _without_token(error) from error
+            raise without_token(error, "Azure ML") from error
         status = error.status_code or 0
         if status in (401, 403):
             raise UnfitHost(
@@ -212,26 +206,6 @@ def translated(workspace: str) -> Iterator[None]:
         raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
     except AzureError as error:
         raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
-
-
-def _without_token(error: ClientAuthenticationError) -> OrchestrationError:
-    """Why there is no token to ask with, as azure-identity words it.
-
-    It makes an authentication error of an outage as well. What it then says begins with
-    "Authentication failed" (`wrap_exceptions`), as a refusal does, but a refusal has a code of
-    Microsoft Entra's, and where there is no identity, nobody was asked.
-    """
-    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", str(error)):
-        return UnfitHost(
-            f"The host's identity is refused: {refused[0].rstrip('. ')}. Check it, or the "
-            "variables that name it: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
-        )
-    if "Authentication failed" in str(error):
-        return Temporary("The host's identity service does not answer.", _DELAY)
-    return UnfitHost(
-        "The host has no identity that Azure ML takes. Give it a managed identity, or sign in "
-        "(`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
-    )
 
 
 def reason(error: HttpResponseError) -> str:

@@ -5,13 +5,13 @@ Each is raised without its cause: that would show the address asked for, signatu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from handlers.blobs.address import ContainerAddress
+from handlers.identity_faults import without_token
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
 
 _DELAY = 10.0  # seconds
@@ -40,7 +40,7 @@ def translated(address: ContainerAddress) -> Iterator[None]:
 
 def _fault(address: ContainerAddress, error: HttpResponseError) -> OrchestrationError:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
-        return _without_token(error)
+        return without_token(error, "blob storage")
     status, code = error.status_code or 0, code_of(error)
     told = f"{status} {code}".strip()
     if status in (401, 403) and address.signature is not None:
@@ -59,18 +59,3 @@ def _fault(address: ContainerAddress, error: HttpResponseError) -> Orchestration
     if status in (408, 409, 412, 429) or status >= 500 or not status or code in _PASSING:
         return Temporary(f"The container {address.url} does not take that now ({told}).", _DELAY)
     return Permanent(f"The container {address.url} refuses ({told}).")
-
-
-def _without_token(error: ClientAuthenticationError) -> OrchestrationError:
-    """Why there is no token to ask with; `azure-identity` says so of an outage as well."""
-    if refused := re.search(r"AADSTS\d+: [^\n]{1,300}", str(error)):
-        return UnfitHost(
-            f"The host's identity is refused: {refused[0].rstrip('. ')}. Check it, or the "
-            "variables that name it: AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
-        )
-    if "Authentication failed" in str(error):
-        return Temporary("The host's identity service does not answer.", _DELAY)
-    return UnfitHost(
-        "The host has no identity that blob storage could know. Give it a managed identity, or "
-        "sign in (`az login`), or set AZURE_CLIENT_ID for a user-assigned one."
-    )

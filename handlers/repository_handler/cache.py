@@ -55,7 +55,8 @@ class Entry:
             new.replace(marker)
 
     def clear(self) -> None:
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.folder.with_suffix(".new"), ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _marker(self, sha: str) -> Path:
         return self.folder / "refs" / "mlgate" / sha
@@ -81,9 +82,16 @@ class Cache:
 
     def prune(self) -> None:
         """Forget what was used longest ago until the rest fits; never what is in use."""
+        self._prune(self._limit)
+
+    def clear(self) -> None:
+        """Forget all that is not in use."""
+        self._prune(0)
+
+    def _prune(self, limit: int) -> None:
         used = {lock: _used(lock) for lock in self._folder.glob("*.lock")}
         sizes = {lock: _size(lock.with_suffix("")) for lock in used}
-        excess = sum(sizes.values()) - self._limit
+        excess = sum(sizes.values()) - limit
         for lock in sorted(used, key=lambda lock: used[lock]):
             if excess <= 0:
                 return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 WHOLE_HISTORY = 0x7FFFFFFF  # git's own "infinite depth" (gitprotocol-pack, `deepen`)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(Exception):
@@ -23,6 +25,10 @@ class Refused(Exception):
 
 class Broken(Exception):
     """The cached repository cannot be read, or git failed in a way nobody has a word for."""
+
+
+class DiskFull(Exception):
+    """There is no space left on this host for what is fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,8 @@ class TreeEntry:
 class Client(Protocol):
     """One cached bare repository here and its remote there.
 
-    Talking to the remote raises `Temporary`, `Permanent` or `Refused`; reading what is cached
-    raises `Broken`. Neither ever prompts or runs anything of the repository.
+    Talking to the remote raises `Temporary`, `Permanent`, `Refused` or `DiskFull`; reading what is
+    cached raises `Broken`. Neither ever prompts or runs anything of the repository.
     """
 
     def list_refs(self, *names: str) -> Mapping[str, str]:

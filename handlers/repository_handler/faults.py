@@ -29,6 +29,7 @@ _UNAVAILABLE = re.compile(
     r"|Could not read from remote repository|TF40\d{4}|access denied",
     re.IGNORECASE,
 )
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
 _REDIRECT = re.compile(r"redirect|(?:error:|HTTP) 3\d\d", re.IGNORECASE)
 
@@ -59,6 +60,12 @@ def fault(remote: Remote, text: str, *, refusal_is_final: bool) -> Exception:
 def no_answer(text: str) -> bool:
     """Whether trying again later may help."""
     return _NO_ANSWER.search(text) is not None
+
+
+def disk_full(text: str) -> bool:
+    """Whether git says so of this host, and not of the server, which it quotes."""
+    lines = [line for line in text.splitlines() if not line.startswith("remote:")]
+    return any(_DISK_FULL.search(line) for line in lines)
 
 
 def cause(text: str) -> str:

@@ -16,7 +16,14 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
 
-from handlers.repository_handler.client import Broken, Limits, Refused, TreeEntry
+from handlers.repository_handler.client import (
+    NO_SPACE,
+    Broken,
+    DiskFull,
+    Limits,
+    Refused,
+    TreeEntry,
+)
 from handlers.repository_handler.dulwich_http import HttpClient
 from handlers.repository_handler.dulwich_ssh import Ssh
 from handlers.repository_handler.faults import fault
@@ -106,6 +113,8 @@ class Dulwich:
             said = b"\n".join(lines).decode("utf-8", "replace") or str(error)
             # Since protocol 2 git's server hands out whatever it has.
             final = getattr(client, "protocol_version", None) == 2
+            if isinstance(error, OSError) and error.errno in NO_SPACE:
+                raise DiskFull from None
             sorted_fault = fault(self._remote, said, refusal_is_final=final)
             if isinstance(sorted_fault, Broken) and isinstance(
                 error, HangupException | OSError | HTTPError | GitProtocolError

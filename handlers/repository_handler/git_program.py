@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from git.cmd import Git
 
-from handlers.repository_handler.client import Broken, Limits, TreeEntry
-from handlers.repository_handler.faults import fault
+from handlers.repository_handler.client import Broken, DiskFull, Limits, TreeEntry
+from handlers.repository_handler.faults import disk_full, fault
 from handlers.repository_handler.lfs import smudge
 from handlers.repository_handler.process import GitFailed, GitTimeout, environment, run
 from handlers.repository_handler.remote import Remote
@@ -136,6 +136,8 @@ class GitProgram:
         except GitTimeout as late:
             raise self._remote.silent(str(late)) from None
         except GitFailed as failed:
+            if disk_full(str(failed)):
+                raise DiskFull from None
             if str(self._folder) in str(failed):
                 raise Broken(str(failed)) from failed
             # Since protocol 2 git's server hands out whatever it has; before, git asks first.

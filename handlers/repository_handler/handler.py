@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 import uuid
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from handlers.repository_handler.cache import Cache, Entry
-from handlers.repository_handler.client import Broken, Client, Limits
+from handlers.repository_handler.client import NO_SPACE, Broken, Client, DiskFull, Limits
 from handlers.repository_handler.credentials import GitCredential
 from handlers.repository_handler.export import Exporter, list_tree, warning
 from handlers.repository_handler.fetching import fetch_commit
@@ -109,8 +108,14 @@ class RepositoryHandler:
                     "minutes, the most that a checkout may take: keep large files out of it, or "
                     "name a smaller one."
                 ) from error
+            except DiskFull:
+                raise Temporary(
+                    "There is no space left on this host for the checkout: free some.", 60
+                ) from None
             except OSError as error:
-                raise _disk_fault(error) from error
+                raise Permanent(
+                    f"The checkout cannot be written on this host: {error.strerror}."
+                ) from error
             finally:
                 self._cache.prune()
             yield checkout
@@ -123,16 +128,26 @@ class RepositoryHandler:
         remote_at: Callable[[str], Remote],
         limits: Limits,
     ) -> FolderCheckout:
+        full = False
         for again in (False, True):
             with _Session(self._cache, partial(self._client, limits)) as session:
                 try:
-                    return self._export(session, remote, request, folder, remote_at)
+                    with _disk_watched():
+                        return self._export(session, remote, request, folder, remote_at)
+                except DiskFull:
+                    # What came of it is of no use, and holds the space that others need.
+                    session.clear()
+                    if again:
+                        raise
+                    full = True
                 except Broken as broken:
                     # A damaged cache is mended by doing without it, once.
                     stale = session.clear()
                     if again or not stale:
                         raise remote.failed(str(broken)) from None
             shutil.rmtree(folder)
+            if full:
+                self._cache.clear()
             folder.mkdir()
         raise AssertionError("the second round returns or raises")
 
@@ -234,7 +249,11 @@ class _Session:
         return bool(stale)
 
 
-def _disk_fault(error: OSError) -> Exception:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Temporary("There is no space left on this host for the checkout: free some.", 60)
-    return Permanent(f"The checkout cannot be written on this host: {error.strerror}.")
+@contextmanager
+def _disk_watched() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise DiskFull from error
+        raise

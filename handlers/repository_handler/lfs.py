@@ -9,7 +9,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, BinaryIO
 
-from handlers.repository_handler.faults import cause, no_answer
+from handlers.repository_handler.client import DiskFull
+from handlers.repository_handler.faults import cause, disk_full, no_answer
 from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.errors import Permanent
 
@@ -62,6 +63,8 @@ def _fault(remote: Remote, complaint: str) -> Exception:
             "`repository.lfs` needs the git-lfs program, which this host does not have: "
             "install it, or leave `lfs` out of the message."
         )
+    if disk_full(complaint):
+        return DiskFull()
     if no_answer(complaint):
         return remote.silent(cause(complaint))
     return Permanent(

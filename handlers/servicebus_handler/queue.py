@@ -90,6 +90,7 @@ class ServiceBusQueue:
         self._opened: tuple[ServiceBusClient, ServiceBusSender] | None = None
         self._silent_until = 0.0
         self._calls = Calls(patience_seconds)
+        self._taken_up: set[int] = set()  # sequence numbers of dead letters
 
     def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
         self.publish(body, message_id, {}, at)
@@ -141,18 +142,34 @@ class ServiceBusQueue:
                 renewer.close(wait=False)  # nothing is at hand any more that it could renew
                 _close(receiver, client)
 
-    def dead_letters(self) -> list[Envelope]:
-        """Messages that the broker itself gave up on; they stay where they are."""
+    def dead_letters(self, take_up: Callable[[Envelope], bool]) -> None:
+        """Hand over each message that the broker itself gave up on; it stays where it is.
+
+        One for which `take_up` has returned true is not handed over again. At most a page of them
+        is held at a time.
+        """
+        given_up: set[int] = set()
         with _translated(self._queue):
             client = self._connect()
             receiver = client.get_queue_receiver(
                 self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
             )
             try:
-                found = self._calls.answered(partial(_given_up, receiver), client)
+                after = 0
+                while page := self._calls.answered(partial(_peek, receiver, after), client):
+                    for message in page:
+                        number = message.sequence_number or 0
+                        after = number + 1
+                        if message.dead_letter_reason != _GAVE_UP:
+                            continue
+                        given_up.add(number)
+                        if number in self._taken_up:
+                            continue
+                        if take_up(envelope_of(message, delivery_count=1)):
+                            self._taken_up.add(number)
             finally:
                 _close(receiver, client)
-        return [envelope_of(message, delivery_count=1) for message in found]
+        self._taken_up &= given_up  # the others were purged
 
     def check(self) -> None:
         """Raise `Permanent` or `Temporary` when nothing can be sent to the queue."""
@@ -194,13 +211,8 @@ def _receive(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
     return receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS)
 
 
-def _given_up(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
-    found: list[ServiceBusReceivedMessage] = []
-    after = 0
-    while page := receiver.peek_messages(_PAGE, sequence_number=after):
-        found += [each for each in page if each.dead_letter_reason == _GAVE_UP]
-        after = (page[-1].sequence_number or 0) + 1
-    return found
+def _peek(receiver: ServiceBusReceiver, first: int) -> list[ServiceBusReceivedMessage]:
+    return receiver.peek_messages(_PAGE, sequence_number=first)
 
 
 def _close(*opened: ServiceBusReceiver | ServiceBusSender | ServiceBusClient) -> None:

@@ -22,6 +22,8 @@ DEFAULT_BUILDS = ".mlgate/builds"
 DEFAULT_ENVIRONMENT = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 
 _BACKENDS = ("local", "azureml")
+# App Service leaves it as the value where it does not get the secret.
+_REFERENCE = "@Microsoft.KeyVault("
 _WORKSPACE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
 
 
@@ -166,6 +168,10 @@ class _Reader:
                 self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
             elif not token:
                 self._error(name, f"the variable that entry {number} names is not set")
+            elif token.startswith(_REFERENCE):
+                what = f"the variable that entry {number} names is a Key Vault reference that the "
+                what += "app could not resolve; check that its identity may read the vault's secret"
+                self._error(name, what)
             else:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)
@@ -237,5 +243,8 @@ class _Reader:
 
 def _writable(folder: Path) -> bool:
     """Whether the folder is there to write in, or can be made."""
-    place = next(each for each in (folder, *folder.parents) if each.exists())
+    try:
+        place = next(each for each in (folder, *folder.parents) if each.exists())
+    except OSError:  # it is below one that may not be looked into, or its name is too long
+        return False
     return place.is_dir() and os.access(place, os.W_OK)

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +19,7 @@ from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Envelope
 from mlgate.orchestration.runs import Attempt
 from mlgate.orchestration.shift import Shift
-from mlgate.orchestration.sweeper import sweep
+from mlgate.orchestration.sweeper import sweep, take_up
 
 log = logging.getLogger("mlgate")
 
@@ -127,22 +126,24 @@ class Worker:
             answered = self._mend(owner)
             if self._only is None and not self._shift.over:
                 try:
-                    dead = self._application.queue.dead_letters()
+                    self._application.queue.dead_letters(self._take_up)
                 except Exception as error:  # noqa: BLE001 -- asked again with the next sweep
                     log.warning("the dead letters could not be read: %s", error)
                     answered = False
-                else:
-                    answered = self._mend(owner, dead) and answered
             if answered and self._alive is not None:
                 _touch(self._alive)
             if self._shift.pause(SWEEP_SECONDS):
                 return
 
-    def _mend(self, owner: str, dead_starts: Sequence[Envelope] = ()) -> bool:
+    def _take_up(self, envelope: Envelope) -> bool:
+        with self._shift.work() as begins:
+            return begins and take_up(self._application.conductor, envelope)
+
+    def _mend(self, owner: str) -> bool:
         try:
             with self._shift.work() as begins:
                 if begins:
-                    sweep(self._application.conductor, owner, dead_starts, only=self._only)
+                    sweep(self._application.conductor, owner, only=self._only)
         except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
             log.warning("the sweep failed: %s", error)
             return False

@@ -1,12 +1,12 @@
 """The safety net: builds whose next look is overdue, and starts that never became a build.
 
-A lost message is a delay, never a hang. The cost of a sweep follows the open builds.
+A lost look is a delay, never a hang. The cost of a sweep follows the open builds.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 
 from mlgate.orchestration.builds import Build
@@ -22,23 +22,29 @@ SLACK = timedelta(seconds=30)  # how late a look may be before it is taken for l
 def sweep(
     conductor: Conductor,
     owner: str,
-    dead_starts: Sequence[Envelope] = (),
     only: str | None = None,
 ) -> list[str]:
     """Mend what is stuck; returns the keys of the builds whose looks were begun anew.
 
-    `only` is the key of the one build that this host cares for. `dead_starts` are start messages
-    that the queue gave up on by itself; one that is neither a build nor a rejection is handled as
-    if it had just arrived.
+    `only` is the key of the one build that this host cares for.
     """
     mended = []
     for build in conductor.ports.state.open_builds():
         if only in (None, build.key) and _guarded(_mend_build, conductor, owner, build):
             log.warning("build %s: its next look was overdue", build.build_id)
             mended.append(build.key)
-    for envelope in dead_starts:
-        _guarded(Conductor.mend, conductor, envelope)
     return mended
+
+
+def take_up(conductor: Conductor, envelope: Envelope) -> bool:
+    """Handle a message that the queue gave up on by itself, if it is a start that became neither
+    a build nor a rejection; returns whether it need not be looked at again."""
+    return _guarded(_mend_start, conductor, envelope)
+
+
+def _mend_start(conductor: Conductor, envelope: Envelope) -> bool:
+    conductor.mend(envelope)
+    return True
 
 
 def _mend_build(conductor: Conductor, owner: str, build: Build) -> bool:
@@ -51,10 +57,10 @@ def _mend_build(conductor: Conductor, owner: str, build: Build) -> bool:
         return stored is not None and stored.build == build and conductor.nudge(stored)
 
 
-def _guarded(act: Callable[..., bool | None], *arguments: object) -> bool:
+def _guarded(act: Callable[..., bool], *arguments: object) -> bool:
     """What `act` returns; one that fails must not keep the others from being mended."""
     try:
-        return bool(act(*arguments))
+        return act(*arguments)
     except Exception:
         log.exception("a sweep could not mend one of its finds")
         return False

@@ -23,6 +23,7 @@ from mlgate.hosts.assembly import make_state
 from mlgate.hosts.settings import Settings
 from mlgate.orchestration.identity import build_key, pipeline_address
 from mlgate.orchestration.ports import StatePort
+from tests.contract.queue.conftest import dead_letters
 from tests.functions.host import FunctionsHost
 
 QUEUE = "function-queue"
@@ -64,7 +65,7 @@ class Cloud:
 
     def dead(self) -> list[str]:
         """The jobs whose messages the queue has given up."""
-        return [each.properties["JobId"] for each in self.queue().dead_letters()]
+        return [each.properties["JobId"] for each in dead_letters(self.queue())]
 
     def queue(self) -> ServiceBusQueue:
         connection = SecretStr(self.emulator.connection_string)

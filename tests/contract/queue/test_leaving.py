@@ -14,14 +14,14 @@ from mlgate.emulators.service_bus import Emulator
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Envelope
 from mlgate.orchestration.shift import Shift
-from tests.contract.queue.conftest import queue_of
+from tests.contract.queue.conftest import dead_letters, queue_of
 
 WAIT = 60.0  # seconds; never reached on a machine that is not stuck
 
 CALLS: dict[str, Callable[[ServiceBusQueue], object]] = {
     "send": lambda queue: queue.send(b"a", "1"),
     "check": ServiceBusQueue.check,
-    "dead letters": ServiceBusQueue.dead_letters,
+    "dead letters": dead_letters,
 }
 
 

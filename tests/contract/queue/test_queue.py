@@ -16,7 +16,7 @@ from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope, Rejected
 from mlgate.orchestration.shift import Shift
-from tests.contract.queue.conftest import queue_of
+from tests.contract.queue.conftest import dead_letters, queue_of
 
 PATIENCE = 60  # seconds
 
@@ -60,7 +60,7 @@ def test_a_message_arrives_as_it_was_sent_and_is_gone_once_handled(emulator: Emu
 
     assert seen[0] == Envelope(b'{"a": 1}', properties, "the-id", 1)
     assert "secret" not in repr(seen[0])
-    assert queue.dead_letters() == []
+    assert dead_letters(queue) == []
 
 
 def test_a_scheduled_message_waits(emulator: Emulator) -> None:
@@ -81,7 +81,7 @@ def test_a_rejection_is_dead_lettered_with_its_reason_and_not_taken_for_given_up
         queue.send(b"x", "id")
         until(lambda: seen)
 
-    assert queue.dead_letters() == []
+    assert dead_letters(queue) == []
     connect = connect_with_string(SecretStr(emulator.connection_string))
     with connect() as client, client.get_queue_receiver("reject", sub_queue="deadletter") as dead:
         [message] = dead.receive_messages(1, max_wait_time=PATIENCE)
@@ -98,11 +98,37 @@ def test_an_exception_gives_it_back_until_the_queue_gives_up(emulator: Emulator)
     with listening(queue, fail) as seen:
         queue.send(b"x", "id")
         until(lambda: len(seen) == 3)
-        until(queue.dead_letters)
+        until(lambda: dead_letters(queue))
 
     assert [envelope.delivery_count for envelope in seen] == [1, 2, 3]
-    [dead] = queue.dead_letters()
+    [dead] = dead_letters(queue)
     assert (dead.body, dead.message_id, dead.delivery_count) == (b"x", "id", 1)
+
+
+def test_every_message_given_up_is_handed_over_until_it_is_taken_up(emulator: Emulator) -> None:
+    queue = queue_of(emulator, "given-up")
+    count = 150  # more than a page
+    for number in range(count):
+        queue.send(b"x", str(number))
+    connect = connect_with_string(SecretStr(emulator.connection_string))
+    with connect() as client, client.get_queue_receiver("given-up") as receiver:
+        left = count
+        while left:
+            for message in receiver.receive_messages(left, max_wait_time=PATIENCE):
+                receiver.dead_letter_message(message, reason="MaxDeliveryCountExceeded")
+                left -= 1
+
+    assert [each.message_id for each in dead_letters(queue)] == [str(n) for n in range(count)]
+    queue.dead_letters(lambda each: each.message_id != "7")
+    assert [each.message_id for each in dead_letters(queue)] == ["7"]
+    with connect() as client, client.get_queue_receiver("given-up", sub_queue="deadletter") as dead:
+        left = count
+        while left:
+            for message in dead.receive_messages(left, max_wait_time=PATIENCE):
+                dead.complete_message(message)
+                left -= 1
+    assert dead_letters(queue) == []
+    assert queue._taken_up == set()
 
 
 def test_a_queue_that_is_not_there_is_named(emulator: Emulator) -> None:

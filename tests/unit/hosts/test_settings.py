@@ -77,6 +77,14 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
     assert "radioactive" not in str(caught.value)
 
 
+def test_a_key_vault_reference_is_not_taken_for_a_token() -> None:
+    unresolved = "@Microsoft.KeyVault(VaultName=vault;SecretName=github)"
+    with pytest.raises(SettingsError, match="entry 1 names is a Key Vault reference"):
+        Settings.read(
+            {"MLGATE_GIT_CREDENTIALS": "https://github.com/=GITHUB", "GITHUB": unresolved}
+        )
+
+
 COLLECTIONS, REPOSITORIES = "MLGATE_ALLOWED_COLLECTIONS", "MLGATE_ALLOWED_REPOSITORIES"
 WORKSPACES = "MLGATE_ALLOWED_WORKSPACES"
 FINE = {
@@ -163,6 +171,7 @@ IN_FUNCTIONS = {
         ({"MLGATE_STATE": "sqlite:state.db"}, "MLGATE_STATE"),
         ({"MLGATE_STATE": ""}, "MLGATE_STATE"),
         ({"MLGATE_HOME": f"{__file__}/home"}, "MLGATE_HOME"),
+        ({"MLGATE_HOME": f"/{'a' * 256}"}, "MLGATE_HOME"),
         ({"MLGATE_BUILDS": f"{__file__}/builds"}, "MLGATE_BUILDS"),
         ({NAMESPACE: ""}, "serviceBusConnectionString"),
     ],

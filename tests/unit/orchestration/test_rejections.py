@@ -9,7 +9,7 @@ import pytest
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.sweeper import sweep
+from mlgate.orchestration.sweeper import take_up
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import World
 
@@ -20,7 +20,7 @@ def test_a_start_that_was_rejected_is_not_told_again_when_its_deliveries_run_out
     envelope = world.envelope({"name": "a", "comand": "x"})
     for delivery in (1, 2, 3):
         world.conductor.handle(replace(envelope, delivery_count=delivery))
-    sweep(world.conductor, "sweeper", [envelope])
+    assert take_up(world.conductor, envelope)
 
     assert [doubt for _, doubt in world.pipeline.completions] == [False, True, True]
     assert len(world.state.rejections()) == 1
@@ -57,7 +57,7 @@ def test_an_outage_while_rejecting_is_made_up_for(world: World) -> None:
     for delivery in (1, 2):
         with pytest.raises(Temporary):
             world.conductor.handle(replace(envelope, delivery_count=delivery))
-    sweep(world.conductor, "sweeper", [envelope])
+    assert take_up(world.conductor, envelope)
 
     assert completion_of(world)[0] is Verdict.FAILED
     assert sum(world.clock.slept) >= 8

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.sweeper import SLACK, sweep
+from mlgate.orchestration.sweeper import SLACK, sweep, take_up
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import World
 
@@ -44,16 +45,16 @@ def test_the_sweeper_leaves_a_build_alone_that_somebody_is_at(world: World) -> N
 
 
 def test_a_start_that_the_queue_gave_up_on_is_handled_after_all(world: World) -> None:
-    sweep(world.conductor, "sweeper", [world.envelope({"name": "train"})])
+    assert take_up(world.conductor, world.envelope({"name": "train"}))
     world.run_to_end()
 
     assert completion_of(world)[0] is Verdict.SUCCEEDED
 
 
-def test_one_find_that_cannot_be_mended_does_not_keep_the_others(world: World) -> None:
-    key = world.start({"name": "a"})
-    world.queue.messages.clear()
-    world.clock.time += SLACK
-    broken = Envelope(b"{}", {}, "")  # a message without any identity
+def test_a_start_that_cannot_be_taken_up_is_looked_at_again(world: World) -> None:
+    envelope = world.envelope({"name": "a", "comand": "x"})
+    world.pipeline.faults["complete"] = [Temporary("503")]
 
-    assert sweep(world.conductor, "sweeper", [broken]) == [key]
+    assert not take_up(world.conductor, envelope)
+    assert take_up(world.conductor, envelope)
+    assert completion_of(world)[0] is Verdict.FAILED
