@@ -146,7 +146,7 @@ their relative paths. The host's own settings and tokens are not passed on.
 
 Metrics are those that the run logs with MLflow, the latest value of each, and the numbers in
 `outputs/metrics.json`, which win. Files kept are `outputs/**` and what `outputs` names: 10 GiB of a
-run's at most. What does not fit is left out, and a warning of the run names it.
+run's at most. What does not fit is left out, and a warning of the run tells of it.
 
 Three tags of notebook cells have a meaning: `parameters`, `raises-exception` (an error is
 expected), and `skip-execution`. `sys.exit(0)` ends a notebook early and passes.

@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 
 from handlers.azureml_handler import lazily
 from handlers.azureml_handler.control import Control, reason
+from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE
 from mlgate.orchestration.errors import UnfitHost
 from mlgate.orchestration.ports import Clock
@@ -28,17 +29,16 @@ T = TypeVar("T")
 class Access:
     """Safe for threads."""
 
-    def __init__(self, control: Control, credential: TokenCredential, clock: Clock) -> None:
+    def __init__(
+        self, control: Control, credential: TokenCredential, clock: Clock, transport: Transport
+    ) -> None:
         self._control = control
         self._credential = credential
         self._clock = clock
         self._lock = threading.Lock()
         self._store: Outputs | None = None
         self._until: datetime | None = None
-
-    def close(self) -> None:
-        if self._store is not None:
-            self._store.close()
+        self._transport = transport
 
     def use(self, act: Callable[[Outputs], T]) -> T:
         """What `act` returns, which may be called twice: a key may have been changed meanwhile.
@@ -52,18 +52,35 @@ class Access:
             if error.status_code != HTTPStatus.FORBIDDEN:
                 raise
             if not store.has_key:
-                raise UnfitHost(
-                    f"The host's identity may not read {store.account}, where runs leave their "
-                    f"files: it needs the role Storage Blob Data Reader there. ({reason(error)})"
-                ) from error
-        return act(self._outputs(instead_of=store))
+                raise _refused(store, error) from error
+        fresh = self._outputs(instead_of=store)
+        try:
+            return act(fresh)
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.FORBIDDEN:
+                raise
+            raise _refused(fresh, error) from error
 
     def _outputs(self, instead_of: Outputs | None = None) -> Outputs:
         with self._lock:
             store, until = self._store, self._until
             if store is None or store is instead_of or not until or self._clock.now() >= until:
                 found, secrets = self._control.datastore(STORE)
-                made = lazily.storage().Outputs(found, secrets, self._credential, self._clock)
-                self._store = store = made
+                self._store = store = lazily.storage().Outputs(
+                    found, secrets, self._credential, self._clock, self._transport
+                )
                 self._until = self._clock.now() + LIFETIME
             return store
+
+
+def _refused(store: Outputs, error: HttpResponseError) -> UnfitHost:
+    if store.has_key:
+        return UnfitHost(
+            f"The storage account {store.account}, where runs leave their files, refuses a key "
+            "that Azure ML has just handed out: see that its network rules let this host in, and "
+            f"that it takes keys. ({reason(error)})"
+        )
+    return UnfitHost(
+        f"The host's identity may not read {store.account}, where runs leave their files: it needs "
+        f"the role Storage Blob Data Reader there. ({reason(error)})"
+    )

@@ -71,9 +71,6 @@ class Control:
             ],
         )
 
-    def close(self) -> None:
-        self._client.close()
-
     def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
         """Pages of jobs that have the tag, the newest first."""
         query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from azure.core.credentials import TokenCredential
 
@@ -23,6 +22,7 @@ from handlers.azureml_handler.control import Control, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.looks import Looks
+from handlers.azureml_handler.scratch import Scratch, free_bytes
 from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of, with_modes
 from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
@@ -39,14 +39,18 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
+_NO_ROOM = "This host has no room for more: give it a TMPDIR on a larger disk."
 _LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
+
+T = TypeVar("T")
 
 
 class AzureMLHandler:
     """Implements BackendPort in one workspace; safe for threads.
 
     `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none;
-    `most_bytes` of what a run leaves are taken over.
+    `most_bytes` of what a run leaves are taken over, fewer where the disk for temporary files, of
+    which `free` tells the free bytes, has no room for them.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class AzureMLHandler:
         clock: Clock,
         launcher: Path = _LAUNCHER,
         most_bytes: int = MOST_BYTES,
+        free: Callable[[], int] = free_bytes,
     ) -> None:
         self._workspace = Workspace.parse(workspace)
         self._credential = credential
@@ -67,11 +72,12 @@ class AzureMLHandler:
         self._clock = clock
         self._launcher = launcher
         self._most_bytes = most_bytes
+        self._scratch = Scratch(AT_ONCE, free)
         self._transport = Transport(clock)
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
-        self._access = Access(self._control, credential, clock)
+        self._access = Access(self._control, credential, clock, self._transport)
         self._transfers: ThreadPoolExecutor | None = None
         self._looks = Looks(self._control, self._cancel, self._pool)
 
@@ -85,8 +91,7 @@ class AzureMLHandler:
         return AT_ONCE
 
     def close(self) -> None:
-        self._control.close()
-        self._access.close()
+        self._transport.close()
         if self._transfers is not None:
             self._transfers.shutdown()
 
@@ -150,8 +155,10 @@ class AzureMLHandler:
             self._cancel(job)
         elif run.get("status") not in statuses.FINAL:
             raise Temporary(f"The run {name} has not ended.", delay=5.0)
-        with _scratch(name) as place:
-            chosen = self._download(task, place) if run is not None else Chosen(())
+        folder = output_folder(task.attempt)
+        sizes = {} if run is None else self._stored(lambda store: store.sizes(folder))
+        with self._scratch.folder(name, sum(sizes.values())) as (scratch, room):
+            place, chosen = self._download(folder, sizes, scratch, room)
             found = outcomes.outcome(task.spec, run, _claimed(place / OUTCOME))
             _, warnings = own_variables(task.spec.environment_variables)
             found = replace(found, warnings=(*warnings, *found.warnings))
@@ -163,22 +170,30 @@ class AzureMLHandler:
     def _register(self, recipe: Recipe) -> str:
         return self._submission().register(recipe)
 
-    def _download(self, task: Task, place: Path) -> Chosen:
-        """Bring here what the run left, and tell what of it is to be taken over."""
-        folder = output_folder(task.attempt)
+    def _download(
+        self, folder: str, sizes: Mapping[str, int], scratch: Path, room: int
+    ) -> tuple[Path, Chosen]:
+        """Bring here what the run left; where it is, and what of it is to be taken over."""
         elsewhere = f"See {folder} in the workspace's datastore {STORE}."
+        if room < self._most_bytes:
+            elsewhere = f"{_NO_ROOM} {elsewhere}"
+        chosen = choose(sizes, most=min(self._most_bytes, room), elsewhere=elsewhere)
+        names = list(chosen.paths)
+        if 0 < sizes.get(OUTCOME, 0) <= RECORD_LIMIT:
+            names.insert(0, OUTCOME)
+        if not names:
+            return scratch, chosen
 
-        def download(store: Outputs) -> Chosen:
-            sizes = store.sizes(folder)
-            chosen = choose(sizes, most=self._most_bytes, elsewhere=elsewhere)
-            names = list(chosen.paths)
-            if 0 < sizes.get(OUTCOME, 0) <= RECORD_LIMIT:
-                names.insert(0, OUTCOME)
+        def download(store: Outputs) -> tuple[Path, Chosen]:
+            place = Path(tempfile.mkdtemp(dir=scratch))
             lost = store.download(folder, names, place, self._pool())
-            return chosen.without(frozenset(lost), _left_out(lost)) if lost else chosen
+            return place, chosen.without(lost, "their names are no paths here") if lost else chosen
 
+        return self._stored(download)
+
+    def _stored(self, act: Callable[[Outputs], T]) -> T:
         with translated(str(self._workspace)):
-            return self._access.use(download)
+            return self._access.use(act)
 
     def _cancel(self, job: str) -> None:
         self._submission().cancel(job)
@@ -197,29 +212,8 @@ class AzureMLHandler:
             return self._transfers
 
 
-@contextmanager
-def _scratch(run: str) -> Iterator[Path]:
-    """A folder for what a run left, on its way to the build's files."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
-    except OSError as error:
-        # Not the text of others than the disk's, which may hold an address with its signature.
-        why = error.strerror or type(error).__name__
-        raise Temporary(
-            f"This host has no room for what the run {run} left: {why}. Free some space, or set "
-            "TMPDIR to another place.",
-            delay=30.0,
-        ) from error
-
-
 def _claimed(record: Path) -> bytes | None:
     try:
         return record.read_bytes()
     except (FileNotFoundError, IsADirectoryError):
         return None
-
-
-def _left_out(names: Sequence[str]) -> str:
-    shown = ", ".join(ascii(name) for name in names[:3])
-    return f"{len(names)} kept files were left out, for their names are no paths here: {shown}."

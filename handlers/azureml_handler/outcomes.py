@@ -73,6 +73,8 @@ def _verdict(
     status, error = run.get("status"), _error(run)
     if status == "Canceled":
         limit = timedelta(minutes=spec.timeout_minutes)
+        if record.status in ("succeeded", "failed"):  # it had executed, and was being finalized
+            finished = record.finished_at or finished
         if started and finished and finished - started + _SLACK >= limit:
             told = record.failure
             message = f"The run exceeded its limit of {spec.timeout_minutes:g} minutes."

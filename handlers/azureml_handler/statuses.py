@@ -28,8 +28,9 @@ _WAITING = {
     "Starting": "starting",
     "Preparing": "preparing the environment",
 }
-_BEGUN = ("Running", "Finalizing")
+_FINALIZING = "Finalizing"  # what was left is uploaded: it has executed, within its limit or not
 _ENDING = "CancelRequested"
+_BEGUN = ("Running", _FINALIZING)
 
 
 def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
@@ -67,10 +68,11 @@ def is_ending(job: Mapping[str, Any] | None) -> bool:
 def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
     """Whether it executes, and was made so long ago that its limit may have passed it by.
 
-    What waits has not begun, however long ago it was made; what is told to end is ending.
+    What waits has not begun, however long ago it was made; what is finalized has executed, and
+    what is told to end is ending.
     """
     status = _status(job)
-    if status in FINAL or status in _WAITING or status == _ENDING:
+    if status in FINAL or status in _WAITING or status in (_FINALIZING, _ENDING):
         return False
     created = time_of((job.get("systemData") or {}).get("createdAt"))
     return created is not None and is_overdue(created, limit_of(job), now)

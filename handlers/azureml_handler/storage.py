@@ -14,6 +14,7 @@ from typing import Any
 from azure.core.credentials import TokenCredential
 from azure.storage.blob import ContainerClient
 
+from handlers.azureml_handler.transport import Transport
 from handlers.blobs.retries import patience
 from mlgate.orchestration.ports import Clock
 
@@ -33,7 +34,7 @@ def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, cl
 
 
 class Outputs:
-    """The folders of one datastore, for reading; safe for threads.
+    """The folders of one datastore, for reading; safe for threads, and as open as `transport` is.
 
     `has_key`: access is by what `secrets` hold, not by the host's identity.
     """
@@ -44,16 +45,18 @@ class Outputs:
         secrets: Mapping[str, Any],
         credential: TokenCredential,
         clock: Clock,
+        transport: Transport,
     ) -> None:
         self.account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
         key = secrets.get("sasToken") or secrets.get("key")
         self.has_key = key is not None
         self._container = ContainerClient(
-            f"https://{self.account}", store["containerName"], key or credential, **patience(clock)
+            f"https://{self.account}",
+            store["containerName"],
+            key or credential,
+            transport=transport,
+            **patience(clock),
         )
-
-    def close(self) -> None:
-        self._container.close()
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The files below `folder` by relative path, with their sizes in bytes.
@@ -73,7 +76,7 @@ class Outputs:
         """Files below `folder`, with the same relative paths. OSError: the disk does not take them.
 
         Returns what was passed over: names, which a run can choose, that would lead out of
-        `target`, or that no file here can have.
+        `target`, that no file here can have, or that another one has here already.
         """
 
         def get(name: str) -> bool:
@@ -82,10 +85,10 @@ class Outputs:
             place = target.joinpath(*PurePosixPath(name).parts)
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("wb") as content:
+                with place.open("xb") as content:
                     self._container.download_blob(f"{folder}/{name}").readinto(content)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                return False  # a folder of that name is here, or a file of a folder's name
+                return False  # a name that is the same as another one's here
             return True
 
         asked = {name: pool.submit(get, name) for name in names}

@@ -15,7 +15,7 @@ from azure.ai.ml.exceptions import MlException
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from handlers.azureml_handler.control import translated
+from handlers.azureml_handler.control import reason, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import FINGERPRINT, Job
 from handlers.azureml_handler.transport import Transport
@@ -63,6 +63,10 @@ class Submission:
             try:
                 self._client.jobs.create_or_update(_command(job), skip_validation=True)
             except HttpResponseError as error:
+                if error.status_code == 404 and _code(error) == "UserError":
+                    # Azure ML's own code: something the job names. A workspace that is not there
+                    # is told by Azure Resource Manager, with codes of its own.
+                    raise Permanent(f"Azure ML refuses (404): {reason(error)}") from error
                 if error.status_code != 400 or not self._is_there(job):
                     raise
 
@@ -110,6 +114,10 @@ def _command(job: Job) -> Command:
         tags=dict(job.tags),
         properties={**job.properties, FINGERPRINT: job.fingerprint},
     )
+
+
+def _code(error: HttpResponseError) -> str | None:
+    return None if error.error is None else error.error.code
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import uuid
 from collections.abc import Callable
@@ -10,17 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handlers.files_handler.paths import parts_of
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NO_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 class FolderFiles:
     """`BuildFiles` in folders; `folder` gives a build's own from its key.
 
     Raises `Temporary` when the disk is full or cannot be written to: an operator can mend that,
-    and the build goes on.
+    and the build goes on. `Permanent` when a build's folder is there and no file in it can have
+    that name, for one, since others are in a folder of that name.
     """
 
     def __init__(self, folder: Callable[[str], Path]) -> None:
@@ -64,6 +68,10 @@ class FolderFiles:
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink()
+            if error.errno in _NO_NAME and self._folder(build).is_dir():
+                raise Permanent(
+                    f"No file of a build can have the name {path[:200]!a}: {error.strerror}."
+                ) from error
             raise Temporary(
                 f"{place} cannot be written: {error.strerror}. Free some space, or set "
                 "MLGATE_BUILDS to another place.",

@@ -1,6 +1,7 @@
 """Attempts handed to a backend, taken over when they have ended, and canceled.
 
-They raise what the backend raises for all of them; what it says of one run is that run's.
+What it says of one run is that run's. What kept all of them from being handed or taken over is
+returned as the obstacle, beside what else is known now.
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunStatus, 
 
 T = TypeVar("T")
 
+Obstacle = Temporary | UnfitHost  # what may be over the next time: a right can be given back
 
-def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, bool]:
-    """Hand runs to the backend, and whether it had a place for all of them.
+
+def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, bool, Obstacle | None]:
+    """Hand runs to the backend; whether it had a place for all of them, and what kept all out.
 
     A backend that refuses a run for good fails that run, not the build. One that does not answer
-    for some has a place for the others, which are remembered; it raises when there are none. What
-    it did not take is not handed over again before it said, and once it throttles, nothing is.
+    for some has a place for the others. What it did not take is not handed over again before it
+    said, and once it throttles, nothing is.
     """
-    before, busy, throttled = build, dict[str, Temporary](), list[Throttled]()
+    before, busy, throttled = build, dict[str, Obstacle](), list[Throttled]()
     backend, now = ports.backend(build), ports.clock.now()
     tasks = [build.task_of(build.run(name)) for name in names]
 
-    def hand_over(task: Task) -> bool | Permanent | Temporary:
+    def hand_over(task: Task) -> bool | Permanent | Obstacle:
         if throttled:
             return throttled[0]
         try:
@@ -52,52 +55,46 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
 
     with _side_by_side(backend, hand_over, tasks) as answers:
         for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, Permanent):
-                failure = Failure(_kind_of_refusal(answer), str(answer))
-                build = steps.refuse(build, name, failure, now)
-            elif isinstance(answer, Temporary):
+            if isinstance(answer, Obstacle):
                 busy[name] = answer
+            elif isinstance(answer, Permanent):
+                unusable = isinstance(answer, UnusableEnvironment)
+                kind = FailureKind.ENVIRONMENT if unusable else FailureKind.INVALID
+                build = steps.refuse(build, name, Failure(kind, str(answer)), now)
             elif answer:
                 run = replace(build.run(name), submitted=True, submitted_at=now)
                 build = build.with_run(run)
             else:
-                return build, False
+                return build, False, None
     if not busy:
-        return build, True
-    longest = max(busy.values(), key=lambda error: error.delay)
-    if build == before:
-        raise longest
+        return build, True, None
+    longest = max(busy.values(), key=_delay)
+    obstacle = longest if build == before else None
     for name, error in busy.items():
         build = steps.postpone(build, name, _after(ports, error))
     if throttled:
         build = steps.postpone_all(build, _after(ports, longest))
-    return build, False
+    return build, False, obstacle
 
 
-def _after(ports: Ports, error: Temporary) -> datetime:
-    return ports.clock.now() + timedelta(seconds=error.delay)
+def _after(ports: Ports, error: Obstacle) -> datetime:
+    return ports.clock.now() + timedelta(seconds=_delay(error))
 
 
-def _kind_of_refusal(error: Permanent) -> FailureKind:
-    match error:
-        case UnusableEnvironment():
-            return FailureKind.ENVIRONMENT
-        case UnfitHost():
-            return FailureKind.INFRASTRUCTURE
-        case _:
-            return FailureKind.INVALID
+def _delay(error: Obstacle) -> float:
+    return error.delay if isinstance(error, Temporary) else 0.0
 
 
-def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:
-    """Take over ended attempts; raises what kept all of them from being taken over.
+def collect(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, Obstacle | None]:
+    """Take over ended attempts; and what kept all of them from being taken over.
 
     What an attempt left and cannot be had for good fails that run, not the build.
     """
-    before, problem = build, None
+    before, obstacle = build, None
     backend = ports.backend(build)
     tasks = [build.task_of(build.run(name)) for name in names]
 
-    def take_over(task: Task) -> Outcome | Temporary | UnfitHost:
+    def take_over(task: Task) -> Outcome | Obstacle:
         try:
             return backend.collect(task, ports.files)
         except (Temporary, UnfitHost) as error:
@@ -111,10 +108,8 @@ def collect(ports: Ports, build: Build, names: Sequence[str]) -> Build:
             if isinstance(answer, Outcome):
                 build = steps.finish(build, name, answer, ports.clock.now())
             else:
-                problem = answer
-    if problem is not None and build == before:
-        raise problem
-    return build
+                obstacle = answer
+    return build, obstacle if build == before else None
 
 
 @contextmanager
@@ -130,14 +125,12 @@ def _side_by_side(
 
 
 def cancel(ports: Ports, build: Build) -> Build:
-    """Ask for the end of all that has not ended; what was never submitted is canceled here.
+    """Ask for the end of all that was not taken over; what was never submitted is canceled here.
 
     The backend is asked for those, too: a handler may have died after a submission and before it
-    was saved.
+    was saved. And for what was seen to end: a job that was taken for gone may go on.
     """
-    unfinished = [
-        build.attempt_of(run) for run in build.runs if not (run.ended or run.status.ended)
-    ]
+    unfinished = [build.attempt_of(run) for run in build.runs if not run.status.ended]
     if unfinished:
         ports.backend(build).cancel(unfinished)
     return steps.skip_hopeless(steps.cancel_unsubmitted(build))

@@ -90,6 +90,11 @@ class RunState:
         return self.submitted and self.ended and self.status.ended
 
     @property
+    def unsubmitted(self) -> bool:
+        """To be handed to the backend, now or later."""
+        return self.status is RunStatus.QUEUED and not self.submitted
+
+    @property
     def active(self) -> bool:
         """Handed to the backend and, as far as we know, still there."""
         return self.submitted and not self.ended and not self.status.ended

@@ -5,7 +5,7 @@ build's lease, gathers facts, acts step by step, saves after each, and schedules
 
 Faults are sorted by where they strike. Before a build is stored: wait a little, then raise, so
 that the queue delivers again. After it is stored: remember the fault, schedule the next look, and
-let the message go. An exception that nobody foresaw is recorded and raised.
+let the message go, also after an exception that nobody foresaw.
 """
 
 from __future__ import annotations

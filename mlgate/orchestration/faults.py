@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mlgate.orchestration import pace
 from mlgate.orchestration.builds import Build, Phase
 from mlgate.orchestration.errors import (
     BadMessage,
@@ -106,4 +107,10 @@ def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
         return CancelRuns(not asked_for)
     delay = error.delay if isinstance(error, Temporary) else 1.0
     backoff = min(LONGEST_BACKOFF, 2.0 ** min(errors, 10))
-    return Retry(now + timedelta(seconds=max(delay, backoff)))
+    at = now + timedelta(seconds=max(delay, backoff))
+    if build.phase is Phase.WATCHING:
+        # Whatever one request has to wait for, the end of the build must be seen in time.
+        at = min(at, now + pace.slowest(build))
+    if build.phase is not Phase.COMPLETING and now < build.deadline:
+        at = min(at, build.deadline)
+    return Retry(at)

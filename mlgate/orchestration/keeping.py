@@ -6,10 +6,12 @@ launcher's output folder, with `/`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.launching import KEPT
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import Outcome, RunStatus, Task
@@ -17,6 +19,7 @@ from mlgate.orchestration.runs import Outcome, RunStatus, Task
 EVIDENCE = ("log.txt", "executed.ipynb", "executed.html")  # beside the folder of kept outputs
 MOST_BYTES = 10 << 30  # of one run: more than results need, less than what fills a host's disk
 _SHOWN = 3  # names of files in a warning
+_TOO_LARGE = "the files of a run are too large together"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +29,39 @@ class Chosen:
     paths: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
-    def without(self, lost: frozenset[str], warning: str) -> Chosen:
+    def without(self, lost: Sequence[str], why: str) -> Chosen:
         """The same, but for what could not be had."""
-        paths = tuple(path for path in self.paths if path not in lost)
-        return Chosen(paths, (*self.warnings, warning))
+        gone = frozenset(lost)
+        paths = tuple(path for path in self.paths if path not in gone)
+        return Chosen(paths, (*self.warnings, _left_out(lost, why)))
 
 
 def choose(sizes: Mapping[str, int], *, most: int = MOST_BYTES, elsewhere: str = "") -> Chosen:
     """What to take over of files with these sizes, in bytes; a warning tells of what is left.
 
-    A file that does not fit any more is left, and smaller ones after it are not. `elsewhere` is a
-    sentence on where what was left can be had.
+    A file that does not fit any more is left, and smaller ones after it are not. `elsewhere` are
+    sentences on where what did not fit can be had.
     """
     prefix = f"{KEPT}/"
     kept = sorted(path for path in sizes if path.startswith(prefix))
-    paths, warnings, left = [], [], []
+    folders = {
+        str(folder) for path in kept for folder in PurePosixPath(path.removeprefix(prefix)).parents
+    }
+    paths, left = [], defaultdict(list)
     for path in (*(name for name in EVIDENCE if name in sizes), *kept):
-        if path.startswith(prefix) and (problem := _unusable(path.removeprefix(prefix))):
-            warnings.append(problem)
-        elif sizes[path] > most:
-            left.append(path)
-        else:
+        is_kept = path.startswith(prefix)
+        why = _unusable(path.removeprefix(prefix), folders) if is_kept else None
+        if why is None and sizes[path] > most:
+            why = _TOO_LARGE
+        if why is None:
             most -= sizes[path]
             paths.append(path)
-    if left:
-        warnings.append(f"{_beyond(left)} {elsewhere}".strip())
-    return Chosen(tuple(paths), tuple(warnings))
+        else:
+            left[why].append(path)
+    warnings = {why: _left_out(those, why) for why, those in left.items()}
+    if _TOO_LARGE in warnings:
+        warnings[_TOO_LARGE] = f"{warnings[_TOO_LARGE]} {elsewhere}".strip()
+    return Chosen(tuple(paths), tuple(warnings.values()))
 
 
 def take_over(
@@ -59,17 +69,27 @@ def take_over(
 ) -> Outcome:
     """Copy what was chosen from `place` under `runs/<name>/`; the outcome with the kept ones named.
 
-    Of a run without a log, `said` and the outcome's reason are the log.
+    Of a run without a log, `said` and the outcome's reason are the log. A kept file that the
+    build's files refuse for good is left out.
     """
     build, folder = task.attempt.build, f"runs/{task.spec.name}"
     if "log.txt" not in chosen.paths:
         files.write(build, f"{folder}/log.txt", said + _reason(outcome).encode() + b"\n")
-    outputs = []
+    outputs, refused = [], dict[str, str]()
     for path in chosen.paths:
         name = path.removeprefix(f"{KEPT}/")
-        files.copy(build, f"{folder}/{name}", place / path)
-        if path not in EVIDENCE:
-            outputs.append(f"{folder}/{name}")
+        try:
+            files.copy(build, f"{folder}/{name}", place / path)
+        except Permanent as error:
+            if path in EVIDENCE or isinstance(error, UnfitHost):
+                raise
+            refused[path] = str(error).rstrip(".")
+        else:
+            if path not in EVIDENCE:
+                outputs.append(f"{folder}/{name}")
+    if refused:
+        why = next(iter(refused.values()))
+        chosen = chosen.without(list(refused), f"the build's files cannot have them ({why})")
     warnings = (*outcome.warnings, *chosen.warnings)
     return replace(outcome, outputs=tuple(sorted(outputs)), warnings=warnings)
 
@@ -82,21 +102,25 @@ def _reason(outcome: Outcome) -> str:
     return "There is no log of the run."
 
 
-def _unusable(name: str) -> str | None:
-    """Why a kept file cannot be taken over under its name; None: it can."""
-    if name in EVIDENCE:
-        return f"The kept file {name} was left out: the name is that of a report's."
+def _unusable(name: str, folders: Collection[str]) -> str | None:
+    """Why a kept file cannot be taken over under its name, beside `folders`; None: it can."""
+    # To some file systems, names are the same whatever their case.
+    if name.split("/", maxsplit=1)[0].casefold() in EVIDENCE:
+        return "reports have such names"
     try:
         name.encode()
     except UnicodeEncodeError:
-        return f"A kept file was left out, for its name is no text: {name!a}."
+        return "such names are no text"
     if not name.isprintable():
-        return f"A kept file was left out, for its name is no text: {name!a}."
+        return "such names are no text"
+    if name in folders:
+        return "others are in folders of these names"
     return None
 
 
-def _beyond(left: list[str]) -> str:
-    names = ", ".join(path.removeprefix(f"{KEPT}/") for path in left[:_SHOWN])
-    more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-    files = "1 file was" if len(left) == 1 else f"{len(left)} files were"
-    return f"{files} left out, for the files of a run are too large together: {names}{more}."
+def _left_out(paths: Sequence[str], why: str) -> str:
+    names = (path.removeprefix(f"{KEPT}/") for path in paths[:_SHOWN])
+    shown = ", ".join(name if name.isprintable() else ascii(name) for name in names)
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    files = "1 file was" if len(paths) == 1 else f"{len(paths)} files were"
+    return f"{files} left out, for {why}: {shown}{more}."

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from mlgate.orchestration import pace
 from mlgate.orchestration.builds import Build, Phase, RunState
 from mlgate.orchestration.runs import (
     Attempt,
@@ -22,10 +23,6 @@ from mlgate.orchestration.runs import (
 )
 
 SLICE = 25  # runs submitted or collected before the state is saved
-LOCAL_LOOK = timedelta(seconds=1.5)  # while runs on this machine are active
-FASTEST_LOOK = timedelta(seconds=5)
-SLOWEST_LOOK = timedelta(seconds=30)  # while a pipeline waits
-IDLE_LOOK = timedelta(seconds=60)  # nobody waits but the files
 ENDING_GRACE = timedelta(minutes=5)  # for canceled attempts to be seen as ended
 RETRY_DELAY = timedelta(seconds=5)  # doubled with every attempt
 
@@ -143,7 +140,7 @@ def postpone(build: Build, name: str, until: datetime) -> Build:
 def postpone_all(build: Build, until: datetime) -> Build:
     """The build after the backend asked for nothing to be submitted for a while."""
     for run in build.runs:
-        if _unsubmitted(run) and (run.not_before is None or run.not_before < until):
+        if run.unsubmitted and (run.not_before is None or run.not_before < until):
             build = postpone(build, run.spec.name, until)
     return build
 
@@ -190,7 +187,7 @@ def skip_hopeless(build: Build) -> Build:
 def cancel_unsubmitted(build: Build) -> Build:
     """The build with every run that was never handed to the backend canceled."""
     for run in build.runs:
-        if run.status is RunStatus.QUEUED and not run.submitted:
+        if run.unsubmitted:
             build = build.with_run(replace(run, status=RunStatus.CANCELED))
     return build
 
@@ -198,7 +195,8 @@ def cancel_unsubmitted(build: Build) -> Build:
 def next_step(build: Build, now: datetime, exhausted: frozenset[type[Step]] = frozenset()) -> Step:
     """What to do next; `exhausted`: kinds of steps that this look has no more use for.
 
-    `Submit` is exhausted once the backend has no free place, `Cancel` once it was asked.
+    `Submit` is exhausted once the backend has no free place, `Cancel` once it was asked, `Collect`
+    once nothing could be taken over. A build is not judged before all that ended was taken over.
     """
     if build.phase is Phase.COMPLETED:
         return Stop()
@@ -209,13 +207,13 @@ def next_step(build: Build, now: datetime, exhausted: frozenset[type[Step]] = fr
         return _end(build, build.ending_since, now, exhausted)
     if build.phase is Phase.RECEIVED:
         return Prepare()
-    if uncollected := _uncollected(build):
+    if Collect not in exhausted and (uncollected := _uncollected(build)):
         return Collect(uncollected[:SLICE])
     if all(run.status.ended for run in build.runs):
         return Decide()
     if Submit not in exhausted and (ready := _ready(build, now)):
         return Submit(ready[:SLICE])
-    return Watch(_next_look(build, now))
+    return Watch(pace.next_look(build, now))
 
 
 def percent(build: Build) -> int:
@@ -251,18 +249,17 @@ def _observed(run: RunState, seen: Observation) -> RunState:
 
 
 def _end(build: Build, since: datetime, now: datetime, exhausted: frozenset[type[Step]]) -> Step:
-    unfinished = any(run.active or _unsubmitted(run) for run in build.runs)
+    unfinished = any(run.active or run.unsubmitted for run in build.runs)
     if unfinished and Cancel not in exhausted:
         return Cancel()
-    if uncollected := _uncollected(build):
+    uncollected = _uncollected(build)
+    if uncollected and Collect not in exhausted:
         return Collect(uncollected[:SLICE])
-    if unfinished and now < since + ENDING_GRACE:
-        return Watch(now + (FASTEST_LOOK if build.host is None else LOCAL_LOOK))
+    if uncollected and Cancel not in exhausted:
+        return Cancel()  # what was taken for gone may go on
+    if uncollected or (unfinished and now < since + ENDING_GRACE):
+        return Watch(now + pace.fastest(build))
     return Decide()
-
-
-def _unsubmitted(run: RunState) -> bool:
-    return run.status is RunStatus.QUEUED and not run.submitted
 
 
 def _uncollected(build: Build) -> tuple[str, ...]:
@@ -274,23 +271,10 @@ def _ready(build: Build, now: datetime) -> tuple[str, ...]:
     return tuple(
         run.spec.name
         for run in build.runs
-        if _unsubmitted(run)
+        if run.unsubmitted
         and passed.issuperset(run.spec.needs)
         and (run.not_before is None or run.not_before <= now)
     )
-
-
-def _next_look(build: Build, now: datetime) -> datetime:
-    if build.host is not None:
-        until = now + LOCAL_LOOK
-    else:
-        began = min((run.submitted_at for run in build.runs if run.submitted_at), default=now)
-        # A tenth of the age: short runs are seen soon, long ones cost little.
-        slowest = SLOWEST_LOOK if build.pipeline is not None else IDLE_LOOK
-        until = now + max(FASTEST_LOOK, min(slowest, (now - began) / 10))
-    waiting = [run.not_before for run in build.runs if _unsubmitted(run) and run.not_before]
-    soonest = min([until, *(time for time in waiting if time > now)])
-    return min(soonest, build.deadline)
 
 
 def _fraction(run: RunState) -> float:

@@ -78,8 +78,9 @@ class Turn:
         version = self._stored.version
         while (stored := self._ports.state.save(build, version)) is None:
             found = self._ports.state.load(build.key)
-            # An ended build may be this handler's own, saved with an answer that was lost.
-            if found is None or not found.build.open or not _same_look(found.build, self._build):
+            # Anything else is another handler's, or this one's own, saved with an answer that was
+            # lost; whoever looks next goes on from there.
+            if found is None or requests.taken_in(self._build, found.build) != found.build:
                 raise SupersededError
             # Somebody asked for the end meanwhile. What was done here must not be forgotten.
             build = requests.taken_in(build, found.build)
@@ -122,31 +123,39 @@ class Turn:
         return replace(build, pipeline_asked_at=now, pipeline_ended=not waiting)
 
     def _act(self) -> datetime:
-        """Do step after step; returns when to look again."""
+        """Do step after step; returns when to look again, or raises what was in the way of some."""
         ports, began = self._ports, self._ports.clock.now()
         exhausted: frozenset[type[steps.Step]] = frozenset()
+        obstacle: attempts.Obstacle | None = None
         while True:
             now = ports.clock.now()
             step = steps.next_step(self._build, now, exhausted)
+            over = isinstance(step, steps.Watch) or (now - began).total_seconds() > TURN_SECONDS
+            if over and obstacle is not None:
+                raise obstacle
             match step:
-                case steps.Stop():
-                    return now
                 case steps.Watch(until):
                     return until
-                case _ if (now - began).total_seconds() > TURN_SECONDS:
+                case _ if over or isinstance(step, steps.Stop):
                     return now
                 case steps.Prepare():
                     self._show()
                     self._prepare()
                 case steps.Submit(names):
-                    submitted, had_places = attempts.submit(ports, self._build, names)
+                    submitted, had_places, kept_out = attempts.submit(ports, self._build, names)
                     self._save(submitted)
                     # Whoever asked for the end meanwhile does not want the rest submitted.
                     self._save(steps.absorb(self._build, {}, ports.clock.now()))
+                    obstacle = kept_out or obstacle
                     if not had_places:
                         exhausted |= {steps.Submit}
                 case steps.Collect(names):
-                    self._save(attempts.collect(ports, self._build, names))
+                    collected, left_there = attempts.collect(ports, self._build, names)
+                    self._save(collected)
+                    if left_there is not None:
+                        obstacle = left_there
+                        exhausted |= {steps.Collect}
+                        began = ports.clock.now()  # however long that took, others wait for more
                 case steps.Cancel():
                     self._save(attempts.cancel(ports, self._build))
                     exhausted |= {steps.Cancel}
@@ -278,7 +287,3 @@ class Turn:
         build = self._build
         self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
         schedule(self._ports, self._build)
-
-
-def _same_look(one: Build, other: Build) -> bool:
-    return (one.generation, one.look) == (other.generation, other.look)

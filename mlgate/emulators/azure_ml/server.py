@@ -55,6 +55,7 @@ class Received:
     call: str
     body: bytes
     at: datetime
+    answered_at: datetime
 
 
 class AzureML:
@@ -191,6 +192,7 @@ class AzureML:
                 handled.call,
                 b"" if handled.call == "token" else request.body,  # it bears the secret
                 at,
+                self._clock(),
             )
         )
         if isinstance(handled.answer, Drop):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from azure.core.credentials import TokenCredential
 
 from handlers.azureml_handler.handler import AzureMLHandler
 from handlers.azureml_handler.looks import FEW
+from handlers.azureml_handler.scratch import free_bytes
 from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import Clock
@@ -42,6 +43,7 @@ def new_handler(
     credential: TokenCredential | None = None,
     *,
     compute: str = "serverless",
+    free: Callable[[], int] = free_bytes,
 ) -> AzureMLHandler:
     """A handler as another host would have it."""
     from azure.identity import DefaultAzureCredential
@@ -52,6 +54,7 @@ def new_handler(
         compute=compute,
         environment=CURATED,
         clock=clock,
+        free=free,
     )
 
 
@@ -76,10 +79,14 @@ class Bench:
         self.snapshot = ""
 
     def another(
-        self, credential: TokenCredential | None = None, *, compute: str = "serverless"
+        self,
+        credential: TokenCredential | None = None,
+        *,
+        compute: str = "serverless",
+        free: Callable[[], int] = free_bytes,
     ) -> AzureMLHandler:
         name = self.server.workspace_name
-        made = new_handler(name, self.clock, credential, compute=compute)
+        made = new_handler(name, self.clock, credential, compute=compute, free=free)
         self._handlers.append(made)
         return made
 

@@ -107,6 +107,16 @@ def test_an_unknown_compute_fails_its_run_and_no_other(cloud: Cloud) -> None:
     assert build.verdict is Verdict.SUCCEEDED
 
 
+def test_what_a_job_names_and_is_not_there_fails_that_run_alone(cloud: Cloud) -> None:
+    cloud.server.faults.add("jobs.put", Fault.answering(404))
+    build = cloud.done(cloud.start({"name": "a"}, {"name": "b"}, gate={"condition": "any_pass"}))
+    refused = [run.failure for run in build.runs if run.failure is not None]
+    assert [(failure.kind, failure.message) for failure in refused] == [
+        (FailureKind.INVALID, "Azure ML refuses (404): The request failed.")
+    ]
+    assert build.verdict is Verdict.SUCCEEDED
+
+
 def test_an_environment_that_azure_ml_refuses_fails_its_runs_and_no_other(cloud: Cloud) -> None:
     cloud.server.faults.add("environments.put", Fault.answering(400))
     mine = {"environment": {"conda_file": "conda.yaml", "image": "mine"}}
@@ -138,13 +148,18 @@ def test_an_environment_that_cannot_be_registered_now_is_registered_later(cloud:
     assert build.verdict is Verdict.SUCCEEDED
 
 
-def test_a_host_that_may_not_submit_fails_the_run_as_infrastructure(cloud: Cloud) -> None:
-    cloud.server.faults.add("jobs.put", Fault.answering(403))
+def test_a_host_that_may_not_submit_is_a_fault_of_infrastructure(cloud: Cloud) -> None:
+    cloud.server.faults.add("jobs.put", Fault.answering(403), 99)
     build = cloud.done(cloud.start({"name": "a"}))
-    failure = build.run("a").failure
-    assert failure is not None
-    assert failure.kind is FailureKind.INFRASTRUCTURE
-    assert "needs the role AzureML Data Scientist" in failure.message
+    assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
+    assert "needs the role AzureML Data Scientist" in build.reason
+
+
+def test_a_host_that_may_not_submit_for_a_while_submits_later(cloud: Cloud) -> None:
+    cloud.server.faults.add("jobs.put", Fault.answering(403), 3)
+    build = cloud.done(cloud.start({"name": "a"}))
+    assert build.verdict is Verdict.SUCCEEDED
+    assert build.run("a").attempt == 1
 
 
 @pytest.mark.parametrize("kind", [FaultKind.PREEMPT, FaultKind.VANISH])

@@ -12,7 +12,7 @@ import pytest
 
 from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.orchestration.errors import Permanent, Temporary, Throttled
-from mlgate.orchestration.runs import Task
+from mlgate.orchestration.runs import RunStatus, Task
 from tests.contract.azureml.support import Bench
 
 PUT = "jobs.put"
@@ -154,7 +154,11 @@ def test_a_host_without_an_identity_is_told_so(
         bench.another(EnvironmentCredential()).look([task.attempt])
 
 
-@pytest.mark.parametrize(("call", "act"), CALLS.values(), ids=CALLS.keys())
+# Files are read with a key, for which no role is needed.
+OF_ROLES = {name: call for name, call in CALLS.items() if name != "collect, files"}
+
+
+@pytest.mark.parametrize(("call", "act"), OF_ROLES.values(), ids=OF_ROLES.keys())
 def test_an_identity_that_lacks_a_right_is_told_its_role(
     call: str, act: Callable[[Bench, Any], object], bench: Bench
 ) -> None:
@@ -195,6 +199,29 @@ def test_each_end_is_asked_for_although_one_is_refused(bench: Bench) -> None:
         bench.handler.cancel([task.attempt for task in tasks])
     answers = [each.status for each in bench.server.requests if each.call == "jobs.cancel"]
     assert sorted(answers) == [202, 202, 403]
+
+
+def test_of_more_than_the_host_has_room_for_the_evidence_and_what_fits_are_taken_over(
+    bench: Bench,
+) -> None:
+    script = (
+        "import os; os.mkdir('outputs')\n"
+        "for name, size in (('a', 70_000), ('b', 3)):\n"
+        "    open('outputs/' + name, 'w').write('x' * size)\n"
+    )
+    bench.stage({"train.py": script})
+    task = bench.task("python train.py")
+    bench.run(task)
+    bench.files.written.clear()
+    outcome = bench.another(free=lambda: 100_000).collect(task, bench.files)
+    assert outcome.status is RunStatus.SUCCEEDED
+    assert outcome.outputs == ("runs/train/outputs/b",)
+    assert bench.files.list(bench.build) == ["runs/train/log.txt", "runs/train/outputs/b"]
+    assert outcome.warnings == (
+        "1 file was left out, for the files of a run are too large together: outputs/a. "
+        "This host has no room for more: give it a TMPDIR on a larger disk. "
+        f"See mlgate/{task.attempt.id} in the workspace's datastore workspaceblobstore.",
+    )
 
 
 @pytest.fixture

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from azure.identity import EnvironmentCredential
 
+from handlers.azureml_handler.access import LIFETIME
+from handlers.azureml_handler.storage import Outputs
+from handlers.azureml_handler.workspace import STORE
 from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
+from mlgate.emulators.azure_ml.storage import Folder
+from mlgate.emulators.azure_ml.workspace import BLOB_STORE
 from mlgate.orchestration.errors import UnfitHost
 from tests.contract.azureml.support import Bench
 
@@ -73,6 +82,47 @@ def test_a_key_that_was_changed_is_asked_for_again(call: str, bench: Bench) -> N
 
 def test_a_new_key_that_is_refused_as_well_is_told(bench: Bench) -> None:
     bench.server.faults.add("blob.list", Fault.answering(403), 99)
-    with pytest.raises(UnfitHost, match="may not do that"):
+    refused = r"storage account \w+\.blob.* refuses a key .* just handed out: .* network rules"
+    with pytest.raises(UnfitHost, match=refused):
         bench.run(bench.task("true"))
     assert bench.calls(SECRETS) == [SECRETS] * 2
+
+
+def test_a_host_that_gets_no_second_key_is_told_its_role(bench: Bench) -> None:
+    bench.run(bench.task("true", "first"))
+    bench.server.faults.add(SECRETS, Fault.answering(403))
+    bench.server.faults.add("blob.list", Fault.answering(403), 99)
+    with pytest.raises(UnfitHost, match="role Storage Blob Data Reader"):
+        bench.run(bench.task("true"))
+
+
+def test_renewed_access_goes_by_the_connections_that_there_are(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = re.compile(rf"new HTTPS connection \(1\): {re.escape(bench.server.storage.host)}")
+    task = bench.task(KEEPS)
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
+    bench.run(task)
+    for _ in range(3):
+        bench.clock.ahead += LIFETIME
+        bench.handler.collect(task, bench.files)
+    assert bench.calls(SECRETS) == [SECRETS] * 4
+    assert len(first.findall(caplog.text)) == 1
+
+
+def test_a_file_that_is_there_already_is_not_mixed_with_another_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """As where a file system takes the names of two for the same."""
+    container = bench.server.workspace.containers[BLOB_STORE]
+    bench.server.storage.put(Folder(container, "folder/a"), b"new")
+    (tmp_path / "a").write_bytes(b"there")
+    store = Outputs(
+        *bench.handler._control.datastore(STORE),
+        EnvironmentCredential(),
+        bench.clock,
+        bench.handler._transport,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        assert store.download("folder", ["a"], tmp_path, pool) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"there"

@@ -266,15 +266,17 @@ RUNS = {
         {"outputs": ("*.txt", "*.ipynb", "deep/*")},
         script=FALSE_EVIDENCE,
         outputs=("deep/log.txt",),
-        warnings=(
-            "The kept file executed.ipynb was left out: the name is that of a report's.",
-            "The kept file log.txt was left out: the name is that of a report's.",
-        ),
+        warnings=("2 files were left out, for reports have such names: executed.ipynb, log.txt.",),
+    ),
+    "kept files in a folder with the name of evidence": Run(
+        {"outputs": ("log.txt/*",)},
+        script="import os; os.mkdir('log.txt'); open('log.txt/a', 'w').close()",
+        warnings=("1 file was left out, for reports have such names: log.txt/a.",),
     ),
     "a kept file whose name is no text": Run(
         {"outputs": ("a*",)},
         script="open('a\\nb', 'w').close()",
-        warnings=("A kept file was left out, for its name is no text: 'a\\nb'.",),
+        warnings=("1 file was left out, for such names are no text: 'a\\nb'.",),
     ),
 }
 

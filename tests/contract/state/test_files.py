@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handlers.files_handler import FolderFiles
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles
 from tests.contract.state.conftest import Storage
 
@@ -54,12 +54,25 @@ def test_no_path_leaves_the_builds_folder(files: BuildFiles, path: str) -> None:
 def test_a_place_that_cannot_be_written_can_be_mended_and_leaves_no_scratch(
     tmp_path: Path,
 ) -> None:
-    files = FolderFiles(lambda _: tmp_path)
-    (tmp_path / "runs").write_text("a file in the way")
-
+    builds = tmp_path / "builds"
+    builds.write_text("a file in the way")
     with pytest.raises(Temporary, match="MLGATE_BUILDS"):
-        files.write("b", "runs/a/log.txt", b"")
+        FolderFiles(lambda _: builds / "b").write("b", "runs/a/log.txt", b"")
+    with pytest.raises(Temporary, match="MLGATE_BUILDS"):
+        FolderFiles(lambda _: builds).write("b", "runs/a/log.txt", b"")
     with pytest.raises(Temporary):
-        files.copy("b", "log.txt", tmp_path / "missing")
+        FolderFiles(lambda _: tmp_path).copy("b", "log.txt", tmp_path / "missing")
 
-    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["builds"]
+
+
+@pytest.mark.parametrize("path", ["n" * 300, f"{'n' * 300}/file", "file/below", "folder"])
+def test_a_name_that_no_file_can_have_there_is_refused_for_good(path: str, tmp_path: Path) -> None:
+    files = FolderFiles(lambda _: tmp_path)
+    files.write("b", "file", b"there")
+    files.write("b", "folder/file", b"there")
+
+    with pytest.raises(Permanent, match="No file of a build can have the name"):
+        files.write("b", path, b"")
+
+    assert files.list("b") == ["file", "folder/file"]

@@ -63,6 +63,22 @@ def test_a_job_canceled_at_its_limit_took_too_long(
     assert found.failure == (expected if status is RunStatus.FAILED else None)
 
 
+@pytest.mark.parametrize(
+    ("claimed", "finished", "status"),
+    [
+        (PASSED, "2026-01-01T12:09:54Z", RunStatus.CANCELED),
+        (FAILED, "2026-01-01T12:09:54Z", RunStatus.CANCELED),
+        (PASSED, "2026-01-01T12:09:56Z", RunStatus.FAILED),
+        ({"status": "canceled"}, "2026-01-01T12:09:54Z", RunStatus.FAILED),
+    ],
+)
+def test_what_azure_ml_does_after_the_execution_does_not_count_as_its_time(
+    claimed: dict[str, Any], finished: str, status: RunStatus
+) -> None:
+    found = ended(run("Canceled", endTimeUtc=LATE), claimed | {"finished_at": finished})
+    assert found.status is status
+
+
 @pytest.mark.parametrize("claimed", [PASSED, FAILED, {"status": "canceled"}, None])
 def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None:
     found = ended(run("Canceled"), claimed)

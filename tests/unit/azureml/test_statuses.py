@@ -82,7 +82,7 @@ def test_the_limit_is_the_one_that_the_job_was_submitted_with(
     [
         ("Running", 15, False),
         ("Running", 16, True),
-        ("Finalizing", 16, True),
+        ("Finalizing", 16, False),
         ("NotResponding", 16, True),
         ("Splendid", 16, True),
         ("NotStarted", 16, False),

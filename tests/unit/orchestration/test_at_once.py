@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.errors import Permanent, UnfitHost, UnusableEnvironment
+from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from tests.unit.orchestration.twins import World
 
@@ -37,7 +37,6 @@ def test_as_many_calls_are_under_way_at_once_as_the_backend_takes(world: World) 
     [
         (Permanent("Unknown compute target 'x'."), FailureKind.INVALID),
         (UnusableEnvironment("There is no file r.txt."), FailureKind.ENVIRONMENT),
-        (UnfitHost("The host's identity may not do that."), FailureKind.INFRASTRUCTURE),
     ],
 )
 def test_one_that_is_refused_fails_alone(

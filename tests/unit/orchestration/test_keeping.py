@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
 from mlgate.orchestration.launching import Record
 from mlgate.orchestration.runs import Attempt, Outcome, RunKind, RunSpec, RunStatus, Task
@@ -32,10 +33,29 @@ def test_the_evidence_goes_first_and_nothing_but_it_and_what_was_kept() -> None:
             [f"kept/{number}" for number in range(5)],
             "5 files were left out.*: 0, 1, 2 and 2 more.",
         ),
-        ({"kept/a\nb": 500, "kept/log.txt": 500}, ["kept/a\nb", "kept/log.txt"], "name"),
+        (
+            {"kept/a\nb": 500, "kept/log.txt": 500},
+            ["kept/a\nb", "kept/log.txt"],
+            r"names are no text: 'a\\nb'\.|reports have such names: log.txt\.",
+        ),
+        (
+            {
+                "kept/log.txt/a": 1,
+                "kept/executed.html/b/c": 1,
+                "kept/Log.TXT": 1,
+                "kept/x/log.txt": 1,
+            },
+            ["kept/Log.TXT", "kept/executed.html/b/c", "kept/log.txt/a"],
+            "3 files were left out, for reports have such names: Log.TXT, executed.html/b/c, log.t",
+        ),
+        (
+            {"kept/a": 1, "kept/a/b": 1, "kept/c": 1, "kept/c/d/e": 1, "kept/c.d": 1},
+            ["kept/a", "kept/c"],
+            "2 files were left out, for others are in folders of these names: a, c.",
+        ),
     ],
 )
-def test_what_is_too_large_is_left_and_named(
+def test_what_is_too_large_or_cannot_be_beside_the_rest_is_left_and_named(
     sizes: dict[str, int], left: list[str], names: str
 ) -> None:
     chosen = choose(sizes, most=100, elsewhere="See there.")
@@ -63,6 +83,51 @@ def test_a_run_without_a_log_has_its_reason_for_one(outcome: Outcome, log: str) 
     files = FolderFiles()
     assert take_over(TASK, outcome, Chosen(()), Path(), files, b"said ") == outcome
     assert files.read(TASK.attempt.build, "runs/a/log.txt") == log.encode()
+
+
+class Choosy(FolderFiles):
+    """Takes no path that holds `refused`."""
+
+    def __init__(self, refused: str, error: Permanent) -> None:
+        super().__init__()
+        self._refused = refused
+        self._error = error
+
+    def copy(self, build: str, path: str, source: Path) -> None:
+        if self._refused in path:
+            raise self._error
+        super().copy(build, path, source)
+
+
+LEFT = {"log.txt": 1, "kept/a": 1, "kept/b": 1}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    for path in LEFT:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("x")
+    return tmp_path
+
+
+def test_a_kept_file_that_cannot_be_stored_costs_the_run_nothing_else(place: Path) -> None:
+    files = Choosy("/b", Permanent("too long."))
+    found = take_over(TASK, Outcome(RunStatus.SUCCEEDED), choose(LEFT), place, files)
+    assert found.status is RunStatus.SUCCEEDED
+    assert found.outputs == ("runs/a/a",)
+    assert found.warnings == (
+        "1 file was left out, for the build's files cannot have them (too long): b.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"), [("log.txt", Permanent("no")), ("/b", UnfitHost("no right"))]
+)
+def test_evidence_that_cannot_be_stored_and_a_right_that_is_missing_are_told(
+    refused: str, error: Permanent, place: Path
+) -> None:
+    with pytest.raises(type(error), match=str(error)):
+        take_over(TASK, Outcome(RunStatus.SUCCEEDED), choose(LEFT), place, Choosy(refused, error))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[" * 100_000, b"[]", b"\xff", b"7"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mlgate.orchestration import steps
-from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration import pace, steps
+from mlgate.orchestration.builds import Build, Phase, PipelineAddress
 from mlgate.orchestration.runs import CellEvent, FailureKind, Observation, RunStatus
 from tests.unit.orchestration.builders import NOON, build, failed, outcome, passed, run
 
@@ -28,7 +28,7 @@ SOON = NOON + timedelta(seconds=1)
         ),
         pytest.param(
             build(run("a", submitted=True), run("b", needs=("a",))),
-            steps.Watch(SOON + steps.LOCAL_LOOK),
+            steps.Watch(SOON + pace.LOCAL_LOOK),
             id="needs under way",
         ),
         pytest.param(
@@ -66,7 +66,7 @@ def test_next_step(state: Build, step: steps.Step) -> None:
 def test_a_full_backend_is_not_asked_again_in_the_same_look() -> None:
     step = steps.next_step(build(run("a")), SOON, frozenset({steps.Submit}))
 
-    assert step == steps.Watch(SOON + steps.LOCAL_LOOK)
+    assert step == steps.Watch(SOON + pace.LOCAL_LOOK)
 
 
 def test_a_slice_bounds_what_is_submitted_before_the_state_is_saved() -> None:
@@ -76,6 +76,26 @@ def test_a_slice_bounds_what_is_submitted_before_the_state_is_saved() -> None:
 
     assert isinstance(step, steps.Submit)
     assert len(step.names) == steps.SLICE
+
+
+@pytest.mark.parametrize(
+    ("ending_since", "exhausted", "step"),
+    [
+        (None, {steps.Collect}, steps.Submit(("b",))),
+        (None, {steps.Collect, steps.Submit}, steps.Watch(SOON + pace.LOCAL_LOOK)),
+        (NOON, {steps.Collect}, steps.Cancel()),
+        (NOON, {steps.Collect, steps.Cancel}, steps.Watch(SOON + pace.LOCAL_LOOK)),
+    ],
+)
+def test_what_cannot_be_taken_over_keeps_nothing_else_waiting_and_is_not_given_up(
+    ending_since: datetime | None, exhausted: set[type[steps.Step]], step: steps.Step
+) -> None:
+    left = run("a", submitted=True, ended=True)
+    other = run("b") if ending_since is None else passed("b")
+
+    state = build(left, other, ending_since=ending_since)
+
+    assert steps.next_step(state, SOON, frozenset(exhausted)) == step
 
 
 def test_attempts_that_never_end_do_not_hold_a_canceled_build_for_ever() -> None:
@@ -101,8 +121,6 @@ def test_a_look_is_never_later_than_the_deadline() -> None:
     [(10, True, 5), (120, True, 12), (7200, True, 30), (7200, False, 60)],
 )
 def test_looks_at_the_cloud_back_off_with_age(age: int, pipeline: bool, pause: int) -> None:
-    from mlgate.orchestration.builds import PipelineAddress
-
     address = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3", "4")
     state = build(
         run("a", submitted=True, submitted_at=NOON),
@@ -113,6 +131,16 @@ def test_looks_at_the_cloud_back_off_with_age(age: int, pipeline: bool, pause: i
     now = NOON + timedelta(seconds=age)
 
     assert steps.next_step(state, now) == steps.Watch(now + timedelta(seconds=pause))
+
+
+def test_a_build_that_could_submit_nothing_yet_backs_off_as_well() -> None:
+    later = NOON + timedelta(minutes=30)
+    state = build(run("a", not_before=later), host=None)
+    now = NOON + timedelta(minutes=2)
+
+    assert steps.next_step(state, now) == steps.Watch(now + timedelta(seconds=12))
+    just_before = later - timedelta(seconds=1)
+    assert steps.next_step(state, just_before) == steps.Watch(later)
 
 
 def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:

@@ -1,0 +1,52 @@
+"""Room on this host's disk for what runs left, on its way to the builds' files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mlgate.orchestration.errors import Temporary
+
+
+def free_bytes() -> int:
+    """Of the disk that has the folder for temporary files."""
+    return shutil.disk_usage(tempfile.gettempdir()).free
+
+
+class Scratch:
+    """Gives folders to at most `at_once` runs at the same time; safe for threads."""
+
+    def __init__(self, at_once: int, free: Callable[[], int] = free_bytes) -> None:
+        self._at_once = at_once
+        self._free = free
+        self._alone = threading.Lock()
+
+    @contextmanager
+    def folder(self, run: str, wanted: int) -> Iterator[tuple[Path, int]]:
+        """A folder that is gone afterwards, and how many bytes it can take of those `wanted`.
+
+        Runs that want more than a share of the room have it one after another. Raises Temporary
+        for an OSError in the block, too: the disk was filled meanwhile.
+        """
+        try:
+            with ExitStack() as stack:
+                if wanted > self._room() // self._at_once:
+                    stack.enter_context(self._alone)
+                made = tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True)
+                folder = stack.enter_context(made)
+                yield Path(folder), self._room()
+        except OSError as error:
+            # Not the text of others than the disk's, which may hold an address with its signature.
+            why = error.strerror or type(error).__name__
+            raise Temporary(
+                f"This host has no room for what the run {run} left: {why}. Free some space, or "
+                "set TMPDIR to another place.",
+                delay=30.0,
+            ) from error
+
+    def _room(self) -> int:
+        return self._free() // 2  # a build's folder may be on the same disk, and gets a copy
