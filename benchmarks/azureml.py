@@ -60,6 +60,8 @@ from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
 class Checkout:
     commit, folder, warnings = "c" * 40, Path(folder), ()
+    def read(self, path):
+        return (self.folder / path).read_bytes()
 handler = AzureMLHandler(
     workspace=workspace, credential=DefaultAzureCredential(), compute="serverless",
     environment=environment, clock=SystemClock(),
