@@ -72,7 +72,7 @@ class AzureMLHandler:
         self._clock = clock
         self._launcher = launcher
         self._most_bytes = most_bytes
-        self._scratch = Scratch(AT_ONCE, free)
+        self._scratch = Scratch(AT_ONCE, clock, free)
         self._transport = Transport(clock)
         self._control = Control(self._workspace, credential, self._transport)
         self._lock = threading.Lock()
@@ -157,7 +157,8 @@ class AzureMLHandler:
             raise Temporary(f"The run {name} has not ended.", delay=5.0)
         folder = output_folder(task.attempt)
         sizes = {} if run is None else self._stored(lambda store: store.sizes(folder))
-        with self._scratch.folder(name, sum(sizes.values())) as (scratch, room):
+        wanted = min(sum(sizes.values()), self._most_bytes)
+        with self._scratch.folder(name, job, wanted) as (scratch, room):
             place, chosen = self._download(folder, sizes, scratch, room)
             found = outcomes.outcome(task.spec, run, _claimed(place / OUTCOME))
             _, warnings = own_variables(task.spec.environment_variables)

@@ -17,6 +17,10 @@ from mlgate.orchestration.launching import ENDED_FROM_OUTSIDE, Record, bounded, 
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
 _GONE = "The job is not in the workspace any more: it was deleted there."
+_FINALIZED_TOO_LONG = (
+    "Azure ML ended the job at its limit while it was uploading what the run left. The run itself "
+    "took less: raise timeout_minutes, or keep fewer files."
+)
 _SLACK = timedelta(seconds=5)  # between two clocks
 
 _REASONS = tuple(
@@ -73,9 +77,10 @@ def _verdict(
     status, error = run.get("status"), _error(run)
     if status == "Canceled":
         limit = timedelta(minutes=spec.timeout_minutes)
-        if record.status in ("succeeded", "failed"):  # it had executed, and was being finalized
-            finished = record.finished_at or finished
+        executed = record.status in ("succeeded", "failed") and record.finished_at
         if started and finished and finished - started + _SLACK >= limit:
+            if executed and executed - started + _SLACK < limit:
+                return RunStatus.FAILED, Failure(FailureKind.INFRASTRUCTURE, _FINALIZED_TOO_LONG)
             told = record.failure
             message = f"The run exceeded its limit of {spec.timeout_minutes:g} minutes."
             return RunStatus.FAILED, Failure(

@@ -7,9 +7,13 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.ports import Clock
+
+PATIENCE = timedelta(minutes=10)  # a shortage may pass; what is left out then is left out for good
 
 
 def free_bytes() -> int:
@@ -20,17 +24,20 @@ def free_bytes() -> int:
 class Scratch:
     """Gives folders to at most `at_once` runs at the same time; safe for threads."""
 
-    def __init__(self, at_once: int, free: Callable[[], int] = free_bytes) -> None:
+    def __init__(self, at_once: int, clock: Clock, free: Callable[[], int] = free_bytes) -> None:
         self._at_once = at_once
+        self._clock = clock
         self._free = free
         self._alone = threading.Lock()
+        self._short_since: dict[str, datetime] = {}  # by attempt
 
     @contextmanager
-    def folder(self, run: str, wanted: int) -> Iterator[tuple[Path, int]]:
+    def folder(self, run: str, attempt: str, wanted: int) -> Iterator[tuple[Path, int]]:
         """A folder that is gone afterwards, and how many bytes it can take of those `wanted`.
 
         Runs that want more than a share of the room have it one after another. Raises Temporary
-        for an OSError in the block, too: the disk was filled meanwhile.
+        while there is no room for all of it and that may pass, and for an OSError in the block:
+        the disk was filled meanwhile.
         """
         try:
             with ExitStack() as stack:
@@ -38,15 +45,28 @@ class Scratch:
                     stack.enter_context(self._alone)
                 made = tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True)
                 folder = stack.enter_context(made)
-                yield Path(folder), self._room()
+                room = self._room()
+                if wanted > room:
+                    self._be_patient(run, attempt)
+                yield Path(folder), room
+                self._short_since.pop(attempt, None)
         except OSError as error:
             # Not the text of others than the disk's, which may hold an address with its signature.
             why = error.strerror or type(error).__name__
-            raise Temporary(
-                f"This host has no room for what the run {run} left: {why}. Free some space, or "
-                "set TMPDIR to another place.",
-                delay=30.0,
-            ) from error
+            raise _no_room(run, why) from error
+
+    def _be_patient(self, run: str, attempt: str) -> None:
+        now = self._clock.now()
+        if now < self._short_since.setdefault(attempt, now) + PATIENCE:
+            raise _no_room(run, "too little is free")
 
     def _room(self) -> int:
         return self._free() // 2  # a build's folder may be on the same disk, and gets a copy
+
+
+def _no_room(run: str, why: str) -> Temporary:
+    return Temporary(
+        f"This host has no room for what the run {run} left: {why}. Free some space, or set "
+        "TMPDIR to another place.",
+        delay=30.0,
+    )

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from mlgate.orchestration import steps
 from mlgate.orchestration.builds import Build, Phase, RunState, Verdict
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError, Permanent, UnfitHost
 from mlgate.orchestration.gates import describe_failure, judge
 from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.messages import StartMessage
@@ -140,6 +140,7 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
         verdict=verdict,
         reason=reason,
         finished_at=ports.clock.now(),
+        errors=0,  # what kept the runs from their end says nothing of the pipeline
     )
 
 
@@ -183,7 +184,7 @@ def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
     """Tell the pipeline, once; then let go of the token and of what only an open build needs.
 
     `doubt`: it may have been told before. A pipeline that refuses to be told is a warning; a fault
-    of anything else is raised.
+    of this host, or of anything else, is raised.
 
     The token goes first: a handler that dies right after finds none, and takes the completion
     as confirmed, which it was.
@@ -207,6 +208,8 @@ def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
         )
         try:
             ports.pipeline.complete(build.pipeline, token, completion, doubt=doubt)
+        except UnfitHost:
+            raise
         except Permanent as error:
             build = untold(build, str(error))
     ports.state.forget_token(build.key)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mlgate.orchestration import steps
+from mlgate.orchestration import faults, steps
 from mlgate.orchestration.acts import Ports
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.errors import (
@@ -68,29 +68,46 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, boo
                 return build, False, None
     if not busy:
         return build, True, None
-    longest = max(busy.values(), key=_delay)
-    obstacle = longest if build == before else None
+    # A host that the backend took a run from is fit: what it may not submit is that run's trouble.
+    fit = any(run.submitted for run in build.runs)
+    obstacles = [e for e in busy.values() if not (fit and isinstance(e, UnfitHost))]
+    unchanged = build == before
     for name, error in busy.items():
-        build = steps.postpone(build, name, _after(ports, error))
-    if throttled:
+        if fit and isinstance(error, UnfitHost):
+            build = _refused(build, name, error, now)
+        else:
+            build = steps.postpone(build, name, _after(ports, error))
+    longest = max(obstacles, key=delay, default=None)
+    if throttled and longest is not None:
         build = steps.postpone_all(build, _after(ports, longest))
-    return build, False, obstacle
+    return build, False, longest if unchanged else None
+
+
+def _refused(build: Build, name: str, error: UnfitHost, now: datetime) -> Build:
+    """The build after its host may not submit one run, which is tried as often as a look is."""
+    run = build.run(name)
+    times = run.refusals + 1
+    if times >= faults.MOST_UNFIT_ERRORS:
+        return steps.refuse(build, name, Failure(FailureKind.INFRASTRUCTURE, str(error)), now)
+    wait = timedelta(seconds=2.0**times)
+    return build.with_run(replace(run, refusals=times, not_before=now + wait))
 
 
 def _after(ports: Ports, error: Obstacle) -> datetime:
-    return ports.clock.now() + timedelta(seconds=_delay(error))
+    return ports.clock.now() + timedelta(seconds=delay(error))
 
 
-def _delay(error: Obstacle) -> float:
+def delay(error: Obstacle) -> float:
+    """The least seconds to wait."""
     return error.delay if isinstance(error, Temporary) else 0.0
 
 
-def collect(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, Obstacle | None]:
-    """Take over ended attempts; and what kept all of them from being taken over.
+def collect(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, dict[str, Obstacle]]:
+    """Take over ended attempts; and what kept some from being taken over, by their runs.
 
     What an attempt left and cannot be had for good fails that run, not the build.
     """
-    before, obstacle = build, None
+    left = dict[str, Obstacle]()
     backend = ports.backend(build)
     tasks = [build.task_of(build.run(name)) for name in names]
 
@@ -108,8 +125,8 @@ def collect(ports: Ports, build: Build, names: Sequence[str]) -> tuple[Build, Ob
             if isinstance(answer, Outcome):
                 build = steps.finish(build, name, answer, ports.clock.now())
             else:
-                obstacle = answer
-    return build, obstacle if build == before else None
+                left[name] = answer
+    return build, left
 
 
 @contextmanager

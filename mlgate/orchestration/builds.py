@@ -73,6 +73,7 @@ class RunState:
     submitted_at: datetime | None = None
     ended: bool = False  # the backend saw this attempt end; its outcome is not collected yet
     not_before: datetime | None = None  # it is not submitted earlier
+    refusals: int = 0  # of this attempt, which the host may not submit
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cells: tuple[CellEvent, ...] = ()
@@ -163,7 +164,8 @@ class Build:
     percent: int = 0  # as last shown, never less than before
     log_lines: int = 0  # lines of the live log so far
     preparations: int = 0  # begun since one last came to an end, a good or a bad one
-    errors: int = 0  # consecutive faults of ours or of the cloud
+    errors: int = 0  # consecutive faults of one kind, of ours or of the cloud
+    error_kind: str | None = None
     last_error: str | None = None
     findings: tuple[Finding, ...] = ()  # of a plan in the repository that cannot be followed
     infrastructure: bool = False  # failed through no fault of the message or the repository

@@ -82,8 +82,19 @@ def sentence(error: Exception) -> str:
     return f"mlgate met an unexpected error: {error!r}"
 
 
+def kind_of(error: Exception) -> str:
+    """What faults are counted by: one that may be over soon says nothing of one of another kind."""
+    match error:
+        case UnfitHost():
+            return "unfit"
+        case OrchestrationError():
+            return "foreseen"
+        case _:
+            return "unknown"
+
+
 def fate(build: Build, error: Exception, errors: int, now: datetime) -> Fate:
-    """What becomes of `build` after the fault that is number `errors` in a row."""
+    """What becomes of `build` after the fault that is number `errors` of its kind in a row."""
     final = isinstance(error, Permanent | BadMessage)
     unknown = not isinstance(error, OrchestrationError)
     asked_for = final and not isinstance(error, UnfitHost)

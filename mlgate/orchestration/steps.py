@@ -192,11 +192,17 @@ def cancel_unsubmitted(build: Build) -> Build:
     return build
 
 
-def next_step(build: Build, now: datetime, exhausted: frozenset[type[Step]] = frozenset()) -> Step:
+def next_step(
+    build: Build,
+    now: datetime,
+    exhausted: frozenset[type[Step]] = frozenset(),
+    left: frozenset[str] = frozenset(),
+) -> Step:
     """What to do next; `exhausted`: kinds of steps that this look has no more use for.
 
-    `Submit` is exhausted once the backend has no free place, `Cancel` once it was asked, `Collect`
-    once nothing could be taken over. A build is not judged before all that ended was taken over.
+    `Submit` is exhausted once the backend has no free place, `Cancel` once it was asked. `left`:
+    names of runs that this look could not take over. A build is not judged before all that ended
+    was taken over.
     """
     if build.phase is Phase.COMPLETED:
         return Stop()
@@ -204,11 +210,11 @@ def next_step(build: Build, now: datetime, exhausted: frozenset[type[Step]] = fr
         told = build.published or build.pipeline is None or build.completion_posted
         return Post() if told else Publish()
     if build.ending_since is not None:
-        return _end(build, build.ending_since, now, exhausted)
+        return _end(build, build.ending_since, now, exhausted, left)
     if build.phase is Phase.RECEIVED:
         return Prepare()
-    if Collect not in exhausted and (uncollected := _uncollected(build)):
-        return Collect(uncollected[:SLICE])
+    if names := [name for name in _uncollected(build) if name not in left]:
+        return Collect(tuple(names[:SLICE]))
     if all(run.status.ended for run in build.runs):
         return Decide()
     if Submit not in exhausted and (ready := _ready(build, now)):
@@ -248,13 +254,19 @@ def _observed(run: RunState, seen: Observation) -> RunState:
     )
 
 
-def _end(build: Build, since: datetime, now: datetime, exhausted: frozenset[type[Step]]) -> Step:
+def _end(
+    build: Build,
+    since: datetime,
+    now: datetime,
+    exhausted: frozenset[type[Step]],
+    left: frozenset[str],
+) -> Step:
     unfinished = any(run.active or run.unsubmitted for run in build.runs)
     if unfinished and Cancel not in exhausted:
         return Cancel()
     uncollected = _uncollected(build)
-    if uncollected and Collect not in exhausted:
-        return Collect(uncollected[:SLICE])
+    if names := [name for name in uncollected if name not in left]:
+        return Collect(tuple(names[:SLICE]))
     if uncollected and Cancel not in exhausted:
         return Cancel()  # what was taken for gone may go on
     if uncollected or (unfinished and now < since + ENDING_GRACE):

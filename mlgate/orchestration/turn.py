@@ -47,24 +47,26 @@ class Turn:
         A fault, foreseen or not, is remembered and the next look scheduled: raising would have
         the message delivered again at once, until its deliveries are used up.
         """
-        errors = 0
+        errors, kind = 0, None
         try:
             self._absorb()
             until = self._act()
         except SupersededError:
             raise
         except Exception as error:  # noqa: BLE001 -- sorted right here, nothing is swallowed
-            errors = self._build.errors + 1
+            kind = faults.kind_of(error)
+            before = self._build.errors if self._build.error_kind == kind else 0
+            errors = before + 1
             until = self._sort(error, errors)
         self._show()
         self._publish_new()
         if self._build.open:
-            self._hand_over(until, errors)
+            self._hand_over(until, errors, kind)
 
     def give_up(self, why: str) -> None:
         """End a build whose backend cannot be asked any more, and tell the pipeline."""
         self._surrender(why)
-        self._hand_over(self._ports.clock.now(), 0)
+        self._hand_over(self._ports.clock.now())
 
     @property
     def _build(self) -> Build:
@@ -126,10 +128,11 @@ class Turn:
         """Do step after step; returns when to look again, or raises what was in the way of some."""
         ports, began = self._ports, self._ports.clock.now()
         exhausted: frozenset[type[steps.Step]] = frozenset()
+        left_there: frozenset[str] = frozenset()
         obstacle: attempts.Obstacle | None = None
         while True:
             now = ports.clock.now()
-            step = steps.next_step(self._build, now, exhausted)
+            step = steps.next_step(self._build, now, exhausted, left_there)
             over = isinstance(step, steps.Watch) or (now - began).total_seconds() > TURN_SECONDS
             if over and obstacle is not None:
                 raise obstacle
@@ -150,12 +153,12 @@ class Turn:
                     if not had_places:
                         exhausted |= {steps.Submit}
                 case steps.Collect(names):
-                    collected, left_there = attempts.collect(ports, self._build, names)
+                    collected, left = attempts.collect(ports, self._build, names)
                     self._save(collected)
-                    if left_there is not None:
-                        obstacle = left_there
-                        exhausted |= {steps.Collect}
+                    if left and not left_there:
                         began = ports.clock.now()  # however long that took, others wait for more
+                    left_there |= left.keys()
+                    obstacle = max(left.values(), key=attempts.delay, default=obstacle)
                 case steps.Cancel():
                     self._save(attempts.cancel(ports, self._build))
                     exhausted |= {steps.Cancel}
@@ -282,8 +285,8 @@ class Turn:
         if lines:
             self._save(replace(build, log_lines=build.log_lines + len(lines)))
 
-    def _hand_over(self, until: datetime, errors: int) -> None:
+    def _hand_over(self, until: datetime, errors: int = 0, kind: str | None = None) -> None:
         """Number the next look, save, and only then send it: a crash leaves a delay, no fork."""
-        build = self._build
-        self._save(replace(build, look=build.look + 1, next_look_at=until, errors=errors))
+        build = replace(self._build, errors=errors, error_kind=kind)
+        self._save(replace(build, look=build.look + 1, next_look_at=until))
         schedule(self._ports, self._build)

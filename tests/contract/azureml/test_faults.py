@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from handlers.azureml_handler.scratch import PATIENCE
 from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.orchestration.errors import Permanent, Temporary, Throttled
 from mlgate.orchestration.runs import RunStatus, Task
@@ -213,7 +214,11 @@ def test_of_more_than_the_host_has_room_for_the_evidence_and_what_fits_are_taken
     task = bench.task("python train.py")
     bench.run(task)
     bench.files.written.clear()
-    outcome = bench.another(free=lambda: 100_000).collect(task, bench.files)
+    handler = bench.another(free=lambda: 100_000)
+    with pytest.raises(Temporary, match="too little is free"):
+        handler.collect(task, bench.files)
+    bench.clock.sleep(PATIENCE.total_seconds())
+    outcome = handler.collect(task, bench.files)
     assert outcome.status is RunStatus.SUCCEEDED
     assert outcome.outputs == ("runs/train/outputs/b",)
     assert bench.files.list(bench.build) == ["runs/train/log.txt", "runs/train/outputs/b"]

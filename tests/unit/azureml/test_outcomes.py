@@ -64,19 +64,20 @@ def test_a_job_canceled_at_its_limit_took_too_long(
 
 
 @pytest.mark.parametrize(
-    ("claimed", "finished", "status"),
+    ("claimed", "finished", "kind"),
     [
-        (PASSED, "2026-01-01T12:09:54Z", RunStatus.CANCELED),
-        (FAILED, "2026-01-01T12:09:54Z", RunStatus.CANCELED),
-        (PASSED, "2026-01-01T12:09:56Z", RunStatus.FAILED),
-        ({"status": "canceled"}, "2026-01-01T12:09:54Z", RunStatus.FAILED),
+        (PASSED, "2026-01-01T12:09:54Z", FailureKind.INFRASTRUCTURE),
+        (FAILED, "2026-01-01T12:09:54Z", FailureKind.INFRASTRUCTURE),
+        (PASSED, "2026-01-01T12:09:56Z", FailureKind.TIMEOUT),
+        ({"status": "canceled"}, "2026-01-01T12:09:54Z", FailureKind.TIMEOUT),
     ],
 )
 def test_what_azure_ml_does_after_the_execution_does_not_count_as_its_time(
-    claimed: dict[str, Any], finished: str, status: RunStatus
+    claimed: dict[str, Any], finished: str, kind: FailureKind
 ) -> None:
     found = ended(run("Canceled", endTimeUtc=LATE), claimed | {"finished_at": finished})
-    assert found.status is status
+    assert found.failure is not None
+    assert found.failure.kind is kind
 
 
 @pytest.mark.parametrize("claimed", [PASSED, FAILED, {"status": "canceled"}, None])

@@ -81,10 +81,10 @@ def test_a_slice_bounds_what_is_submitted_before_the_state_is_saved() -> None:
 @pytest.mark.parametrize(
     ("ending_since", "exhausted", "step"),
     [
-        (None, {steps.Collect}, steps.Submit(("b",))),
-        (None, {steps.Collect, steps.Submit}, steps.Watch(SOON + pace.LOCAL_LOOK)),
-        (NOON, {steps.Collect}, steps.Cancel()),
-        (NOON, {steps.Collect, steps.Cancel}, steps.Watch(SOON + pace.LOCAL_LOOK)),
+        (None, set(), steps.Submit(("b",))),
+        (None, {steps.Submit}, steps.Watch(SOON + pace.LOCAL_LOOK)),
+        (NOON, set(), steps.Cancel()),
+        (NOON, {steps.Cancel}, steps.Watch(SOON + pace.LOCAL_LOOK)),
     ],
 )
 def test_what_cannot_be_taken_over_keeps_nothing_else_waiting_and_is_not_given_up(
@@ -95,7 +95,7 @@ def test_what_cannot_be_taken_over_keeps_nothing_else_waiting_and_is_not_given_u
 
     state = build(left, other, ending_since=ending_since)
 
-    assert steps.next_step(state, SOON, frozenset(exhausted)) == step
+    assert steps.next_step(state, SOON, frozenset(exhausted), frozenset({"a"})) == step
 
 
 def test_attempts_that_never_end_do_not_hold_a_canceled_build_for_ever() -> None:

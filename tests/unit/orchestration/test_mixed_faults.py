@@ -1,0 +1,147 @@
+"""Trouble of one run, or of one kind, is not taken for trouble of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from mlgate.orchestration import faults
+from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.errors import Temporary, UnfitHost
+from mlgate.orchestration.ports import BuildFiles
+from mlgate.orchestration.runs import (
+    Attempt,
+    FailureKind,
+    Observation,
+    Outcome,
+    RunStatus,
+    Task,
+)
+from mlgate.orchestration.steps import SLICE
+from tests.unit.orchestration.conftest import completion_of
+from tests.unit.orchestration.twins import BackendTwin, World
+
+LOOKS = 20
+
+
+@dataclass
+class Troubled(BackendTwin):
+    """Never lets go of `stuck` ones, never takes `denied` ones; `long` goes on until canceled."""
+
+    struck: dict[int, Exception] = field(default_factory=dict)  # by the number of the look
+    looks: int = 0
+
+    def submit(self, task: Task) -> bool:
+        if task.spec.name.startswith("denied"):
+            raise UnfitHost("403 for its environment")
+        return super().submit(task)
+
+    def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
+        self.looks += 1
+        if error := self.struck.get(self.looks):
+            raise error
+        return super().look(attempts)
+
+    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+        if task.spec.name.startswith("stuck"):
+            raise Temporary("not yet")
+        return super().collect(task, files)
+
+    def _status(self, attempt: Attempt) -> RunStatus:
+        goes_on = attempt.run == "long" and attempt not in self.canceled
+        return RunStatus.RUNNING if goes_on else super()._status(attempt)
+
+
+def watched(world: World, *names: str) -> str:
+    """A build that was looked at for some time."""
+    key = world.start(*({"name": name} for name in names))
+    assert key
+    for _ in range(LOOKS):
+        world.deliver()
+    return key
+
+
+def test_a_run_that_the_host_may_not_submit_fails_alone_where_others_were_taken(
+    world: World,
+) -> None:
+    world.backend = Troubled()
+    key = watched(world, "long", "denied")
+    assert world.build(key).run("denied").status is RunStatus.QUEUED
+    for _ in range(LOOKS):
+        world.deliver()
+
+    build = world.build(key)
+    failure = build.run("denied").failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == (
+        FailureKind.INFRASTRUCTURE,
+        "403 for its environment",
+    )
+    assert build.run("long").status is RunStatus.RUNNING
+    assert build.errors == 0
+
+
+def test_a_host_that_may_submit_nothing_ends_the_build(world: World) -> None:
+    world.backend = Troubled()
+    key = world.start({"name": "denied-1"}, {"name": "denied-2"})
+    assert key
+    world.run_to_end()
+
+    assert completion_of(world) == (Verdict.FAILED, "403 for its environment.")
+    assert world.build(key).infrastructure
+
+
+@pytest.mark.parametrize("error", [UnfitHost("one 403"), KeyError("once")], ids=["right", "bug"])
+def test_one_fault_after_many_of_another_kind_is_the_first_of_its_own(
+    world: World, error: Exception
+) -> None:
+    world.backend = Troubled(struck={LOOKS // 2: error})
+    build = world.build(watched(world, "long", "stuck"))
+
+    assert build.errors > faults.MOST_UNFIT_ERRORS - 3
+    assert build.cancel_requested is None
+    assert build.run("long").status is RunStatus.RUNNING
+
+
+def test_results_are_published_again_after_a_build_that_was_stuck(world: World) -> None:
+    world.backend.faults["collect"] = [Temporary("no room", 5)] * 6
+    key = world.start({"name": "a"})
+    assert key
+    while world.backend.faults["collect"]:
+        world.deliver()
+    world.pipeline.faults["publish"] = [Temporary("503")] * 2
+    world.run_to_end()
+
+    assert world.build(key).verdict is Verdict.SUCCEEDED
+    assert world.build(key).warnings == ()
+    assert world.pipeline.published
+
+
+def test_however_many_cannot_be_taken_over_the_others_are(world: World) -> None:
+    world.backend = Troubled()
+    stuck = [{"name": f"stuck-{number}"} for number in range(2 * SLICE)]
+    key = world.start(
+        *stuck,
+        {"name": "last"},
+        {"name": "after", "needs": ["last"]},
+        deadline_minutes=3,
+        gate={"condition": {"at_least": 2}},
+    )
+    assert key
+    world.run_to_end()
+
+    build = world.build(key)
+    assert (build.run("last").status, build.run("after").status) == (RunStatus.SUCCEEDED,) * 2
+    assert build.verdict is Verdict.SUCCEEDED
+
+
+def test_a_verdict_is_told_once_the_host_may_tell_it_again(world: World) -> None:
+    world.pipeline.faults["complete"] = [UnfitHost("The identity is refused.")] * LOOKS
+    key = world.start({"name": "a"})
+    assert key
+    world.run_to_end()
+
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+    assert world.build(key).warnings == ()
