@@ -70,6 +70,7 @@ def test_a_template_that_nobody_asks_ends_by_itself() -> None:
         assert template.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_few_templates_are_kept_those_used_last(warm: Bench) -> None:
     oldest = process_of(known(warm)[0])
     for number in range(6):
