@@ -71,10 +71,10 @@ def test_it_tells_at_the_end_what_should_not_have_been_asked(
 ) -> None:
     told = exports(program)
     with pytest.raises(requests.exceptions.ProxyError):
-        requests.get("https://pypi.org", proxies={"https": told["HTTPS_PROXY"]}, timeout=30)
+        requests.get("https://example.org", proxies={"https": told["HTTPS_PROXY"]}, timeout=30)
     program.send_signal(signal.SIGTERM)
     _, complaints = program.communicate(timeout=20)
-    assert complaints == "unknown host pypi.org:443\n"
+    assert complaints == "unknown host example.org:443\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are listed by /proc")
