@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,16 @@ def mlgate(folder: Path, *arguments: str | Path, **more: str) -> Done:
 
 def run(folder: Path, message_file: Path, *more: str) -> Done:
     return mlgate(folder, "run", message_file, "--output", "output", *more)
+
+
+def gone(text: str) -> bool:
+    """Whether `processes_with` finds none, soon: what was killed is there until it has ended."""
+    deadline = time.monotonic() + 5
+    while processes_with(text):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def processes_with(text: str) -> Sequence[int]:

@@ -16,10 +16,10 @@ from tests.e2e.commands import (
     PATIENCE,
     assert_no_slip,
     commit,
+    gone,
     message,
     mlgate,
     notebook,
-    processes_with,
     run,
     start,
 )
@@ -204,7 +204,7 @@ def test_a_reader_that_leaves_does_not_leave_the_runs_behind(
     process.stderr.close()
 
     assert process.returncode == 130
-    assert processes_with(mark) == []
+    assert gone(mark)
 
 
 @pytest.mark.parametrize("wait_for", ["", "started", "cell 1"])
@@ -239,7 +239,7 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
     # Before it has taken over its signals, the interrupt itself ends it; a shell tells both as 130.
     assert process.returncode in ((130,) if wait_for else (130, -signal.SIGINT))
     assert_no_slip(err)
-    assert processes_with(mark) == []
+    assert gone(mark)
     if wait_for:
         result = json.loads((tmp_path / "output/result.json").read_text())
         assert result["verdict"] == "canceled"
