@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import nbformat
 
 MLGATE = Path(sys.executable).parent / "mlgate"
 PATIENCE = 300  # seconds; the machine may be busy
+_EXITING = 0x4  # PF_EXITING of include/linux/sched.h
 
 
 @dataclass(frozen=True)
@@ -116,24 +116,25 @@ def run(folder: Path, message_file: Path, *more: str) -> Done:
     return mlgate(folder, "run", message_file, "--output", "output", *more)
 
 
-def gone(text: str) -> bool:
-    """Whether `processes_with` finds none, soon: what was killed is there until it has ended."""
-    deadline = time.monotonic() + 5
-    while processes_with(text):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def processes_with(text: str) -> Sequence[int]:
-    """Processes whose command line or environment holds `text`."""
+    """Processes whose command line or environment holds `text`, but for those already killed."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             told = (place / "cmdline").read_bytes() + (place / "environ").read_bytes()
         except OSError:
             continue
-        if text.encode() in told and int(place.name) != os.getpid():
+        if text.encode() in told and int(place.name) != os.getpid() and not _is_killed(place):
             found.append(int(place.name))
     return found
+
+
+def _is_killed(place: Path) -> bool:
+    """Whether SIGKILL is on its way to the process, or it is exiting (proc(5): stat, status)."""
+    try:
+        flags = int((place / "stat").read_text().rpartition(")")[2].split()[6])
+        status = (place / "status").read_text().splitlines()
+    except OSError:
+        return True
+    pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd", "ShdPnd"))]
+    return bool(flags & _EXITING) or any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)

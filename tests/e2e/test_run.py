@@ -16,10 +16,10 @@ from tests.e2e.commands import (
     PATIENCE,
     assert_no_slip,
     commit,
-    gone,
     message,
     mlgate,
     notebook,
+    processes_with,
     run,
     start,
 )
@@ -33,7 +33,7 @@ def test_the_example_passes_and_leaves_all_its_files(tmp_path: Path, repository:
     done = mlgate(
         tmp_path, "run", EXAMPLES / "iris/message.json", "--repository", repository,
         "--output", "output",
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
 
     assert done.code == 0, done.err
     assert done.result["verdict"] == "succeeded"
@@ -54,7 +54,7 @@ def test_a_cell_that_raises_is_named_wherever_people_look(tmp_path: Path, reposi
     done = mlgate(
         tmp_path, "run", EXAMPLES / "failing/message.json", "--repository", repository,
         "--output", "output",
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
 
     assert done.code == 1
     failure = done.run("report")["failure"]
@@ -152,7 +152,7 @@ def test_the_hosts_own_settings_are_not_passed_on(tmp_path: Path, repository: Pa
     done = mlgate(
         tmp_path, "run", path, "--output", "output",
         MY_SECRET="x", MLGATE_GIT_CREDENTIALS="https://example.org/=MY_SECRET",
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
 
     assert done.code == 0, done.out
 
@@ -204,7 +204,7 @@ def test_a_reader_that_leaves_does_not_leave_the_runs_behind(
     process.stderr.close()
 
     assert process.returncode == 130
-    assert gone(mark)
+    assert processes_with(mark) == []
 
 
 @pytest.mark.parametrize("wait_for", ["", "started", "cell 1"])
@@ -239,7 +239,7 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
     # Before it has taken over its signals, the interrupt itself ends it; a shell tells both as 130.
     assert process.returncode in ((130,) if wait_for else (130, -signal.SIGINT))
     assert_no_slip(err)
-    assert gone(mark)
+    assert processes_with(mark) == []
     if wait_for:
         result = json.loads((tmp_path / "output/result.json").read_text())
         assert result["verdict"] == "canceled"

@@ -81,7 +81,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     emulator = start(
         tmp_path, "emulator", "--port", "0", "--file", tmp_path / "queue.db",
         "--queue", f"{QUEUE},lock=PT5S,max-delivery=100",
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
     assert emulator.stdout is not None
     connection = next(line for line in emulator.stdout if "Endpoint=" in line)
     connection = connection[connection.index("Endpoint=") :].strip()
