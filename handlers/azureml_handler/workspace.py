@@ -34,9 +34,6 @@ class Workspace:
             f"/providers/{PROVIDER}/workspaces/{self.name}"
         )
 
-    def compute_id(self, name: str) -> str:
-        return f"{self.path}/computes/{name}"
-
 
 def output_folder(attempt: Attempt) -> str:
     """Where an attempt's output is in the datastore, whichever host asks."""

@@ -18,7 +18,7 @@ _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR",
     "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
     "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 _PASSED_PREFIXES = ("LC_", "PIP_", "UV_")
 _SECRETS = ("PASSWORD", "TOKEN", "USERNAME")
 

@@ -24,7 +24,7 @@ def icon_shapes() -> Markup:
         tag("symbol", tag("path", d=path, fill="currentColor", fill_rule="evenodd"),
             id=f"icon-{name}", viewBox="0 0 16 16")
         for name, path in _SHAPES.items()
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
     return tag("svg", shapes, class_="hidden", aria_hidden="true")
 
 

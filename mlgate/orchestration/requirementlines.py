@@ -18,7 +18,7 @@ _ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
 _HARMLESS = (
     "--index-url", "-i", "--extra-index-url", "--pre", "--no-index", "--no-binary",
     "--only-binary", "--trusted-host", "--prefer-binary", "--require-hashes",
-)  # fmt: skip
+)  # a row a line # fmt: skip
 
 Read = Callable[[str], bytes]  # raises KeyError for a file that is not there
 

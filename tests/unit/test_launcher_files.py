@@ -25,7 +25,7 @@ FILES = ["a.csv", ".b.csv", "sub/c.csv", "sub/.deep/d.csv", "sub/deep/e.txt", "o
         (("none", "*"), set()),
         ((), set()),
     ],
-)  # fmt: skip
+)  # a row a line # fmt: skip
 def test_hidden_files_and_links_count_but_no_loop_and_no_own_output(
     tmp_path: Path, pattern: tuple[str, ...], expected: set[str]
 ) -> None:

@@ -35,7 +35,7 @@ _BLOB_CALLS = {
 _BLOB_QUERY = {
     "comp", "restype", "prefix", "delimiter", "marker", "maxresults", "include", "blockid",
     "sv", "ss", "srt", "sr", "sp", "st", "se", "sig",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _PASSED_ON = {
     "HOME", "LANG", "PATH", "TMPDIR", "TZ",
     "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
     "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 _PASSED_ON_PREFIXES = ("LC_", "PIP_", "UV_")
 
 

@@ -39,7 +39,7 @@ def service_sas(account: str, key: str, resource: str, ends: datetime, *, permis
     lines = [
         permissions, start, end, f"/blob/{account}/{resource}",
         "", "", "", _VERSION, kind, "", "", "", "", "", "",
-    ]  # fmt: skip
+    ]  # a row a line # fmt: skip
     return urlencode(
         {
             "sv": _VERSION,

@@ -40,7 +40,7 @@ print(json.dumps(told))
 HEAVY = (
     "azure.ai", "IPython", "ipykernel", "jupyter_client", "jupyter_core", "nbclient", "nbconvert",
     "nbformat", "mlflow", "git", "dulwich", "marshmallow",
-)  # fmt: skip
+)  # a row a line # fmt: skip
 
 
 def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_git(

@@ -80,7 +80,7 @@ def test_3_attempts_are_seen_from_their_start_to_their_end(backend: Backend) -> 
     seen = backend.handler.look(attempts)
     assert [seen[attempt].status for attempt in attempts] == [
         RunStatus.RUNNING, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.FAILED,
-    ]  # fmt: skip
+    ]  # a row a line # fmt: skip
     assert seen[long.attempt].started_at is not None
     outcome = backend.handler.collect(short[0], backend.files)
     assert outcome.started_at is not None
@@ -121,7 +121,7 @@ def test_4_a_canceled_notebook_keeps_its_cells_so_far(backend: Backend) -> None:
     assert (outcome.status, outcome.failure) == (RunStatus.CANCELED, None)
     assert backend.files.list(backend.build) == [
         "runs/a/executed.html", "runs/a/executed.ipynb", "runs/a/log.txt",
-    ]  # fmt: skip
+    ]  # a row a line # fmt: skip
     for name in ("executed.ipynb", "log.txt"):
         assert "the first cell" in backend.left(task, name)
     assert not backend.processes()

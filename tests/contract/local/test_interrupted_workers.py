@@ -29,7 +29,7 @@ def test_two_workers_that_submit_at_once_execute_every_attempt_once(bench: Bench
     with ThreadPoolExecutor(18) as pool:
         assert all(pool.map(lambda pair: pair[0].submit(pair[1]), [
             (worker, task) for task in tasks for worker in workers
-        ]))  # fmt: skip
+        ]))  # a row a line # fmt: skip
     for task in tasks:
         assert bench.ended(task).status is RunStatus.SUCCEEDED
     assert [counter.read_text() for counter in counters] == ["x"] * 6

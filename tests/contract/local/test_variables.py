@@ -44,7 +44,7 @@ def test_the_hosts_settings_and_tokens_are_not_passed_on(
     for name in (
         "serviceBusConnectionString", "AZURE_CLIENT_SECRET", "MLGATE_GIT_CREDENTIALS",
         "GITHUB_TOKEN", "PYTHONPATH", "UV_PUBLISH_TOKEN", "UV_INDEX_OURS_PASSWORD",
-    ):  # fmt: skip
+    ):  # a row a line # fmt: skip
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     monkeypatch.setenv("PIP_INDEX_URL", "http://index")

@@ -16,11 +16,11 @@ PUT_KEYS = {
     "experimentName", "services", "computeId", "isArchived", "identity", "componentId",
     "notificationSetting", "jobType", "resources", "codeId", "command", "environmentId", "inputs",
     "outputs", "distribution", "limits", "environmentVariables", "parameters", "queueSettings",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 GET_KEYS = (PUT_KEYS - {"parentJobName"}) | {"secretsConfiguration", "autologgerSettings"}
 PUT_RESOURCES = {
     "instanceCount", "instanceType", "properties", "shmSize", "dockerArgs", "dockerArgsList",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 GET_RESOURCES = (PUT_RESOURCES - {"dockerArgsList"}) | {"maxInstanceCount", "locations"}
 PUT_OUTPUT = {"description", "uri", "assetName", "mode", "jobOutputType"}
 GET_OUTPUT = PUT_OUTPUT | {"assetVersion", "pathOnCompute", "autoDeleteSetting"}
@@ -92,7 +92,7 @@ def test_an_unknown_compute_is_refused_as_recorded(client: Client) -> None:
     told = {info["type"]: info["info"]["value"] for info in error["additionalInfo"]}
     assert set(told) == {
         "ComponentName", "Correlation", "Environment", "Location", "Time", "InnerError",
-    }  # fmt: skip
+    }  # a row a line # fmt: skip
     inner = {"code": "UnknownTargetType", "innerError": None}
     assert told["InnerError"] == {"code": "BadArgument", "innerError": inner}
 

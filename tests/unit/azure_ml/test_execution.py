@@ -60,7 +60,7 @@ def test_no_more_run_at_once_than_there_are_nodes(azurite: Azurite) -> None:
 
 def test_a_job_finds_its_variables_and_a_metric_store_of_its_own(client: Client) -> None:
     client.put_job("a", "echo $GREETING $AZUREML_RUN_ID; echo $MLFLOW_TRACKING_URI",
-                   environmentVariables={"GREETING": "hello"})  # fmt: skip
+                   environmentVariables={"GREETING": "hello"})  # a row a line # fmt: skip
     client.server.jobs.wait("a")
     greeting, tracking = log(client.server, "a").splitlines()
     assert greeting == "hello a"

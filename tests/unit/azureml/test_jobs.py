@@ -84,7 +84,7 @@ def test_a_job_is_found_by_its_builds_tag_and_tells_where_its_code_is_from() -> 
     assert made.name == Attempt(BUILD, "train", 1).id
     assert made.tags == {
         "team": "a", f"mlgate-{BUILD}": "train", "mlgate_build_id": "4711", "mlgate_attempt": "1",
-    }  # fmt: skip
+    }  # a row a line # fmt: skip
     assert made.experiment == "My-20repo"
     assert made.properties["azureml.git.commit"] == "d" * 40
     assert made.properties["azureml.git.branch"] == "main"

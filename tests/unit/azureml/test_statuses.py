@@ -46,7 +46,7 @@ def test_only_what_is_truly_final_is_an_end(status: str | None, seen: Observatio
     assert found.studio_url == URL
     assert (found.status, found.started_at, found.activity) == (
         seen.status, seen.started_at, seen.activity,
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
 
 
 def test_every_status_of_the_sdk_is_thought_of() -> None:

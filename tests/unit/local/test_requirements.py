@@ -52,7 +52,7 @@ def test_included_files_are_merged_once_wherever_they_are(tmp_path: Path) -> Non
         "--find-links https://example.org", "-e git+https://example.org/numpy.git#egg=numpy",
         "numpy==1 --hash=sha256:00", "-r https://example.org/requirements.txt",
     ],
-)  # fmt: skip
+)  # a row a line # fmt: skip
 def test_lines_that_mean_the_same_in_every_commit(tmp_path: Path, line: str) -> None:
     assert not planned(tmp_path, "requirements.txt", line).local
 
@@ -64,7 +64,7 @@ def test_lines_that_mean_the_same_in_every_commit(tmp_path: Path, line: str) -> 
         "tiny-1.0-py3-none-any.whl", "wheels/tiny.whl", "--find-links wheels", "-f wheels",
         "tiny @ file:///tiny.whl", "tiny @ ./tiny.whl", "file:tiny.whl", "--something-new",
     ],
-)  # fmt: skip
+)  # a row a line # fmt: skip
 def test_lines_that_may_mean_files_of_the_commit(tmp_path: Path, line: str) -> None:
     assert planned(tmp_path, "requirements.txt", line).local
 

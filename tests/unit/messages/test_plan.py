@@ -150,7 +150,7 @@ def test_without_anything_said_the_contracts_defaults_hold() -> None:
     assert specs(start(notebook_run("n/a.ipynb")), tree("n/a.ipynb"))["a"] == RunSpec(
         name="a", kind=plan(start(notebook_run()), None).runs[0].spec.kind, path="n/a.ipynb",
         directory="n",
-    )  # fmt: skip
+    )  # a row a line # fmt: skip
     assert specs(start(training_run(name="t")), tree())["t"].directory == "."
 
 

@@ -85,7 +85,7 @@ def test_runs_of_the_message_replace_those_of_the_file_with_a_warning() -> None:
          b'[{"run": "y", "metric": "m", "at_most": 1}]}}', "unknown-run",
          "plan.json#/gate/metrics/0/run"),
     ],
-)  # fmt: skip
+)  # a row a line # fmt: skip
 def test_findings_about_the_file_name_it(content: bytes, code: str, pointer: str) -> None:
     files = tree(contents={"plan.json": content})
     assert (code, pointer) in places(findings_of(plan, start(runs_from="plan.json"), files))

@@ -11,7 +11,7 @@ from mlgate.emulators.azure_ml.tokens import SCOPES
 _SOURCE = "test_command_job...test_command_job_builder (Azure/azure-sdk-for-python)"
 _FORM = {
     "client_id", "client_secret", "grant_type", "scope", "client_info", "claims",
-}  # fmt: skip
+}  # a row a line # fmt: skip
 
 
 def openid_configuration(call: Call) -> Answer:
