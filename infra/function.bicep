@@ -9,6 +9,7 @@ param secretNames string[]
 param vaultName string
 param insightsConnection string
 param maximumInstances int
+param alwaysReady int
 param pipelinePrincipalId string
 
 var blobOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b' // Storage Blob Data Owner
@@ -108,10 +109,17 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       }
       runtime: {
         name: 'python'
-        version: '3.11' // as azure-pipelines.yml has it
+        version: '3.12' // as azure-pipelines.yml has it
       }
       scaleAndConcurrency: {
         maximumInstanceCount: maximumInstances
+        // The queue's function alone: each function scales by itself, and a timer is never late.
+        alwaysReady: alwaysReady == 0 ? [] : [
+          {
+            name: 'function:RunNotebookFunctionApp'
+            instanceCount: alwaysReady
+          }
+        ]
         instanceMemoryMB: 2048
       }
     }

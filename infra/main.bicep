@@ -10,8 +10,8 @@ param name string
 param location string = resourceGroup().location
 
 @description('What handles the messages. A function app can use the backend azureml only.')
-@allowed(['functionApp', 'containerApp'])
-param host string = 'functionApp'
+@allowed(['containerApp', 'functionApp'])
+param host string = 'containerApp'
 
 @description('The backend of messages that name none, and the only one that they may choose.')
 @allowed(['azureml', 'local'])
@@ -22,6 +22,9 @@ param workspaces workspace[] = []
 
 @description('An Azure ML compute of each workspace, or serverless.')
 param compute string = 'serverless'
+
+@description('The identity that jobs run with where a workspace has no keys: user, managed or managed:CLIENT_ID. Empty for the compute\'s.')
+param jobIdentity string = ''
 
 @description('The environment of runs that ask for none; empty for the one that mlgate documents.')
 param environmentName string = ''
@@ -34,6 +37,9 @@ param allowedCollections string[]
 @minLength(1)
 param allowedRepositories string[]
 
+@description('Who may change which model: model=REPOSITORY_URL_PREFIX, with @BRANCH behind it for the commits of a branch alone.')
+param allowedModels string[] = []
+
 @description('Secrets of the vault, each the token for repositories whose URL begins so.')
 param repositoryTokens repositoryToken[] = []
 
@@ -45,20 +51,27 @@ param pipelinePrincipalId string = ''
 
 param queueName string = 'function-queue'
 
-@description('The image of the worker, for a container app.')
-param image string = ''
+@description('Whether the container app is there already, whose image then stays as it is.')
+param workerExists bool = false
 
-@description('The container registry, of this resource group, that has the image.')
-param registryName string = ''
-
-@description('At most so many instances of the function app, or replicas of the container app.')
+@description('At most so many instances of each function of the function app, of which a region may refuse less than 40; or replicas of the container app.')
 @minValue(1)
 param maximumInstances int = 40
+
+@description('Instances of the function app that wait for messages of the queue: 1 takes them at once, 0 costs nothing and takes the first one after up to two minutes.')
+@minValue(0)
+@maxValue(1)
+param alwaysReady int = 0
+
+@description('Gets a mail when the timer of a function app has not run for ten minutes.')
+param alertEmail string = ''
 
 type workspace = {
   subscriptionId: string
   resourceGroup: string
   name: string
+  @description('Its storage account, in the same resource group, if that takes no keys.')
+  storageAccount: string?
 }
 
 type repositoryToken = {
@@ -71,7 +84,6 @@ type repositoryToken = {
 var suffix = uniqueString(resourceGroup().id, name)
 var vaultName = take('${name}${suffix}', 24)
 var workspaceIds = [for each in workspaces: '${each.subscriptionId}/${each.resourceGroup}/${each.name}']
-// KEDA asks for the queue's length, which only the owner of its data may know.
 var scalesWithQueue = host == 'containerApp' && backend == 'azureml'
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
@@ -86,7 +98,6 @@ module queue 'queue.bicep' = {
     queueName: queueName
     location: location
     hostPrincipalId: identity.properties.principalId
-    hostReadsLength: scalesWithQueue
     pipelinePrincipalId: pipelinePrincipalId
   }
 }
@@ -106,6 +117,8 @@ module telemetry 'telemetry.bicep' = {
     name: name
     location: location
     hostPrincipalId: identity.properties.principalId
+    sweeperIsAFunction: host == 'functionApp'
+    alertEmail: alertEmail
   }
 }
 
@@ -123,6 +136,7 @@ module workspaceRoles 'workspace.bicep' = [for (each, index) in workspaces: {
   scope: resourceGroup(each.subscriptionId, each.resourceGroup)
   params: {
     workspaceName: each.name
+    storageAccountName: each.?storageAccount ?? ''
     hostPrincipalId: identity.properties.principalId
   }
 }]
@@ -140,11 +154,14 @@ var settings = {
   MLGATE_ALLOWED_WORKSPACES: join(workspaceIds, ',')
   MLGATE_COMPUTE: compute
   MLGATE_ENVIRONMENT: environmentName
+  MLGATE_JOB_IDENTITY: jobIdentity
   MLGATE_STATE: store.outputs.stateUrl
   MLGATE_BUILDS: store.outputs.buildsUrl
+  MLGATE_MODELS: store.outputs.modelsUrl
   MLGATE_HOME: host == 'functionApp' ? '/tmp/mlgate' : '/var/lib/mlgate/home'
   MLGATE_ALLOWED_COLLECTIONS: join(allowedCollections, ',')
   MLGATE_ALLOWED_REPOSITORIES: join(allowedRepositories, ',')
+  MLGATE_ALLOWED_MODELS: join(allowedModels, ',')
   MLGATE_GIT_CREDENTIALS: join(map(repositoryTokens, each => '${each.urlPrefix}=TOKEN_${each.secret}'), ',')
   MLGATE_DEVOPS_IDENTITY: devopsIdentity ? '1' : ''
 }
@@ -162,6 +179,7 @@ module functionApp 'function.bicep' = if (host == 'functionApp') {
     vaultName: vaultName
     insightsConnection: telemetry.outputs.insightsConnection
     maximumInstances: maximumInstances
+    alwaysReady: alwaysReady
     pipelinePrincipalId: pipelinePrincipalId
   }
   // References are resolved when the app starts, roles are looked at when it first connects.
@@ -174,8 +192,8 @@ module containerApp 'container.bicep' = if (host == 'containerApp') {
     name: name
     location: location
     identityName: identity.name
-    image: image
-    registryName: registryName
+    registryName: '${name}${suffix}'
+    exists: workerExists
     settings: settings
     secretNames: secretNames
     vaultName: vaultName
@@ -185,6 +203,7 @@ module containerApp 'container.bicep' = if (host == 'containerApp') {
     // Runs on a replica belong to that replica.
     replicas: backend == 'local' ? 1 : maximumInstances
     scalesWithQueue: scalesWithQueue
+    pipelinePrincipalId: pipelinePrincipalId
   }
   dependsOn: [vault, workspaceRoles]
 }
@@ -192,5 +211,10 @@ module containerApp 'container.bicep' = if (host == 'containerApp') {
 output serviceBusNamespace string = queue.outputs.namespaceName
 output hostPrincipalId string = identity.properties.principalId
 output functionAppName string = host == 'functionApp' ? '${name}-${suffix}' : ''
+output containerAppName string = host == 'containerApp' ? '${name}-worker' : ''
+output registryName string = host == 'containerApp' ? '${name}${suffix}' : ''
 output vaultName string = vaultName
+// Where azd pushes the worker's image.
+output AZURE_CONTAINER_REGISTRY_ENDPOINT string = host == 'containerApp' ? containerApp!.outputs.registryServer : ''
 output buildsUrl string = store.outputs.buildsUrl
+output modelsUrl string = store.outputs.modelsUrl

@@ -14,6 +14,7 @@ param allowedRepositories = [
   'https://dev.azure.com/contoso/flowers/_git/'
   'https://github.com/contoso/'
 ]
+param allowedModels = ['flowers=https://dev.azure.com/contoso/flowers/_git/flowers@main']
 param repositoryTokens = [
   {
     secret: 'github'

@@ -4,13 +4,10 @@ param namespaceName string
 param queueName string
 param location string
 param hostPrincipalId string
-param hostReadsLength bool
 param pipelinePrincipalId string
 
-var receiver = '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0' // Azure Service Bus Data Receiver
 var sender = '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39' // Azure Service Bus Data Sender
 var owner = '090c5cfd-751d-490a-894a-3ce6f1109419' // Azure Service Bus Data Owner
-var hostRoles = hostReadsLength ? [owner] : [receiver, sender]
 
 resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   name: namespaceName
@@ -27,8 +24,9 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   resource queue 'queues' = {
     name: queueName
     properties: {
-      // The longest there is. A step of a build takes seconds; a checkout may take minutes.
-      lockDuration: 'PT5M'
+      // A message whose host has died comes back after so long, and its step waits as long. A host
+      // that lives renews the lock.
+      lockDuration: 'PT1M'
       // A function that fails gets its message back at once, so these can be gone within seconds;
       // the sweeper then finds the start among the dead letters.
       maxDeliveryCount: 10
@@ -41,15 +39,18 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   }
 }
 
-resource hostRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in hostRoles: {
-  name: guid(namespace::queue.id, hostPrincipalId, role)
-  scope: namespace::queue
+// What wakes a host asks for the queue's length with the host's identity, and only the owner of the
+// namespace's data is sure to get it: Azure/azure-functions-host#8261. There is nothing else in the
+// namespace. Receiving and sending are part of the role.
+resource hostRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(namespace.id, hostPrincipalId, owner)
+  scope: namespace
   properties: {
-    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', owner)
     principalId: hostPrincipalId
     principalType: 'ServicePrincipal'
   }
-}]
+}
 
 resource pipelineRole 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(pipelinePrincipalId)) {
   name: guid(namespace::queue.id, pipelinePrincipalId, sender)

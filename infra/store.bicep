@@ -1,5 +1,5 @@
 // What mlgate remembers and leaves: a container for the state, one beside it for tokens, one for
-// the files of builds. Apart from the storage of the Functions host, whose role is wider.
+// the files of builds, one for models. Apart from the storage of the Functions host, whose role is wider.
 
 param accountName string
 param location string
@@ -7,7 +7,7 @@ param hostPrincipalId string
 
 var contributor = 'ba92f5b4-2d11-453d-a403-e96b0029c9fe' // Storage Blob Data Contributor
 // The second holds the tokens of open builds, and is found by its name: that of the first and this.
-var containerNames = ['state', 'state-secrets', 'builds']
+var containerNames = ['state', 'state-secrets', 'builds', 'models']
 
 resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: accountName
@@ -54,3 +54,4 @@ resource hostRoles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for (
 
 output stateUrl string = '${account.properties.primaryEndpoints.blob}state'
 output buildsUrl string = '${account.properties.primaryEndpoints.blob}builds'
+output modelsUrl string = '${account.properties.primaryEndpoints.blob}models'

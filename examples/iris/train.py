@@ -1,6 +1,7 @@
 """Train a classifier on the iris flowers, log it with MLflow, keep model and holdout."""
 
 import argparse
+import json
 from pathlib import Path
 
 import joblib
@@ -34,6 +35,8 @@ def main() -> None:
     OUTPUTS.mkdir(exist_ok=True)
     joblib.dump(model, OUTPUTS / "model.joblib")
     joblib.dump((unseen, expected), OUTPUTS / "holdout.joblib")
+    example = {"instances": unseen[:3].tolist()}
+    (OUTPUTS / "example.json").write_text(json.dumps(example))
     print(f"cross-validated accuracy {scores.mean():.3f} over {len(scores)} folds")
 
 

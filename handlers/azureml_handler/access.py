@@ -1,12 +1,20 @@
-"""Access to the datastore where runs leave their files, renewed when it expires or is refused."""
+"""Access to the workspace's storage: with what Azure ML hands out, where storage takes that.
+
+Where storage takes no keys, it is the host's identity that has access: Azure ML then hands out
+nothing, or what storage refuses (MicrosoftDocs/azure-ai-docs, how-to-disable-local-auth-storage.md;
+Azure/azure-sdk-for-python#36603).
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
@@ -26,8 +34,57 @@ LIFETIME = timedelta(hours=1)  # what gives access expires after two; a fresh on
 T = TypeVar("T")
 
 
+def upload(
+    place: tuple[str, str | None],
+    credential: TokenCredential,
+    files: Mapping[str, Path],
+    pool: Executor,
+    clock: Clock,
+) -> None:
+    """Put the files into a container: its address, and the same with a right to write there if any.
+
+    Raises UnfitHost where neither that nor the host's identity may write there.
+    """
+    storage = lazily.storage()
+    _write(place, credential, lambda *to: storage.upload(*to, files, pool, clock))
+
+
+def try_to_upload(place: tuple[str, str | None], credential: TokenCredential, clock: Clock) -> None:
+    """As `upload`, but nothing that anybody would see."""
+    storage = lazily.storage()
+    _write(place, credential, lambda *to: storage.stage_block(*to, clock))
+
+
+def _write(
+    place: tuple[str, str | None],
+    credential: TokenCredential,
+    write: Callable[[str, TokenCredential | None], None],
+) -> None:
+    uri, signed = place
+    account = urlsplit(uri).hostname or uri
+    if signed is not None:
+        try:
+            write(signed, None)
+        except HttpResponseError as error:
+            if not _is_refused(error):
+                raise
+            if not _takes_no_key(error):
+                raise _key_refused(account, error) from error
+        else:
+            return
+    try:
+        write(uri, credential)
+    except HttpResponseError as error:
+        if not _is_refused(error):
+            raise
+        raise _identity_refused(account, error) from error
+
+
 class Access:
-    """Safe for threads."""
+    """To the datastore where runs leave their files, renewed when it expires or is refused.
+
+    Safe for threads.
+    """
 
     def __init__(
         self, control: Control, credential: TokenCredential, clock: Clock, transport: Transport
@@ -49,17 +106,18 @@ class Access:
         try:
             return act(store)
         except HttpResponseError as error:
-            if error.status_code != HTTPStatus.FORBIDDEN:
+            if not _is_refused(error):
                 raise
             if not store.has_key:
-                raise _refused(store, error) from error
+                raise _identity_refused(store.account, error) from error
         fresh = self._outputs(instead_of=store)
         try:
             return act(fresh)
         except HttpResponseError as error:
-            if error.status_code != HTTPStatus.FORBIDDEN:
+            if not _is_refused(error):
                 raise
-            raise _refused(fresh, error) from error
+            refused = _key_refused if fresh.has_key else _identity_refused
+            raise refused(fresh.account, error) from error
 
     def _outputs(self, instead_of: Outputs | None = None) -> Outputs:
         with self._lock:
@@ -73,14 +131,26 @@ class Access:
             return store
 
 
-def _refused(store: Outputs, error: HttpResponseError) -> UnfitHost:
-    if store.has_key:
-        return UnfitHost(
-            f"The storage account {store.account}, where runs leave their files, refuses a key "
-            "that Azure ML has just handed out: see that its network rules let this host in, and "
-            f"that it takes keys. ({reason(error)})"
-        )
+def _is_refused(error: HttpResponseError) -> bool:
+    return error.status_code == HTTPStatus.FORBIDDEN
+
+
+def _takes_no_key(error: HttpResponseError) -> bool:
+    """Nor what is signed with one."""
+    return "KeyBasedAuthenticationNotPermitted" in str(getattr(error, "error_code", ""))
+
+
+def _key_refused(account: str, error: HttpResponseError) -> UnfitHost:
     return UnfitHost(
-        f"The host's identity may not read {store.account}, where runs leave their files: it needs "
-        f"the role Storage Blob Data Reader there. ({reason(error)})"
+        f"The storage account {account} refuses a key that Azure ML has just handed out. Let this "
+        "host in by the account's network rules, and where the account takes no keys, set the "
+        f"workspace to identity-based access. ({reason(error)})"
+    )
+
+
+def _identity_refused(account: str, error: HttpResponseError) -> UnfitHost:
+    return UnfitHost(
+        f"The storage account {account}, which has the workspace's files, refuses the host's "
+        "identity. Give that identity the role Storage Blob Data Contributor on the account, and "
+        f"let this host in by the account's network rules. ({reason(error)})"
     )

@@ -16,14 +16,20 @@ follows links. Submission and cancel go through the SDK (`submission`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+)
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     HeadersPolicy,
@@ -33,6 +39,7 @@ from azure.core.pipeline.policies import (
 )
 from azure.core.rest import HttpRequest, HttpResponse
 
+from handlers.azureml_handler.answers import mapping, part, text, unreadable
 from handlers.azureml_handler.transport import ARM, Transport, seconds_asked
 from handlers.azureml_handler.workspace import Workspace
 from handlers.identity_faults import without_token
@@ -46,6 +53,9 @@ _JOBS = "2024-01-01-preview"
 _CODES = "2023-04-01"
 _STORES = "2024-10-01-preview"
 _WORKSPACES = "2024-10-01-preview"
+_COMPUTES = "2023-08-01-preview"
+_ENVIRONMENTS = "2023-04-01-preview"
+_CANCELS = "2023-04-01-preview"
 _HISTORY = "v1.0"
 _ACCESS_HOURS = 2
 _DELAY = 10.0  # seconds, where the service does not say how long to wait
@@ -71,6 +81,25 @@ class Control:
             ],
         )
 
+    def workspace(self) -> Mapping[str, Any]:
+        """Raises UnfitHost for one that is not there."""
+        workspace = self._get("", _WORKSPACES)
+        if workspace is None:
+            raise UnfitHost(f"There is no workspace {self._workspace}.")
+        return workspace
+
+    def compute(self, name: str) -> Mapping[str, Any] | None:
+        """The `properties` of a compute; None when there is none of that name."""
+        found = self._get(f"computes/{name}", _COMPUTES)
+        return None if found is None else mapping(found.get("properties"), "properties")
+
+    def has_environment(self, name: str, version: str) -> bool:
+        return self._get(f"environments/{name}/versions/{version}", _ENVIRONMENTS) is not None
+
+    def try_to_cancel(self, name: str) -> None:
+        """Ask for the end of a job that is not there; raises UnfitHost without the right to."""
+        self._found(self._request("POST", f"jobs/{name}/cancel", _CANCELS))
+
     def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
         """Pages of jobs that have the tag, the newest first."""
         query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}
@@ -78,50 +107,57 @@ class Control:
         seen = {""}
         while url not in seen:
             seen.add(url)
-            page = self._send(HttpRequest("GET", url, params=params)) or {}
-            yield page.get("value") or []
-            url, params = page.get("nextLink") or "", {}
+            page = self._sent(HttpRequest("GET", url, params=params))
+            jobs = page.get("value")
+            if not isinstance(jobs, list):
+                raise unreadable("it is no list of jobs")
+            yield [_job(job) for job in jobs]
+            url, params = text(page, "nextLink") if page.get("nextLink") else "", {}
             if url and not _is_arm(url):
                 log.warning("Azure ML led on to %s, which is not followed", url.split("?")[0])
                 return
 
     def job(self, name: str) -> Mapping[str, Any] | None:
         """None when there is none of that name."""
-        return self._get(f"jobs/{name}", _JOBS)
+        found = self._get(f"jobs/{name}", _JOBS)
+        return None if found is None else _job(found)
 
     def run(self, name: str) -> Mapping[str, Any] | None:
         """The `runMetadata` of a job's run: status, times (UTC, ISO 8601), error."""
         body = {"runId": name, "selectRunMetadata": True}
         url = f"{self._history_url()}/history/v1.0{self._workspace.path}/rundata"
         request = HttpRequest("POST", url, params={"api-version": _HISTORY}, json=body)
-        found = self._send(request, missing=True)
-        return None if found is None else found.get("runMetadata") or {}
+        found = self._found(request)
+        if found is None:
+            return None
+        text(found, "runMetadata", "status")
+        return mapping(found["runMetadata"], "runMetadata")
 
     def code_id(self, name: str) -> str | None:
         """The id of a code version that is there already."""
         found = self._get(f"codes/{name}/versions/1", _CODES)
-        return None if found is None else str(found["id"])
+        return None if found is None else text(found, "id")
 
-    def start_upload(self, name: str) -> tuple[str, str]:
+    def start_upload(self, name: str) -> tuple[str, str | None]:
         """A container for a code version's files: its address, and the same with the right to
-        write there."""
+        write there, which storage without keys gives to identities alone."""
         path = f"codes/{name}/versions/1/startPendingUpload"
         request = self._request(
             "POST", path, _CODES, {"pendingUploadType": "TemporaryBlobReference"}
         )
-        place = (self._send(request) or {})["blobReferenceForConsumption"]
-        return place["blobUri"], place["credential"]["sasUri"]
+        place = self._sent(request).get("blobReferenceForConsumption")
+        return text(place, "blobUri"), part(place, "credential", "sasUri") or None
 
     def put_code(self, name: str, uri: str) -> str:
         """Register what was uploaded; returns the id. The first of several to do so counts."""
         body = {"properties": {"codeUri": uri, "isAnonymous": True}}
         try:
-            found = self._send(self._request("PUT", f"codes/{name}/versions/1", _CODES, body))
+            found = self._sent(self._request("PUT", f"codes/{name}/versions/1", _CODES, body))
         except Permanent:
             if there := self.code_id(name):
                 return there
             raise
-        return str((found or {})["id"])
+        return text(found, "id")
 
     def datastore(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """A blob datastore's properties, and what gives access to it: nothing where it is the
@@ -132,28 +168,27 @@ class Control:
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
             raise UnfitHost(f"The workspace {self._workspace} has no datastore {name}.")
-        properties = store["properties"]
-        if (properties.get("credentials") or {}).get("credentialsType") in (None, "None"):
+        properties = mapping(store.get("properties"), "properties")
+        if part(properties, "credentials", "credentialsType") in (None, "None"):
             return properties, {}
         body = {"expirableSecret": True, "expireAfterHours": _ACCESS_HOURS}
         request = self._request("POST", f"datastores/{name}/listSecrets", _STORES, body)
         try:
-            return properties, self._send(request) or {}
+            secrets = self._sent(request)
         except Permanent:
             return properties, {}
+        text(secrets, "secretsType")
+        return properties, secrets
 
     def _history_url(self) -> str:
         """Where the workspace's region keeps run history: asked for once."""
         if self._history is None:
-            workspace = self._get("", _WORKSPACES)
-            if workspace is None:
-                raise UnfitHost(f"There is no workspace {self._workspace}.")
-            request = HttpRequest("GET", workspace["properties"]["discoveryUrl"])
-            self._history = str((self._send(request) or {})["api"]).rstrip("/")
+            request = HttpRequest("GET", text(self.workspace(), "properties", "discoveryUrl"))
+            self._history = text(self._sent(request), "api").rstrip("/")
         return self._history
 
     def _get(self, path: str, version: str) -> Mapping[str, Any] | None:
-        return self._send(self._request("GET", path, version), missing=True)
+        return self._found(self._request("GET", path, version))
 
     def _request(
         self, method: str, path: str, version: str, body: Mapping[str, Any] | None = None
@@ -161,23 +196,43 @@ class Control:
         url = f"{ARM}{self._workspace.path}" + (f"/{path}" if path else "")
         return HttpRequest(method, url, params={"api-version": version}, json=body)
 
-    def _send(self, request: HttpRequest, *, missing: bool = False) -> Mapping[str, Any] | None:
-        """The answer's JSON; None for 404 where something may be `missing`."""
+    def _sent(self, request: HttpRequest) -> Mapping[str, Any]:
+        """The answer, an object of JSON."""
+        found = self._found(request, missing=())
+        assert found is not None
+        return found
+
+    def _found(
+        self, request: HttpRequest, missing: Collection[int] = (404,)
+    ) -> Mapping[str, Any] | None:
+        """The answer, an object of JSON; None for the statuses that say that there is nothing."""
         with translated(str(self._workspace)):
             response = self._client.send_request(request)
-            if missing and response.status_code == 404:
+            if response.status_code in missing:
                 return None
             response.raise_for_status()
-            found: Mapping[str, Any] | None = response.json() if response.content else None
-        return found
+            try:
+                found = response.json()
+            except (ValueError, RecursionError) as error:
+                raise unreadable("it is not JSON") from error
+        return mapping(found, "it")
+
+
+def _job(value: Any) -> Mapping[str, Any]:
+    text(value, "name")
+    text(value, "properties", "status")
+    return mapping(value, "a job")
 
 
 def _is_arm(url: str) -> bool:
     """Whether the host's token may go there."""
-    there, arm = urlsplit(url), urlsplit(ARM)
-    return (there.scheme, there.hostname) == (arm.scheme, arm.hostname) and (
-        there.port in (None, 443)
-    )
+    try:
+        there, port = urlsplit(url), urlsplit(url).port
+    except ValueError:  # no address at all
+        return False
+    arm = urlsplit(ARM)
+    same = (there.scheme, there.hostname) == (arm.scheme, arm.hostname)
+    return same and port in (None, 443)
 
 
 @contextmanager
@@ -189,6 +244,8 @@ def translated(workspace: str) -> Iterator[None]:
         if isinstance(error, ClientAuthenticationError) and error.response is None:
             raise without_token(error, "Azure ML") from error
         status = error.status_code or 0
+        if isinstance(error, DecodeError) or 200 <= status < 400:
+            raise unreadable(type(error).__name__) from error
         if status in (401, 403):
             raise UnfitHost(
                 f"The host's identity may not do that in the workspace {workspace}: it needs the "
@@ -204,7 +261,7 @@ def translated(workspace: str) -> Iterator[None]:
         if status in (408, 409) or status >= 500 or not status:
             raise Temporary(f"Azure ML does not answer ({status}).", _delay(error)) from error
         raise Permanent(f"Azure ML refuses ({status}): {reason(error)}") from error
-    except AzureError as error:
+    except (AzureError, requests.RequestException) as error:
         raise Temporary(f"Azure ML cannot be reached: {type(error).__name__}.", _DELAY) from error
 
 

@@ -9,28 +9,36 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from azure.core.credentials import TokenCredential
 
-from handlers.azureml_handler import environments, lazily, outcomes, statuses
+from handlers.azureml_handler import access, environments, lazily, outcomes, statuses
 from handlers.azureml_handler.access import Access
 from handlers.azureml_handler.control import Control, translated
+from handlers.azureml_handler.current_models import model_files
 from handlers.azureml_handler.environments import Recipe
+from handlers.azureml_handler.host import Threads, of_this_host
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.looks import Looks
 from handlers.azureml_handler.scratch import Scratch, free_bytes
-from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of, with_modes
+from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of
 from handlers.azureml_handler.transport import Transport
-from handlers.azureml_handler.workspace import STORE, Workspace, output_folder
-from mlgate.orchestration.allowlist import without_azure_user
+from handlers.azureml_handler.workspace import (
+    STORE,
+    Workspace,
+    model_folder,
+    model_uri,
+    output_folder,
+)
+from mlgate.orchestration.addresses.allowlist import without_azure_user
+from mlgate.orchestration.backends.keeping import MOST_BYTES, Chosen, choose, take_over
+from mlgate.orchestration.backends.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.keeping import MOST_BYTES, Chosen, choose, take_over
-from mlgate.orchestration.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
@@ -40,7 +48,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
 _NO_ROOM = "This host has no room for more: give it a TMPDIR on a larger disk."
-_LAUNCHER = Path(__file__).resolve().parents[2] / "mlgate" / "launcher.py"
 
 T = TypeVar("T")
 
@@ -49,8 +56,9 @@ class AzureMLHandler:
     """Implements BackendPort in one workspace; safe for threads.
 
     `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none;
-    `most_bytes` of what a run leaves are taken over, fewer where the disk for temporary files, of
-    which `free` tells the free bytes, has no room for them.
+    jobs get the `job_identity`, `user`, `managed` or `managed:CLIENT_ID`, or without one their
+    compute's; `most_bytes` of what a run leaves are taken over, fewer where the disk for temporary
+    files, of which `free` tells the free bytes, has no room for them.
     """
 
     def __init__(
@@ -61,7 +69,7 @@ class AzureMLHandler:
         compute: str,
         environment: str,
         clock: Clock,
-        launcher: Path = _LAUNCHER,
+        job_identity: str | None = None,
         most_bytes: int = MOST_BYTES,
         free: Callable[[], int] = free_bytes,
     ) -> None:
@@ -69,8 +77,8 @@ class AzureMLHandler:
         self._credential = credential
         self._compute = compute
         self._environment = environment
+        self._job_identity = job_identity
         self._clock = clock
-        self._launcher = launcher
         self._most_bytes = most_bytes
         self._scratch = Scratch(AT_ONCE, clock, free)
         self._transport = Transport(clock)
@@ -78,7 +86,7 @@ class AzureMLHandler:
         self._lock = threading.Lock()
         self._sdk: Submission | None = None
         self._access = Access(self._control, credential, clock, self._transport)
-        self._transfers: ThreadPoolExecutor | None = None
+        self._transfers: Threads | None = None
         self._looks = Looks(self._control, self._cancel, self._pool)
 
     @property
@@ -97,15 +105,23 @@ class AzureMLHandler:
 
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
         """Upload the tree once for its content, and register the environments made of its files."""
-        files = files_of(checkout.folder, self._launcher)
-        with tempfile.NamedTemporaryFile(prefix="mlgate-") as modes:
-            code = self._code(with_modes(files, Path(modes.name)))
+        with of_this_host():
+            return self._stage(checkout, request, runs)
+
+    def _stage(
+        self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]
+    ) -> str:
+        with tempfile.TemporaryDirectory(prefix="mlgate-") as place:
+            code = self._code(files_of(checkout.folder, Path(place)))
+        week = environments.week_of(self._clock.now())
+        names, warnings = environments.registered(runs, checkout.read, self._register, week)
         return Snapshot(
             code=code,
             commit=checkout.commit,
             repository=without_azure_user(request.url),
             ref=request.ref,
-            environments=environments.registered(runs, checkout.read, self._register),
+            environments=names,
+            warnings=warnings,
         ).word()
 
     def _code(self, files: Mapping[str, Path]) -> str:
@@ -113,40 +129,71 @@ class AzureMLHandler:
         name = code_name(files)
         code = self._control.code_id(name)
         if code is None:
-            uri, address = self._control.start_upload(name)
+            place = self._control.start_upload(name)
             with translated(str(self._workspace)):
-                lazily.storage().upload(address, files, self._pool(), self._clock)
-            code = self._control.put_code(name, uri)
+                access.upload(place, self._credential, files, self._pool(), self._clock)
+            code = self._control.put_code(name, place[0])
         return code
+
+    def stage_model(self, version: str, folder: Path) -> str:
+        """Upload what the datastore lacks of it; returns the address of its folder there."""
+        with of_this_host():
+            files, place, pool = model_files(version, folder), model_folder(version), self._pool()
+            self._stored(lambda store: store.upload(place, files, pool))
+        return model_uri(version)
 
     def submit(self, task: Task) -> bool:
         """Always: Azure ML has its own queue."""
-        job = job_of(task, default_compute=self._compute, default_environment=self._environment)
-        self._submission().submit(job)
+        job = job_of(
+            task,
+            default_compute=self._compute,
+            default_environment=self._environment,
+            identity=self._job_identity,
+        )
+        with of_this_host():
+            self._submission().submit(job)
         return True
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
         """One request for a few attempts each, else pages of their builds' jobs."""
-        return self._looks.look(attempts, self._clock.now())
+        with of_this_host():
+            return self._looks.look(attempts, self._clock.now())
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
         """What the last look saw being canceled is not asked again."""
         going_on = [attempt for attempt in attempts if not self._looks.is_ending(attempt)]
         if not going_on:
             return
-        submission = self._submission()
-        asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in going_on]
-        # Each is asked, whatever becomes of the others: a job that goes on costs money.
-        for problem in [future.exception() for future in asked]:
-            if problem is not None:
-                raise problem
+        with of_this_host():
+            submission = self._submission()
+            asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in going_on]
+            # Each is asked, whatever becomes of the others: a job that goes on costs money.
+            for problem in [future.exception() for future in asked]:
+                if problem is not None:
+                    raise problem
 
-    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         """A job is gone when neither run history nor the control plane has it.
 
         It is canceled all the same: should it exist after all, it must not go on costing money
         beside the attempt that may take its place.
         """
+        with of_this_host():
+            run = self._history(task)
+            folder = output_folder(task.attempt)
+            if files is None:
+                outcome = f"{folder}/{OUTCOME}"
+                claimed = run and self._stored(lambda store: store.read(outcome, RECORD_LIMIT))
+                return _outcome(task, run, claimed or None)
+            sizes = {} if run is None else self._stored(lambda store: store.sizes(folder))
+            wanted = min(sum(sizes.values()), self._most_bytes)
+            with self._scratch.folder(task.spec.name, task.attempt.id, wanted) as (scratch, room):
+                place, chosen = self._download(folder, sizes, scratch, room)
+                found = _outcome(task, run, _claimed(place / OUTCOME))
+                return take_over(task, found, chosen, place, files)
+
+    def _history(self, task: Task) -> Mapping[str, Any] | None:
+        """What run history has of an attempt that has ended; None when its job is gone."""
         name, job = task.spec.name, task.attempt.id
         run = self._control.run(job)
         if run is None:
@@ -155,15 +202,7 @@ class AzureMLHandler:
             self._cancel(job)
         elif run.get("status") not in statuses.FINAL:
             raise Temporary(f"The run {name} has not ended.", delay=5.0)
-        folder = output_folder(task.attempt)
-        sizes = {} if run is None else self._stored(lambda store: store.sizes(folder))
-        wanted = min(sum(sizes.values()), self._most_bytes)
-        with self._scratch.folder(name, job, wanted) as (scratch, room):
-            place, chosen = self._download(folder, sizes, scratch, room)
-            found = outcomes.outcome(task.spec, run, _claimed(place / OUTCOME))
-            _, warnings = own_variables(task.spec.environment_variables)
-            found = replace(found, warnings=(*warnings, *found.warnings))
-            return take_over(task, found, chosen, place, files)
+        return run
 
     def release(self, build: str) -> None:
         """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
@@ -187,7 +226,8 @@ class AzureMLHandler:
 
         def download(store: Outputs) -> tuple[Path, Chosen]:
             place = Path(tempfile.mkdtemp(dir=scratch))
-            lost = store.download(folder, names, place, self._pool())
+            wanted = {name: sizes[name] for name in names}
+            lost = store.download(folder, wanted, place, self._pool())
             return place, chosen.without(lost, "their names are no paths here") if lost else chosen
 
         return self._stored(download)
@@ -206,11 +246,19 @@ class AzureMLHandler:
                 self._sdk = made(self._workspace, self._credential, self._transport)
             return self._sdk
 
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> Executor:
         with self._lock:
             if self._transfers is None:
-                self._transfers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="azure-ml")
+                self._transfers = Threads(AT_ONCE, thread_name_prefix="azure-ml")
             return self._transfers
+
+
+def _outcome(task: Task, run: Mapping[str, Any] | None, claimed: bytes | None) -> Outcome:
+    found = outcomes.outcome(task.spec, run, claimed)
+    _, warnings = own_variables(task.spec.environment_variables)
+    if told := Snapshot.read(task.snapshot).warnings.get(environments.key(task.spec) or ""):
+        warnings.append(told)
+    return replace(found, warnings=(*warnings, *found.warnings))
 
 
 def _claimed(record: Path) -> bytes | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from handlers.azureml_handler import environments
 from handlers.azureml_handler.snapshots import (
+    EXECUTABLE,
     LAUNCHER,
     TREE,
     UNUSABLE,
@@ -20,19 +21,23 @@ from handlers.azureml_handler.snapshots import (
     experiment_named,
 )
 from handlers.azureml_handler.workspace import OUTPUT, build_tag, output_uri
-from mlgate.orchestration.errors import Permanent, UnusableEnvironment
-from mlgate.orchestration.launching import (
+from mlgate.orchestration.backends.launching import (
+    CURRENT_MODEL,
     KEPT,
+    bounded,
     input_variable,
     launch_task,
     own_variables,
     promised_variables,
 )
+from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.runs import Resources, Task
 
 FINGERPRINT = "mlgate.fingerprint"
 LIMIT = "mlgate.timeout_seconds"
+_MODEL = "current_model"  # the job's input with the current version's files
 _SERVERLESS = "serverless"
+_PROPERTY_LIMIT = 1000  # characters (MicrosoftDocs/azure-ai-docs, resource-limits-capacity.md)
 _EMPTY: tuple[Any, ...] = (None, "", {}, [], ())
 _TASK = "MLGATE_TASK"
 _TASK_LIMIT = 96 * 1024  # bytes; Linux takes 128 KiB for one variable (execve(2))
@@ -42,7 +47,8 @@ _TASK_LIMIT = 96 * 1024  # bytes; Linux takes 128 KiB for one variable (execve(2
 class Job:
     """`inputs` and `output` are URIs of folders; `compute` None is serverless.
 
-    `fingerprint` is what a job of that name is compared by.
+    `fingerprint` is what a job of that name is compared by; `identity` is `user`, `managed` or
+    `managed:CLIENT_ID`, None the compute's own.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Job:
     tags: Mapping[str, str] = field(default_factory=dict)
     properties: Mapping[str, str] = field(default_factory=dict)
     resources: Resources | None = None
+    identity: str | None = None
 
 
 def fingerprint(task: Task) -> str:
@@ -86,11 +93,16 @@ def _number(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value
 
 
-def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job:
+def job_of(
+    task: Task, *, default_compute: str, default_environment: str, identity: str | None = None
+) -> Job:
     """The attempt's job; raises Permanent for a run that cannot be one."""
     spec, snapshot = task.spec, Snapshot.read(task.snapshot)
     own, _ = own_variables(spec.environment_variables)
     needs = {f"need_{number}": name for number, name in enumerate(spec.needs)}
+    inputs = {name: output_uri(task.inputs[need]) for name, need in needs.items()}
+    if task.current_model is not None:
+        inputs[_MODEL] = task.current_model
     compute = _compute(spec.compute or default_compute)
     repository = {
         "repository_uri": snapshot.repository,
@@ -102,16 +114,16 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
         fingerprint=fingerprint(task),
         display_name=spec.name,
         experiment=experiment_named(task.pipeline or "") or snapshot.experiment,
-        command=_command(needs),
+        command=_command(needs, model=_MODEL in inputs),
         code=snapshot.code,
         environment=_environment(task, snapshot, default_environment),
         compute=compute,
         timeout_seconds=math.ceil(spec.timeout_minutes * 60),
         output=output_uri(task.attempt),
-        inputs={name: output_uri(task.inputs[need]) for name, need in needs.items()},
+        inputs=inputs,
         variables={
             **own,
-            **promised_variables(task.build_id, spec.name),
+            **promised_variables(task),
             _TASK: _encoded(task),
         },
         tags={
@@ -122,15 +134,19 @@ def job_of(task: Task, *, default_compute: str, default_environment: str) -> Job
         },
         # The names under which the studio shows where code came from. The SDK would else tell of
         # whatever repository this process happens to run in (azure-ai-ml, `_utils/utils.py`).
-        properties={f"azureml.git.{name}": value for name, value in repository.items()}
+        properties={
+            f"azureml.git.{name}": bounded(value, _PROPERTY_LIMIT)
+            for name, value in repository.items()
+        }
         | {
-            "mlflow.source.git.repoURL": snapshot.repository,
+            "mlflow.source.git.repoURL": bounded(snapshot.repository, _PROPERTY_LIMIT),
             "mlflow.source.git.commit": snapshot.commit,
-            "mlflow.source.git.branch": snapshot.ref or "",
+            "mlflow.source.git.branch": bounded(snapshot.ref or "", _PROPERTY_LIMIT),
             "azureml.git.dirty": "False",
             LIMIT: str(math.ceil(spec.timeout_minutes * 60)),
         },
         resources=spec.resources,
+        identity=identity,
     )
 
 
@@ -160,7 +176,7 @@ def _environment(task: Task, snapshot: Snapshot, default: str) -> str:
     return made
 
 
-def _command(needs: Mapping[str, str]) -> str:
+def _command(needs: Mapping[str, str], *, model: bool) -> str:
     """A script for the job's shell. A folder in storage that has no files is not there."""
     lines = ["set -e", f'task="$(printf %s "${_TASK}" | base64 -d)"', f"unset {_TASK}"]
     for name, need in needs.items():
@@ -169,9 +185,11 @@ def _command(needs: Mapping[str, str]) -> str:
             f'export {variable}="${{{{inputs.{name}}}}}/{KEPT}"',
             f'[ -d "${variable}" ] || export {variable}="$(mktemp -d)"',
         ]
+    if model:
+        lines.append(f'export {CURRENT_MODEL}="${{{{inputs.{_MODEL}}}}}"')
     lines.append(
         f'exec python {LAUNCHER} --task "$task" --root {TREE} '
-        f'--output "${{{{outputs.{OUTPUT}}}}}" --overlay "$(mktemp -d)"'
+        f'--output "${{{{outputs.{OUTPUT}}}}}" --overlay "$(mktemp -d)" --executable {EXECUTABLE}'
     )
     return "\n".join(lines)
 

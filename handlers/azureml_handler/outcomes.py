@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mlgate.orchestration.launching import ENDED_FROM_OUTSIDE, Record, bounded, time_of
+from mlgate.orchestration.backends.launching import ENDED_FROM_OUTSIDE, Record, bounded, time_of
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
 _GONE = "The job is not in the workspace any more: it was deleted there."
@@ -23,19 +23,32 @@ _FINALIZED_TOO_LONG = (
 )
 _SLACK = timedelta(seconds=5)  # between two clocks
 
+# All that a job of ours mounts is in the workspace's storage.
+_LET_IN = (
+    "The job's identity may not reach the workspace's storage. Set MLGATE_JOB_IDENTITY, or give "
+    "the compute an identity, and give that identity the role Storage Blob Data Contributor on the "
+    "storage account."
+)
 _REASONS = tuple(
-    (kind, re.compile(pattern, re.IGNORECASE))
-    for kind, pattern in (
-        (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b"),
+    (kind, re.compile(pattern, re.IGNORECASE), remedy)
+    for kind, pattern, remedy in (
+        (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b", ""),
         (
             FailureKind.OUT_OF_MEMORY,
             r"out of memory|\bOOM|exit(ed with)? code:? 137\b|memory limit",
+            "",
         ),
         (
             FailureKind.ENVIRONMENT,
             r"image build|ImageBuild|EnvironmentBuild|failed to build|\bconda\b|docker image",
+            "",
         ),
-        (FailureKind.DATA, r"ScriptExecution\.StreamAccess|DataAccess|\bmount.*(fail|not found)"),
+        (FailureKind.INFRASTRUCTURE, r"StreamAccess\.Authentication", _LET_IN),
+        (
+            FailureKind.DATA,
+            r"ScriptExecution\.StreamAccess|DataAccess|\bmount.*(fail|not found)",
+            "",
+        ),
     )
 )
 
@@ -75,33 +88,47 @@ def _verdict(
     finished: datetime | None,
 ) -> tuple[RunStatus, Failure | None]:
     status, error = run.get("status"), _error(run)
-    if status == "Canceled":
-        limit = timedelta(minutes=spec.timeout_minutes)
-        executed = record.status in ("succeeded", "failed") and record.finished_at
-        if started and finished and finished - started + _SLACK >= limit:
-            if executed and executed - started + _SLACK < limit:
-                return RunStatus.FAILED, Failure(FailureKind.INFRASTRUCTURE, _FINALIZED_TOO_LONG)
-            told = record.failure
-            message = f"The run exceeded its limit of {spec.timeout_minutes:g} minutes."
-            return RunStatus.FAILED, Failure(
-                FailureKind.TIMEOUT,
-                message,
-                told.cell if told else None,
-                told.traceback if told else None,
-            )
-        return RunStatus.CANCELED, None
     if status == "Completed" and record.status == "succeeded":
         return RunStatus.SUCCEEDED, None
     if status == "Failed" and record.status == "failed" and record.failure:
         return RunStatus.FAILED, record.failure
-    return RunStatus.FAILED, _unexplained(str(status), error, record)
+    at_limit = _ended_at_limit(spec, record, started, finished)
+    if status == "Canceled":
+        return (RunStatus.FAILED, at_limit) if at_limit else (RunStatus.CANCELED, None)
+    failure = _told(error)
+    if failure is None and status == "Failed":  # no public record shows a job's limit
+        failure = at_limit
+    return RunStatus.FAILED, failure or _unexplained(str(status), error, record)
+
+
+def _ended_at_limit(
+    spec: RunSpec, record: Record, started: datetime | None, finished: datetime | None
+) -> Failure | None:
+    """Why a job failed that was ended at its limit; None for one that ended before."""
+    limit = timedelta(minutes=spec.timeout_minutes)
+    if not started or not finished or finished - started + _SLACK < limit:
+        return None
+    executed = record.finished_at if record.status in ("succeeded", "failed") else None
+    if executed and executed - started + _SLACK < limit:
+        return Failure(FailureKind.INFRASTRUCTURE, _FINALIZED_TOO_LONG)
+    failure = record.failure
+    return Failure(
+        FailureKind.TIMEOUT,
+        f"The run exceeded its limit of {spec.timeout_minutes:g} minutes.",
+        failure.cell if failure else None,
+        failure.traceback if failure else None,
+    )
+
+
+def _told(error: str) -> Failure | None:
+    """Why a job ended without an outcome that holds, where Azure ML says so."""
+    for kind, pattern, remedy in _REASONS:
+        if pattern.search(error):
+            return Failure(kind, f"{remedy} {error}".strip())
+    return None
 
 
 def _unexplained(status: str, error: str, record: Record) -> Failure:
-    """Why a job ended without an outcome that holds, as far as Azure ML tells."""
-    for kind, pattern in _REASONS:
-        if pattern.search(error):
-            return Failure(kind, error)
     if record.status == "canceled":
         return Failure(FailureKind.INFRASTRUCTURE, f"{ENDED_FROM_OUTSIDE} {error}".strip())
     said = error or "Azure ML gives no reason."

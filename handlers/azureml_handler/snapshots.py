@@ -6,17 +6,18 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from stat import S_IXUSR
 from typing import Self
 from uuid import UUID
 
+from mlgate.launcher.archive import archive
 from mlgate.orchestration.errors import Permanent
 
-LAUNCHER = "launcher.py"  # beside the tree, so that no file of the repository can take its place
-EXECUTABLE = "executable.json"  # there, too: which files of the tree are, for the launcher
+LAUNCHER = "launcher.pyz"  # beside the tree, so that no file of the repository can take its place
+EXECUTABLE = "executable.json"  # there, too: which files of the tree are
 TREE = "tree"
 # A backslash becomes a slash there, so that a file could take another one's place; the others are
 # not allowed, or lost (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
@@ -28,6 +29,7 @@ class Snapshot:
     """`code` is the code version's id; `environments` gives those made of files of the commit.
 
     A value of `environments` is what a job names, or, after `UNUSABLE`, why there is none.
+    `warnings`, by the same keys, are for the runs with some of these.
     """
 
     code: str
@@ -35,6 +37,7 @@ class Snapshot:
     repository: str
     ref: str | None
     environments: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
     def word(self) -> str:
         return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
@@ -58,37 +61,33 @@ def experiment_named(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:100]
 
 
-def files_of(root: Path, launcher: Path) -> dict[str, Path]:
-    """What is uploaded, by its path there: regular files of a clean tree, and the launcher.
+def files_of(root: Path, place: Path) -> dict[str, Path]:
+    """What is uploaded, by its path there: regular files of a clean tree, and what is beside it.
 
-    A checkout has no links and no `.git`; neither would be followed or taken here. Raises
-    Permanent for a name that blob storage does not keep as it is.
+    That is written to the folder `place`: the launcher, and the list of executable files of the
+    tree, as storage does not keep that they are. A checkout has no links and no `.git`; neither
+    would be followed or taken here. Raises Permanent for a name that blob storage does not keep as
+    it is.
     """
-    files = {f"{TREE}/{path.relative_to(root).as_posix()}": path for path in _regular(root)}
-    for name in files:
-        if _UNSTORABLE.search(name):
-            raise Permanent(
-                "The repository has a file whose name Azure's storage cannot keep, "
-                f"{name.removeprefix(f'{TREE}/')!r}: rename it without backslashes, control "
-                "characters and dots at the end, or leave it out of `repository.subdirectory`."
-            )
-    return files | {LAUNCHER: launcher}
+    tree = {path.relative_to(root).as_posix(): path for path in _regular(root)}
+    if (name := unstorable(tree)) is not None:
+        raise Permanent(
+            f"The repository has a file whose name Azure's storage cannot keep, {name!r}: rename "
+            "it without backslashes, control characters and dots at the end, or leave it out of "
+            "`repository.subdirectory`."
+        )
+    executable = [name for name, path in sorted(tree.items()) if path.stat().st_mode & S_IXUSR]
+    beside = {LAUNCHER: archive(), EXECUTABLE: json.dumps(executable).encode()}
+    for name, content in beside.items():
+        (place / name).write_bytes(content)
+    return {f"{TREE}/{name}": path for name, path in tree.items()} | {
+        name: place / name for name in beside
+    }
 
 
-def with_modes(files: Mapping[str, Path], place: Path) -> dict[str, Path]:
-    """The files, and the list of those that are executable, which storage does not keep.
-
-    The list is written to `place`; where it would be empty, there is none.
-    """
-    names = [
-        name.removeprefix(f"{TREE}/")
-        for name, path in sorted(files.items())
-        if name != LAUNCHER and path.stat().st_mode & S_IXUSR
-    ]
-    if not names:
-        return dict(files)
-    place.write_text(json.dumps(names), encoding="utf-8")
-    return {**files, EXECUTABLE: place}
+def unstorable(names: Iterable[str]) -> str | None:
+    """The first of these paths that blob storage does not keep as it is."""
+    return next((name for name in names if _UNSTORABLE.search(name)), None)
 
 
 def code_name(files: Mapping[str, Path]) -> str:

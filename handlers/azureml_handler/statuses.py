@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from handlers.azureml_handler.answers import part
 from handlers.azureml_handler.jobs import LIMIT
-from mlgate.orchestration.launching import time_of
+from mlgate.orchestration.backends.launching import time_of
 from mlgate.orchestration.runs import Observation, RunStatus
 
 FINAL = {
@@ -40,9 +41,9 @@ def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
     """
     if job is None:
         return Observation(RunStatus.FAILED)
-    properties = job.get("properties") or {}
-    status = properties.get("status")
-    url = ((properties.get("services") or {}).get("Studio") or {}).get("endpoint")
+    status = _status(job)
+    told = part(job, "properties", "services", "Studio", "endpoint")
+    url = told if isinstance(told, str) else None
     if status in FINAL:
         return Observation(FINAL[status], studio_url=url)
     if status in _WAITING:
@@ -55,9 +56,9 @@ def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
 
 def limit_of(job: Mapping[str, Any]) -> timedelta:
     """How long the job may run, as it was submitted."""
-    told = ((job.get("properties") or {}).get("properties") or {}).get(LIMIT)
-    text = str(told)
-    return timedelta(seconds=int(text)) if text.isdecimal() else timedelta(days=366)
+    told = str(part(job, "properties", "properties", LIMIT))
+    known = told.isdecimal() and len(told) < 9
+    return timedelta(seconds=int(told)) if known else timedelta(days=366)
 
 
 def is_ending(job: Mapping[str, Any] | None) -> bool:
@@ -74,7 +75,7 @@ def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
     status = _status(job)
     if status in FINAL or status in _WAITING or status in (_FINALIZING, _ENDING):
         return False
-    created = time_of((job.get("systemData") or {}).get("createdAt"))
+    created = time_of(part(job, "systemData", "createdAt"))
     return created is not None and is_overdue(created, limit_of(job), now)
 
 
@@ -84,4 +85,4 @@ def is_overdue(began: datetime, limit: timedelta, now: datetime) -> bool:
 
 
 def _status(job: Mapping[str, Any]) -> Any:
-    return (job.get("properties") or {}).get("status")
+    return part(job, "properties", "status")

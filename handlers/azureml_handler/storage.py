@@ -1,19 +1,22 @@
 """Files in the workspace's own storage: code that is uploaded, outputs that are downloaded.
 
 By `azure-storage-blob`, with the key that Azure ML hands out, or, where the host gets none, with
-the host's identity (role Storage Blob Data Reader).
+the host's identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Collection, Mapping
+from concurrent.futures import Executor, Future, wait
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import ContainerClient
 
+from handlers.azureml_handler.answers import read_by_sdk, text, unreadable
 from handlers.azureml_handler.transport import Transport
 from handlers.blobs.retries import patience
 from mlgate.orchestration.ports import Clock
@@ -21,20 +24,34 @@ from mlgate.orchestration.ports import Clock
 _LONGEST = 255  # bytes of a file's name here, and of a path below some folder of ours
 _LONGEST_PATH = 3000
 
+T = TypeVar("T")
 
-def upload(address: str, files: Mapping[str, Path], pool: ThreadPoolExecutor, clock: Clock) -> None:
-    """Put the files into the container at `address`, which holds the right to do so."""
-    with ContainerClient.from_container_url(address, **patience(clock)) as container:
 
-        def put(name: str) -> None:
-            with files[name].open("rb") as content:
-                container.upload_blob(name, content, overwrite=True)
+def upload(
+    address: str,
+    credential: TokenCredential | None,
+    files: Mapping[str, Path],
+    pool: Executor,
+    clock: Clock,
+) -> None:
+    """Put the files into the container at `address`, which holds the right to do so itself where
+    there is no credential."""
+    with read_by_sdk():
+        client = ContainerClient.from_container_url(address, credential, **patience(clock))
+    with client as container:
+        _put(container, files, pool)
 
-        _all(pool.map(put, files))
+
+def stage_block(address: str, credential: TokenCredential | None, clock: Clock) -> None:
+    """Write what no blob is made of: storage drops it within a week (Put Block)."""
+    with read_by_sdk():
+        client = ContainerClient.from_container_url(address, credential, **patience(clock))
+    with client as container:
+        container.get_blob_client("mlgate-check").stage_block("Y2hlY2s=", b"{}")
 
 
 class Outputs:
-    """The folders of one datastore, for reading; safe for threads, and as open as `transport` is.
+    """The folders of one datastore; safe for threads, and as open as `transport` is.
 
     `has_key`: access is by what `secrets` hold, not by the host's identity.
     """
@@ -47,16 +64,18 @@ class Outputs:
         clock: Clock,
         transport: Transport,
     ) -> None:
-        self.account = f"{store['accountName']}.blob.{store.get('endpoint') or 'core.windows.net'}"
+        host = store.get("endpoint") or "core.windows.net"
+        self.account = f"{text(store, 'accountName')}.blob.{host}"
         key = secrets.get("sasToken") or secrets.get("key")
         self.has_key = key is not None
-        self._container = ContainerClient(
-            f"https://{self.account}",
-            store["containerName"],
-            key or credential,
-            transport=transport,
-            **patience(clock),
-        )
+        with read_by_sdk():
+            self._container = ContainerClient(
+                f"https://{self.account}",
+                text(store, "containerName"),
+                key or credential,
+                transport=transport,
+                **patience(clock),
+            )
 
     def sizes(self, folder: str) -> dict[str, int]:
         """The files below `folder` by relative path, with their sizes in bytes.
@@ -64,14 +83,41 @@ class Outputs:
         Links and such are no files.
         """
         prefix = f"{folder}/"
-        return {
-            blob.name.removeprefix(prefix): blob.size
-            for blob in self._container.list_blobs(prefix, include=["metadata"])
-            if (blob.metadata or {}).get("hdi_isfolder") != "true"
+        with read_by_sdk():
+            return {
+                blob.name.removeprefix(prefix): blob.size
+                for blob in self._container.list_blobs(prefix, include=["metadata"])
+                if (blob.metadata or {}).get("hdi_isfolder") != "true"
+            }
+
+    def upload(self, folder: str, files: Mapping[str, Path], pool: Executor) -> None:
+        """Have these files below `folder`: those that are there with the same size are left."""
+        there = self.sizes(folder)
+        missing = {
+            f"{folder}/{name}": path
+            for name, path in files.items()
+            if there.get(name) != path.stat().st_size
         }
+        _put(self._container, missing, pool)
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """A file's content; None when it is not there, or larger than `most` bytes."""
+        try:
+            with read_by_sdk():
+                found = self._container.download_blob(path, offset=0, length=most + 1)
+                content = found.readall()
+        except HttpResponseError as error:
+            if error.status_code == HTTPStatus.NOT_FOUND and "BlobNotFound" in str(
+                getattr(error, "error_code", "")
+            ):
+                return None
+            raise
+        if len(content) != found.size:
+            raise unreadable("a file of the run is not as long as it was told")
+        return content if len(content) <= most else None
 
     def download(
-        self, folder: str, names: Iterable[str], target: Path, pool: ThreadPoolExecutor
+        self, folder: str, sizes: Mapping[str, int], target: Path, pool: Executor
     ) -> list[str]:
         """Files below `folder`, with the same relative paths. OSError: the disk does not take them.
 
@@ -85,24 +131,36 @@ class Outputs:
             place = target.joinpath(*PurePosixPath(name).parts)
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("xb") as content:
+                with place.open("xb") as content, read_by_sdk():
                     self._container.download_blob(f"{folder}/{name}").readinto(content)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
                 return False  # a name that is the same as another one's here
+            if place.stat().st_size != sizes[name]:
+                raise unreadable("a file of the run is not as long as it was listed")
             return True
 
-        asked = {name: pool.submit(get, name) for name in names}
-        try:
-            return [name for name, there in asked.items() if not there.result()]
-        finally:
-            for future in asked.values():
-                future.cancel()
-            wait(asked.values())  # whoever removes the folder must be alone with it
+        there = _all([pool.submit(get, name) for name in sizes])
+        return [name for name, got in zip(sizes, there, strict=True) if not got]
 
 
-def _all(results: Iterable[object]) -> None:
-    for _ in results:
-        pass
+def _put(container: ContainerClient, files: Mapping[str, Path], pool: Executor) -> None:
+    """Write a blob for each file, by its name; each appears whole."""
+
+    def put(name: str) -> None:
+        with files[name].open("rb") as content, read_by_sdk():
+            container.upload_blob(name, content, overwrite=True)
+
+    _all([pool.submit(put, name) for name in files])
+
+
+def _all(asked: Collection[Future[T]]) -> list[T]:
+    """The results. Nothing goes on afterwards: whoever removes the files is alone with them."""
+    try:
+        return [future.result() for future in asked]
+    finally:
+        for future in asked:
+            future.cancel()
+        wait(asked)
 
 
 def _inside(name: str) -> bool:

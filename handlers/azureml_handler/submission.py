@@ -10,11 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from azure.ai.ml import Input, MLClient, Output, command
-from azure.ai.ml.entities import Command, Environment
+from azure.ai.ml.entities import (
+    Command,
+    Environment,
+    ManagedIdentityConfiguration,
+    UserIdentityConfiguration,
+)
 from azure.ai.ml.exceptions import MlException
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from handlers.azureml_handler.answers import read_by_sdk
 from handlers.azureml_handler.control import reason, translated
 from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.jobs import FINGERPRINT, Job
@@ -54,14 +60,17 @@ class Submission:
             made = Environment(
                 name=ENVIRONMENT, version=recipe.version, image=recipe.image, conda_file=conda
             )
-            self._client.environments.create_or_update(made)
+            with read_by_sdk():
+                self._client.environments.create_or_update(made)
         return f"azureml:{ENVIRONMENT}:{recipe.version}"
 
     def submit(self, job: Job) -> None:
         """Submit the job, or find it: a name stands for one job, which is never run again."""
         with _translated(self._workspace):
+            made = _command(job)
             try:
-                self._client.jobs.create_or_update(_command(job), skip_validation=True)
+                with read_by_sdk():
+                    self._client.jobs.create_or_update(made, skip_validation=True)
             except HttpResponseError as error:
                 if error.status_code == 404 and _code(error) == "UserError":
                     # Azure ML's own code: something the job names. A workspace that is not there
@@ -74,7 +83,8 @@ class Submission:
         """Ask for the end; a job that is not there, or has ended, is fine."""
         with _translated(self._workspace):
             try:
-                self._client.jobs.begin_cancel(name, polling=False)
+                with read_by_sdk():
+                    self._client.jobs.begin_cancel(name, polling=False)
             except ResourceNotFoundError:
                 return
             except HttpResponseError as error:
@@ -84,7 +94,8 @@ class Submission:
     def _is_there(self, job: Job) -> bool:
         """Whether a refused job is the one of that name; raises Permanent for another one."""
         try:
-            found = self._client.jobs.get(job.name)
+            with read_by_sdk():
+                found = self._client.jobs.get(job.name)
         except ResourceNotFoundError:
             return False
         if (found.properties or {}).get(FINGERPRINT) == job.fingerprint:
@@ -113,7 +124,17 @@ def _command(job: Job) -> Command:
         shm_size=asked.shm_size,
         tags=dict(job.tags),
         properties={**job.properties, FINGERPRINT: job.fingerprint},
+        identity=_identity(job.identity),
     )
+
+
+def _identity(
+    asked: str | None,
+) -> ManagedIdentityConfiguration | UserIdentityConfiguration | None:
+    kind, _, client_id = (asked or "").partition(":")
+    if kind == "user":
+        return UserIdentityConfiguration()
+    return ManagedIdentityConfiguration(client_id=client_id or None) if kind else None
 
 
 def _code(error: HttpResponseError) -> str | None:
@@ -126,5 +147,5 @@ def _translated(workspace: Workspace) -> Iterator[None]:
     with translated(str(workspace)):
         try:
             yield
-        except (MlException, RecursionError) as error:
+        except (MlException, ValueError, TypeError, RecursionError) as error:
             raise Permanent(f"azure-ai-ml refuses: {' '.join(str(error).split())[:500]}") from error

@@ -44,6 +44,16 @@ def output_uri(attempt: Attempt) -> str:
     return f"azureml://datastores/{STORE}/paths/{output_folder(attempt)}/"
 
 
+def model_folder(version: str) -> str:
+    """Where the files of a model's version are in the datastore, for the runs that compare theirs
+    with it. No attempt has such an id."""
+    return f"mlgate/current-models/{version}"
+
+
+def model_uri(version: str) -> str:
+    return f"azureml://datastores/{STORE}/paths/{model_folder(version)}/"
+
+
 def build_tag(build: str) -> str:
     """The tag that all jobs of a build have, and no other: lists can ask for a tag's name only."""
     return f"mlgate-{build}"

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from mlgate.orchestration.allowlist import parse_url
+from mlgate.orchestration.addresses.allowlist import parse_url
 
 # learn.microsoft.com, "Naming and referencing containers, blobs, and metadata".
 _NAME = re.compile(r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")

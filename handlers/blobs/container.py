@@ -6,13 +6,14 @@ each conditional write bears a mark of its own, and what refuses it is asked for
 
 from __future__ import annotations
 
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from azure.core import MatchConditions
 from azure.core.credentials import AzureSasCredential, TokenCredential
@@ -22,26 +23,39 @@ from azure.storage.blob import BlobProperties, ContainerClient, ContentSettings
 from handlers.blobs.address import ContainerAddress
 from handlers.blobs.faults import code_of, translated
 from handlers.blobs.retries import patience
-from mlgate.orchestration.errors import UnfitHost
+from handlers.blobs.times import ServiceTimes
+from mlgate.orchestration.errors import Temporary, UnfitHost
 from mlgate.orchestration.ports import Clock
 
 JSON = "application/json"
 
-_NO_CONTAINER = "ContainerNotFound"
-_MISSING = ("BlobNotFound", _NO_CONTAINER)
-_REFUSED = ("BlobAlreadyExists", "ConditionNotMet")
+NO_CONTAINER = "ContainerNotFound"
+MISSING = ("BlobNotFound", NO_CONTAINER)
+REFUSED = ("BlobAlreadyExists", "ConditionNotMet")
 _MARK = "write"  # the name, in a blob's metadata, of the write that made it
 _PAGE = 5000  # names in one answer at most
+_TAILS = 3  # tries, of a file that is replaced while it is read
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """`version` is the ETag."""
+    """`version` is the ETag; `age`, when it was read, is by the service's clock, to a second."""
 
     content: bytes = field(repr=False)
     version: str
+    age: timedelta = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob as a listing has it."""
+
+    name: str
+    metadata: Mapping[str, str]
+    version: str
+    age: timedelta
 
 
 class Container:
@@ -50,38 +64,85 @@ class Container:
     A missing container is made by the first write, and is empty to whoever reads. Raises
     `Temporary` where storage does not answer or is busy, `UnfitHost` where a right is missing, and
     `Permanent` for what it refuses.
+
+    What not every user of a container needs is in `streams`; `client` is the SDK's, for that.
     """
 
     def __init__(
         self, address: ContainerAddress, credential: TokenCredential | None, clock: Clock
     ) -> None:
         """`credential` is not used where the address has a signature."""
-        self._address = address
+        self.address = address
+        self._times = ServiceTimes(clock)
         signature = address.signature
-        self._client = ContainerClient.from_container_url(
+        self.client = ContainerClient.from_container_url(
             address.url,
             AzureSasCredential(signature.get_secret_value()) if signature else credential,
             **patience(clock),
+            **self._times.hooks(),
         )
 
     @property
     def url(self) -> str:
         """Without a signature."""
-        return self._address.url
+        return self.address.url
+
+    def skew(self) -> timedelta | None:
+        """How far this host's clock is ahead of the service's; None before the first answer."""
+        return self._times.skew()
+
+    def put_if_there(self, name: str, content: bytes) -> bool:
+        """As `put`, but false where there is no container, which is not made."""
+        with translated(self.address):
+            try:
+                self.client.upload_blob(name, content, overwrite=True)
+            except HttpResponseError as error:
+                if code_of(error) == NO_CONTAINER:
+                    return False
+                raise
+            return True
 
     def check(self) -> None:
         """Write a small blob, so that a right that is missing is found before it is needed."""
         self.put("check", b"{}")
 
-    def read(self, name: str) -> Blob | None:
-        with translated(self._address):
+    def read(self, name: str, most: int | None = None) -> Blob | None:
+        """None as well for a blob of more than `most` bytes."""
+        part = (None, None) if most is None else (0, most + 1)
+        with translated(self.address):
             try:
-                found = self._client.download_blob(name)
-                return Blob(found.readall(), found.properties.etag)
-            except HttpResponseError as error:
-                if code_of(error) in _MISSING:
+                found = self.client.download_blob(name, *part)
+                age = self._times.age(found.properties.last_modified)
+                content = found.readall()
+                if most is not None and len(content) > most:
                     return None
-                raise
+                return Blob(content, found.properties.etag, age)
+            except HttpResponseError as error:
+                if code_of(error) in MISSING:
+                    return None
+                if code_of(error) != "InvalidRange" or most is None:
+                    raise
+            return self.read(name)  # an empty blob has no range at all
+
+    def tail(self, name: str, most: int) -> bytes:
+        """The last `most` bytes, or fewer; none of a blob that is not there."""
+        with translated(self.address):
+            for tries_left in reversed(range(_TAILS)):
+                found = self._properties(name)
+                if found is None or not found.size or most <= 0:
+                    return b""
+                try:
+                    return self.client.download_blob(
+                        name,
+                        offset=max(found.size - most, 0),
+                        length=min(found.size, most),
+                        etag=found.etag,
+                        match_condition=MatchConditions.IfNotModified,
+                    ).readall()
+                except HttpResponseError as error:
+                    if code_of(error) not in (*MISSING, *REFUSED) or not tries_left:
+                        raise
+        raise AssertionError
 
     def create(self, name: str, content: bytes) -> str | None:
         """The new blob's version; None when there is one of that name already."""
@@ -94,64 +155,103 @@ class Container:
             name, content, overwrite=True, etag=version, match_condition=condition
         )
 
-    def put(self, name: str, content: bytes, content_type: str = JSON) -> None:
-        """Create or replace the blob, whatever is there."""
+    def put(
+        self,
+        name: str,
+        content: bytes | Iterable[bytes],
+        content_type: str = JSON,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create or replace the blob, whatever is there, once all parts of the content are made."""
+        if not isinstance(content, bytes):
+            with tempfile.TemporaryFile() as file:
+                for part in content:
+                    _write(file, part)
+                self._upload(name, file, content_type)
+            return
         settings = ContentSettings(content_type)
-        self._writing(
-            lambda: self._client.upload_blob(
-                name, content, overwrite=True, content_settings=settings
+        self.writing(
+            lambda: self.client.upload_blob(
+                name,
+                content,
+                overwrite=True,
+                content_settings=settings,
+                metadata=dict(metadata or {}),
             )
         )
 
     def upload(self, name: str, source: Path, content_type: str) -> None:
         """As `put`, from a file that need not fit into memory; raises OSError for it."""
-        settings = ContentSettings(content_type)
+        with source.open("rb") as content:
+            self._upload(name, content, content_type)
 
-        def send() -> None:
-            with source.open("rb") as content:
-                self._client.upload_blob(name, content, overwrite=True, content_settings=settings)
-
-        self._writing(send)
+    def set_metadata(self, name: str, metadata: Mapping[str, str]) -> bool:
+        """Replace a blob's metadata; false when it is not there."""
+        with translated(self.address):
+            try:
+                self.client.get_blob_client(name).set_blob_metadata(dict(metadata))
+            except HttpResponseError as error:
+                if code_of(error) in MISSING:
+                    return False
+                raise
+        return True
 
     def delete(self, name: str, version: str | None = None) -> bool:
         """False when the blob's version is another one; one that is gone is deleted."""
         condition: dict[str, Any] = {}
         if version is not None:
             condition = {"etag": version, "match_condition": MatchConditions.IfNotModified}
-        with translated(self._address):
+        with translated(self.address):
             try:
-                self._client.delete_blob(name, **condition)
+                self.client.delete_blob(name, **condition)
             except HttpResponseError as error:
-                if code_of(error) in _REFUSED:
+                if code_of(error) in REFUSED:
                     return self._properties(name) is None
-                if code_of(error) not in _MISSING:
+                if code_of(error) not in MISSING:
                     raise
         return True
 
-    def last_write(self, name: str) -> tuple[str, datetime] | None:
-        """A blob's version, and when it was written by the service's clock."""
-        with translated(self._address):
+    def last_write(self, name: str) -> tuple[str, timedelta] | None:
+        """A blob's version, and how long ago it was written."""
+        with translated(self.address):
             found = self._properties(name)
-        return None if found is None else (found.etag, found.last_modified)
+            return None if found is None else (found.etag, self._times.age(found.last_modified))
 
-    def names(self, prefix: str, limit: int | None = None) -> list[str]:
-        """The blobs whose names begin so, sorted; with `limit` the first of them."""
-        with translated(self._address):
+    def listed(self, prefix: str, limit: int | None = None) -> list[Listed]:
+        """The blobs whose names begin so, sorted by name; with `limit` the first of them."""
+        with translated(self.address):
             try:
-                # Where an account has real folders, they are listed as well.
-                found = self._client.list_blobs(
+                found = self.client.list_blobs(
                     prefix, include=["metadata"], results_per_page=min(limit or _PAGE, _PAGE)
                 )
-                names = (
-                    blob.name
+                blobs = (
+                    Listed(
+                        blob.name,
+                        blob.metadata or {},
+                        blob.etag,
+                        self._times.age(blob.last_modified),
+                    )
                     for blob in found
-                    if (blob.metadata or {}).get("hdi_isfolder") != "true"
+                    if not is_folder(blob)
                 )
-                return list(islice(names, limit))
+                return list(islice(blobs, limit))
             except HttpResponseError as error:
-                if code_of(error) == _NO_CONTAINER:
+                if code_of(error) == NO_CONTAINER:
                     return []
                 raise
+
+    def names(self, prefix: str, limit: int | None = None) -> list[str]:
+        """As `listed`, the names alone."""
+        return [blob.name for blob in self.listed(prefix, limit)]
+
+    def _upload(self, name: str, content: IO[bytes], content_type: str) -> None:
+        settings = ContentSettings(content_type)
+
+        def send() -> None:
+            content.seek(0)  # of a second try as well
+            self.client.upload_blob(name, content, overwrite=True, content_settings=settings)
+
+        self.writing(send)
 
     def _write_if(self, name: str, content: bytes, **condition: Any) -> str | None:
         mark = uuid.uuid4().hex
@@ -159,44 +259,44 @@ class Container:
         def send() -> str | None:
             try:
                 # Of a size that is sent at once, so that no two writers' parts can mix.
-                made = self._client.get_blob_client(name).upload_blob(
+                made = self.client.get_blob_client(name).upload_blob(
                     content,
                     metadata={_MARK: mark},
                     content_settings=ContentSettings(JSON),
                     **condition,
                 )
             except HttpResponseError as error:
-                if code_of(error) not in _REFUSED:
+                if code_of(error) not in REFUSED:
                     raise
                 found = self._properties(name)
                 ours = found is not None and found.metadata.get(_MARK) == mark
                 return str(found.etag) if found is not None and ours else None
             return str(made["etag"])
 
-        return self._writing(send)
+        return self.writing(send)
 
     def _properties(self, name: str) -> BlobProperties | None:
         try:
-            return self._client.get_blob_client(name).get_blob_properties()
+            return self.client.get_blob_client(name).get_blob_properties()
         except HttpResponseError as error:
-            if code_of(error) in _MISSING:
+            if code_of(error) in MISSING:
                 return None
             raise
 
-    def _writing(self, write: Callable[[], Result]) -> Result:
+    def writing(self, write: Callable[[], Result]) -> Result:
         """What `write` returns, into a container that is made where there is none."""
-        with translated(self._address):
+        with translated(self.address):
             try:
                 return write()
             except HttpResponseError as error:
-                if code_of(error) != _NO_CONTAINER:
+                if code_of(error) != NO_CONTAINER:
                     raise
             self._make()
             return write()
 
     def _make(self) -> None:
         try:
-            self._client.create_container()
+            self.client.create_container()
         except HttpResponseError as error:
             if error.status_code in (401, 403):
                 raise UnfitHost(
@@ -205,3 +305,18 @@ class Container:
                 ) from None
             if code_of(error) != "ContainerAlreadyExists":
                 raise
+
+
+def is_folder(blob: BlobProperties) -> bool:
+    """Where an account has real folders, they are listed with the blobs (and their metadata)."""
+    return (blob.metadata or {}).get("hdi_isfolder") == "true"
+
+
+def _write(file: IO[bytes], part: bytes) -> None:
+    try:
+        file.write(part)
+        file.flush()
+    except OSError as error:
+        raise Temporary(
+            f"This host's folder for temporary files takes no more: {error.strerror}."
+        ) from error

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.wording import one_line
+from mlgate.orchestration.text import one_line
 
 LONGEST_RETRY_AFTER = 600.0  # seconds; the service's own window is 300
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})

@@ -9,8 +9,8 @@ from typing import Any
 from handlers.devops_handler.display import Display, Line
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.told import Completion
-from mlgate.orchestration.wording import one_line
+from mlgate.orchestration.telling import Completion
+from mlgate.orchestration.text import one_line
 
 ISSUES_SHOWN = 10  # of each type; Microsoft's agent keeps no more either
 ISSUE_LENGTH = 1000
@@ -122,10 +122,10 @@ def _errors(completion: Completion) -> list[str]:
 
 
 def _issues(kind: str, messages: Sequence[str]) -> list[dict[str, str]]:
-    shown = [one_line(message, ISSUE_LENGTH) for message in messages]
-    if len(shown) > ISSUES_SHOWN:
-        more = len(shown) - ISSUES_SHOWN + 1
-        shown = [*shown[: ISSUES_SHOWN - 1], f"... and {more} more"]
+    most = ISSUES_SHOWN if len(messages) <= ISSUES_SHOWN else ISSUES_SHOWN - 1
+    shown = [one_line(message, ISSUE_LENGTH) for message in messages[:most]]
+    if len(messages) > most:
+        shown.append(f"... and {len(messages) - most} more")
     return [{"type": kind, "category": "General", "message": message} for message in shown]
 
 

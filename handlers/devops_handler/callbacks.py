@@ -12,7 +12,7 @@ from handlers.devops_handler.display import Line
 from handlers.devops_handler.endpoints import Endpoints
 from handlers.devops_handler.pacing import Kind
 from mlgate.orchestration.builds import PipelineAddress, Verdict
-from mlgate.orchestration.wording import one_line
+from mlgate.orchestration.text import one_line
 
 # What Microsoft's samples pin; the later versions change nothing that is used here, and old
 # Azure DevOps Servers know only these.

@@ -172,7 +172,7 @@ class Client:
                 request.method,
                 request.url,
                 params={**request.query, "api-version": request.version},
-                auth=_Bearer(token),
+                auth=Bearer(token),
                 allow_redirects=False,
                 timeout=self._timeout,
                 # A proxy cannot reach this machine's own loopback address for us.
@@ -207,7 +207,7 @@ class Client:
         )
 
 
-class _Bearer(AuthBase):
+class Bearer(AuthBase):
     """Passed as `auth`, since requests lets ~/.netrc replace a mere Authorization header."""
 
     def __init__(self, token: SecretStr) -> None:

@@ -17,8 +17,8 @@ from handlers.devops_handler.client import Caller
 from handlers.devops_handler.pacing import Pace
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.told import Progress, RunResult
-from mlgate.orchestration.wording import plain
+from mlgate.orchestration.telling import Progress, RunResult
+from mlgate.orchestration.text import plain
 
 LINES_KEPT = 2000  # the oldest make room
 BUILDS_KEPT = 1000

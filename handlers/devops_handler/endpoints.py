@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlgate.orchestration.allowlist import parse_url, url_allowed
+from mlgate.orchestration.addresses.allowlist import parse_url, url_allowed
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.errors import Permanent
 

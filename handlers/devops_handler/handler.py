@@ -28,7 +28,7 @@ from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Clock
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
 
 log = logging.getLogger("mlgate")
 

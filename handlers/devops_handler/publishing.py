@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
+from handlers.devops_handler.attachments import FILE_SIZE, content_of
 from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.display import Display
-from handlers.devops_handler.testtab import FILE_SIZE, Tab
+from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles
-from mlgate.orchestration.told import Results
+from mlgate.orchestration.telling import Results
 
 log = logging.getLogger("mlgate")
 
@@ -41,12 +42,11 @@ def fill_tab(tab: Tab, display: Display) -> bool:
         display.tab_refused = f"The Tests tab lacks results: {error}"
         return True
     display.tab_begun = True
-    results = {} if display.tests is None else display.tests.results
-    display.ended = {
-        name: run
-        for name, run in display.ended.items()
-        if name in results and not results[name].complete
-    }
+    if display.tests is None:  # it is over
+        display.ended.clear()
+    else:
+        complete = {name for name, result in display.tests.results.items() if result.complete}
+        display.ended = {n: run for n, run in display.ended.items() if n not in complete}
     return done
 
 
@@ -95,8 +95,8 @@ def _keep(
 
 
 def _keep_file(callbacks: Callbacks, results: Results, files: BuildFiles, name: str) -> None:
-    content = files.read(results.build, name)
-    if content and len(content) > FILE_SIZE:
-        raise Permanent(f"with {len(content):,} bytes it is too large to attach.")
+    content = content_of(files, results.build, name)
+    if content is None:
+        raise Permanent(f"with more than {FILE_SIZE:,} bytes it is too large to attach.")
     if content:
         callbacks.attach("FileAttachment", name, content)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Results, RunResult
-from mlgate.orchestration.wording import one_line, plain, utc
+from mlgate.orchestration.telling import Results, RunResult
+from mlgate.orchestration.text import in_utc, one_line, plain, utc
 
 TEXT_LENGTH = 1000  # of comment and stackTrace, as documented
 TITLE_LENGTH = 250
 LONGEST = 7 * 24 * 3600  # seconds; no run takes longer, whatever two clocks say
+_LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(seconds=LONGEST)
 OUTCOMES = {
     RunStatus.SUCCEEDED: "Passed",
     RunStatus.FAILED: "Failed",
@@ -65,8 +66,9 @@ def new_result(run: RunResult) -> dict[str, Any]:
     if run.started_at is not None:
         # The service wants the end after the start, also of what took no time at all.
         took = timedelta(seconds=max(0.001, min(run.seconds or 0.0, LONGEST)))
-        result["startedDate"] = utc(run.started_at)
-        result["completedDate"] = utc(run.started_at + took)
+        began = min(in_utc(run.started_at), _LATEST)
+        result["startedDate"] = utc(began)
+        result["completedDate"] = utc(began + took)
     if run.message:
         result["errorMessage"] = one_line(run.message, TEXT_LENGTH)
     if run.stack:

@@ -11,7 +11,7 @@ from handlers.devops_handler.client import Access, Client, Json, Request
 from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.testbodies import FoundResult, FoundRun
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.told import Results, RunResult
+from mlgate.orchestration.telling import Results, RunResult
 
 VERSION = "7.1"
 PAGE = 100  # test runs

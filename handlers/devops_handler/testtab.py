@@ -7,6 +7,7 @@ until its files are attached, which spares asking for the files of those that ar
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,14 +15,16 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from handlers.devops_handler import testbodies
+from handlers.devops_handler.attachments import content_of
 from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.testcalls import TabCalls
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Clock
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Results, RunResult
+from mlgate.orchestration.telling import Results, RunResult
 
-FILE_SIZE = 32 * 1024 * 1024  # bytes; twice that is in memory to send it, and a Function has little
+log = logging.getLogger("mlgate")
+
 PAUSES = (1.0, 2.0)  # seconds before what may not have arrived is looked for
 
 T = TypeVar("T")
@@ -60,8 +63,8 @@ class Tab:
             if found.over:
                 return None, True
             known = KnownRun(found.id, self.calls.find_results(found.id))
-        self._add_results(known)
-        if not self._complete_results(known):
+        added = self._add_results(known)
+        if not self._complete_results(known) or not added:
             return known, False
         if self.results.verdict is not None:
             self.calls.end_run(known.id, "Completed")
@@ -80,10 +83,16 @@ class Tab:
 
         return find() or self._once(lambda: self.calls.add_run(self.results), find)
 
-    def _add_results(self, known: KnownRun) -> None:
-        new = [run for run in self.results.runs if run.name not in known.results]
-        if not new:
-            return
+    def _add_results(self, known: KnownRun) -> bool:
+        """Whether every result is there now; those that take a closer look take their time."""
+        missing = [run for run in self.results.runs if run.name not in known.results]
+        if not missing:
+            return True
+        new: list[RunResult] = []
+        for run in missing:
+            if new and self.clock.now() >= self.until and not self._late():
+                break
+            new.append(self._told(run))
 
         def add() -> dict[str, testbodies.FoundResult]:
             return self.calls.add_results(known.id, new)
@@ -94,14 +103,30 @@ class Tab:
 
         known.results = {**known.results, **self._once(add, find)}
         known.fresh |= {run.name for run in new}
+        return len(new) == len(missing)
+
+    def _told(self, run: RunResult) -> RunResult:
+        """The result as it is sent: with what its files tell, if they can be read in time."""
+        if run.detail is None or self._late():
+            return run
+        try:
+            message, stack = run.detail()
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the result matters more
+            log.warning("the result of %s lacks what its notebook says: %s", run.name, error)
+            return run
+        return replace(run, message=message, stack=stack)
+
+    def _late(self) -> bool:
+        return self.files_until is not None and self.clock.now() >= self.files_until
 
     def _complete_results(self, known: KnownRun) -> bool:
-        """Whether every result is complete now; of those that failed, the files come first."""
+        """Whether every result that is there is complete now; of those that failed, the files come
+        first."""
         changes: list[dict[str, Any]] = []
         in_time = True
         for run in sorted(self.results.runs, key=lambda run: run.status is RunStatus.SUCCEEDED):
-            found = known.results[run.name]
-            if found.complete:
+            found = known.results.get(run.name)
+            if found is None or found.complete:
                 continue
             if not self._has_time(run, begun=bool(changes)):
                 in_time = False
@@ -123,33 +148,38 @@ class Tab:
         """Attach the run's files; returns notes on what was left out."""
         if not run.files:
             return []
-        now = self.clock.now()
-        late = self.files_until is not None and now >= self.files_until
-        pace = self.calls.access.pace
-        if run.status is RunStatus.SUCCEEDED and pace.wait(Kind.RESULT_FILE, now, len(run.files)):
-            late = True
-        if late:
+        now, pace = self.clock.now(), self.calls.access.pace
+        passed = run.status is RunStatus.SUCCEEDED
+        if self._late() or (passed and pace.wait(Kind.RESULT_FILE, now, len(run.files))):
             return ["Attaching its files would take too long; they are with the build's files."]
         result_id = known.results[run.name].id
         there = set() if run.name in known.fresh else self.calls.find_files(known.id, result_id)
-        notes: list[str] = []
-        for path in run.files:
-            name = PurePosixPath(path).name
-            content = self.files.read(self.results.build, path) if name not in there else None
-            if not content:
-                continue
-            if len(content) > FILE_SIZE and not name.endswith(".txt"):
-                notes.append(f"{name} is too large to attach; it is with the build's files.")
-                continue
-            try:
-                self._attach_once(known.id, result_id, name, content[-FILE_SIZE:])
-            except Permanent as error:
-                notes.append(f"{name} is not attached: {error}")
-            except Temporary as error:
-                # A service that answers this but not that will not take this file tomorrow either.
-                if name not in self.calls.find_files(known.id, result_id):
-                    notes.append(f"{name} is not attached: {error}")
-        return notes
+        notes = (
+            self._attach_file(known.id, result_id, path)
+            for path in run.files
+            if PurePosixPath(path).name not in there
+        )
+        return [note for note in notes if note]
+
+    def _attach_file(self, run_id: int, result_id: int, path: str) -> str | None:
+        """Returns a note when the file is left out."""
+        name = PurePosixPath(path).name
+        try:
+            content = content_of(self.files, self.results.build, path)
+        except Permanent as error:
+            return f"{name} is not attached: {error}"
+        if content is None:
+            return f"{name} is too large to attach; it is with the build's files."
+        try:
+            if content:
+                self._attach_once(run_id, result_id, name, content)
+        except Permanent as error:
+            return f"{name} is not attached: {error}"
+        except Temporary as error:
+            # A service that answers this but not that will not take this file tomorrow either.
+            if name not in self.calls.find_files(run_id, result_id):
+                return f"{name} is not attached: {error}"
+        return None
 
     def _attach_once(self, run_id: int, result_id: int, name: str, content: bytes) -> None:
         def add() -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from mimetypes import MimeTypes
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
 
 from handlers.blobs.container import Container
+from handlers.blobs.streams import read_streamed
 from handlers.files_handler.paths import parts_of
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import READ_LIMIT
 
 # Not the machine's own table: what a browser makes of a report must not depend on the host.
 _TYPES = MimeTypes()
@@ -27,19 +33,36 @@ class BlobFiles:
     def __init__(self, container: Container) -> None:
         self._container = container
 
-    def write(self, build: str, path: str, content: bytes) -> None:
-        self._container.put(_name(build, path), content, _type_of(path))
+    def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None:
+        name = _name(build, path)
+        if isinstance(content, bytes):
+            self._container.put(name, content, _type_of(path))
+            return
+        with _scratch() as scratch:
+            # Outside of what is translated: what making the parts raises is not for us to say.
+            for part in content:
+                with _disk():
+                    scratch.write(part)
+            with _disk():
+                scratch.flush()
+            self._upload(name, Path(scratch.name), path)
 
     def copy(self, build: str, path: str, source: Path) -> None:
-        name = _name(build, path)
-        try:
-            self._container.upload(name, source, _type_of(path))
-        except OSError as error:
-            raise Temporary(f"{source} cannot be read: {error.strerror}.") from error
+        self._upload(_name(build, path), source, path)
 
-    def read(self, build: str, path: str) -> bytes | None:
-        found = self._container.read(_name(build, path))
+    def read(self, build: str, path: str, most: int = READ_LIMIT) -> bytes | None:
+        found = self._container.read(_name(build, path), most)
         return None if found is None else found.content
+
+    def parts(self, build: str, path: str) -> Iterator[bytes]:
+        name = _name(build, path)
+        content = read_streamed(self._container, name)
+        if content is None:
+            raise Permanent(f"There is no file {self._container.url}/{name} any more.")
+        yield from content
+
+    def tail(self, build: str, path: str, most: int) -> bytes:
+        return self._container.tail(_name(build, path), most)
 
     def list(self, build: str, folder: str = "") -> list[str]:
         below = _name(build, folder) if folder else build
@@ -47,6 +70,40 @@ class BlobFiles:
 
     def location(self, build: str) -> str:
         return f"{self._container.url}/{build}"
+
+    def _upload(self, name: str, source: Path, path: str) -> None:
+        try:
+            self._container.upload(name, source, _type_of(path))
+        except OSError as error:
+            raise Temporary(f"{source} cannot be read: {error.strerror}.") from error
+
+
+@contextmanager
+def _scratch() -> Iterator[IO[bytes]]:
+    """A file on this machine's disk, gone afterwards: what is uploaded twice must be there twice,
+    and need not fit into memory."""
+    with ExitStack() as closing:
+        with _disk():
+            file = NamedTemporaryFile(prefix="mlgate-")  # noqa: SIM115 -- closed below
+        closing.callback(_close, file)
+        yield file
+
+
+def _close(file: IO[bytes]) -> None:
+    # It is uploaded, or something else failed before.
+    with suppress(OSError):
+        file.close()
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Temporary(
+            f"This host cannot write a temporary file: {error.strerror}. Free some space there.",
+            delay=30,
+        ) from error
 
 
 def _name(build: str, path: str) -> str:

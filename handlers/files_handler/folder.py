@@ -2,78 +2,129 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
+from handlers.files_handler.faults import gone, no_such_name, translated
 from handlers.files_handler.paths import parts_of
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import READ_LIMIT
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_NO_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+_PART = 1 << 20  # bytes
+_SCRATCH = ".mlgate-"  # how the name begins of what is not whole yet
 
 
 class FolderFiles:
     """`BuildFiles` in folders; `folder` gives a build's own from its key.
 
-    Raises `Temporary` when the disk is full or cannot be written to: an operator can mend that,
-    and the build goes on. `Permanent` when a build's folder is there and no file in it can have
-    that name, for one, since others are in a folder of that name.
+    Raises `Temporary` when the disk is full or does not work: an operator can mend that, and the
+    build goes on. `UnfitHost` when this host lacks a right, and `Permanent` when no file in a
+    build's folder can have that name, for one, since others are in a folder of that name.
     """
 
     def __init__(self, folder: Callable[[str], Path]) -> None:
         self._folder = folder
 
-    def write(self, build: str, path: str, content: bytes) -> None:
-        with self._replacing(build, path) as scratch:
-            scratch.write_bytes(content)
+    def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None:
+        folder = self._folder(build)
+        with self._replacing(folder, path) as scratch:
+            with translated(folder, path, "written"):
+                file = scratch.open("wb")
+            try:
+                for part in (content,) if isinstance(content, bytes) else content:
+                    with translated(folder, path, "written"):
+                        file.write(part)
+                with translated(folder, path, "written"):
+                    file.close()
+            finally:
+                # What comes too late to say anything new: it is closed, or something else failed.
+                with suppress(OSError):
+                    file.close()
 
     def copy(self, build: str, path: str, source: Path) -> None:
-        with self._replacing(build, path) as scratch:
-            shutil.copyfile(source, scratch)
+        folder = self._folder(build)
+        with self._replacing(folder, path) as scratch, translated(folder, path, "written"):
+            try:
+                os.link(source, scratch)  # its run has ended: nobody writes to it any more
+            except OSError:
+                shutil.copyfile(source, scratch)
 
-    def read(self, build: str, path: str) -> bytes | None:
-        try:
-            return self._place(build, path).read_bytes()
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return None
+    def read(self, build: str, path: str, most: int = READ_LIMIT) -> bytes | None:
+        with self._opened(build, path) as file:
+            if file is None or os.fstat(file.fileno()).st_size > most:
+                return None
+            content = file.read(most + 1)
+            return content if len(content) <= most else None
+
+    def parts(self, build: str, path: str) -> Iterator[bytes]:
+        with self._opened(build, path) as file:
+            if file is None:
+                raise gone(self._folder(build), path)
+            while part := file.read(_PART):
+                yield part
+
+    def tail(self, build: str, path: str, most: int) -> bytes:
+        with self._opened(build, path) as file:
+            if file is None:
+                return b""
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+            return file.read(most)
 
     def list(self, build: str, folder: str = "") -> list[str]:
         root = self._folder(build)
-        below = self._place(build, folder) if folder else root
-        paths = (path for path in below.rglob("*") if path.is_file())
-        return sorted(path.relative_to(root).as_posix() for path in paths)
+        below = root.joinpath(*parts_of(folder)) if folder else root
+        with translated(root, folder, "read"):
+            return sorted(path.relative_to(root).as_posix() for path in _files_below(below))
 
     def location(self, build: str) -> str:
         return str(self._folder(build))
 
-    def _place(self, build: str, path: str) -> Path:
-        return self._folder(build).joinpath(*parts_of(path))
+    @contextmanager
+    def _opened(self, build: str, path: str) -> Iterator[BinaryIO | None]:
+        """The file, or None when there is none."""
+        folder = self._folder(build)
+        place = folder.joinpath(*parts_of(path))
+        with translated(folder, path, "read"):
+            try:
+                file = place.open("rb")
+            except (OSError, ValueError) as error:
+                if not no_such_name(error):
+                    raise
+                yield None
+                return
+            with file:
+                yield file
 
     @contextmanager
-    def _replacing(self, build: str, path: str) -> Iterator[Path]:
+    def _replacing(self, folder: Path, path: str) -> Iterator[Path]:
         """A scratch file that takes the place of `path` at once when the block ends well."""
-        place = self._place(build, path)
-        scratch = place.with_name(f".{uuid.uuid4().hex}")
+        place = folder.joinpath(*parts_of(path))
+        scratch = place.with_name(f"{_SCRATCH}{uuid.uuid4().hex}")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            with translated(folder, path, "written"):
+                place.parent.mkdir(parents=True, exist_ok=True)
             yield scratch
-            scratch.replace(place)
-        except OSError as error:
-            with suppress(OSError):
+            with translated(folder, path, "written"):
+                scratch.replace(place)
+        except BaseException:
+            with suppress(OSError, ValueError):
                 scratch.unlink()
-            if error.errno in _NO_NAME and self._folder(build).is_dir():
-                raise Permanent(
-                    f"No file of a build can have the name {path[:200]!a}: {error.strerror}."
-                ) from error
-            raise Temporary(
-                f"{place} cannot be written: {error.strerror}. Free some space, or set "
-                "MLGATE_BUILDS to another place.",
-                delay=30,
-            ) from error
+            raise
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Regular files, and links to them; nothing of a folder that is not there."""
+
+    def fail(error: OSError) -> None:
+        if not no_such_name(error):
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=fail):
+        for name in names:
+            path = Path(parent, name)
+            if not name.startswith(_SCRATCH) and path.is_file():
+                yield path

@@ -1,12 +1,14 @@
 """An attempt's folder: the only thing that the worker and the attempt's supervisor share.
 
     task.json         what to execute; there from the moment the folder is
+    expected.json     since when a supervisor may claim it
     claim.json        who executes it: made once, before anything is executed, and never removed
     state.json        what goes on, by the supervisor
     cancel            somebody asked for the end
-    released          nobody needs the folder once it has ended
     ended.json        how it ended: the last thing that a supervisor writes
     launch.json, tree/, output/, events.jsonl, mlflow.db      the launcher's
+    changes/, venv/, user/                                    what it installs or changes elsewhere
+    model/            its own copy of the current version's files, where it has no view of them
     supervisor.log, environment.log                           for whoever looks for a fault
 
 Each file appears whole. The claim and the record of an attempt whose supervisor vanished are made
@@ -81,8 +83,12 @@ class AttemptFolder:
         self.kept = path / "output" / "kept"
         self.events = path / "events.jsonl"
         self.tracking = path / "mlflow.db"
+        self.changes = path / "changes"
+        self.user = path / "user"
+        self.model = path / "model"
         self.log = path / "supervisor.log"
         self.environment_log = path / "environment.log"
+        self._expected = path / "expected.json"
         self._claim = path / "claim.json"
         self._state = path / "state.json"
         self._ended = path / "ended.json"
@@ -114,9 +120,35 @@ class AttemptFolder:
         return Path(_text(self.task().get("snapshot")) or "").name
 
     @property
+    def current_model(self) -> str | None:
+        """The name of the current version whose files the attempt finds, if any."""
+        model = _text(self.task().get("model"))
+        return None if model is None else Path(model).name
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What there was to say about the task before anything was executed."""
         return _texts(self.task().get("warnings"))
+
+    def expect(self, now: float) -> None:
+        """A supervisor has its time to begin, from `now` on: a steady clock's of this machine.
+
+        No file's time of change would do: it is another clock's where the disk is another host's,
+        and that of a machine may be set at any moment.
+        """
+        record = {"since": now, "boot": processes.boot_id()}
+        replace_file(self._expected, json.dumps(record).encode())
+
+    def is_expected(self, now: float, seconds: float) -> bool:
+        """Whether a supervisor may still begin, within `seconds`; a reboot leaves none."""
+        if not self.exists():
+            raise FileNotFoundError(self.task_file)
+        record = read_json(self._expected)
+        try:
+            since, boot = float(record["since"]), record["boot"]
+        except (KeyError, TypeError, ValueError):
+            return False
+        return bool(0 <= now - since <= seconds and boot == processes.boot_id())
 
     def take(self, supervisor: Identity | None) -> bool:
         """Claim the attempt for `supervisor`; false when it is claimed already."""
@@ -129,7 +161,7 @@ class AttemptFolder:
         claim = read_json(self._claim)
         try:
             return Claim(Identity(int(claim["pid"]), str(claim["started"]), str(claim["boot"])))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return Claim(None)
 
     def ask_to_cancel(self) -> None:
@@ -138,15 +170,6 @@ class AttemptFolder:
     @property
     def cancel_asked(self) -> bool:
         return self._cancel.exists()
-
-    def let_go(self) -> None:
-        """Nobody needs the folder once the attempt has ended."""
-        if self.exists():
-            (self.path / "released").touch()
-
-    @property
-    def is_let_go(self) -> bool:
-        return (self.path / "released").exists()
 
     def say(self, state: State) -> None:
         replace_file(self._state, json.dumps(asdict(state)).encode())
@@ -210,6 +233,14 @@ def read_file(path: Path, limit: int, *, end: bool = False) -> bytes | None:
         return os.pread(descriptor, limit, offset)
     finally:
         os.close(descriptor)
+
+
+def read_of_run(path: Path, limit: int) -> bytes | None:
+    """As `read_file`; None also for what the run has made unreadable."""
+    try:
+        return read_file(path, limit)
+    except PermissionError:
+        return None
 
 
 def read_json(path: Path) -> Any:

@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from handlers.local_handler.attempts import AttemptFolder, read_file
-from mlgate.orchestration.keeping import EVIDENCE, choose, take_over
+from handlers.local_handler.variables import without_credentials
+from mlgate.orchestration.backends.keeping import EVIDENCE, choose, take_over
+from mlgate.orchestration.backends.launching import KEPT
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import Outcome, Task
 
 _LOG_LIMIT = 1 << 20  # bytes of the environment's log shown for a run that never began
+_GONE = (errno.ENOENT, errno.ENOTDIR)
+_THEIRS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # what a run can make of its own files
 
 
 def collect(
     folder: AttemptFolder, task: Task, outcome: Outcome, files: BuildFiles, most: int
 ) -> Outcome:
-    """Copy `most` bytes of the attempt's files; the outcome with the kept ones named."""
-    sizes = {path.relative_to(folder.output).as_posix(): size for path, size in _left(folder)}
+    """Copy `most` bytes of the attempt's files; the outcome with what was copied named."""
+    sizes, unreadable = _left(folder.output)
+    chosen = choose(sizes, most=most)
+    if unreadable:
+        chosen = chosen.without(sorted(unreadable), "they cannot be read")
     said = read_file(folder.environment_log, _LOG_LIMIT, end=True) or b""
-    return take_over(task, outcome, choose(sizes, most=most), folder.output, files, said)
+    shown = without_credentials(said.decode("utf-8", "replace")).encode()
+    return take_over(task, outcome, chosen, folder.output, files, shown)
 
 
-def _left(folder: AttemptFolder) -> Iterator[tuple[Path, int]]:
-    """Regular files alone, with their sizes: a link could lead to any file of this machine."""
-    if folder.output.is_symlink():
-        return
-    places = [folder.output / name for name in EVIDENCE]
-    if not folder.kept.is_symlink():
-        found = os.walk(folder.kept)
-        places += [Path(directory, name) for directory, _, names in found for name in names]
-    for place in places:
+def _left(output: Path) -> tuple[dict[str, int], list[str]]:
+    """Regular files alone, with their sizes, and what nobody can read.
+
+    No link is followed: it could lead to any file of this machine. Folders may be deeper than
+    Python's stack is.
+    """
+    sizes: dict[str, int] = {}
+    unreadable: list[str] = []
+    if output.is_symlink():
+        return sizes, unreadable
+    waiting = [*EVIDENCE, KEPT]
+    while waiting:
+        path = waiting.pop()
         try:
-            status = place.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        if stat.S_ISREG(status.st_mode):
-            yield place, status.st_size
+            status = (output / path).lstat()
+            if stat.S_ISREG(status.st_mode):
+                _allow(output / path, status, stat.S_IRUSR)
+                sizes[path] = status.st_size
+            elif stat.S_ISDIR(status.st_mode) and path not in EVIDENCE:
+                _allow(output / path, status, stat.S_IRWXU)
+                names = os.listdir(output / path)  # noqa: PTH208 -- no Path for each of many
+                waiting += [f"{path}/{name}" for name in names]
+        except OSError as error:
+            if error.errno in _THEIRS:
+                unreadable.append(path)
+            elif error.errno not in _GONE:
+                raise
+    sizes.pop(KEPT, None)  # no folder
+    return sizes, unreadable
+
+
+def _allow(place: Path, status: os.stat_result, mode: int) -> None:
+    """Have the owner's rights, which a run may have taken from what is its own, and so ours."""
+    if status.st_mode & mode != mode:
+        place.chmod(stat.S_IMODE(status.st_mode) | mode)

@@ -1,10 +1,11 @@
 """Virtual environments, made once per content of what was asked for and shared by the runs.
 
-One folder per key. Its lock file is held shared by every run that uses it, and alone by whoever
+One folder per key, which is made of what was resolved: a requirement without a version is resolved
+for each build. A folder's lock file is held shared by every run that uses it, and alone by whoever
 makes or removes it, so that neither happens to one in use; the kernel frees a lock when its
 process ends, however it ends. A virtual environment cannot be moved, so it is made in its place,
-and `ready.json`, written last, says that it is whole. A run that installed something into it has
-changed it for the others: it is not ready any more, and is made anew.
+and `ready.json`, written last, says that it is whole. What a run changes in it is the run's own
+(see `views`); where the system cannot see to that, one that was changed is made anew.
 """
 
 from __future__ import annotations
@@ -15,43 +16,31 @@ import itertools
 import json
 import os
 import platform
-import re
+import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple
 
 from handlers.local_handler import trees
-from handlers.local_handler.attempts import read_file, read_json, replace_file
+from handlers.local_handler.attempts import create_file, read_json, replace_file
+from handlers.local_handler.installing import Installer, Runner, settings
 
-SUPPORTED = ((3, 11), (3, 13))  # Python versions that the launcher runs on: the least, the most
-
-_UV_VARIABLES = {"UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-# Where the machine has a store of certificate authorities, it knows the network's own as well.
-_SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-if _SYSTEM_AUTHORITIES.exists():
-    _UV_VARIABLES["UV_SYSTEM_CERTS"] = "true"
-_NETWORK = re.compile(
-    r"error sending request|dns error|tcp connect error|timed out|connection (refused|reset)"
-    r"|server error \(5\d\d|could not resolve host|failed to connect",
-    re.IGNORECASE,
-)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_RESOLVED = ".resolved"
+_FORGOTTEN = 7 * 86400.0  # seconds after which a build resolves no more
 
 
-class EnvironmentFailure(Exception):
-    """An environment that cannot be made; `kind` is "environment" or "network"."""
+class Asked(NamedTuple):
+    """What an environment is made of.
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+    `plan` is a `requirements.Plan` as JSON has it, `python` the host's own, `snapshot` the tree
+    that the plan's relative paths point into.
+    """
 
-
-class Runner(Protocol):
-    """The supervisor, as the making of environments sees it; both raise when the run shall end."""
-
-    def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int: ...
-
-    def attend(self, seconds: float = 0.0) -> None: ...
+    plan: Mapping[str, Any]
+    python: str
+    snapshot: Path
 
 
 class Held(NamedTuple):
@@ -62,35 +51,53 @@ class Held(NamedTuple):
 
 
 class Shelf:
-    """The environments of this host, under `root`; `log` is where the runner's programs write."""
+    """The environments of this host, under `root`, for a run of the build `build`.
 
-    def __init__(self, root: Path, uv: str, runner: Runner, log: Path) -> None:
+    `guarded`: no run can change one, so that nobody has to look whether one did.
+    """
+
+    def __init__(self, root: Path, build: str, runner: Runner, *, guarded: bool) -> None:
         self._root = root
-        self._uv = uv
+        self._build = build
         self._runner = runner
-        self._log = log
+        self._guarded = guarded
         self._held: Held | None = None  # as long as this process lives
 
-    def take(self, plan: Mapping[str, Any], python: str, snapshot: Path) -> tuple[Path, list[str]]:
-        """The interpreter of the environment planned, made if need be, and warnings.
+    def take(self, asked: Asked, installer: Installer, scratch: Path) -> tuple[Path, list[str]]:
+        """The interpreter of the environment asked for, made if need be, and warnings.
 
-        It is in use, and so stays, until this process ends. `python` is the host's own,
-        `snapshot` the tree that the plan's relative paths point into. EnvironmentFailure when it
-        cannot be made.
+        It is in use, and so stays, until this process ends. `scratch` is a folder that may be
+        made. EnvironmentFailure when it cannot be made.
         """
-        for folder in _folders(self._root, plan, python, snapshot):
+        resolved = self._resolved(asked, installer, scratch)
+        for folder in _folders(self._root, asked, resolved):
             with _lock_file(folder).open("ab") as lock:
                 while self._lock(lock, fcntl.LOCK_SH):
-                    if (ready := _ready(folder)) is not None:
+                    if (ready := self._ready(folder)) is not None:
                         self._held = _use(folder, lock, ready)
                         return interpreter(folder), self._held.warnings
                     changed = (folder / "ready.json").exists()
                     fcntl.flock(lock, fcntl.LOCK_UN)
                     if not self._lock(lock, fcntl.LOCK_EX, wait=not changed):
                         break  # others use it as it is now: leave it to them
-                    if _ready(folder) is None:
-                        self._make(folder, plan, python, snapshot)
+                    if self._ready(folder) is None:
+                        self._make(folder, installer, resolved)
         raise AssertionError("unreachable")
+
+    def _resolved(self, asked: Asked, installer: Installer, scratch: Path) -> list[str]:
+        """What is asked for in versions, which are the same for all runs of the build."""
+        memory = _memory(self._root, asked, self._build)
+        found = _remembered(memory)
+        if found is None:
+            found = installer.resolve(scratch)
+            trees.remove_tree(scratch)
+            if not create_file(memory, json.dumps(found).encode()):  # another run was quicker
+                found = _remembered(memory) or found
+        return found
+
+    def _ready(self, folder: Path) -> Mapping[str, Any] | None:
+        record = _ready(folder)
+        return record if record and (self._guarded or record["state"] == _state(folder)) else None
 
     def _lock(self, file: IO[bytes], how: int, *, wait: bool = True) -> bool:
         while True:
@@ -103,57 +110,19 @@ class Shelf:
             else:
                 return True
 
-    def _make(self, folder: Path, plan: Mapping[str, Any], python: str, snapshot: Path) -> None:
-        trees.remove_tree(folder)
-        folder.mkdir()
-        warnings = []
-        if plan["python"] and not self._make_empty(folder, plan["python"]):
-            warnings.append(
-                f"Python {plan['python']} is not on this host, or not one that runs are executed "
-                f"with (3.{SUPPORTED[0][1]} to 3.{SUPPORTED[1][1]}): the host's own was used."
-            )
-        if (not plan["python"] or warnings) and not self._make_empty(folder, python):
-            raise self._failure()
-        directory = folder
-        if plan["local"]:
-            trees.copy_tree(snapshot, folder / "tree")
-            directory = folder / "tree" / plan["folder"]
-        files = []
-        for option, lines in (("-r", plan["requirements"]), ("-c", plan["constraints"])):
-            path = directory / f".mlgate{option}.txt"  # relative paths in it are from its folder
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            files += [option, str(path)]
-        if plan["requirements"] and not self._uv_does(
-            ["pip", "install", "--python", str(interpreter(folder)), *files], directory
-        ):
-            raise self._failure()
-        record = {"warnings": warnings, "packages": _packages(folder), "bytes": _size(folder)}
+    def _make(self, folder: Path, installer: Installer, resolved: Sequence[str]) -> None:
+        warnings = installer.make_empty(folder)
+        installer.install(folder, resolved)
+        record = {"warnings": warnings, "state": _state(folder), "bytes": _size(folder)}
         replace_file(folder / "ready.json", json.dumps(record).encode())
 
-    def _make_empty(self, folder: Path, python: str) -> bool:
-        """Make a virtual environment without packages; false when that Python cannot be used."""
-        trees.remove_tree(folder / "venv")
-        made = self._uv_does(["venv", "--no-project", "--python", python, "venv"], folder)
-        if not made:
-            return False
-        configuration = (folder / "venv" / "pyvenv.cfg").read_text(encoding="utf-8")
-        version = re.search(r"^version_info = (\d+)\.(\d+)", configuration, re.MULTILINE)
-        return version is not None and SUPPORTED[0] <= _numbers(version) <= SUPPORTED[1]
 
-    def _uv_does(self, arguments: list[str], directory: Path) -> bool:
-        return self._runner.execute([self._uv, *arguments], directory, _UV_VARIABLES) == 0
-
-    def _failure(self) -> EnvironmentFailure:
-        said = (read_file(self._log, 8000, end=True) or b"").decode("utf-8", "replace")
-        start = said.rfind("\nerror:") + 1
-        sentence = _CREDENTIALS.sub("***@", " ".join(said[start:].split()))[:1500]
-        kind = "network" if _NETWORK.search(sentence) else "environment"
-        return EnvironmentFailure(kind, f"The environment could not be made: {sentence}")
-
-
-def find(root: Path, plan: Mapping[str, Any], python: str, snapshot: Path) -> Path | None:
-    """The folder of the environment planned, if it is ready; arguments as of `Shelf.take`."""
-    for folder in _folders(root, plan, python, snapshot):
+def find(root: Path, asked: Asked, build: str) -> Path | None:
+    """The folder of the environment asked for, if a run of the build had it and it is ready."""
+    resolved = _remembered(_memory(root, asked, build))
+    if resolved is None:
+        return None
+    for folder in _folders(root, asked, resolved):
         if not (folder / "ready.json").exists():
             return None
         if _ready(folder) is not None:
@@ -182,11 +151,13 @@ def prune(root: Path, limit: int) -> None:
     None that is in use, or being made.
     """
     used = []
+    for memory in root.glob(f"*{_RESOLVED}"):
+        if time.time() - memory.stat().st_mtime > _FORGOTTEN:
+            memory.unlink(missing_ok=True)
     for folder in (path for path in root.glob("*") if path.is_dir()):
-        record = read_json(folder / "ready.json")
-        whole = isinstance(record, dict)
-        when = (folder / "ready.json").stat().st_mtime if whole else 0.0
-        used.append((when, folder, int(record["bytes"]) if whole else 0))
+        record = _record(folder)
+        when = (folder / "ready.json").stat().st_mtime if record else 0.0
+        used.append((when, folder, record["bytes"] if record else 0))
     total = sum(size for _, _, size in used)
     for when, folder, size in sorted(used):
         if total <= limit and when:
@@ -200,14 +171,30 @@ def prune(root: Path, limit: int) -> None:
             total -= size
 
 
-def _folders(root: Path, plan: Mapping[str, Any], python: str, snapshot: Path) -> Iterator[Path]:
-    """Where the environment planned is or may be made, without end: one may be used as it is."""
-    program = Path(python).resolve()  # another one, or another version, by its time
-    asked = [plan["requirements"], plan["constraints"], plan["python"], platform.machine()]
-    asked += [str(program), program.stat().st_mtime_ns]
-    asked += [snapshot.name, plan["folder"]] if plan["local"] else []
-    key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:24]
+def _folders(root: Path, asked: Asked, resolved: Sequence[str]) -> Iterator[Path]:
+    """Where the environment is or may be made, without end: one may be used as it is."""
+    key = _key(asked, *resolved)
     return (root / f"{key}-{number}" for number in itertools.count())
+
+
+def _memory(root: Path, asked: Asked, build: str) -> Path:
+    return root / f"{_key(asked)}-{build}{_RESOLVED}"
+
+
+def _remembered(memory: Path) -> list[str] | None:
+    lines = read_json(memory)
+    return list(map(str, lines)) if isinstance(lines, list) else None
+
+
+def _key(asked: Asked, *resolved: str) -> str:
+    """The same for the same content, Python, and sources of packages."""
+    plan = asked.plan
+    program = Path(asked.python).resolve()  # another one, or another version, by its time
+    named = [plan["requirements"], plan["added"], plan["constraints"], plan["python"]]
+    named += [platform.machine(), str(program), program.stat().st_mtime_ns]
+    named += [asked.snapshot.name, plan["folder"]] if plan["local"] else []
+    named += [settings(os.environ), resolved]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()[:24]
 
 
 def _use(folder: Path, lock: IO[bytes], ready: Mapping[str, Any]) -> Held:
@@ -216,17 +203,37 @@ def _use(folder: Path, lock: IO[bytes], ready: Mapping[str, Any]) -> Held:
 
 
 def _ready(folder: Path) -> Mapping[str, Any] | None:
-    """The record of an environment that is whole and as it was made."""
+    """The record of an environment that is whole."""
+    record = _record(folder)
+    return record if record and interpreter(folder).exists() else None
+
+
+def _record(folder: Path) -> Mapping[str, Any] | None:
+    """What was written of an environment when it was whole; a run can have changed that."""
     record = read_json(folder / "ready.json")
-    if not isinstance(record, dict) or not interpreter(folder).exists():
+    kinds = {"warnings": list, "state": str, "bytes": int}
+    if not isinstance(record, dict):
         return None
-    return record if record["packages"] == _packages(folder) else None
+    return record if all(isinstance(record.get(key), kinds[key]) for key in kinds) else None
 
 
-def _packages(folder: Path) -> list[str]:
-    """What is installed: names of packages, and of folders that hold their version."""
-    found = (folder / "venv" / "lib").glob("python*/site-packages/*")
-    return sorted(path.name for path in found if path.name != "__pycache__")
+def _state(folder: Path) -> str:
+    """What is another one once any file of the environment was changed, but for bytecode."""
+    found = hashlib.sha256()
+    waiting = [str(folder / "venv"), str(folder / "tree")]
+    while waiting:
+        directory = waiting.pop()
+        with suppress(FileNotFoundError), os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                status = entry.stat(follow_symlinks=False)
+                if entry.name == "__pycache__":
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                # The time of a file's last change of state can be set by nobody.
+                when = 0 if stat.S_ISDIR(status.st_mode) else status.st_ctime_ns
+                found.update(f"{entry.path}\0{when}\0".encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def _lock_file(folder: Path) -> Path:
@@ -239,7 +246,3 @@ def _size(folder: Path) -> int:
         for directory, _, names in os.walk(folder)
         for name in names
     )
-
-
-def _numbers(version: re.Match[str]) -> tuple[int, int]:
-    return int(version[1]), int(version[2])

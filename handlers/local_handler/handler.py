@@ -7,12 +7,13 @@ attempt's claim: its supervisor, or a worker that makes sure that it never start
 
 from __future__ import annotations
 
-import fcntl
 import json
+import logging
 import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +23,6 @@ from uv import find_uv_bin
 
 from handlers.local_handler import (
     collection,
-    environments,
     outcomes,
     processes,
     supervisor,
@@ -31,21 +31,28 @@ from handlers.local_handler import (
     variables,
 )
 from handlers.local_handler.attempts import AttemptFolder, Ended, create_file, timestamp
+from handlers.local_handler.current_models import CurrentModels
+from handlers.local_handler.own import plain
 from handlers.local_handler.snapshots import Snapshots
+from handlers.local_handler.upkeep import Builds, Places, Upkeep
 from handlers.local_handler.warm import Templates
 from handlers.local_handler.watcher import Watcher
+from mlgate.orchestration.backends.keeping import MOST_BYTES
+from mlgate.orchestration.backends.launching import launch_task, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
-from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.keeping import MOST_BYTES
-from mlgate.orchestration.launching import launch_task, own_variables
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 
+_logger = logging.getLogger(__name__)
+
 CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
 
+_FOLDERS = (
+    "attempts", "current-models", "environments", "kept", "launchers", "places", "snapshots",
+)  # a row a line # fmt: skip
 _SOURCES = Path(__file__).resolve().parents[2]
-_ENVIRONMENTS_KEPT = 10 << 30  # bytes
 _LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
 _NEVER = f"The run's supervisor did not begin within {CLAIM_SECONDS:g} seconds."
 _UNKNOWN = "The run is not known on this machine (any more)."
@@ -54,10 +61,11 @@ _UNKNOWN = "The run is not known on this machine (any more)."
 class LocalHandler:
     """Implements BackendPort with processes of this machine; everything is kept under `home`.
 
-    `parallel`: how many runs at once, over all builds and workers that share `home`. `python`
-    executes runs that ask for no environment. `grace_seconds`: how long a run that is ended has
-    to keep what there is, of which `most_bytes` are taken over. `on_ended` is told, soon and from
-    another thread, that an attempt ended; it is only a hint. `close` stops that, the runs go on.
+    `parallel`: how many runs at once, over all who share `home`. `python` executes runs that ask
+    for no environment; others have theirs within `environment_seconds`. A run that is ended has
+    `grace_seconds` to keep what there is, of which `most_bytes` are taken over. `on_ended` is told,
+    from another thread, that an attempt ended; it is only a hint. `steady` tells seconds, the same
+    to all processes of this machine. `launcher` is another one than ours, for tests.
     """
 
     def __init__(
@@ -66,33 +74,47 @@ class LocalHandler:
         home: Path,
         parallel: int,
         python: Path = Path(sys.executable),
-        launcher: Path = _SOURCES / "mlgate" / "launcher.py",
+        launcher: Path | None = None,
         on_ended: Callable[[Attempt], None] | None = None,
         clock: Clock | None = None,
+        steady: Callable[[], float] = time.monotonic,
         grace_seconds: float = 10.0,
+        environment_seconds: float = 30 * 60.0,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        self._home = home.absolute()
+        self._home = plain(home.absolute())
         self._attempts = self._home / "attempts"
         self._parallel = parallel
         self._most_bytes = most_bytes
+        self._clock = clock or SystemClock()
+        self._steady = steady
+        self._snapshots = Snapshots(self._home / "snapshots")
+        self._places = Places(self._home / "places")
+        self._builds = Builds(self._home / "kept")
+        self._models = CurrentModels(self._home / "current-models")
+        staged = (self._snapshots, self._models)
+        self._upkeep = Upkeep(self._home, self._places, self._builds, *staged, self._over)
+        with self._disk():
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in _FOLDERS:
+                (self._home / name).mkdir(mode=0o700, exist_ok=True)
+            launcher = launcher or tasks.own_launcher(self._home / "launchers")
+            create_file(self._home / "host-id", secrets.token_hex(8).encode())
+            self._host = (self._home / "host-id").read_bytes().decode("utf-8", "replace")
+            self._watcher = Watcher(on_ended)
         self._task_host = tasks.Host(
             python=python,
-            uv=find_uv_bin(),
+            uv=_uv(),
             launcher=launcher,
             environments=self._home / "environments",
             grace_seconds=grace_seconds,
+            environment_seconds=environment_seconds,
         )
-        self._clock = clock or SystemClock()
-        self._watcher = Watcher(on_ended)
         self._templates = Templates(self._task_host, self._home / "templates.log")
-        self._snapshots = Snapshots(self._home / "snapshots")
-        with self._disk():
-            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name in ("attempts", "environments", "snapshots"):
-                (self._home / name).mkdir(mode=0o700, exist_ok=True)
-            create_file(self._home / "host-id", secrets.token_hex(8).encode())
-            self._host = (self._home / "host-id").read_text()
+        try:
+            self._upkeep.tidy(self._clock.now().timestamp())
+        except OSError as error:
+            _logger.warning("What runs left in %s is not removed now: %s", self._home, error)
 
     @property
     def host(self) -> str:
@@ -121,10 +143,15 @@ class LocalHandler:
         with self._disk():
             return self._snapshots.stage(checkout, request)
 
+    def stage_model(self, version: str, folder: Path) -> str:
+        with self._disk():
+            return self._models.stage(version, folder)
+
     def submit(self, task: Task) -> bool:
         folder = self._folder(task.attempt)
         with self._disk():
-            with self._places():
+            self._builds.begin(task.attempt.build)
+            with self._places.alone():
                 if folder.claim() is None and not self._take_place(task, folder):
                     return False
             if folder.claim() is None and not self._watcher.has_supervisor(task.attempt):
@@ -134,6 +161,8 @@ class LocalHandler:
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
         with self._disk():
+            for build in {attempt.build for attempt in attempts}:
+                self._builds.seen(build)
             return {attempt: self._look(attempt) for attempt in attempts}
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
@@ -141,6 +170,7 @@ class LocalHandler:
             for attempt in attempts:
                 folder = self._folder(attempt)
                 if not folder.exists():
+                    self._builds.begin(attempt.build)
                     with self._making(folder) as made:
                         made.describe(tasks.label(attempt))
                         made.ask_to_cancel()
@@ -151,46 +181,43 @@ class LocalHandler:
                     if folder.take(None):
                         self._ended(folder)
 
-    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         folder = self._folder(task.attempt)
         with self._disk():
             ended = self._ended(folder)
             if ended is None:
                 raise Temporary(f"The run {task.spec.name} has not ended.", delay=1.0)
             found = outcomes.outcome(folder, ended)
+            if files is None:
+                return found
             return collection.collect(folder, task, found, files, self._most_bytes)
 
     def release(self, build: str) -> None:
         with self._disk():
-            needed = set()
-            for folder in self._folders():
-                if folder.build == build:
-                    folder.let_go()
-                if folder.is_let_go and self._ended(folder):
-                    trees.remove_tree(folder.path)
-                else:
-                    needed.add(folder.snapshot)
-            trees.sweep(self._attempts)
-            self._snapshots.prune(needed)
-            environments.prune(self._task_host.environments, _ENVIRONMENTS_KEPT)
+            self._builds.let_go(build)
+            self._upkeep.tidy(self._clock.now().timestamp())
 
     def _take_place(self, task: Task, folder: AttemptFolder) -> bool:
         """See that the attempt's folder is there for a supervisor; false when no place is free."""
-        # Used also when there is no place, so that a build that waits keeps its snapshot.
-        snapshot = self._snapshots.use(task.snapshot)
-        if self._active(besides=folder) >= self._parallel:
+        # Used also when there is no place, so that a build that waits keeps what it staged.
+        snapshot, version = self._snapshots.use(task.snapshot), task.current_model
+        model = None if version is None else self._models.use(version)
+        if len(self._places.held(self._over) - {folder.id}) >= self._parallel:
             return False
         if folder.exists():
-            os.utime(folder.task_file)  # a supervisor has its time to begin once more
+            self._places.take(folder.id)
+            folder.expect(self._steady())
             return True
         if snapshot is None:
-            raise Permanent(
-                f"The staged files {task.snapshot} are not on this machine any more: "
-                "publish the message again."
-            )
+            raise _gone(task.snapshot)
+        if version is not None and model is None:
+            raise _gone(version)
+        self._places.take(folder.id)
         with self._making(folder) as made:
             made.launch_file.write_text(json.dumps(launch_task(task.spec)), encoding="utf-8")
-            made.describe(tasks.for_supervisor(task, self._task_host, snapshot, self._folder))
+            made.expect(self._steady())
+            staged = tasks.Staged(snapshot, model)
+            made.describe(tasks.for_supervisor(task, self._task_host, staged, self._folder))
         return True
 
     def _look(self, attempt: Attempt) -> Observation:
@@ -215,8 +242,7 @@ class LocalHandler:
     def _ended_of_known(self, folder: AttemptFolder) -> Ended | None:
         claim = folder.claim()
         if claim is None:
-            age = self._clock.now().timestamp() - folder.task_file.stat().st_mtime
-            if age <= CLAIM_SECONDS or not folder.take(None):
+            if folder.is_expected(self._steady(), CLAIM_SECONDS) or not folder.take(None):
                 return None
         elif claim.alive:
             return None
@@ -234,16 +260,11 @@ class LocalHandler:
             )
         return folder.ended()
 
-    def _active(self, besides: AttemptFolder) -> int:
-        """How many attempts have a place."""
-        others = (folder for folder in self._folders() if folder.id != besides.id)
-        return sum(self._ended(folder) is None for folder in others)
+    def _over(self, attempt: str) -> bool:
+        return self._ended(AttemptFolder(self._attempts / attempt)) is not None
 
     def _folder(self, attempt: Attempt) -> AttemptFolder:
         return AttemptFolder(self._attempts / attempt.id)
-
-    def _folders(self) -> Iterator[AttemptFolder]:
-        return (AttemptFolder(path) for path in self._attempts.glob("[!.]*"))
 
     @contextmanager
     def _making(self, folder: AttemptFolder) -> Iterator[AttemptFolder]:
@@ -278,13 +299,6 @@ class LocalHandler:
         )
 
     @contextmanager
-    def _places(self) -> Iterator[None]:
-        """Alone, of all processes that share `home`, with the counting and taking of places."""
-        with (self._home / "places.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    @contextmanager
     def _disk(self) -> Iterator[None]:
         try:
             yield
@@ -292,3 +306,16 @@ class LocalHandler:
             why = error.strerror or str(error)[:300]
             problem = f"The folder {self._home} of local runs cannot be used: {why}."
             raise Temporary(problem, delay=30.0) from error
+
+
+def _gone(staged: str) -> Permanent:
+    return Permanent(
+        f"The staged files {staged} are not on this machine any more: publish the message again."
+    )
+
+
+def _uv() -> str:
+    try:
+        return find_uv_bin()
+    except FileNotFoundError as error:
+        raise UnfitHost("Runs on this machine need the program uv: install it.") from error

@@ -7,50 +7,41 @@ kernels of the same template is the seed of `hash`, chosen when an interpreter s
 
 from __future__ import annotations
 
-import atexit
-import importlib
-import multiprocessing
+import copyreg
+import ctypes
+import gc
 import os
 import sys
 import tempfile
-import threading
 import traceback
 import types
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from handlers.local_handler.seeds import Seed, flush, receive
-
-# What a kernel imports by the time of its first cell, in this version or that.
-_MODULES = (
-    "ipykernel.debugger",
-    "IPython.core.completerlib",
-    "IPython.core.debugger",
-    "IPython.core.magics",
-    "IPython.extensions.storemagic",
-    "sqlite3",
-    "tornado.platform.asyncio",
-)
-_OURS = {"handlers", "mlgate", "launcher"}
+from handlers.local_handler.seeds import Seed, receive
 
 
 class KernelSeeds:
-    """Imports a kernel's modules; what is imported later its kernels will not have."""
+    """What a kernel's imports had made of an interpreter, which its kernels find again: the
+    modules, what finds modules, how warnings are shown, and how types are pickled."""
 
-    def __init__(self) -> None:
-        importlib.import_module("ipykernel.kernelapp")
-        for name in _MODULES:
-            with suppress(ImportError):
-                importlib.import_module(name)
-        self._packages = _packages() - _OURS
-        self._filters = [*warnings.filters]
-        self._finders = [*sys.meta_path]
+    def __init__(
+        self,
+        modules: Mapping[str, types.ModuleType],
+        finders: Sequence[Any],
+        filters: Sequence[Any],
+        picklers: Mapping[type, Any],
+    ) -> None:
+        self._modules = frozenset(modules)
+        self._finders = finders
+        self._filters = filters
+        self._picklers = picklers
 
     def sow(self) -> KernelSeed:
         """The seed of one kernel."""
-        return KernelSeed(Seed(self._grow))
+        return KernelSeed(Seed(self._grow), {name.partition(".")[0] for name in self._modules})
 
     def _grow(self, pipe: int) -> int:
         _, _, code, *arguments = receive(pipe)
@@ -67,46 +58,49 @@ class KernelSeeds:
         except BaseException:  # noqa: BLE001 -- as the interpreter does
             traceback.print_exc()
             status = 1
-        # What an interpreter does at its end; the hooks may be the notebook's own.
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 -- there is no public way
-        atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
-        flush()
+        # All that an interpreter does at its end: threads, hooks, files that are still open.
+        gc.unfreeze()
+        ctypes.pythonapi.Py_Exit(status)
         return status
 
     def _forget(self) -> None:
-        """Undo what else this process imported, and what importing drew at random."""
-        foreign = _packages() - self._packages - sys.stdlib_module_names
-        for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
-            del sys.modules[name]
+        """Undo what else was imported here, what that has changed, and what importing drew."""
+        for name in [name for name in sys.modules if name not in self._modules]:
+            module = sys.modules.pop(name)
+            parent, _, child = name.rpartition(".")
+            known = vars(sys.modules[parent]) if parent in self._modules else {}
+            if known.get(child) is module:
+                del known[child]
         sys.meta_path[:] = self._finders
         warnings.filters[:] = self._filters  # type: ignore[index]  # a list, whatever its stub says
         warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 -- else they are cached
+        copyreg.dispatch_table.clear()
+        copyreg.dispatch_table.update(self._picklers)
         tempfile.tempdir = None
-        multiprocessing.current_process().authkey = os.urandom(32)
+        if process := sys.modules.get("multiprocessing.process"):
+            vars(process)["ORIGINAL_DIR"] = str(Path.cwd())  # where spawned processes begin
+            process.current_process().authkey = os.urandom(32)
 
 
 class KernelSeed:
     """A kernel to be. Calling it starts the kernel, or returns None where it would not be like one
     that is started as a program, which then is to be done."""
 
-    def __init__(self, seed: Seed) -> None:
+    def __init__(self, seed: Seed, packages: set[str]) -> None:
         self._seed = seed
+        self._packages = packages
 
     def __call__(
         self, command: Sequence[str], directory: Path, variables: dict[str, str], log: Path
     ) -> Seed | None:
         """`command` is `python -c CODE ARGUMENTS`, of the interpreter of this process."""
-        if any(_defines(directory, name) for name in _packages()):
+        if any(_defines(directory, name) for name in self._packages):
             return None
         try:
             self._seed.start(command, variables, directory, log)
         except OSError:
             return None
         return self._seed
-
-
-def _packages() -> set[str]:
-    return {name.partition(".")[0] for name in sys.modules}
 
 
 def _defines(directory: Path, module: str) -> bool:

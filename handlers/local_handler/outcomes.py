@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from handlers.local_handler.attempts import AttemptFolder, Ended, read_file
-from mlgate.orchestration.launching import (
+from handlers.local_handler.attempts import AttemptFolder, Ended, read_file, read_of_run
+from mlgate.orchestration.backends.launching import (
     ENDED_FROM_OUTSIDE,
+    MOST_CELLS,
+    MOST_WARNINGS,
     OUTCOME,
     RECORD_LIMIT,
     Record,
@@ -34,7 +36,6 @@ from mlgate.orchestration.runs import (
 )
 
 _TAIL = 4_000  # bytes of a log
-_CELLS_LIMIT = 10_000  # more than any honest notebook has
 _EVENTS_LIMIT = 16 << 20  # bytes
 _YEAR = 366 * 86400.0  # seconds, more than a cell can take
 _OUT_OF_MEMORY = (
@@ -45,7 +46,7 @@ _OUT_OF_MEMORY = (
 
 def outcome(folder: AttemptFolder, ended: Ended) -> Outcome:
     """The outcome of an ended attempt, without its files. Never raises for what a run wrote."""
-    record = Record.read(read_file(folder.output / OUTCOME, RECORD_LIMIT))
+    record = Record.read(read_of_run(folder.output / OUTCOME, RECORD_LIMIT))
     status, failure = _verdict(folder, ended, record)
     return Outcome(
         status=status,
@@ -53,7 +54,7 @@ def outcome(folder: AttemptFolder, ended: Ended) -> Outcome:
         finished_at=time_of(ended.finished_at),
         failure=failure,
         metrics=record.metrics or {},
-        warnings=(*texts(ended.warnings), *record.warnings),
+        warnings=(*texts(ended.warnings)[:MOST_WARNINGS], *record.warnings),
     )
 
 
@@ -65,7 +66,7 @@ def observation(folder: AttemptFolder) -> Observation:
     for event in _events(folder.events):
         if event.get("event") == "started":
             total = count_of(event.get("cells_total"))
-        elif event.get("event") == "cell" and (cell := _cell(event)) and len(cells) < _CELLS_LIMIT:
+        elif event.get("event") == "cell" and (cell := _cell(event)) and len(cells) < MOST_CELLS:
             cells.append(cell)
     started_at = time_of(state.started_at)
     return Observation(
@@ -110,7 +111,7 @@ def _unexplained(folder: AttemptFolder, ended: Ended, record: Record) -> Failure
 
 
 def _events(path: Path) -> Iterator[Mapping[str, Any]]:
-    for line in (read_file(path, _EVENTS_LIMIT) or b"").splitlines():
+    for line in (read_of_run(path, _EVENTS_LIMIT) or b"").splitlines():
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):  # half a line, or not the launcher's

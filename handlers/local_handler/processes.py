@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -21,8 +22,12 @@ MARK = "MLGATE_ATTEMPT"  # the variable that everything started for an attempt i
 UNMARKED = "." * 96  # in a process that can be marked later; longer than any attempt's id
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
+# What reading of a process in /proc says when it is gone, or somebody else's. Nothing else may be
+# taken for its end: a host out of open files would give up what goes on.
+_GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Identity(NamedTuple):
@@ -90,7 +95,7 @@ def marked(attempt: str) -> set[int]:
     for pid in _pids():
         try:
             variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except OSError:  # gone, or somebody else's
+        except _GONE:
             continue
         if mark.encode() in variables:
             found.add(pid)
@@ -150,6 +155,21 @@ def send(pid: int, number: signal.Signals) -> None:
         return
 
 
+def be_readable(readable: bool) -> None:
+    """Whether processes of the same user may read this one's memory and variables, in /proc too.
+
+    A program that this process starts is readable, whatever this one is.
+    """
+    _prctl(_PR_SET_DUMPABLE, int(readable))
+
+
+def leave_no_core() -> None:
+    """Have this process, and all that it starts from now on, write no memory to the disk when it
+    crashes; a program that wants to may ask for it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, daemons included."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -174,7 +194,7 @@ def _pids() -> list[int]:
 def _entry(pid: int) -> _Entry | None:
     try:
         fields = _fields(pid)
-    except OSError:
+    except _GONE:
         return None
     return _Entry(int(fields[1]), fields[19].decode(), fields[0] in (b"Z", b"X"))
 

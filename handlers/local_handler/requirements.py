@@ -8,19 +8,33 @@ with a plain version are used; what is left out is said.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mlgate.orchestration.requirementlines import SIZE_LIMIT, Lines, Read, Unusable, inside, text_of
+from mlgate.orchestration.backends.requirement_lines import (
+    SIZE_LIMIT,
+    Lines,
+    Read,
+    Unusable,
+    inside,
+    text_of,
+)
 from mlgate.orchestration.runs import Environment
 
-FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat", "pip")
+_MOST_ENTRIES = 5_000  # of a conda file
+_SHOWN = 10  # of those that were left out
+_ENTRY_LIMIT = 80  # characters of one
+FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
 # Without them it cannot log into a local database, which is where a run here logs to.
 FOR_SKINNY_MLFLOW = ("alembic", "sqlalchemy")
 
+_NOT_THERE = (
+    errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP,
+)  # of whatever is written as a path # fmt: skip
 _CONDA = re.compile(r"(?:(?P<channel>[^:\s]+)::)?(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<version>.*)$")
 _CONDA_PART = re.compile(r"(?P<how>[<>=!~]=|[<>=]|)\s*(?P<version>[A-Za-z0-9*][\w.*+!]*)$")
 _ANY_PATCH = re.compile(r"^(==\d+\.\d+)$")  # nobody who writes `python==3.11` means 3.11.0
@@ -31,10 +45,12 @@ _PIP_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "matplotlib-base": 
 class Plan:
     """What to install. `python` is a version specifier, None for the host's own.
 
-    `local`: some line points into the repository; such lines are relative to `folder`.
+    `added` is what runs here need beside what the file asks for. `local`: some line points into
+    the repository; such lines are relative to `folder`.
     """
 
     requirements: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     python: str | None = None
     folder: str = "."
@@ -58,16 +74,16 @@ def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None
     else:
         return None
     if notebook:
-        found = replace(found, requirements=found.requirements + FOR_NOTEBOOKS)
+        found = replace(found, added=FOR_NOTEBOOKS)
     if any(re.match(r"mlflow[-_.]skinny\b", line, re.IGNORECASE) for line in found.requirements):
-        found = replace(found, requirements=found.requirements + FOR_SKINNY_MLFLOW)
+        found = replace(found, added=found.added + FOR_SKINNY_MLFLOW)
     return found
 
 
 def _of_requirements(file: str, root: Path) -> Plan:
-    lines = Lines(_reader(root))
+    lines = Lines(_reader(root), lambda path: (root / path).exists())
     lines.add(text_of(file, _reader(root)), file)
-    return _planned(lines, Plan(folder=str(PurePosixPath(file).parent)))
+    return _planned(lines, Plan())
 
 
 def _of_conda(file: str, root: Path) -> Plan:
@@ -80,22 +96,39 @@ def _of_conda(file: str, root: Path) -> Plan:
     listed = content.get("dependencies") if isinstance(content, Mapping) else None
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise Unusable(f"{file} has no list of dependencies.")
-    found = Plan(folder=str(PurePosixPath(file).parent))
+    found = Plan(folder=str(PurePosixPath(file).parent))  # in which conda starts pip
+    left_out: list[str] = []
     if content.get("channels"):
         found = _warned(found, f"The channels of {file} were ignored: packages came from pip.")
     lines = Lines(_reader(root))
+    if len(listed) > _MOST_ENTRIES:
+        raise Unusable(f"{file} has more than {_MOST_ENTRIES:,} dependencies.")
     for entry in listed:
-        if isinstance(entry, Mapping) and isinstance(entry.get("pip"), list):
-            lines.add("\n".join(str(line) for line in entry["pip"]), file)
+        if isinstance(entry, Mapping) and isinstance(asked := entry.get("pip"), list):
+            if not all(isinstance(line, str) for line in asked):
+                raise Unusable(f"A pip part of {file} is no list of requirements.")
+            lines.add("\n".join(asked), file)
             continue
         name, version = _of_conda_package(entry)
         if version is None:
-            found = _warned(found, f"{entry!r} of {file} was left out: pip has no word for it.")
+            left_out.append(_shown(entry))
         elif name == "python":
             found = replace(found, python=_ANY_PATCH.sub(r"\1.*", version) or None)
         elif name != "pip":
             lines.requirements.append(_PIP_NAMES.get(name, name) + version)
+    if left_out:
+        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        named = ", ".join(left_out[:_SHOWN])
+        text = f"{named}{more} of {file} was left out: pip cannot install it."
+        found = _warned(found, text)
     return _planned(lines, found)
+
+
+def _shown(entry: Any) -> str:
+    """An entry of any kind, at a length to be read: with aliases YAML can hold a huge one."""
+    if isinstance(entry, Mapping | list | set | tuple):
+        return f"an entry that is a {'mapping' if isinstance(entry, Mapping) else 'list'}"
+    return repr(entry if len(text := str(entry)) <= _ENTRY_LIMIT else f"{text[:_ENTRY_LIMIT]}…")
 
 
 def _of_conda_package(entry: Any) -> tuple[str, str | None]:
@@ -142,8 +175,12 @@ def _reader(root: Path) -> Read:
         try:
             with (root / file).open("rb") as content:
                 return content.read(SIZE_LIMIT + 1)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        except ValueError:  # NUL
             raise KeyError(file) from None
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                raise KeyError(file) from None
+            raise
 
     return read
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import site
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,8 @@ def receive(pipe: int) -> list[str]:
     arguments, variables, directory, log = json.loads(content)
     os.environ.clear()
     os.environ.update(variables)
+    site.USER_BASE = site.USER_SITE = None  # which PYTHONUSERBASE says
+    site.getusersitepackages()
     os.chdir(directory)
     write_to(Path(log))
     return list(map(str, arguments))

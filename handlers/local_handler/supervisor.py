@@ -11,6 +11,7 @@ forked from a template (see `template`), with a launcher that waits to be told w
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from handlers.local_handler import processes, trees, variables
+from handlers.local_handler import own, processes, trees, views
 from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
 from handlers.local_handler.children import Children
 
@@ -28,6 +29,7 @@ BOOT = (
     "from handlers.local_handler import supervisor; supervisor.main(sys.argv[2])"
 )
 
+_COMPILING = 60.0  # seconds
 _ATTENTION = 0.1  # seconds between two looks at whether somebody asked for the end
 _TERMINATED = "The run was ended from outside, as a machine that shuts down does."
 
@@ -45,7 +47,8 @@ class Warm(NamedTuple):
     """What is there already when the supervisor was forked from a template.
 
     `launch` makes the waiting process `pid` the launcher, as `Children.start` would start it.
-    `held` is kept, for it holds the lock that says that the environment is in use.
+    `held` is kept, for it holds the lock that says that the environment is in use. `view` is what
+    this process and the launcher see.
     """
 
     python: Path
@@ -53,6 +56,7 @@ class Warm(NamedTuple):
     pid: int
     launch: Callable[[Sequence[str], Mapping[str, str], Path, Path], None]
     held: object
+    view: views.View
 
 
 class _Launched(NamedTuple):
@@ -69,6 +73,8 @@ class Supervisor:
         self._warm = warm
         self._task = folder.task()
         self._terminated = False
+        self._within(math.inf)
+        self._view = warm.view if warm else None
         self._warnings = [*folder.warnings]
         self._memory_kills = _memory_kills()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -78,7 +84,7 @@ class Supervisor:
         started_at: str | None = None
         launched = _Launched(None, None)
         try:
-            python = self._prepare()
+            self._python = python = self._prepare()
             started_at = timestamp()
             self._folder.say(State(started_at=started_at))
             launched = self._launch(python)
@@ -91,6 +97,8 @@ class Supervisor:
         finished_at = timestamp()
         if not self._children.end_all(self._folder.id):
             self._warnings.append("A process of the run could not be ended.")
+        elif not launched.stopped:
+            self._keep_bytecode()
         self._folder.end(
             Ended(
                 reason=launched.stopped.reason if launched.stopped else None,
@@ -125,7 +133,14 @@ class Supervisor:
     def _stopped(self) -> Stopped | None:
         if self._terminated:
             return Stopped("infrastructure", _TERMINATED)
-        return Stopped("canceled") if self._folder.cancel_asked else None
+        if self._folder.cancel_asked:
+            return Stopped("canceled")
+        return self._late if time.monotonic() > self._until else None
+
+    def _within(self, seconds: float, message: str = "") -> None:
+        """Be stopped, as a failure to make an environment, unless it goes on before then."""
+        self._until = time.monotonic() + seconds
+        self._late = Stopped("environment", message)
 
     def _prepare(self) -> Path:
         """Make the tree and the environment; returns the interpreter."""
@@ -134,37 +149,81 @@ class Supervisor:
             raise Stopped(failure["kind"], failure["message"])
         self._folder.say(State(activity="copying files"))
         trees.copy_tree(Path(self._task["snapshot"]), self._folder.tree)
-        self._folder.kept.mkdir(parents=True)
+        self._folder.output.mkdir(exist_ok=True)
+        self._folder.kept.mkdir()
         python = Path(self._task["python"])
         if self._warm:
             python = self._warm.python
             self._warnings += self._warm.warnings
-        elif plan := self._task["plan"]:
-            python = self._environment(plan)
+        else:
+            if plan := self._task["plan"]:
+                python = self._environment(plan)
+            self._view = own.view(self._folder, python)
+            if self._view is None:
+                python = self._venv(python)
         self.attend()
         return python
 
     def _environment(self, plan: Mapping[str, Any]) -> Path:
         # Only here: most of what it imports is not needed to run with the host's own Python.
-        from handlers.local_handler import environments  # noqa: PLC0415 -- the comment above says why
+        from handlers.local_handler import environments, installing  # noqa: PLC0415 -- as said
 
         self._folder.say(State(activity="creating environment"))
+        limit = float(self._task["environment_seconds"])
+        self._within(
+            limit,
+            f"The environment was not there within {limit / 60:g} minutes: log.txt shows what was "
+            "done. An index, a git server or a build may not answer.",
+        )
         task, log = self._task, self._folder.environment_log
+        asked = environments.Asked(plan, task["python"], Path(task["snapshot"]))
         # Kept, for it holds the lock that says that the environment is in use.
-        self._shelf = environments.Shelf(Path(task["environments"]), task["uv"], self, log)
+        self._shelf = environments.Shelf(
+            Path(task["environments"]), task["attempt"]["build"], self, guarded=views.possible()
+        )
+        installer = installing.Installer(task["uv"], self, log, *asked)
         try:
-            python, warnings = self._shelf.take(plan, task["python"], Path(task["snapshot"]))
-        except environments.EnvironmentFailure as failure:
+            python, warnings = self._shelf.take(asked, installer, self._folder.path / "resolving")
+        except installing.EnvironmentFailure as failure:
             raise Stopped(failure.kind, str(failure)) from failure
+        self._within(math.inf)
         self._warnings += warnings
         return python
+
+    def _venv(self, python: Path) -> Path:
+        """An environment of the attempt's own, where it has no view of the one it shares."""
+
+        def does(command: Sequence[str], more: Mapping[str, str]) -> bool:
+            return self.execute(command, self._folder.path, more) == 0
+
+        made = own.environment(self._folder, python, does)
+        if made is None:
+            raise Stopped("infrastructure", "No environment of the run's own could be made.")
+        return made
+
+    def _keep_bytecode(self) -> None:
+        """Compile for the next runs what this one had to: what it wrote itself is not for them."""
+        if self._view is None or not self._task["plan"]:
+            return
+        sources = self._view.compiled(Path(self._task["environments"]))
+        if not sources:
+            return
+        listed = self._folder.path / "sources.txt"
+        listed.write_text("".join(f"{source}\n" for source in sources))
+        command = [str(self._python), "-m", "compileall", "-q", "-i", str(listed)]
+        try:
+            self._view.leave()
+            self._within(_COMPILING)
+            self.execute(command, self._folder.path, {})
+        except (OSError, Stopped):  # the next one compiles them, too
+            self._children.end_all(self._folder.id)
 
     def _launch(self, python: Path) -> _Launched:
         folder = self._folder
         arguments = ["--task", str(folder.launch_file), "--root", str(folder.tree)]
         arguments += ["--output", str(folder.output), "--events", str(folder.events)]
-        found = variables.for_run(os.environ) | self._task["variables"]
-        found = variables.with_interpreter(found, python)
+        found = own.launched(folder, python, viewed=self._view is not None)
+        processes.be_readable(False)  # it has credentials of indexes among its variables
         if self._warm:
             pid = self._children.adopt(self._warm.pid)
             self._warm.launch(arguments, found, folder.tree, folder.log)

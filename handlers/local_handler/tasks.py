@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from handlers.local_handler import requirements, variables
-from handlers.local_handler.attempts import AttemptFolder
-from mlgate.orchestration.launching import own_variables
-from mlgate.orchestration.requirementlines import Unusable
+from handlers.local_handler.attempts import AttemptFolder, create_file
+from mlgate.launcher.archive import archive
+from mlgate.orchestration.backends.launching import own_variables
+from mlgate.orchestration.backends.requirement_lines import Unusable
 from mlgate.orchestration.runs import Attempt, RunKind, Task
 
 
@@ -23,6 +25,23 @@ class Host:
     launcher: Path
     environments: Path
     grace_seconds: float
+    environment_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The folders of what an attempt is given: its commit, and the current version's files."""
+
+    snapshot: Path
+    model: Path | None
+
+
+def own_launcher(folder: Path) -> Path:
+    """The launcher under a name by its content, as runs outlive the worker and its version."""
+    content = archive()
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pyz"
+    create_file(path, content)
+    return path
 
 
 def label(attempt: Attempt) -> dict[str, Any]:
@@ -31,21 +50,19 @@ def label(attempt: Attempt) -> dict[str, Any]:
 
 
 def for_supervisor(
-    task: Task, host: Host, snapshot: Path, folder_of: Callable[[Attempt], AttemptFolder]
+    task: Task,
+    host: Host,
+    staged: Staged,
+    folder_of: Callable[[Attempt], AttemptFolder],
 ) -> dict[str, Any]:
     """The content of `task.json`."""
     spec = task.spec
-    plan, failure, warnings = _environment(task, snapshot)
+    plan, failure, warnings = _environment(task, staged.snapshot)
     own, refused = own_variables(spec.environment_variables)
-    promised = variables.contract(
-        attempt=task.attempt.id,
-        build_id=task.build_id,
-        run=spec.name,
-        inputs={name: folder_of(needed).kept for name, needed in task.inputs.items()},
-        tracking=folder_of(task.attempt).tracking,
-    )
+    inputs = {name: folder_of(needed).kept for name, needed in task.inputs.items()}
+    promised = variables.contract(folder_of(task.attempt), task, inputs, staged.model)
     return label(task.attempt) | {
-        "snapshot": str(snapshot),
+        "snapshot": str(staged.snapshot),
         "plan": asdict(plan) if plan else None,
         "failure": failure,
         "warnings": [*warnings, *refused],
@@ -54,8 +71,11 @@ def for_supervisor(
         "uv": host.uv,
         "environments": str(host.environments),
         "variables": promised | own,
+        "inputs": list(map(str, inputs.values())),
+        "model": str(staged.model) if staged.model else None,
         "limit_seconds": spec.timeout_minutes * 60,
         "grace_seconds": host.grace_seconds,
+        "environment_seconds": host.environment_seconds,
     }
 
 

@@ -9,13 +9,14 @@ launcher and a kernel forked from it in turn.
     input      a JSON object per line: {"folder": the attempt's, "environment": its own or null}
     output     "ready" once, then for each request "yes", or "no": it is to be started as a program
 
-Run as `python -c BOOT ROOT LAUNCHER` (see `warm`), by the interpreter of the runs' environment.
+Run as `python -c BOOT ROOT` (see `warm`), by the interpreter of the runs' environment, once that
+has imported what a kernel does.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib
 import json
 import os
 import select
@@ -27,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from handlers.local_handler import environments, processes, supervisor
+from handlers.local_handler import environments, own, processes, supervisor, views
 from handlers.local_handler.attempts import AttemptFolder
 from handlers.local_handler.kernels import KernelSeeds
 from handlers.local_handler.seeds import Seed, receive, write_to
@@ -37,8 +38,11 @@ IDLE_SECONDS = 300.0  # without a request, after which it ends
 _CLIENT = ("jupyter_client.asynchronous", "nbclient", "nbformat.v4", "zmq.asyncio")
 
 
-def main(launcher: str) -> None:
-    """Serve until the input ends, or what is installed is not what was imported any more."""
+def main(*of_kernels: Any) -> None:
+    """Serve until the input ends, or what is installed is not what was imported any more.
+
+    `of_kernels` is what `KernelSeeds` is made of.
+    """
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),
@@ -46,12 +50,14 @@ def main(launcher: str) -> None:
     ):
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if not views.possible():
+        sys.exit("Here a run needs an environment of its own, which a fork cannot have.")
     installed = _installed()
-    kernels = KernelSeeds()
+    kernels = KernelSeeds(*of_kernels)
     for name in _CLIENT:
         importlib.import_module(name)
-    launch = _load(launcher)
-    launch.prepare_rendering()
+    launch = importlib.import_module("mlgate.launcher.run").main
+    importlib.import_module("mlgate.launcher.page").prepare_rendering()
     sys.path.pop(0)  # the root: the rest is the path of any program
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 -- nothing but their number
         sys.exit("Something that was imported has started a thread, which a fork would miss.")
@@ -96,29 +102,21 @@ def _prepare(
     held = environments.hold(Path(environment)) if environment else None
     if (environment and held is None) or not processes.mark(folder.id):
         return None
+    view = own.view(folder, Path(sys.executable))
+    if view is None:
+        return None
     launch = Seed(launcher)
     warnings = held.warnings if held else []
-    return supervisor.Warm(Path(sys.executable), warnings, launch.pid, launch.start, held)
+    return supervisor.Warm(Path(sys.executable), warnings, launch.pid, launch.start, held, view)
 
 
 def _launcher(kernels: KernelSeeds, launch: Any) -> Callable[[int], int]:
     def grow(pipe: int) -> int:
         kernel = kernels.sow()
-        code: int = launch.main(receive(pipe), kernel)
+        code: int = launch(receive(pipe), kernel)
         return code
 
     return grow
-
-
-def _load(launcher: str) -> Any:
-    """The launcher's module, from the one file that it is."""
-    spec = importlib.util.spec_from_file_location("launcher", launcher)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["launcher"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _installed() -> list[tuple[str, int]]:

@@ -6,10 +6,12 @@ the file system can share blocks until one side is written (Btrfs, XFS), copy_fi
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is nobody's
@@ -37,6 +39,14 @@ def appear(made: Path, target: Path) -> bool:
     return True
 
 
+def protect(folder: Path) -> None:
+    """Take the right to write from everything below a folder, for all but root."""
+    for directory, _, names in os.walk(folder, topdown=False):
+        for path in (*(Path(directory, name) for name in names), Path(directory)):
+            if not path.is_symlink():
+                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder at once for everybody who looks, also one with write-protected parts."""
     doomed = folder.with_name(f".old-{os.urandom(6).hex()}")
@@ -44,14 +54,30 @@ def remove_tree(folder: Path) -> None:
         folder.rename(doomed)
     except FileNotFoundError:
         return
-    shutil.rmtree(doomed, ignore_errors=True)
-    if doomed.exists():
-        doomed.chmod(stat.S_IRWXU)
-        for directory, below, _ in os.walk(doomed):
-            for inner in (Path(directory, name) for name in below):
-                if not inner.is_symlink():
-                    inner.chmod(stat.S_IRWXU)
-        shutil.rmtree(doomed, ignore_errors=True)
+    _remove(doomed)
+
+
+def _remove(doomed: Path) -> None:
+    """Remove a folder that nobody looks for, however deep: what is below comes beside it first.
+
+    A run can make folders deeper than a path can name, or Python's stack can follow. What cannot
+    be removed now is left to `sweep`.
+    """
+    waiting, count = [doomed], itertools.count()
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError):
+            folder.chmod(stat.S_IRWXU)
+            for entry in list(os.scandir(folder)):
+                with suppress(OSError):
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)  # noqa: PTH108 -- no Path for each of many
+                        continue
+                    os.chmod(entry.path, stat.S_IRWXU)  # noqa: PTH101 -- likewise
+                    beside = doomed.with_name(f"{doomed.name}-{next(count)}")
+                    os.rename(entry.path, beside)  # noqa: PTH104 -- likewise
+                    waiting.append(beside)
+            folder.rmdir()
 
 
 def sweep(parent: Path) -> None:

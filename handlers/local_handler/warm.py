@@ -24,11 +24,33 @@ from handlers.local_handler.tasks import Host
 
 _logger = logging.getLogger(__name__)
 
-# Of `template`, which is not imported here for what it imports itself.
-_BOOT = (
-    "import sys; sys.path[0] = sys.argv[1]; "
-    "from handlers.local_handler import template; template.main(sys.argv[2])"
+# What a kernel imports by the time of its first cell, in this version or that.
+_OF_KERNELS = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.magics",
+    "IPython.extensions.storemagic",
+    "sqlite3",
+    "tornado.platform.asyncio",
 )
+# A kernel's modules come first, and nothing with them that they do not import themselves: the
+# kernels of the template will have these and no other.
+_BOOT = f"""
+import copyreg, sys, warnings
+sys.path.pop(0)
+import ipykernel.kernelapp
+for name in {_OF_KERNELS}:
+    try:
+        __import__(name)
+    except ImportError:
+        pass
+of_kernels = sys.modules, sys.meta_path, warnings.filters, copyreg.dispatch_table
+of_kernels = [each.copy() for each in of_kernels]
+sys.path.insert(0, sys.argv[1])
+from handlers.local_handler import template
+template.main(*of_kernels)
+"""
 _SOURCES = Path(__file__).resolve().parents[2]
 _KEPT = 3  # templates, of some 60 MB each
 _ANSWER_SECONDS = 2.0  # to fork, which takes a few hundredths
@@ -65,11 +87,12 @@ class Templates:
         """
         environment, python = None, self._host.python
         task = folder.task()
-        if task["failure"] or any(map(variables.leads_to_code, own)):
+        if not task or task["failure"] or any(map(variables.leads_to_code, own)):
             return False
         if plan := task["plan"]:
             root, snapshot = self._host.environments, Path(task["snapshot"])
-            environment = environments.find(root, plan, task["python"], snapshot)
+            asked = environments.Asked(plan, task["python"], snapshot)
+            environment = environments.find(root, asked, task["attempt"]["build"])
             if environment is None:
                 return False
             python = environments.interpreter(environment)
@@ -105,7 +128,7 @@ class Templates:
             found = None
         if found is None and self._failures[key] < _FAILURES and (first or key in self._asked):
             try:
-                found = _Template(key, self._host.launcher, self._log)
+                found = _Template(key, self._log)
             except OSError:
                 self._failures[key] += 1
         self._asked.add(key)
@@ -119,13 +142,13 @@ class Templates:
 class _Template:
     """One process, on its way to be ready, ready, or ended."""
 
-    def __init__(self, key: _Key, launcher: Path, log: Path) -> None:
+    def __init__(self, key: _Key, log: Path) -> None:
         found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
         # As the launcher has it for kernels; and what is written over when it has forked.
         found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [key.python, "-c", _BOOT, str(_SOURCES), str(launcher)],
+                [key.python, "-c", _BOOT, str(_SOURCES)],
                 bufsize=0,
                 cwd="/",
                 env=found,
@@ -170,6 +193,7 @@ class _Template:
     def _line(self, seconds: float) -> bytes:
         """A line of output, which comes in one piece; what is there of it after so long."""
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            return b""
-        return os.read(self._process.stdout.fileno(), 64)
+        output = self._process.stdout.fileno()
+        waiting = select.poll()  # which takes any number of a file, other than `select`
+        waiting.register(output, select.POLLIN)
+        return os.read(output, 64) if waiting.poll(seconds * 1000) else b""

@@ -1,14 +1,18 @@
 """Tells soon when an attempt ends, so that nobody waits for the next regular look.
 
-Only a hint: whatever it misses, a look finds. One thread, which sleeps while nothing is watched.
+Only a hint: whatever it misses, a look finds. One thread, which sleeps until a supervisor ends: by
+a descriptor of its process (pidfd_open(2)) once it has claimed its attempt, by looking before that
+and where the system has none.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from handlers.local_handler.attempts import AttemptFolder
 from mlgate.orchestration.runs import Attempt
@@ -16,6 +20,7 @@ from mlgate.orchestration.runs import Attempt
 _logger = logging.getLogger(__name__)
 
 _INTERVAL = 0.02  # seconds between two looks at a handful of files
+_AT_LEAST = 5.0  # seconds between two looks at what tells of its end itself
 
 
 class Watcher:
@@ -23,55 +28,93 @@ class Watcher:
 
     def __init__(self, on_ended: Callable[[Attempt], None] | None) -> None:
         self._on_ended = on_ended
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
         self._watched: dict[Attempt, AttemptFolder] = {}
         self._supervisors: dict[int, Attempt] = {}  # by process id
+        self._descriptors: dict[Attempt, int] = {}  # of the watching thread alone
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def adopt(self, attempt: Attempt, supervisor: int) -> None:
         """Reap this child process when it ends."""
-        with self._changed:
+        with self._lock:
             self._supervisors[supervisor] = attempt
 
     def has_supervisor(self, attempt: Attempt) -> bool:
         """Whether a child of this process supervises the attempt, or is about to."""
-        with self._changed:
+        with self._lock:
             self._reap()
             return attempt in self._supervisors.values()
 
     def watch(self, attempt: Attempt, folder: AttemptFolder) -> None:
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return
             self._watched[attempt] = folder
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="local-runs", daemon=True)
-                self._thread.start()
-            self._changed.notify()
+                thread = threading.Thread(target=self._run, name="local-runs", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # this host has no more of them
+                    _logger.warning("Ends of runs are not told soon: no thread can be started.")
+                    return
+                self._thread = thread
+        self._notify()
 
     def close(self) -> None:
         """Stop watching; the attempts go on."""
-        with self._changed:
+        with self._lock:
+            if self._closed:
+                return
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        self._notify()
+        if self._thread is threading.current_thread():
+            return
+        if self._thread is not None:
             self._thread.join()
+        for descriptor in (self._woken, self._wake, *self._descriptors.values()):
+            os.close(descriptor)
+
+    def _notify(self) -> None:
+        with suppress(BlockingIOError):  # it is awake as it is
+            os.write(self._wake, b".")
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                while not (self._closed or self._watched or self._supervisors):
-                    self._changed.wait()
-                self._changed.wait(0 if self._closed else _INTERVAL)
+            with self._lock:
                 if self._closed:
                     return
                 watched = dict(self._watched)
                 self._reap()
-            for attempt in [each for each, folder in watched.items() if _over(folder)]:
-                with self._changed:
+                alone = bool(self._supervisors) and not watched
+            ended = [each for each, folder in watched.items() if _over(folder)]
+            for attempt in ended:
+                with self._lock:
                     del self._watched[attempt]
                 self._tell(attempt)
+            if not ended:
+                self._pause(watched, alone)
+
+    def _pause(self, watched: Mapping[Attempt, AttemptFolder], alone: bool) -> None:
+        """Until there may be something to do; `alone`: supervisors are left that nobody watches."""
+        for attempt in [*(self._descriptors.keys() - watched.keys())]:
+            os.close(self._descriptors.pop(attempt))
+        for attempt in watched.keys() - self._descriptors.keys():
+            if (descriptor := _descriptor(watched[attempt])) is not None:
+                self._descriptors[attempt] = descriptor
+        waiting = select.poll()
+        for descriptor in (self._woken, *self._descriptors.values()):
+            waiting.register(descriptor, select.POLLIN)
+        looks = alone or watched.keys() != self._descriptors.keys()
+        seconds = _INTERVAL if looks else _AT_LEAST if watched else None
+        told = waiting.poll(None if seconds is None else seconds * 1000)
+        ready = {descriptor for descriptor, _ in told}
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+        for attempt in [each for each, one in self._descriptors.items() if one in ready]:
+            os.close(self._descriptors.pop(attempt))
 
     def _reap(self) -> None:
         for pid in [each for each in self._supervisors if _reaped(each)]:
@@ -92,6 +135,21 @@ def _over(folder: AttemptFolder) -> bool:
         return not claim.alive if claim else not folder.exists()
     except OSError:
         return False
+
+
+def _descriptor(folder: AttemptFolder) -> int | None:
+    """One that can be read once the attempt's supervisor has ended; None where there is none."""
+    try:
+        claim = folder.claim()
+        if claim is None or claim.supervisor is None:
+            return None
+        descriptor: int = os.pidfd_open(claim.supervisor.pid)
+    except (OSError, AttributeError):  # gone, or this system has none
+        return None
+    if claim.alive:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _reaped(pid: int) -> bool:

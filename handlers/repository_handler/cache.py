@@ -1,6 +1,10 @@
 """Bare repositories kept between builds, one folder per address.
 
-`<key>/` is the repository, `<key>.lock` its lock, whose time of change is that of its last use.
+`<key>/` is the repository. `<key>.lock`, whose time of change is that of its last use, is shared by
+all who use it, and held alone to remove it; `<key>.fetch` is held by the one who brings objects
+there. So what is there is read side by side, also while more is fetched: git adds objects and never
+changes one, and nothing here removes any but with the whole repository.
+
 A file `refs/mlgate/<sha>` says that this object's commit is there as a whole: an interrupted
 fetch leaves none. Being a ref, it also tells a server what need not be sent again.
 """
@@ -11,32 +15,61 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dulwich.repo import Repo
 
 from handlers.repository_handler.locks import locked
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Busy
+
+_TURN = 5.0  # seconds until the next try of whose turn it is not
 
 
 class Entry:
-    """One cached repository, while its lock is held."""
+    """One cached repository, which nobody removes meanwhile."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, shown: str) -> None:
         self.folder = folder
         self.fresh = False  # made by this very checkout: doing so again would change nothing
+        self._shown = shown
+        self._doom = folder / "mlgate-doomed"
 
     def create(self) -> None:
         """Make the repository if it is not there: as a whole or not at all."""
         if self.folder.exists():
             return
-        new = self.folder.with_suffix(".new")
-        shutil.rmtree(new, ignore_errors=True)
+        new = self.folder.with_name(f"{self.folder.name}.new-{os.urandom(6).hex()}")
         new.mkdir()
         Repo.init_bare(new).close()
-        new.rename(self.folder)
-        self.fresh = True
+        try:
+            new.rename(self.folder)
+        except OSError:
+            if not self.folder.exists():
+                raise
+            shutil.rmtree(new, ignore_errors=True)  # another checkout was quicker
+        else:
+            self.fresh = True
+
+    @contextmanager
+    def fetching(self) -> Iterator[None]:
+        """Be the only one who brings objects here; raises Busy when somebody else does."""
+        with locked(self.folder.with_suffix(".fetch")) as mine:
+            if not mine:
+                raise Busy(f"Another checkout of {self._shown} fetches on this host.", _TURN)
+            for left in self.folder.glob("*.lock"):  # git's own, of a fetch that was killed
+                left.unlink(missing_ok=True)
+            yield
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been brought here as a whole."""
+        place = self.folder / "refs" / "mlgate"
+        return not place.is_dir() or not any(place.iterdir())
+
+    @property
+    def packs(self) -> int:
+        return sum(1 for _ in (self.folder / "objects" / "pack").glob("*.pack"))
 
     def known(self, sha: str) -> str | None:
         """The commit that `sha` stands for, if it is there as a whole."""
@@ -54,53 +87,90 @@ class Entry:
             new.write_text(f"{commit}\n", "ascii")
             new.replace(marker)
 
-    def clear(self) -> None:
-        shutil.rmtree(self.folder.with_suffix(".new"), ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def doom(self) -> None:
+        """Have it removed as soon as nobody uses it, and used by nobody else until then."""
+        with suppress(OSError):
+            self._doom.touch()
+
+    @property
+    def doomed(self) -> bool:
+        return self._doom.exists()
 
     def _marker(self, sha: str) -> Path:
         return self.folder / "refs" / "mlgate" / sha
 
 
 class Cache:
-    """`limit` is in bytes; `patience` in seconds, for somebody else's use of an entry."""
+    """`limit` is in bytes."""
 
-    def __init__(self, folder: Path, limit: int, patience: float) -> None:
+    def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
         self._limit = limit
-        self._patience = patience
 
     @contextmanager
     def entry(self, key: str, shown: str) -> Iterator[Entry]:
+        """The repository to use beside others; raises Busy while it is being removed."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        entry = Entry(self._folder / key, shown)
+        if entry.doomed:
+            self.remove(key)
         lock = self._folder / f"{key}.lock"
-        with locked(lock, self._patience) as mine:
-            if not mine:
-                raise Temporary(f"Another checkout of {shown} is under way on this host.", 30)
+        with locked(lock, shared=True) as mine:
+            if not mine or entry.doomed:
+                raise Busy(f"The cache of {shown} on this host is being rebuilt.", _TURN)
             os.utime(lock)
-            yield Entry(self._folder / key)
+            yield entry
+
+    def remove(self, key: str) -> bool:
+        """False when somebody uses it."""
+        lock = self._folder / f"{key}.lock"
+        with locked(lock) as mine:
+            if mine:
+                for path in (*self._folder.glob(f"{key}.new-*"), self._folder / key):
+                    shutil.rmtree(path, ignore_errors=True)
+                (self._folder / f"{key}.fetch").unlink(missing_ok=True)
+                lock.unlink()
+            return mine
 
     def prune(self) -> None:
-        """Forget what was used longest ago until the rest fits; never what is in use."""
-        self._prune(self._limit)
+        """Forget what was used longest ago until the rest fits; never what is in use.
+
+        What would not fit alone goes first: no other one should go for it.
+        """
+        sizes = self._sizes()
+        self._evict(sizes, sum(sizes.values()) - self._limit)
 
     def clear(self) -> None:
         """Forget all that is not in use."""
-        self._prune(0)
+        sizes = self._sizes()
+        self._evict(sizes, sum(sizes.values()))
 
-    def _prune(self, limit: int) -> None:
-        used = {lock: _used(lock) for lock in self._folder.glob("*.lock")}
-        sizes = {lock: _size(lock.with_suffix("")) for lock in used}
-        excess = sum(sizes.values()) - limit
-        for lock in sorted(used, key=lambda lock: used[lock]):
+    def free(self, amount: int) -> bool:
+        """Forget as little as makes room for so many bytes; nothing, and false, if all does not."""
+        if self.evictable() < amount:
+            return False
+        self._evict(self._sizes(), amount)
+        return True
+
+    def evictable(self) -> int:
+        """Bytes of what is not in use."""
+        return sum(size for lock, size in self._sizes().items() if _idle(lock))
+
+    def _sizes(self) -> dict[Path, int]:
+        return {lock: size_on_disk(lock.with_suffix("")) for lock in self._folder.glob("*.lock")}
+
+    def _evict(self, sizes: dict[Path, int], excess: int) -> None:
+        used = {lock: (sizes[lock] <= self._limit, _used(lock)) for lock in sizes}
+        for lock in sorted(sizes, key=lambda lock: used[lock]):
             if excess <= 0:
                 return
-            with locked(lock) as mine:
-                if mine:
-                    shutil.rmtree(lock.with_suffix(".new"), ignore_errors=True)
-                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                    lock.unlink()
-                    excess -= sizes[lock]
+            if self.remove(lock.stem):
+                excess -= sizes[lock]
+
+
+def _idle(lock: Path) -> bool:
+    with locked(lock) as mine:
+        return mine
 
 
 def _used(lock: Path) -> float:
@@ -110,7 +180,7 @@ def _used(lock: Path) -> float:
         return 0
 
 
-def _size(folder: Path) -> int:
+def size_on_disk(folder: Path) -> int:
     """Bytes on disk of the files below; those that vanish meanwhile count nothing."""
     total = 0
     for parent, _, names in os.walk(folder):

@@ -1,14 +1,27 @@
-"""Which token opens which repository, and where no token may go."""
+"""Which tokens open which repository, in which order, and where no token may go."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from mlgate.orchestration.allowlist import azure_organization, parse_url, url_allowed
+from mlgate.orchestration.addresses.allowlist import azure_organization, parse_url, url_allowed
+
+# Azure DevOps limits a job's token to the repositories that the job names, unless the project
+# lifts "Protect access to repositories in YAML pipelines" (MicrosoftDocs/azure-devops-docs,
+# docs/pipelines/process/access-tokens.md).
+_JOB_REMEDY = (
+    "name the repository under `uses: repositories` in the job that publishes the message, since "
+    "its token reaches only what a `checkout` or `uses` of that job names; or name a token for it "
+    "in MLGATE_GIT_CREDENTIALS; or give the project's build service read access to it"
+)
+_IDENTITY_REMEDY = (
+    "add the host's identity to the organization (Organization settings > Users, access level "
+    "Basic), and to the project (Readers)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,38 +34,43 @@ class GitCredential:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The value of the `Authorization` header, and whom to ask when it does not open the door."""
+    """The value of the `Authorization` header, and what to do when a server refuses it.
 
+    `who` names it to people, who are never shown the value.
+    """
+
+    who: str
     authorization: SecretStr | None
     remedy: str
     token: SecretStr | None = None
 
 
-def access_to(
+def accesses_to(
     url: str,
     *,
     collection: str | None,
     token: SecretStr | None,
     credentials: Sequence[GitCredential],
     host_identity: Callable[[], SecretStr] | None,
-) -> Access:
-    """How this host opens `url`, which is allowed and is https or loopback http.
+) -> Iterator[Access]:
+    """The credentials for `url`, which is allowed and is https or loopback http, in order.
 
     A job's token opens the Azure Repos of its own collection and is shown to nothing else. A token
     that the host names for a URL is meant for it, and goes before the host's identity.
+    `host_identity` is called only when the others have been used up; what it raises goes through.
     """
     address = parse_url(url)
     assert address is not None
     organization = azure_organization(address)
-    if token and collection and _inside(url, organization, collection):
-        return Access(
-            _basic("", token), "give the project's build service read access to it", token
-        )
     matching = [c for c in credentials if url_allowed(url, [c.prefix])]
+    own = bool(collection) and _inside(url, organization, str(collection))
+    if own and token:
+        yield Access("the job's token", _basic("", token), _JOB_REMEDY, token)
     if matching:
         best = max(matching, key=lambda credential: len(credential.prefix))
         # GitHub's app tokens insist on this user; other services take any with a token.
-        return Access(
+        yield Access(
+            "the token of MLGATE_GIT_CREDENTIALS",
             _basic("x-access-token", best.token),
             "check the token that MLGATE_GIT_CREDENTIALS names for it",
             best.token,
@@ -60,8 +78,13 @@ def access_to(
     if organization and host_identity:
         secret = host_identity()
         bearer = SecretStr(f"Bearer {secret.get_secret_value()}")
-        return Access(bearer, "give the host's identity read access to it", secret)
-    return Access(None, "if it is private, name a token for it in MLGATE_GIT_CREDENTIALS")
+        yield Access("the host's identity", bearer, _IDENTITY_REMEDY, secret)
+    elif not (own and token) and not matching:
+        yield Access(
+            "a host without a token",
+            None,
+            "if it is private, name a token for it in MLGATE_GIT_CREDENTIALS",
+        )
 
 
 def _inside(url: str, organization: str | None, collection: str) -> bool:

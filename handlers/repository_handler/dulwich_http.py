@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from dulwich.client import Urllib3HttpGitClient
 from dulwich.errors import GitProtocolError
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3 import PoolManager, ProxyManager, Timeout
-from urllib3.util import make_headers
 
-from handlers.repository_handler.client import Limits
+from handlers.repository_handler.client import Limits, Unspoken
 from handlers.repository_handler.faults import fault
+from handlers.repository_handler.http import connections, read, words_of
 from handlers.repository_handler.remote import Remote
 
 if TYPE_CHECKING:
@@ -33,7 +28,7 @@ class HttpClient(Urllib3HttpGitClient):
     """Smart http only; no redirect is followed; statuses become our errors."""
 
     def __init__(self, remote: Remote, limits: Limits) -> None:
-        super().__init__(remote.url, pool_manager=_pool(remote, limits))
+        super().__init__(remote.url, pool_manager=connections(remote, limits))
         self._remote = remote
         self._limits = limits
 
@@ -49,60 +44,22 @@ class HttpClient(Urllib3HttpGitClient):
             headers["Authorization"] = self._remote.access.authorization.get_secret_value()
         response, _ = super()._http_request(url, headers, data, raise_for_status=False)
         if response.status != 200:  # 203 is Azure DevOps's sign-in page
-            raise fault(self._remote, f"HTTP {response.status}", refusal_is_final=False)
+            raise self._fault(response)
         if not (response.headers.get("Content-Type") or "").startswith("application/x-git-"):
             raise self._remote.unavailable("the server does not answer as a git server")
         return response, lambda size: self._read(response, size)
 
     def _read(self, response: Any, size: int) -> bytes:
-        """Up to `size` bytes, less only at the end.
+        return heeded(read(self._remote, self._limits, response, size))
 
-        The pool's time-out is for each wait; only here can a server that trickles be stopped.
-        """
-        chunks = []
-        while size > 0:
-            if self._limits.over:
-                raise self._remote.silent("no end in time")
-            chunk = response.read1(size)
-            if not chunk:
-                break
-            chunks.append(chunk)
-            size -= len(chunk)
-        return heeded(b"".join(chunks))
+    def _fault(self, response: Any) -> Exception:
+        said = words_of(self._remote, self._limits, response)
+        if response.status == 400:  # so Azure Repos refuse a client that lacks what they ask for
+            detail = ": ".join(part for part in ("HTTP 400", said) if part)
+            why = f"its server refuses the requests of a host without git ({detail})"
+            return Unspoken(detail, self._remote.failed(f"{why}; install git on the host"))
+        return fault(self._remote, f"HTTP {response.status}", said=said)
 
     def close(self) -> None:
         self.pool_manager.clear()
         super().close()
-
-
-class _Pool(PoolManager):
-    """Hands a redirect back instead of following it, credential and all."""
-
-    def urlopen(self, method: str, url: str, *_: Any, **kw: Any) -> Any:
-        return super().urlopen(method, url, **(kw | {"redirect": False}))
-
-
-class _Proxy(ProxyManager):
-    def urlopen(self, method: str, url: str, *_: Any, **kw: Any) -> Any:
-        return super().urlopen(method, url, **(kw | {"redirect": False}))
-
-
-def _pool(remote: Remote, limits: Limits) -> PoolManager:
-    """With the standard variables for proxies and certificate authorities."""
-    options: dict[str, Any] = {
-        "timeout": Timeout(min(limits.stall, limits.left)),
-        "retries": False,
-        "headers": {"User-Agent": "git/mlgate"},  # GitHub insists on "git/"
-        "cert_reqs": "CERT_REQUIRED",
-    }
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
-    if bundle:
-        options["ca_cert_dir" if Path(bundle).is_dir() else "ca_certs"] = bundle
-    proxy = select_proxy(remote.url, get_environ_proxies(remote.url))
-    if not proxy:
-        return _Pool(**options)
-    user = urlsplit(proxy)
-    if user.username:
-        pair = f"{unquote(user.username)}:{unquote(user.password or '')}"
-        options["proxy_headers"] = make_headers(proxy_basic_auth=pair)
-    return _Proxy(proxy, **options)

@@ -47,8 +47,8 @@ class Ssh(SSHVendor):
         )
         watchdog = threading.Timer(self._seconds, _kill, [process])
         watchdog.daemon = True
-        watchdog.start()
         self._started.append((process, watchdog))
+        watchdog.start()
         return _Heeding(process)
 
     def end(self) -> None:

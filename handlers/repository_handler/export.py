@@ -6,98 +6,67 @@ is its blob, byte for byte, and a link inside the tree is a copy of what it lead
 
 from __future__ import annotations
 
-import io
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISLNK
-from typing import TypeAlias
 
-from handlers.repository_handler.client import Client
-from handlers.repository_handler.lfs import LARGEST_POINTER, is_pointer
-from mlgate.orchestration.errors import Permanent
+from handlers.repository_handler.lfs import LARGEST_POINTER, is_pointer, size_of_content
+from handlers.repository_handler.trees import File, Folder, LeftOut, Source, TooLarge
 
 _LINK_HOPS = 40  # as Linux has it
-_LONGEST_LINK = 4096  # characters; likewise
-_DEEPEST = 200  # folders within folders
+_BLOCK = 4096  # bytes that the least file takes
+_AT_A_TIME = 10_000  # files whose sizes are asked for together
 _SHOWN = 5  # paths named in a warning
-
-Parts: TypeAlias = tuple[str, ...]
+_SMALLER = "name a smaller `repository.subdirectory`, or keep what runs do not need out of it"
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A blob, or a link while its mode says so, and who can read it."""
+class Most:
+    """What a checkout may be, links resolved and submodules included.
 
-    mode: int
-    sha: str
-    client: Client
+    `paths` are files and folders, `size` is in bytes, `depth` in folders within folders.
+    """
 
-
-class Folder(dict[str, "File | Folder"]):
-    """What a tree holds, by name."""
-
-
-@dataclass
-class Listing:
-    """A commit's tree; `submodules` maps the path of each to its commit."""
-
-    root: Folder = field(default_factory=Folder)
-    submodules: dict[Parts, str] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
-
-
-def list_tree(client: Client, commit: str) -> Listing:
-    """Raises `Permanent` for a tree that git itself would not check out."""
-    listing = Listing()
-    for entry in client.tree(commit):
-        try:
-            path = entry.path.decode("utf-8")
-        except UnicodeDecodeError:
-            listing.unreadable.append(ascii(entry.path))
-            continue
-        parts = tuple(path.split("/"))
-        if any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
-            raise _hostile(path)
-        if entry.mode == 0o160000:
-            listing.submodules[parts] = entry.sha
-        else:
-            graft(listing.root, parts, File(entry.mode, entry.sha, client))
-    return listing
-
-
-def graft(root: Folder, parts: Parts, node: File | Folder) -> None:
-    """Put `node` at `parts` below `root`."""
-    for part in parts[:-1]:
-        below = root.setdefault(part, Folder())
-        if not isinstance(below, Folder):
-            raise _hostile("/".join(parts))
-        root = below
-    if parts[-1] in root:
-        raise _hostile("/".join(parts))
-    root[parts[-1]] = node
+    paths: int = 500_000
+    size: int = 20 << 30
+    depth: int = 200
 
 
 @dataclass
 class Exporter:
-    """Writes one tree; collects what the people should know of it."""
+    """Writes one tree; collects what the people should know of it.
+
+    `make_room` is given the bytes that the tree takes on disk before any of it is written.
+    """
 
     root: Folder
-    lfs: bool
-    limit: int = 500_000  # files and folders: a few links can ask for more than any disk holds
+    lfs: bool = False
+    make_room: Callable[[int], None] = lambda _: None
+    most: Most = field(default_factory=Most)
     files: list[str] = field(default_factory=list)  # written, relative to the destination
     left_out: list[str] = field(default_factory=list)  # links that lead nowhere or out
+    submodules: list[str] = field(default_factory=list)  # not asked for
+    unreadable: list[str] = field(default_factory=list)  # names that are not UTF-8
     pointers: list[str] = field(default_factory=list)  # LFS files that are pointers still
-    _links: dict[str, str] = field(default_factory=dict)  # text by SHA
-    _seen: int = 0
 
     def write(self, subdirectory: str, destination: Path) -> bool:
-        """Write what is in `subdirectory`; false when that is no folder of the tree."""
-        at = self._resolve((), subdirectory)
-        folder = self._at(at) if at is not None else None
-        if at is None or not isinstance(folder, Folder):
+        """Write what is in `subdirectory`; false when that is no folder of the tree.
+
+        Raises `TooLarge` before anything is written.
+        """
+        start = self._resolve(self.root, subdirectory)
+        if not isinstance(start, Folder):
             return False
-        self._write_folder(folder, at, destination, "", frozenset({at}))
+        self.make_room(self._measure(start))
+        self.root.source.reading.restart()
+        for warned in (self.left_out, self.submodules, self.unreadable):
+            warned.clear()  # the second walk finds the same
+        for label, node in self._walk(start):
+            if isinstance(node, Folder):
+                (destination / label).mkdir(exist_ok=True)
+            else:
+                self._write_file(node, destination / label, label)
         self.files.sort()
         return True
 
@@ -108,37 +77,96 @@ class Exporter:
                 self.left_out,
             ),
             ("LFS pointers stand for their content: set `repository.lfs`", self.pointers),
+            ("Submodules were left out: set `repository.submodules`", self.submodules),
+            ("Files whose names are not UTF-8 were left out", self.unreadable),
         )
         return [warning(text, paths) for text, paths in said if paths]
 
-    def _write_folder(
-        self, folder: Folder, real: Parts, destination: Path, shown: str, open_: frozenset[Parts]
-    ) -> None:
-        """`real` is where `folder` is in the tree; `open_` the folders being written around it."""
-        destination.mkdir(exist_ok=True)
-        self._seen += len(folder)
-        if self._seen > self.limit or len(open_) > _DEEPEST:
-            raise Permanent(
-                f"The repository has more than {self.limit} files, or folders more than {_DEEPEST} "
-                "deep, once its links are resolved: name a smaller `repository.subdirectory`."
+    def _walk(self, start: Folder) -> Iterator[tuple[str, File | Folder]]:
+        """Each folder, then what is in it; by its path below `start`, "" for that itself."""
+        seen, above = (
+            len(start.entries),
+            {start.path},
+        )  # those being walked: a link to one of them never ends
+        pending = [(start, "", self._names(start, ""))]
+        yield "", start
+        while pending:
+            folder, label, names = pending[-1]
+            name = next(names, None)
+            if name is None:
+                pending.pop()
+                above.discard(folder.path)
+                continue
+            place = f"{label}{name}"
+            node = folder.child(name)
+            if isinstance(node, LeftOut):
+                self.submodules.append(place)
+                continue
+            if isinstance(node, File) and node.is_link:
+                node = self._resolve(folder, node.text)
+            if node is None or (isinstance(node, Folder) and node.path in above):
+                self.left_out.append(place)
+                continue
+            yield place, node
+            if isinstance(node, Folder):
+                pending.append((node, f"{place}/", self._names(node, f"{place}/")))
+                above.add(node.path)
+                seen += len(node.entries)
+                self._check_paths(seen, len(pending))
+
+    def _names(self, folder: Folder, label: str) -> Iterator[str]:
+        entries = folder.entries
+        self.unreadable += [ascii(label.encode() + name) for name in entries.unreadable]
+        return iter(entries.named)
+
+    def _check_paths(self, paths: int, depth: int) -> None:
+        if paths > self.most.paths:
+            raise TooLarge(
+                f"The repository has more than {self.most.paths} files and folders, the most "
+                f"that a checkout may have: {_SMALLER}."
             )
-        for name, node in folder.items():
-            place, label, target = destination / name, f"{shown}{name}", (*real, name)
-            found: File | Folder | None = node
-            if isinstance(node, File) and S_ISLNK(node.mode):
-                resolved = self._resolve(real, self._text(node))
-                found = self._at(resolved) if resolved is not None else None
-                target = resolved or ()
-            if isinstance(found, File):
-                self._write_file(found, place, label)
-            elif found is None or target in open_:
-                self.left_out.append(label)
+        if depth > self.most.depth:
+            raise TooLarge(
+                f"The repository has folders more than {self.most.depth} deep: {_SMALLER}."
+            )
+
+    def _measure(self, start: Folder) -> int:
+        """Bytes on disk of all that is to be written."""
+        total, waiting = 0, Counter[tuple[Source, str]]()
+        for number, (_, node) in enumerate(self._walk(start), 1):
+            if isinstance(node, File):
+                waiting[node.source, node.sha] += 1
             else:
-                self._write_folder(found, target, place, f"{label}/", open_ | {target})
+                total += _BLOCK
+            if number % _AT_A_TIME == 0:
+                total += self._sizes(waiting)
+                waiting.clear()
+                self._check(total)
+        total += self._sizes(waiting)
+        self._check(total)
+        return total
+
+    def _check(self, size: int) -> None:
+        if size > self.most.size:
+            raise TooLarge(
+                f"The repository has more than {self.most.size >> 20} MiB of files, the most that "
+                f"a checkout may have: {_SMALLER}."
+            )
+
+    def _sizes(self, files: Counter[tuple[Source, str]]) -> int:
+        total = 0
+        for source in {source for source, _ in files}:
+            shas = [sha for of, sha in files if of is source]
+            for sha, size in zip(shas, source.client.sizes(shas), strict=True):
+                content = size
+                if self.lfs and size < LARGEST_POINTER:
+                    content = size_of_content(source.client.read(sha, "blob", size) or b"") or size
+                total += files[source, sha] * -(-content // _BLOCK) * _BLOCK
+        return total
 
     def _write_file(self, file: File, place: Path, label: str) -> None:
         with place.open("xb") as sink:
-            file.client.write_blob(file.sha, sink)
+            file.source.client.write_blob(file.sha, sink)
         if place.stat().st_size < LARGEST_POINTER and is_pointer(place.read_bytes()):
             self._write_pointed(file, place, label)
         place.chmod(0o755 if file.mode & 0o100 else 0o644)
@@ -151,59 +179,36 @@ class Exporter:
         with place.open("rb") as pointer:
             place.unlink()
             with place.open("xb+") as sink:
-                file.client.write_lfs(pointer, sink)
+                file.source.client.write_lfs(pointer, sink)
 
-    def _resolve(self, start: Parts, path: str) -> Parts | None:
-        """Where `path`, seen from the folder `start`, really is; None when not in the tree."""
+    def _resolve(self, start: Folder, path: str) -> File | Folder | None:
+        """What `path`, seen from the folder `start`, leads to; None when not into the tree."""
         if path.startswith("/"):
             return None
-        current, pending, hops = list(start), deque(path.split("/")), 0
+        node: File | Folder = start
+        pending, hops = deque(path.split("/")), 0
         while pending:
             part = pending.popleft()
-            if part in ("", "."):
+            self.root.source.reading.step()
+            if part in ("", ".") and isinstance(node, Folder):
                 continue
-            if part == "..":
-                if not current:
-                    return None
-                current.pop()
-                continue
-            folder = self._at(tuple(current))
-            node = folder.get(part) if isinstance(folder, Folder) else None
-            if node is None:
+            if not isinstance(node, Folder):
                 return None
-            if isinstance(node, File) and S_ISLNK(node.mode):
-                text = self._text(node)
+            found = node.parent if part == ".." else node.child(part)
+            if isinstance(found, File) and found.is_link:
+                text = found.text
                 hops += 1
                 if text.startswith("/") or hops > _LINK_HOPS:
                     return None
                 pending.extendleft(reversed(text.split("/")))
+            elif found is None or isinstance(found, LeftOut):
+                return None
             else:
-                current.append(part)
-        return tuple(current)
-
-    def _at(self, parts: Parts) -> File | Folder | None:
-        node: File | Folder | None = self.root
-        for part in parts:
-            node = node.get(part) if isinstance(node, Folder) else None
+                node = found
         return node
-
-    def _text(self, link: File) -> str:
-        if link.sha not in self._links:
-            sink = io.BytesIO()
-            link.client.write_blob(link.sha, sink)
-            text = sink.getvalue()[: _LONGEST_LINK + 1].decode("utf-8", "replace")
-            self._links[link.sha] = text if len(text) <= _LONGEST_LINK else "/"
-        return self._links[link.sha]
 
 
 def warning(text: str, paths: list[str]) -> str:
     """`text`, how many paths it is about, and the first of them."""
     more = ", ..." if len(paths) > _SHOWN else ""
     return f"{text} ({len(paths)}: {', '.join(paths[:_SHOWN])}{more})."
-
-
-def _hostile(path: str) -> Permanent:
-    return Permanent(
-        f"The repository holds the path {path!a}, which git itself would not check out: "
-        "remove it from the commit."
-    )

@@ -12,7 +12,8 @@ from handlers.repository_handler.remote import Remote
 
 # JGit says "not valid", git's client and server "unadvertised": it may be there all the same.
 _UNADVERTISED = re.compile(r"unadvertised object|want [0-9a-f]{40} not valid")
-_NOT_THERE = re.compile(r"not our ref|TF401035")
+_NOT_OURS = re.compile(r"not our ref")
+_GONE = re.compile(r"TF401035")  # Azure Repos, which would hand out any commit that they have
 _NO_ANSWER = re.compile(
     r"Could not resolve host|Temporary failure in name resolution|Couldn't connect"
     r"|Failed to connect|Connection (?:refused|reset|timed out|closed)|Operation timed out"
@@ -29,21 +30,30 @@ _UNAVAILABLE = re.compile(
     r"|Could not read from remote repository|TF40\d{4}|access denied",
     re.IGNORECASE,
 )
+# What git says of a server that asks for another credential, which it has not got.
+_ASKED_AGAIN = re.compile(r"could not read (?:Username|Password) for|Authentication failed for")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
 _REDIRECT = re.compile(r"redirect|(?:error:|HTTP) 3\d\d", re.IGNORECASE)
 
 
-def fault(remote: Remote, text: str, *, refusal_is_final: bool) -> Exception:
-    """The exception for `text`, the complaint of a failed exchange with `remote`."""
-    detail = cause(text)
+def fault(
+    remote: Remote, text: str, *, refusal_is_final: bool = False, said: str = ""
+) -> Exception:
+    """The exception for `text`, the complaint of a failed exchange with `remote`.
+
+    `said` are the server's own words, which people are told and nothing is concluded from.
+    """
+    detail = ": ".join(part for part in (cause(text), said) if part)
     if _UNADVERTISED.search(text):
         return Refused(final=False)
-    if _NOT_THERE.search(text):
+    if _GONE.search(text):
+        return Refused(final=True)
+    if _NOT_OURS.search(text):
         return Refused(final=refusal_is_final)
     if no_answer(text):
         return remote.silent(detail)
-    if _REDIRECT.search(text):
+    if _REDIRECT.search(text) and remote.rest is None:  # Azure Repos redirect to a sign-in page
         return remote.unavailable(
             f"{detail}; it redirects, which is not followed: name the address it leads to"
         )
@@ -74,4 +84,6 @@ def cause(text: str) -> str:
     telling = [line for line in lines if re.match(r"(?i:fatal|error|remote|ssh)\b", line)]
     known = [line for line in telling or lines if _NO_ANSWER.search(line)]
     line = (known or telling or lines or ["no reason given"])[0]
+    if _ASKED_AGAIN.search(line):
+        return "HTTP 401"
     return re.sub(r"^(fatal|error|remote): ", "", line)[:300].rstrip(".")

@@ -6,29 +6,52 @@ import re
 from collections.abc import Mapping
 
 from handlers.repository_handler.cache import Entry
-from handlers.repository_handler.client import WHOLE_HISTORY, Client, Refused
+from handlers.repository_handler.client import WHOLE_HISTORY, Client, Refs, Refused
+from handlers.repository_handler.readers import Readers
 from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.errors import Permanent
 
 _SHA = re.compile(r"[0-9a-fA-F]{40}")
-_BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
+BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
 _DEPTHS = (1, 50, 500, WHOLE_HISTORY)  # for servers that hand out nothing but their refs
 _SHOWN = 8  # branches named in an error
 
 
-def fetch_commit(client: Client, entry: Entry, remote: Remote, ref: str | None) -> str:
+def fetch_commit(
+    client: Client, entry: Entry, remote: Remote, ref: str | None, readers: Readers
+) -> str:
     """The full SHA of `ref`'s commit (default branch when None), all of its files cached.
 
-    A SHA that is cached costs nothing, any other ref one listing. A name that is both is the
-    branch rather than the tag.
+    A SHA that is cached costs nothing if the server answered this credential lately, and one
+    listing if not; any other ref costs one listing. A name that is both is the branch rather than
+    the tag. Raises Busy when it is to be fetched and that is not our turn.
     """
     if ref is not None and _SHA.fullmatch(ref):
         wanted, commit = ref.lower(), None
     else:
         wanted, commit = _listed(client, remote, ref)
-    found = entry.known(wanted) or (commit and entry.known(commit))
+        readers.note(remote)
+
+    def cached() -> str | None:
+        found = entry.known(wanted) or (commit and entry.known(commit))
+        if found and not readers.lately(remote):
+            client.list_refs("HEAD")  # the server refuses whoever may not read it
+            readers.note(remote)
+        return found or None
+
+    found = cached()
     if found:
         return found
+    with entry.fetching():
+        found = cached()  # who had the turn before may have brought it
+        if found:
+            return found
+        found = _fetched(client, entry, remote, ref, wanted)
+    readers.note(remote)
+    return found
+
+
+def _fetched(client: Client, entry: Entry, remote: Remote, ref: str | None, wanted: str) -> str:
     fetched = _fetch_one(client, wanted)
     if fetched is False:
         fetched = _deepen(client, remote, wanted)
@@ -55,21 +78,21 @@ def _listed(client: Client, remote: Remote, ref: str | None) -> tuple[str, str |
     if ref is None or ref == "HEAD" or ref.startswith("refs/"):
         names = [ref or "HEAD"]
     else:
-        names = [_BRANCHES + ref, _TAGS + ref]
+        names = [BRANCHES + ref, _TAGS + ref]
     if not all(_plausible(name) for name in (ref or "HEAD", *names)):
         raise Permanent(f"The ref {ref!a} is not a name that git takes: correct it.")
     refs = client.list_refs(*names)
     for name in names:
         if name in refs:
             return refs[name], refs.get(f"{name}^{{}}")
-    if ref is None:
-        raise Permanent(f"The repository {remote.url} is empty, or has no default branch.")
+    if ref is None or ref == "HEAD":
+        raise _no_default_branch(client, remote)
     raise _no_such_ref(client, remote, ref)
 
 
 def _deepen(client: Client, remote: Remote, sha: str) -> bool:
     """Look for `sha` in the history of every branch and tag, no deeper than needed."""
-    tips = sorted(set(_tips(client.list_refs(_BRANCHES, _TAGS)).values()))
+    tips = sorted(set(_tips(client.list_refs(BRANCHES, _TAGS)).values()))
     if not tips:
         return False
     for depth in _DEPTHS:
@@ -87,15 +110,31 @@ def _tips(refs: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _no_such_ref(client: Client, remote: Remote, ref: str) -> Permanent:
-    branches = sorted(
-        name.removeprefix(_BRANCHES) for name in client.list_refs(_BRANCHES) if _BRANCHES in name
-    )
-    shown = ", ".join(branches[:_SHOWN]) + (", ..." if len(branches) > _SHOWN else "")
     advice = "name the full 40 digits of a commit, " if re.fullmatch(r"[0-9a-f]+", ref) else ""
     return Permanent(
-        f"ref '{ref}' is not in {remote.url} (branches: {shown or 'none'}): "
+        f"ref '{ref}' is not in {remote.url} (branches: {branches_of(client) or 'none'}): "
         f"{advice}push it, or correct the name."
     )
+
+
+def _no_default_branch(client: Client, remote: Remote) -> Permanent:
+    branches = branches_of(client)
+    if not branches:
+        return Permanent(f"The repository {remote.url} is empty: push a branch to it.")
+    return Permanent(
+        f"The default branch of {remote.url} is not there (branches: {branches}): set "
+        "`repository.ref` to one that is, or correct the default branch on the server."
+    )
+
+
+def branches_of(client: Refs) -> str:
+    """The first ones of the remote, for people."""
+    names = sorted(
+        name.removeprefix(BRANCHES)
+        for name in client.list_refs(BRANCHES)
+        if name.startswith(BRANCHES)
+    )
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _plausible(name: str) -> bool:

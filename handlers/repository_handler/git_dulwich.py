@@ -9,9 +9,9 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from dulwich.client import GitClient, LocalGitClient, SSHGitClient
-from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-from dulwich.object_store import iter_tree_contents, peel_sha
-from dulwich.objects import Blob, Commit, ObjectID
+from dulwich.errors import GitProtocolError, NotGitRepository
+from dulwich.object_store import peel_sha
+from dulwich.objects import Blob, Commit, ObjectID, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 from urllib3.exceptions import HTTPError
@@ -22,23 +22,31 @@ from handlers.repository_handler.client import (
     DiskFull,
     Limits,
     Refused,
-    TreeEntry,
+    Unspoken,
+    of_host,
 )
 from handlers.repository_handler.dulwich_http import HttpClient
 from handlers.repository_handler.dulwich_ssh import Ssh
 from handlers.repository_handler.faults import fault
+from handlers.repository_handler.object_sizes import size_of
+from handlers.repository_handler.pack_watch import LARGEST_OBJECT, WatchedStore, too_large
 from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.errors import OrchestrationError, Permanent
+
+_UNKNOWN = (OSError, HTTPError, GitProtocolError)  # of no answer, or of one that is not git's
+_NUMBERS = {"tree": Tree.type_num, "blob": Blob.type_num}
 
 
 class Dulwich:
     """Implements `Client`."""
 
+    _kind = Repo
+
     def __init__(self, folder: Path, remote: Remote, limits: Limits) -> None:
         self._remote = remote
         self._limits = limits
-        with _reading():
-            self._repo = Repo(folder)
+        with reading():
+            self._repo = self._kind(folder, object_store=WatchedStore(folder / "objects"))
 
     def list_refs(self, *names: str) -> Mapping[str, str]:
         prefixes = [Ref(name.encode()) for name in names]
@@ -60,29 +68,41 @@ class Dulwich:
 
     def commit_of(self, sha: str) -> str | None:
         try:
-            with _reading():
+            with reading():
                 peeled = peel_sha(self._repo.object_store, ObjectID(sha.encode()))[1]
         except Broken:
             return None
         return peeled.id.decode() if isinstance(peeled, Commit) else None
 
-    def tree(self, commit: str) -> Iterator[TreeEntry]:
-        store = self._repo.object_store
-        with _reading():
-            found = store[ObjectID(commit.encode())]
+    def tree_of(self, commit: str) -> str:
+        with reading():
+            found = self._repo.object_store[ObjectID(commit.encode())]
             assert isinstance(found, Commit)
-            for entry in iter_tree_contents(store, found.tree):
-                assert entry.path is not None
-                assert entry.mode is not None
-                assert entry.sha is not None
-                yield TreeEntry(entry.path, entry.mode, entry.sha.decode())
+            return str(found.tree, "ascii")
+
+    def read(self, sha: str, kind: str, most: int) -> bytes | None:
+        with reading():
+            if size_of(self._repo.object_store, sha) > most:
+                return None
+        return self._raw(sha, kind)
+
+    def sizes(self, shas: Sequence[str]) -> Sequence[int]:
+        with reading():
+            return [size_of(self._repo.object_store, sha) for sha in shas]
 
     def write_blob(self, sha: str, sink: BinaryIO) -> None:
-        with _reading():
-            kind, content = self._repo.object_store.get_raw(ObjectID(sha.encode()))
-        if kind != Blob.type_num:
-            raise Broken(f"object {sha} is no file")
-        sink.write(content)
+        with reading():
+            size = size_of(self._repo.object_store, sha)
+        if size > LARGEST_OBJECT:  # the git program may have brought it into the cache
+            raise too_large()
+        sink.write(self._raw(sha, "blob"))
+
+    def _raw(self, sha: str, kind: str) -> bytes:
+        with reading():
+            number, content = self._repo.object_store.get_raw(ObjectID(sha.encode()))
+        if number != _NUMBERS[kind]:
+            raise Broken(f"object {sha} is no {kind}")
+        return content
 
     def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:  # noqa: ARG002 -- the protocol's
         raise git_only("repository.lfs")
@@ -100,13 +120,13 @@ class Dulwich:
         try:
             with _connected(self._remote, self._limits) as (client, path):
                 yield client, path.encode()
-        except (OrchestrationError, Refused):
+        except (OrchestrationError, Refused, Unspoken):
             raise
         except NotGitRepository:
             raise self._remote.unavailable("there is no git repository") from None
         except FileNotFoundError as error:
             raise self._remote.failed(f"{error.filename} is not on this host") from None
-        except Exception as error:  # noqa: BLE001 -- a lying server can make any parser error of it
+        except Exception as error:
             if isinstance(error, KeyError) and self._remote.scheme == "file":
                 raise Refused(final=True) from None  # the object is not there
             lines = getattr(error, "stderr_lines", None) or []
@@ -115,11 +135,15 @@ class Dulwich:
             final = getattr(client, "protocol_version", None) == 2
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 raise DiskFull from None
+            if of_host(error):
+                raise
             sorted_fault = fault(self._remote, said, refusal_is_final=final)
-            if isinstance(sorted_fault, Broken) and isinstance(
-                error, HangupException | OSError | HTTPError | GitProtocolError
-            ):
-                raise self._remote.silent(said.strip() or type(error).__name__) from None
+            if isinstance(sorted_fault, Broken) and isinstance(error, _UNKNOWN):
+                detail = said.strip() or type(error).__name__
+                silent = self._remote.silent(detail)
+                if isinstance(error, GitProtocolError):  # also for an answer that ends too soon
+                    raise Unspoken(self._remote.redact(detail), silent) from None
+                raise silent from None
             raise sorted_fault from None
 
 
@@ -152,9 +176,11 @@ def git_only(field: str) -> Permanent:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
+def reading() -> Iterator[None]:
     """A damaged cache shows as whatever the reader happens to trip over."""
     try:
         yield
     except Exception as error:
+        if of_host(error):
+            raise
         raise Broken(f"{type(error).__name__}: {error}") from error

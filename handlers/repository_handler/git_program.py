@@ -6,24 +6,27 @@ modes, missing dates); what would harm, hostile paths in a tree, the export refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from git.cmd import Git
 
-from handlers.repository_handler.client import Broken, DiskFull, Limits, TreeEntry
-from handlers.repository_handler.faults import disk_full, fault
+from handlers.repository_handler.client import Broken, DiskFull, Limits
+from handlers.repository_handler.faults import cause, disk_full, fault
 from handlers.repository_handler.lfs import smudge
 from handlers.repository_handler.process import GitFailed, GitTimeout, environment, run
 from handlers.repository_handler.remote import Remote
+from mlgate.orchestration.errors import Permanent
 
 _CHUNK = 1 << 20  # bytes
+_LARGEST_MODULES = 1 << 20  # bytes of .gitmodules
 
 # git clears its configuration on the way to the other repository's upload-pack. That one belongs
 # to whom it belongs to, and may be asked for a commit that no ref names (`mlgate run --worktree`).
 _LOCAL_UPLOAD_PACK = (
-    "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true "
+    "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true -c uploadpack.allowFilter=true "
     "-c core.hooksPath=/dev/null upload-pack"
 )
 
@@ -53,7 +56,11 @@ class GitProgram:
         return refs
 
     def fetch(self, shas: Sequence[str], depth: int) -> None:
+        self._bring(self._remote.url, shas, depth)
+
+    def _bring(self, source: str, shas: Sequence[str], depth: int | None, *options: str) -> None:
         self._exchange(
+            *options,
             "fetch",
             "--quiet",
             "--no-tags",
@@ -61,10 +68,10 @@ class GitProgram:
             "--no-auto-maintenance",
             "--no-recurse-submodules",
             "--update-shallow",
-            f"--depth={depth}",
+            *([] if depth is None else [f"--depth={depth}"]),
             "--stdin",
             *self._upload_pack,
-            self._remote.url,
+            source,
             stdin="\n".join(shas).encode() + b"\n",
         )
 
@@ -73,18 +80,42 @@ class GitProgram:
             commit, _, _ = self._git.get_object_header(f"{sha}^{{commit}}")
         except ValueError:  # GitPython's word for "missing"
             return None
-        except OSError as error:
+        except BrokenPipeError as error:
             raise Broken(str(error)) from error
         return _text(commit)
 
-    def tree(self, commit: str) -> Iterator[TreeEntry]:
-        for line in self._cached("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
-            if line:
-                head, _, path = line.partition(b"\t")
-                mode, _, sha = head.split(b" ")
-                yield TreeEntry(path, int(mode, 8), sha.decode())
+    def tree_of(self, commit: str) -> str:
+        return self._header(f"{commit}^{{tree}}", "tree")[0]
+
+    def read(self, sha: str, kind: str, most: int) -> bytes | None:
+        if self._header(sha, kind)[1] > most:
+            return None
+        sink = io.BytesIO()
+        self._write(sha, kind, sink)
+        return sink.getvalue()
+
+    def sizes(self, shas: Sequence[str]) -> Sequence[int]:
+        asked = "".join(f"{sha}\n" for sha in shas).encode()
+        said = self._cached("cat-file", "--batch-check=%(objectsize)", "--buffer", stdin=asked)
+        try:
+            return [int(line) for line in said.splitlines()]
+        except ValueError as error:  # "... missing"
+            raise Broken("an object is missing") from error
 
     def write_blob(self, sha: str, sink: BinaryIO) -> None:
+        self._write(sha, "blob", sink)
+
+    def _header(self, name: str, kind: str) -> tuple[str, int]:
+        """The SHA of what is called so, and its bytes."""
+        try:
+            sha, found, size = self._git.get_object_header(name)
+        except (ValueError, BrokenPipeError) as error:
+            raise Broken(f"object {name} cannot be read") from error
+        if _text(found) != kind:
+            raise Broken(f"object {name} is no {kind}")
+        return _text(sha), size
+
+    def _write(self, sha: str, wanted: str, sink: BinaryIO) -> None:
         try:
             _, kind, size, stream = self._git.stream_object_data(sha)
             left = size
@@ -94,26 +125,35 @@ class GitProgram:
             stream.read(0)
         except (ValueError, BrokenPipeError) as error:
             raise Broken(f"object {sha} cannot be read") from error
-        if left or _text(kind) != "blob":
+        if left or _text(kind) != wanted:
             raise Broken(f"object {sha} cannot be read")
 
     def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:
         smudge(self._git, self._remote, pointer, sink, self._limits.left)
 
     def submodules(self, commit: str) -> Mapping[str, str]:
+        blob = f"{commit}:.gitmodules"
         try:
-            listed = run(
-                self._git,
-                "config",
-                "--blob",
-                f"{commit}:.gitmodules",
-                "--list",
-                "-z",
-                "--no-includes",
-            )
-        except GitFailed:  # no .gitmodules, or one that git cannot read
+            _, _, size = self._git.get_object_header(blob)
+        except ValueError:  # GitPython's word for "missing"
             return {}
-        values = dict(item.split("\n", 1) for item in listed.decode().split("\0") if "\n" in item)
+        if size > _LARGEST_MODULES:
+            raise Permanent(
+                f"The file .gitmodules of {self._remote.url} has more than "
+                f"{_LARGEST_MODULES >> 20} MiB: correct it, or leave `repository.submodules` out."
+            )
+        options = ("--blob", blob, "--list", "-z", "--no-includes")
+        try:
+            listed = run(self._git, "config", *options, timeout=self._limits.left)
+        except GitFailed as failed:
+            raise Permanent(
+                f"The file .gitmodules of {self._remote.url} cannot be read "
+                f"({cause(str(failed))}): correct it."
+            ) from None
+        except GitTimeout as late:
+            raise Broken(str(late)) from late
+        text = listed.decode("utf-8", "surrogateescape")  # as paths of files have it
+        values = dict(item.split("\n", 1) for item in text.split("\0") if "\n" in item)
         return {
             path: values[f"{key.removesuffix('.path')}.url"]
             for key, path in values.items()
@@ -143,9 +183,9 @@ class GitProgram:
             # Since protocol 2 git's server hands out whatever it has; before, git asks first.
             raise fault(self._remote, str(failed), refusal_is_final=True) from None
 
-    def _cached(self, *arguments: str) -> bytes:
+    def _cached(self, *arguments: str, stdin: bytes = b"") -> bytes:
         try:
-            return run(self._git, *arguments, timeout=self._limits.left)
+            return run(self._git, *arguments, stdin=stdin, timeout=self._limits.left)
         except (GitFailed, GitTimeout) as failed:
             raise Broken(str(failed)) from failed
 

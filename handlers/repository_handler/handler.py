@@ -2,52 +2,62 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from handlers.repository_handler.cache import Cache, Entry
-from handlers.repository_handler.client import NO_SPACE, Broken, Client, DiskFull, Limits
+from handlers.repository_handler.cache import Cache, Entry, size_on_disk
+from handlers.repository_handler.client import (
+    NO_SPACE,
+    Broken,
+    Client,
+    DiskFull,
+    Limits,
+    Refs,
+    of_host,
+    require_open_files,
+)
 from handlers.repository_handler.credentials import GitCredential
-from handlers.repository_handler.export import Exporter, list_tree, warning
+from handlers.repository_handler.export import Exporter
 from handlers.repository_handler.fetching import fetch_commit
-from handlers.repository_handler.git_dulwich import Dulwich, git_only
-from handlers.repository_handler.locks import locked
-from handlers.repository_handler.remote import Remote, Remotes
-from handlers.repository_handler.submodules import add_submodules
-from mlgate.orchestration.errors import Permanent, Temporary
+from handlers.repository_handler.git_dulwich import git_only
+from handlers.repository_handler.history import History, contains, require_names
+from handlers.repository_handler.readers import Readers
+from handlers.repository_handler.remote import Remote, Remotes, Repository
+from handlers.repository_handler.scratch import FolderCheckout, scratch, unusable
+from handlers.repository_handler.session import Session
+from handlers.repository_handler.sessions import Sessions
+from handlers.repository_handler.space import Space
+from handlers.repository_handler.submodules import Submodules
+from handlers.repository_handler.trees import Reading, Source, TooLarge
+from mlgate.orchestration.errors import Busy, Permanent, Temporary
 
 if TYPE_CHECKING:
     from mlgate.orchestration.builds import RepositoryRequest
 
+C = TypeVar("C", bound=Refs)
+T = TypeVar("T")
+
 _GIB = 1 << 30
-_PATIENCE = 60  # seconds to wait for another checkout of the same repository
+# What a commit can ask of a file system that has no word for it.
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 
-
-@dataclass(frozen=True, slots=True)
-class FolderCheckout:
-    """Implements `Checkout`: what was exported, and from which commit."""
-
-    commit: str
-    folder: Path
-    warnings: tuple[str, ...]
-    exported: tuple[str, ...]
-
-    def files(self) -> Sequence[str]:
-        return self.exported
-
-    def read(self, path: str) -> bytes:
-        if path not in self.exported:
-            raise KeyError(path)
-        return (self.folder / path).read_bytes()
+_LATE_CHECKOUT = (
+    "The repository {url} was not here after {minutes} minutes, the most that a checkout may take: "
+    "keep large files out of it, or name a smaller one."
+)
+_LATE_HISTORY = (
+    "The history of {url} was not here after {minutes} minutes, the most that it may take: let its "
+    "server take filters (`uploadpack.allowFilter`), or name the model in MLGATE_ALLOWED_MODELS "
+    "without a branch."
+)
 
 
 class RepositoryHandler:
@@ -56,8 +66,8 @@ class RepositoryHandler:
     `home` holds the cache (`repositories/`, at most `cache_bytes` between checkouts) and the
     trees of checkouts that go on (`checkouts/`). `host_identity` gives an Entra token for Azure
     Repos, or raises one of our errors. `use_git` None: whether the git program is there.
-    `timeout` is for a whole checkout, and one that needs longer is `Permanent`; `stall` is for a
-    server's silence. Both are in seconds.
+    `timeout` is for a whole checkout or question, and what needs longer is `Permanent`; `stall` is
+    for a server's silence. Both are in seconds.
     """
 
     def __init__(
@@ -75,9 +85,10 @@ class RepositoryHandler:
         self._home = home.absolute()
         self._remotes = Remotes(allowed, credentials, host_identity)
         self._use_git = shutil.which("git") is not None if use_git is None else use_git
-        self._cache = Cache(
-            self._home / "repositories", cache_bytes, patience=min(timeout, _PATIENCE)
-        )
+        self._cache = Cache(self._home / "repositories", cache_bytes)
+        self._sessions = Sessions(self._cache, self._use_git, self._home / "git")
+        self._readers = Readers()
+        self._space = Space(self._home / "checkouts", self._cache)
         self._timeout, self._stall = timeout, stall
 
     @contextmanager
@@ -92,168 +103,171 @@ class RepositoryHandler:
             if getattr(request, field) and not self._use_git:
                 raise git_only(f"repository.{field}")
 
-        def remote_at(url: str) -> Remote:
+        def repository_at(url: str) -> Repository:
             return self._remotes.open(url, collection, token)
 
-        remote = remote_at(request.url)
-        limits = Limits(time.monotonic() + self._timeout, self._stall)
+        repository = repository_at(request.url)
+        limits = self._limits()
+
+        def export(session: Session[Client], folder: Path) -> FolderCheckout:
+            return self._export(session, repository, request, folder, repository_at)
+
         with ExitStack() as stack:
-            try:
-                folder = stack.enter_context(self._scratch())
-            except OSError as error:
-                if error.errno not in NO_SPACE:
-                    raise
-                self._cache.clear()  # it may be what fills the disk
-                folder = stack.enter_context(self._scratch())
-            try:
-                checkout = self._prepare(remote, request, folder, remote_at, limits)
-            except Temporary as error:
-                if not limits.over:
-                    raise
-                raise Permanent(
-                    f"The repository {remote.url} was not here after {self._timeout / 60:.0f} "
-                    "minutes, the most that a checkout may take: keep large files out of it, or "
-                    "name a smaller one."
-                ) from error
-            except DiskFull:
-                raise Temporary(
-                    "There is no space left on this host for the checkout: free some.", 60
-                ) from None
-            except OSError as error:
+            with self._sorted(repository, limits, _LATE_CHECKOUT):
+                folder = stack.enter_context(self._room())
+                with self._pruned():
+                    make = partial(self._sessions.of_files, limits)
+                    checkout = self._mended(repository, folder, make, export)
+            yield checkout
+
+    def contains(
+        self,
+        request: RepositoryRequest,
+        commit: str,
+        branch: str,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> bool:
+        commit = commit.lower()
+        require_names(commit, branch)
+        repository = self._remotes.open(request.url, collection, token)
+        limits = self._limits()
+
+        def ask(session: Session[History], _: Path) -> bool:
+            def question(client: History, entry: Entry, remote: Remote) -> bool:
+                return contains(client, entry, remote, commit, branch, self._readers)
+
+            return session.ask(repository, question)
+
+        make = partial(self._sessions.of_history, limits)
+        late = self._sorted(repository, limits, _LATE_HISTORY)
+        with late, self._room() as folder, self._pruned():
+            return self._mended(repository, folder, make, ask)
+
+    def _limits(self) -> Limits:
+        return Limits(time.monotonic() + self._timeout, self._stall)
+
+    @contextmanager
+    def _pruned(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the next one does it
+                self._cache.prune()
+
+    @contextmanager
+    def _sorted(self, repository: Repository, limits: Limits, late: str) -> Iterator[None]:
+        """What is raised, in the words of the port; `late` is for what takes too long."""
+        try:
+            yield
+        except Busy:
+            raise
+        except Temporary as error:
+            if not limits.over:
+                raise
+            minutes = f"{self._timeout / 60:.0f}"
+            raise Permanent(late.format(url=repository.url, minutes=minutes)) from error
+        except DiskFull:
+            raise Temporary(
+                "There is no space left on this host for the checkout: free some.", 60
+            ) from None
+        except OSError as error:
+            if error.errno in _IMPOSSIBLE and self._is_of_tree(error.filename):
                 raise Permanent(
                     f"The checkout cannot be written on this host: {error.strerror}."
                 ) from error
-            finally:
-                self._cache.prune()
-            yield checkout
+            raise unusable(self._home, error) from error
+        except RuntimeError as error:
+            if not of_host(error):
+                raise
+            raise Temporary(f"This host has no more threads: {error}.", 30) from error
 
-    def _prepare(
+    def _is_of_tree(self, name: object) -> bool:
+        """Whether it is a file of some commit, and none of ours."""
+        place = self._home / "checkouts"
+        own = isinstance(name, str) and Path(name).is_relative_to(place)
+        return own and len(Path(str(name)).relative_to(place).parts) > 2
+
+    @contextmanager
+    def _room(self) -> Iterator[Path]:
+        """A folder for one checkout, for which the cache makes room if it must."""
+        with ExitStack() as stack:
+            try:
+                with _disk_watched():
+                    folder = stack.enter_context(scratch(self._home / "checkouts"))
+            except DiskFull:
+                self._cache.clear()  # it may be what fills the disk
+                with _disk_watched():
+                    folder = stack.enter_context(scratch(self._home / "checkouts"))
+            yield folder
+
+    def _mended(
         self,
-        remote: Remote,
-        request: RepositoryRequest,
+        repository: Repository,
         folder: Path,
-        remote_at: Callable[[str], Remote],
-        limits: Limits,
-    ) -> FolderCheckout:
-        full = False
+        make: Callable[[], Session[C]],
+        act: Callable[[Session[C], Path], T],
+    ) -> T:
+        """What `act` returns, done again without what is cached where that is the trouble."""
         for again in (False, True):
-            with _Session(self._cache, partial(self._client, limits)) as session:
+            with make() as session:
                 try:
                     with _disk_watched():
-                        return self._export(session, remote, request, folder, remote_at)
+                        return act(session, folder)
+                except TooLarge:
+                    session.discard(only_fresh=True)
+                    raise
                 except DiskFull:
                     # What came of it is of no use, and holds the space that others need.
-                    session.clear()
+                    had = session.size() + size_on_disk(folder) + self._space.free()
+                    session.discard()
+                    shutil.rmtree(folder)
+                    self._space.after_full(repository, had)
                     if again:
                         raise
-                    full = True
                 except Broken as broken:
                     # A damaged cache is mended by doing without it, once.
-                    stale = session.clear()
+                    require_open_files()
+                    stale = session.discard()
                     if again or not stale:
-                        raise remote.failed(str(broken)) from None
-            shutil.rmtree(folder)
-            if full:
-                self._cache.clear()
+                        raise repository.failed(str(broken)) from None
+                    shutil.rmtree(folder)
             folder.mkdir()
         raise AssertionError("the second round returns or raises")
 
     def _export(
         self,
-        session: _Session,
-        remote: Remote,
+        session: Session[Client],
+        repository: Repository,
         request: RepositoryRequest,
         folder: Path,
-        remote_at: Callable[[str], Remote],
+        repository_at: Callable[[str], Repository],
     ) -> FolderCheckout:
-        client, commit = session.fetch(remote, request.ref)
-        listing = list_tree(client, commit)
+        def fetch(wanted: Repository, ref: str | None) -> tuple[Client, str]:
+            def question(client: Client, entry: Entry, remote: Remote) -> tuple[Client, str]:
+                return client, fetch_commit(client, entry, remote, ref, self._readers)
 
-        def submodule(url: str, wanted: str) -> tuple[Client, Remote]:
-            inner = remote_at(url)
-            return session.fetch(inner, wanted)[0], inner
+            return session.ask(wanted, question)
 
-        if request.submodules:
-            add_submodules(listing, client, commit, remote, submodule)
-        exporter = Exporter(listing.root, request.lfs)
+        def submodule(url: str, wanted: str) -> tuple[Client, Repository]:
+            inner = repository_at(url)
+            return fetch(inner, wanted)[0], inner
+
+        client, commit = fetch(repository, request.ref)
+
+        opens = Submodules(repository, submodule).open if request.submodules else None
+        source = Source(client, commit, Reading(), opens)
+        make_room = partial(self._space.make_room, repository)
+        exporter = Exporter(source.root(), request.lfs, make_room)
         tree = folder / "tree"
         if not exporter.write(request.subdirectory, tree):
             raise Permanent(
-                f"The folder '{request.subdirectory}' is not in {remote.url} at {commit[:12]}: "
+                f"The folder '{request.subdirectory}' is not in {repository.url} at {commit[:12]}: "
                 "correct `repository.subdirectory`."
             )
-        warnings = exporter.warnings()
-        if listing.submodules:
-            paths = ["/".join(parts) for parts in listing.submodules]
-            warnings.append(warning("Submodules were left out: set `repository.submodules`", paths))
-        if listing.unreadable:
-            warnings.append(
-                warning("Files whose names are not UTF-8 were left out", listing.unreadable)
-            )
-        return FolderCheckout(commit, tree, tuple(warnings), tuple(exporter.files))
-
-    def _client(self, limits: Limits, folder: Path, remote: Remote) -> Client:
-        if not self._use_git:
-            return Dulwich(folder, remote, limits)
-        # GitPython cannot be imported where there is no git.
-        from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- GitPython fails to import without git
-
-        return GitProgram(folder, remote, self._home / "git", limits)
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        """A folder for one checkout; those of processes that died are removed on the way."""
-        scratch = self._home / "checkouts"
-        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for lock in scratch.glob("*.lock"):
-            with locked(lock) as abandoned:
-                if abandoned:
-                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                    lock.unlink()
-        folder = scratch / uuid.uuid4().hex
-        lock = folder.with_suffix(".lock")
-        with locked(lock, patience=60):  # another process may just look whether it is abandoned
-            folder.mkdir()
-            try:
-                yield folder
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                lock.unlink(missing_ok=True)
-
-
-class _Session:
-    """The repositories that one checkout uses, each locked once, all released at its end."""
-
-    def __init__(self, cache: Cache, client: Callable[[Path, Remote], Client]) -> None:
-        self._cache = cache
-        self._make_client = client
-        self._stack = ExitStack()
-        self._entries: dict[str, Entry] = {}
-        self._clients: dict[str, Client] = {}
-
-    def __enter__(self) -> _Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def fetch(self, remote: Remote, ref: str | None) -> tuple[Client, str]:
-        if remote.key not in self._entries:
-            entry = self._stack.enter_context(self._cache.entry(remote.key, remote.url))
-            self._entries[remote.key] = entry
-            entry.create()
-            client = self._make_client(entry.folder, remote)
-            self._clients[remote.key] = client
-            self._stack.callback(client.close)
-        client = self._clients[remote.key]
-        return client, fetch_commit(client, self._entries[remote.key], remote, ref)
-
-    def clear(self) -> bool:
-        """Forget the repositories that were there before; false when there were none."""
-        stale = [entry for entry in self._entries.values() if not entry.fresh]
-        for entry in self._entries.values():
-            entry.clear()
-        return bool(stale)
+        warnings = (*session.warnings, *exporter.warnings())
+        return FolderCheckout(commit, tree, warnings, tuple(exporter.files))
 
 
 @contextmanager

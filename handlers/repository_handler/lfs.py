@@ -28,6 +28,12 @@ def is_pointer(content: bytes) -> bool:
     return len(content) < LARGEST_POINTER and _POINTER.match(content) is not None
 
 
+def size_of_content(content: bytes) -> int | None:
+    """The bytes that a pointer says it stands for; None for what is no pointer."""
+    size = re.search(rb"^size ([0-9]{1,18})$", content, re.MULTILINE)
+    return int(size[1]) if is_pointer(content) and size else None
+
+
 def smudge(git: Git, remote: Remote, pointer: BinaryIO, sink: BinaryIO, timeout: float) -> None:
     """Write what `pointer` stands for to `sink`: fetched by git-lfs, checked against its hash.
 

@@ -1,42 +1,37 @@
-"""Exclusive use of a folder, by threads and processes alike; the kernel frees it at a crash."""
+"""Locks of files, for threads and processes alike; the kernel frees them at a crash.
+
+Nobody waits for one here: whoever does not get it is told so at once, and comes again.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PAUSE = 0.05  # seconds between two tries
-
 
 @contextmanager
-def locked(file: Path, patience: float = 0) -> Iterator[bool]:
-    """Hold `file`'s lock; false when nobody gave it up within `patience` seconds.
+def locked(file: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Hold `file`'s lock, alone or, if `shared`, beside others who share it; false: others have it.
 
-    The holder may delete the file: whoever then gets the lock of a deleted one tries again.
+    Who holds it alone may delete the file: whoever then gets the lock of a deleted one tries again.
     """
-    limit = time.monotonic() + patience
     while True:
         descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            if not _try(descriptor):
-                if time.monotonic() >= limit:
-                    yield False
-                    return
-            elif _is(descriptor, file):
-                yield True
+            mine = _try(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            if not mine or _is(descriptor, file):
+                yield mine
                 return
         finally:
             os.close(descriptor)
-        time.sleep(_PAUSE)
 
 
-def _try(descriptor: int) -> bool:
+def _try(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

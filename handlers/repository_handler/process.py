@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -18,6 +20,12 @@ if TYPE_CHECKING:  # GitPython cannot be imported where there is no git
 # BatchMode: never a prompt; an unknown host key is refused. What the host's own ssh configuration
 # (or GIT_SSH_COMMAND) says comes first, and wins, as ssh takes the first value it finds.
 SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4"
+
+_OUT_OF = re.compile(
+    r"Too many open files|Cannot allocate memory|Resource temporarily unavailable"
+    r"|unable to create thread",
+    re.IGNORECASE,
+)
 
 
 class GitFailed(Exception):
@@ -35,12 +43,18 @@ def ssh_command() -> str:
 def run(git: Git, *arguments: str, stdin: bytes = b"", timeout: float = 600) -> bytes:
     """What `git *arguments` writes to stdout; raises GitFailed or GitTimeout.
 
-    `timeout` is in seconds; then git and its helpers (git-remote-https, ssh) are killed.
+    `timeout` is in seconds; then git and its helpers (git-remote-https, ssh) are killed. OSError:
+    this host has not got what a process needs.
     """
+    from git.exc import GitCommandNotFound  # noqa: PLC0415 -- GitPython fails to import without git
+
     # Git.execute(kill_after_timeout=...) kills the direct children only.
-    started = git.execute(
-        ["git", *arguments], istream=subprocess.PIPE, as_process=True, start_new_session=True
-    )
+    try:
+        started = git.execute(
+            ["git", *arguments], istream=subprocess.PIPE, as_process=True, start_new_session=True
+        )
+    except GitCommandNotFound as error:  # or the folder is not there in which it is to start
+        raise GitFailed(str(error)) from error
     process = cast("subprocess.Popen[bytes]", started.proc)
     try:
         out, complaint = process.communicate(stdin, timeout)
@@ -51,7 +65,10 @@ def run(git: Git, *arguments: str, stdin: bytes = b"", timeout: float = 600) -> 
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode != 0:
-        raise GitFailed(complaint.decode("utf-8", "replace"))
+        said = complaint.decode("utf-8", "replace")
+        if any(_OUT_OF.search(line) for line in said.splitlines() if line[:7] != "remote:"):
+            raise OSError(errno.EAGAIN, "this host has too little memory or too few open files")
+        raise GitFailed(said)
     return out
 
 
@@ -64,9 +81,12 @@ def environment(folder: Path, home: Path, remote: Remote, limits: Limits) -> Map
     settings = {
         "core.hooksPath": os.devnull,
         "core.fsmonitor": "false",
+        "core.commitGraph": "false",  # a damaged one may say anything of a commit's parents
         "credential.helper": "",
         "gc.auto": "0",
         "maintenance.auto": "false",
+        # Larger files pass through git; smaller ones are held in memory as a whole.
+        "core.bigFileThreshold": "16m",
         "protocol.version": "2",
         # A redirect could lead past the allow-list, and would be followed with the credential.
         "http.followRedirects": "false",
@@ -96,6 +116,8 @@ def environment(folder: Path, home: Path, remote: Remote, limits: Limits) -> Map
         "GIT_DEFAULT_HASH": "sha1",
         "GIT_DEFAULT_REF_FORMAT": "files",
         "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": str(folder / "no-grafts"),
+        "GIT_SHALLOW_FILE": str(folder / "shallow"),
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",

@@ -4,42 +4,92 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from handlers.repository_handler.credentials import (
-    Access,
-    GitCredential,
-    access_to,
-)
-from mlgate.orchestration.allowlist import (
-    DEFAULT_PORTS,
-    Address,
-    parse_url,
-    without_azure_user,
-)
+from handlers.repository_handler.azure_addresses import canonical_url, rest_address
+from handlers.repository_handler.credentials import Access, GitCredential, accesses_to
+from mlgate.orchestration.addresses.allowlist import parse_url, without_azure_user
+from mlgate.orchestration.addresses.repository_urls import refusal, repository_url_allowed, shown
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.repositoryurls import refusal, repository_url_allowed, shown
 
 SETTING = "MLGATE_ALLOWED_REPOSITORIES"
 
 
+class AccessRefused(Permanent):
+    """The server refuses this credential or has no such repository; it does not say which."""
+
+    def __init__(self, access: Access, detail: str) -> None:
+        super().__init__(f"{access.who} was refused ({detail})")
+        self.access = access
+        self.detail = detail
+
+
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """`url` in its canonical form, without a user but for ssh; or an absolute real path."""
+class Repository:
+    """`url` in its canonical form, without a user but for ssh; or an absolute real path.
+
+    `rest` is where Azure Repos show the same repository as REST, None for any other server.
+    """
 
     url: str
     scheme: str  # "https", "http", "ssh", "file"
-    access: Access
+    rest: str | None
+    accesses: Callable[[], Iterator[Access]]
 
     @property
     def key(self) -> str:
-        """The name of its place in the cache."""
-        return hashlib.sha256(self.url.encode()).hexdigest()[:32]
+        return key_of(self.url)
+
+    def remotes(self) -> Iterator[Remote]:
+        """The repository with each credential of this host, in the order to try them.
+
+        The host's identity comes last, and may raise when its turn comes.
+        """
+        for access in self.accesses():
+            yield Remote(self.url, self.scheme, access, self.rest)
+
+    def refused(self, refusals: Sequence[AccessRefused], *further: str) -> Permanent:
+        """The error when no credential works; `further` says why others could not be tried."""
+        begin = f"The repository {self.url} was not found or access was refused"
+        if len(refusals) == 1 and not further:
+            only = refusals[0]
+            return Permanent(
+                f"{begin} ({only.detail}): check the address, and {only.access.remedy}."
+            )
+        told = [
+            f"For {refusal.access.who} ({refusal.detail}): {refusal.access.remedy}."
+            for refusal in refusals
+        ]
+        return Permanent(" ".join((f"{begin}: check the address.", *told, *further)))
+
+    def failed(self, detail: str) -> Permanent:
+        return Permanent(f"The repository {self.url} cannot be read: {detail}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A `Repository` as one credential sees it."""
+
+    url: str
+    scheme: str
+    access: Access
+    rest: str | None = None
+
+    @property
+    def key(self) -> str:
+        return key_of(self.url)
+
+    @property
+    def reader(self) -> str:
+        """A digest of this repository and of the credential that it is asked with."""
+        secret = self.access.authorization
+        credential = "" if secret is None else secret.get_secret_value()
+        return hashlib.sha256(f"{self.url}\n{credential}".encode()).hexdigest()
 
     def redact(self, text: str) -> str:
         """`text` without a token that git, a server or a proxy may have put into it."""
@@ -49,12 +99,9 @@ class Remote:
                 text = text.replace(value, "***").replace(value.split(" ")[-1], "***")
         return re.sub(r"://[^/\s@]+@", "://***@", text) if self.scheme != "ssh" else text
 
-    def unavailable(self, detail: str) -> Permanent:
+    def unavailable(self, detail: str) -> AccessRefused:
         """Not there, or access refused: servers do not tell which."""
-        return Permanent(
-            f"The repository {self.url} was not found or access was refused "
-            f"({self.redact(detail)}): check the address, and {self.access.remedy}."
-        )
+        return AccessRefused(self.access, self.redact(detail))
 
     def silent(self, detail: str) -> Temporary:
         return Temporary(f"The repository {self.url} does not answer ({self.redact(detail)}).", 15)
@@ -63,8 +110,13 @@ class Remote:
         return Permanent(f"The repository {self.url} cannot be read: {self.redact(detail)}.")
 
 
+def key_of(url: str) -> str:
+    """The name of a repository's place in the cache."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]
+
+
 class Remotes:
-    """Turns what a message names into a `Remote`, or refuses it."""
+    """Turns what a message names into a `Repository`, or refuses it."""
 
     def __init__(
         self,
@@ -77,7 +129,7 @@ class Remotes:
         self._credentials = tuple(credentials)
         self._host_identity = host_identity
 
-    def open(self, url: str, collection: str | None, token: SecretStr | None) -> Remote:
+    def open(self, url: str, collection: str | None, token: SecretStr | None) -> Repository:
         """`Permanent` that names the setting when this host does not allow `url`."""
         if url.startswith("/"):
             return self._open_path(url)
@@ -94,20 +146,21 @@ class Remotes:
             )
         address = parse_url(url)
         assert address is not None
-        canonical = _canonical(address)
+        canonical = canonical_url(address)
         if address.scheme == "ssh":
-            access = Access(None, "check this host's ssh key and known_hosts")
-        else:
-            access = access_to(
-                canonical,
-                collection=collection,
-                token=token,
-                credentials=self._credentials,
-                host_identity=self._host_identity,
-            )
-        return Remote(canonical, address.scheme, access)
+            key = Access("the host's ssh key", None, "check this host's ssh key and known_hosts")
+            return Repository(canonical, address.scheme, None, lambda: iter((key,)))
+        accesses = partial(
+            accesses_to,
+            canonical,
+            collection=collection,
+            token=token,
+            credentials=self._credentials,
+            host_identity=self._host_identity,
+        )
+        return Repository(canonical, address.scheme, rest_address(address, collection), accesses)
 
-    def _open_path(self, url: str) -> Remote:
+    def _open_path(self, url: str) -> Repository:
         # Compared as it really is: a link below an allowed folder may lead out of it.
         path = _resolved(url)
         if path is None or not any(path.is_relative_to(prefix) for prefix in self._paths):
@@ -115,7 +168,8 @@ class Remotes:
                 f"The repository {shown(url)} is not allowed on this host: add its path, or a "
                 f"folder above it, to {SETTING}."
             )
-        return Remote(str(path), "file", Access(None, "check that this host may read it"))
+        own = Access("this host", None, "check that this host may read it")
+        return Repository(str(path), "file", None, lambda: iter((own,)))
 
 
 def _resolved(path: str) -> Path | None:
@@ -123,12 +177,3 @@ def _resolved(path: str) -> Path | None:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError):  # too long, links in a circle, NUL
         return None
-
-
-def _canonical(address: Address) -> str:
-    """One spelling for each repository, so that it has one place in the cache."""
-    user = f"{address.user}@" if address.user else ""
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    port = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
-    path = "/".join(quote(segment, safe="~!$&'()*+,;=:@") for segment in address.segments)
-    return f"{address.scheme}://{user}{host}{port}/{path}"

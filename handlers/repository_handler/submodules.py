@@ -5,37 +5,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from posixpath import normpath
 from urllib.parse import urlsplit, urlunsplit
 
 from handlers.repository_handler.client import Client
-from handlers.repository_handler.export import Listing, graft, list_tree
-from handlers.repository_handler.remote import Remote
+from handlers.repository_handler.remote import Repository
+from handlers.repository_handler.trees import Source, TooLarge
 from mlgate.orchestration.errors import Permanent
 
-Opener = Callable[[str, str], tuple[Client, Remote]]  # url, commit -> who has it cached
+_DEEPEST = 10  # submodules within submodules
+
+Opener = Callable[[str, str], tuple[Client, Repository]]  # url, commit -> who has it cached
 
 
-def add_submodules(
-    listing: Listing, client: Client, commit: str, remote: Remote, open_: Opener
-) -> None:
-    """Graft the tree of each submodule into `listing`, and theirs into them."""
-    if not listing.submodules:
-        return
-    urls = client.submodules(commit)
-    for parts, wanted in listing.submodules.items():
-        path = "/".join(parts)
-        if path not in urls:
-            raise Permanent(
-                f"The submodule {path} of {remote.url} has no URL in .gitmodules: add it there."
+class Submodules:
+    """Opens those of one checkout, each commit once however often it is in the tree."""
+
+    def __init__(self, repository: Repository, open_: Opener) -> None:
+        """`repository` is the one around them all."""
+        self._open = open_
+        self._repositories = dict[Source, Repository]()
+        self._outer = repository
+        self._urls = dict[Source, Mapping[str, str]]()
+        self._opened = dict[tuple[str, str, int], Source]()
+
+    def open(self, around: Source, path: str, commit: str) -> Source:
+        """The submodule at `path` of `around`; raises `Permanent` or `TooLarge`."""
+        parent = self._repositories.get(around, self._outer)
+        if around.level >= _DEEPEST:
+            raise TooLarge(
+                f"The repository {self._outer.url} has submodules more than {_DEEPEST} deep in one "
+                "another: leave `repository.submodules` out, or name a `repository.subdirectory` "
+                "without them."
             )
-        inner_client, inner_remote = open_(_absolute(urls[path], remote.url), wanted)
-        inner = list_tree(inner_client, wanted)
-        add_submodules(inner, inner_client, wanted, inner_remote, open_)
-        graft(listing.root, parts, inner.root)
-        listing.unreadable.extend(inner.unreadable)
-    listing.submodules.clear()
+        if around not in self._urls:
+            self._urls[around] = around.client.submodules(around.commit)
+        url = self._urls[around].get(path)
+        if url is None:
+            raise Permanent(
+                f"The submodule {path} of {parent.url} has no URL in .gitmodules: add it there."
+            )
+        try:
+            url.encode()
+        except UnicodeEncodeError:
+            raise Permanent(
+                f"The URL of the submodule {path} of {parent.url} is not UTF-8: correct it in "
+                ".gitmodules."
+            ) from None
+        place = _absolute(url, parent.url)
+        key = place, commit, around.level + 1
+        if key not in self._opened:
+            client, repository = self._open(place, commit)
+            inner = Source(client, commit, around.reading, self.open, around.level + 1)
+            self._opened[key] = inner
+            self._repositories[inner] = repository
+        return self._opened[key]
 
 
 def _absolute(url: str, parent: str) -> str:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.amqp import AmqpMessageBodyType
 
-from mlgate.orchestration.ports import Envelope
+from mlgate.orchestration.durable import Envelope
 
 
-def envelope_of(message: ServiceBusReceivedMessage, delivery_count: int) -> Envelope:
+def envelope_of(message: ServiceBusReceivedMessage) -> Envelope:
+    """The message of this delivery, or of the one after the last when it was only peeked at."""
     return Envelope(
         body=_body(message),
         properties={
             _text(key): _text(value)
             for key, value in (message.application_properties or {}).items()
         },
-        message_id=str(message.message_id or message.sequence_number),
-        delivery_count=delivery_count,
+        message_id=message_id_of(
+            message.message_id, message.sequence_number, message.enqueued_time_utc
+        ),
+        delivery_count=(message.delivery_count or 0) + 1,
+        enqueued_at=message.enqueued_time_utc,
     )
+
+
+def message_id_of(
+    message_id: object, sequence_number: int | None, enqueued_at: datetime | None
+) -> str:
+    """The message's id, or what tells one without an id from every other.
+
+    Sequence numbers begin at 1 again in a queue that was made again, so the time belongs to it.
+    AMQP counts milliseconds; clients show more digits, each in its own way.
+    """
+    if message_id:
+        return str(message_id)
+    if sequence_number is None or enqueued_at is None:
+        return ""
+    return f"{sequence_number}-{enqueued_at.astimezone(UTC).isoformat(timespec='milliseconds')}"
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:

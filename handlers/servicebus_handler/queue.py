@@ -1,77 +1,44 @@
-"""Sending, scheduling, receiving and settling; an SDK call that does not end is given up."""
+"""Sending, receiving and settling; an SDK call that does not end is given up."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from azure.core.credentials import TokenCredential
 from azure.servicebus import (
-    AutoLockRenewer,
     ServiceBusClient,
     ServiceBusMessage,
     ServiceBusReceivedMessage,
     ServiceBusReceiver,
     ServiceBusSender,
-    ServiceBusSubQueue,
 )
-from azure.servicebus.exceptions import (
-    MessageLockLostError,
-    MessagingEntityNotFoundError,
-    ServiceBusAuthenticationError,
-    ServiceBusAuthorizationError,
-    ServiceBusError,
-)
-from pydantic import SecretStr
+from azure.servicebus.exceptions import ServiceBusError
 
+from handlers.servicebus_handler.broker_time import BrokerTime
 from handlers.servicebus_handler.calls import Calls, SilentError
+from handlers.servicebus_handler.connections import Connect, close, translated
+from handlers.servicebus_handler.dead_letters import DeadLetters, Mend
+from handlers.servicebus_handler.locks import Settle, kept, settle
 from handlers.servicebus_handler.messages import envelope_of
-from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Envelope, Rejected
+from handlers.servicebus_handler.skew import Skews, stamp
+from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.durable import NOW, Envelope, Rejected
+from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
 
-_RENEWAL_SECONDS = 3600.0  # a checkout may take long; every other step takes seconds
 _WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees the end
 _RECONNECT_SECONDS = 5.0
-_TRY_SECONDS = 20.0  # for one answer, which the SDK would else wait for without end
-_PAGE = 100  # dead letters peeked at a time
+_FOR_LATER = timedelta(hours=1)  # longer than it takes to take a message back
 _DESCRIPTION_LIMIT = 4096  # characters; the service takes 4096 for a dead-letter description
-_GAVE_UP = "MaxDeliveryCountExceeded"  # the broker's own reason for dead-lettering
 
 Handle = Callable[[Envelope], Rejected | None]
-Connect = Callable[[], ServiceBusClient]
-Settle = Callable[[ServiceBusReceiver, ServiceBusReceivedMessage], None]
-
-
-def connect_with_string(connection_string: SecretStr) -> Connect:
-    """Connect by a shared access key; raises `Permanent` when the string cannot be read."""
-
-    def connect() -> ServiceBusClient:
-        try:
-            return ServiceBusClient.from_connection_string(
-                connection_string.get_secret_value(), try_timeout=_TRY_SECONDS
-            )
-        except ValueError:
-            # Without the cause: its text may quote the string, which holds the key.
-            raise Permanent(
-                "serviceBusConnectionString is not a Service Bus connection string. It begins "
-                "with Endpoint=sb:// and names a SharedAccessKeyName and a SharedAccessKey."
-            ) from None
-
-    return connect
-
-
-def connect_with_identity(namespace: str, credential: TokenCredential) -> Connect:
-    """Connect to a fully qualified namespace with the host's identity."""
-    return lambda: ServiceBusClient(namespace, credential, try_timeout=_TRY_SECONDS)
 
 
 class ServiceBusQueue:
@@ -79,10 +46,18 @@ class ServiceBusQueue:
 
     `connect` makes a client; each listener makes one of its own, because senders and receivers
     of the SDK are not safe across threads. A call that has no answer after `patience_seconds`,
-    with all its tries, is `Temporary`.
+    with all its tries, is `Temporary`. `steady` counts seconds and is never set.
     """
 
-    def __init__(self, connect: Connect, queue: str, *, patience_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        queue: str,
+        *,
+        patience_seconds: float = 60.0,
+        clock: Clock | None = None,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connect = connect
         self._queue = queue
         self._patience = patience_seconds
@@ -90,28 +65,33 @@ class ServiceBusQueue:
         self._opened: tuple[ServiceBusClient, ServiceBusSender] | None = None
         self._silent_until = 0.0
         self._calls = Calls(patience_seconds)
-        self._taken_up: set[int] = set()  # sequence numbers of dead letters
+        self._clock = clock or SystemClock()
+        self._broker = BrokerTime(self._clock, steady)
+        self._skews = Skews(steady)
+        self._dead_letters = DeadLetters(connect, queue, self._calls, steady)
+        self._answers = False
 
-    def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
-        self.publish(body, message_id, {}, at)
+    def send(self, body: bytes, message_id: str, pause: timedelta = NOW) -> None:
+        at = self._broker.now() + pause if pause > NOW else None
+        self._send(body, message_id, {}, at)
 
-    def publish(
-        self,
-        body: bytes,
-        message_id: str | None,
-        properties: Mapping[str, str],
-        at: datetime | None = None,
-    ) -> None:
+    def publish(self, body: bytes, message_id: str | None, properties: Mapping[str, str]) -> None:
         """Send one message; returns once the broker has acknowledged it."""
-        named: dict[str | bytes, int | float | bytes | bool | str | UUID] = {}
-        named.update(properties)
-        message = ServiceBusMessage(
-            body,
-            message_id=message_id,
-            application_properties=named,
-            scheduled_enqueue_time_utc=at,
-        )
-        self._call_sender(lambda sender: sender.send_messages(message))
+        self._send(body, message_id, properties, None)
+
+    def heard(self, envelope: Envelope) -> None:
+        """A message was received just now: it shows what time it is at the broker.
+
+        `listen` calls this itself; a host that receives in another way does it with each message.
+        """
+        if envelope.enqueued_at is not None:
+            self._broker.heard(envelope.enqueued_at)
+            self._skews.heard(envelope.properties, envelope.enqueued_at, self._clock.now())
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last call of a listener that ended has brought an answer of the broker's."""
+        return self._answers
 
     def listen(self, shift: Shift, handle: Handle) -> None:
         """Receive and handle one message after the other until the shift is over.
@@ -120,69 +100,113 @@ class ServiceBusQueue:
         rejection dead-letters it; an exception gives it back at once, and so does the shift's end.
         """
         while not shift.over:
-            renewer = AutoLockRenewer(max_lock_renewal_duration=_RENEWAL_SECONDS)
-            client = self._connect()
-            receiver = client.get_queue_receiver(self._queue)
+            opened: list[ServiceBusReceiver | ServiceBusClient] = []
             try:
+                client = self._connect()
+                opened.append(client)
+                receiver = client.get_queue_receiver(self._queue)
+                opened.insert(0, receiver)
                 while not shift.over:
-                    for message in self._calls.answered(partial(_receive, receiver), client):
+                    received = self._calls.answered(partial(_receive, receiver), client)
+                    self._answers = True
+                    for message in received:
                         with shift.work() as begins:
-                            settle: Settle = ServiceBusReceiver.abandon_message
+                            how: Settle = ServiceBusReceiver.abandon_message
                             if begins:
-                                renewer.register(receiver, message)
-                                settle = _settlement(message, handle)
-                        # Nothing is at hand any more: should this fail, the message comes again,
-                        # and handling it again changes nothing.
-                        self._calls.answered(partial(_settle, receiver, message, settle), client)
+                                with kept(receiver, message):
+                                    how = self._settlement(message, handle)
+                        # The work is done: should this fail, the message comes again, and
+                        # handling it again changes nothing.
+                        self._calls.answered(partial(_settle, receiver, message, how), client)
             except Exception as error:  # noqa: BLE001 -- a listener that ends would do so unseen
                 if not shift.over:
+                    self._answers = False
                     log.warning("the queue %s does not answer: %s", self._queue, error)
                     shift.pause(_RECONNECT_SECONDS)
             finally:
-                renewer.close(wait=False)  # nothing is at hand any more that it could renew
-                _close(receiver, client)
+                close(*opened)
 
-    def dead_letters(self, take_up: Callable[[Envelope], bool]) -> None:
-        """Hand over each message that the broker itself gave up on; it stays where it is.
-
-        One for which `take_up` has returned true is not handed over again. At most a page of them
-        is held at a time.
-        """
-        given_up: set[int] = set()
-        with _translated(self._queue):
-            client = self._connect()
-            receiver = client.get_queue_receiver(
-                self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER
-            )
-            try:
-                after = 0
-                while page := self._calls.answered(partial(_peek, receiver, after), client):
-                    for message in page:
-                        number = message.sequence_number or 0
-                        after = number + 1
-                        if message.dead_letter_reason != _GAVE_UP:
-                            continue
-                        given_up.add(number)
-                        if number in self._taken_up:
-                            continue
-                        if take_up(envelope_of(message, delivery_count=1)):
-                            self._taken_up.add(number)
-            finally:
-                _close(receiver, client)
-        self._taken_up &= given_up  # the others were purged
+    def mend_dead_letters(self, mend: Mend, over: Callable[[], bool] = lambda: False) -> int:
+        """One pass over the dead letters, of about a minute at most: see `DeadLetters.look`."""
+        with translated(self._queue):
+            return self._dead_letters.look(mend, over)
 
     def check(self) -> None:
         """Raise `Permanent` or `Temporary` when nothing can be sent to the queue."""
         self._call_sender(lambda sender: sender.create_message_batch())
 
+    def peek(self) -> bool:
+        """Whether a message is in the queue, which stays as it is; the right to receive is all that
+        it takes."""
+
+        def look() -> bool:
+            # Opening it is what that right is needed for; it asks for no message.
+            with receiver:
+                return bool(receiver.peek_messages(1))
+
+        with translated(self._queue):
+            client = self._connect()
+            receiver = client.get_queue_receiver(self._queue)
+            try:
+                return self._calls.answered(look, client)
+            finally:
+                close(receiver, client)
+
+    def try_to_send(self) -> None:
+        """Send a message that is never seen: it is for later, and taken back at once."""
+        at = self._broker.now() + _FOR_LATER
+        message = ServiceBusMessage(b"{}", time_to_live=_FOR_LATER)
+
+        def send(sender: ServiceBusSender) -> None:
+            sender.create_message_batch()
+            sender.cancel_scheduled_messages(sender.schedule_messages(message, at))
+
+        self._call_sender(send)
+
     def close(self) -> None:
         with self._lock:
             self._close_sender()
 
+    def _send(
+        self,
+        body: bytes,
+        message_id: str | None,
+        properties: Mapping[str, str],
+        at: datetime | None,
+    ) -> None:
+        named: dict[str | bytes, int | float | bytes | bool | str | UUID] = {}
+        named.update(properties)
+        if at is None:
+            named.update(stamp(self._clock.now()))
+        message = ServiceBusMessage(
+            body,
+            message_id=message_id,
+            application_properties=named,
+            scheduled_enqueue_time_utc=at,
+        )
+        self._call_sender(lambda sender: sender.send_messages(message))
+
+    def _settlement(self, message: ServiceBusReceivedMessage, handle: Handle) -> Settle:
+        """Handle the message; returns how it is to be settled."""
+        try:
+            envelope = envelope_of(message)
+            self.heard(envelope)
+            rejected = handle(envelope)
+        except Exception as error:  # noqa: BLE001 -- any fault gives the message back
+            log.warning("message %s goes back to the queue: %s", message.message_id, error)
+            return ServiceBusReceiver.abandon_message
+        if rejected is None:
+            return ServiceBusReceiver.complete_message
+        return partial(
+            ServiceBusReceiver.dead_letter_message,
+            reason=rejected.reason,
+            error_description=rejected.description[:_DESCRIPTION_LIMIT],
+        )
+
     def _call_sender(self, call: Callable[[ServiceBusSender], object]) -> None:
-        with self._lock, _translated(self._queue):
+        with self._lock, translated(self._queue):
             if time.monotonic() < self._silent_until:
-                raise SilentError("it did not a moment ago")  # whoever waited here is not kept
+                raise SilentError("it did not a moment ago")  # do not keep those that waited here
             client, sender = self._open_sender()
             try:
                 self._calls.answered(lambda: call(sender), client)
@@ -204,64 +228,14 @@ class ServiceBusQueue:
         opened, self._opened = self._opened, None
         if opened is not None:
             client, sender = opened
-            _close(sender, client)
+            close(sender, client)
 
 
 def _receive(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
     return receiver.receive_messages(1, max_wait_time=_WAIT_SECONDS)
 
 
-def _peek(receiver: ServiceBusReceiver, first: int) -> list[ServiceBusReceivedMessage]:
-    return receiver.peek_messages(_PAGE, sequence_number=first)
-
-
-def _close(*opened: ServiceBusReceiver | ServiceBusSender | ServiceBusClient) -> None:
-    for each in opened:
-        try:
-            each.close()
-        except Exception as error:  # noqa: BLE001 -- it is let go of either way
-            log.info("closing %s: %s", type(each).__name__, error)
-
-
-def _settlement(message: ServiceBusReceivedMessage, handle: Handle) -> Settle:
-    """Handle the message; returns how it is to be settled."""
-    envelope = envelope_of(message, delivery_count=(message.delivery_count or 0) + 1)
-    try:
-        rejected = handle(envelope)
-    except Exception as error:  # noqa: BLE001 -- whatever it is, the message must go back
-        log.warning("message %s goes back to the queue: %s", envelope.message_id, error)
-        return ServiceBusReceiver.abandon_message
-    if rejected is None:
-        return ServiceBusReceiver.complete_message
-    return partial(
-        ServiceBusReceiver.dead_letter_message,
-        reason=rejected.reason,
-        error_description=rejected.description[:_DESCRIPTION_LIMIT],
-    )
-
-
 def _settle(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, how: Settle) -> None:
-    try:
-        how(receiver, message)
-    except MessageLockLostError:
+    if not settle(receiver, message, how):
         # It is delivered again, and handling it again changes nothing.
         log.warning("the lock of message %s was lost", message.message_id)
-
-
-@contextmanager
-def _translated(queue: str) -> Iterator[None]:
-    try:
-        yield
-    except MessagingEntityNotFoundError as error:
-        raise Permanent(
-            f"The queue {queue} does not exist. Create it, or set serviceBusQueueName."
-        ) from error
-    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
-        raise Permanent(
-            f"The Service Bus namespace refused access to the queue {queue}. Check "
-            "serviceBusConnectionString, or the role of the host's identity."
-        ) from error
-    except ServiceBusError as error:
-        raise Temporary(f"The queue {queue} does not answer: {error.message}.") from error
-    except SilentError as error:
-        raise Temporary(f"The queue {queue} does not answer: {error}.") from None

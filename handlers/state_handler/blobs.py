@@ -1,50 +1,45 @@
 """Builds in a blob container, and their tokens in another one, which others need not reach.
 
-    builds/<key>          the record; its ETag is the version
-    open/<key>            a mark without content: the build may be open
-    ended/<time>-<key>    a mark: the build has ended; the newest is listed first
-    leases/<key>          who acts on the build, and until when
-    rejections/<key>      a refused message
-    rejected/<time>-<key> its mark; the newest is listed first
-
-No two blobs change at once, so the order is such that a handler killed in between leaves too many
-marks, never too few: the one in `open` is there before the token and the build, and goes after the
-build has ended and its other mark is there. `open_builds` takes away what is left over.
-
-Leases are judged by the hosts' own clocks. Where these differ, handlers disturb one another, and
-the compare-and-swap of `save` lets one of them go on.
+builds/<key>          the head of the record; its ETag is the version
+parts/<key>/<name>    what a head names
+open/..., ended/...   marks, see `marks`
+leases/<key>          who acts on the build
+rejections/<key>      a refused message
+rejected/<time>-<key> its mark; the newest is listed first
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from pydantic import SecretStr
 
-from handlers.blobs.container import Blob, Container
-from handlers.state_handler.records import (
-    as_build,
-    as_rejection,
-    build_or_none,
-    build_record,
-    rejection_record,
-)
+from handlers.blobs.container import Container, Listed
+from handlers.state_handler import rejections
+from handlers.state_handler.drafts import compose
+from handlers.state_handler.leases import BlobLeases
+from handlers.state_handler.marks import Behind, Marks, keys_in, newest_first
+from handlers.state_handler.records import Glimpse, glimpse
+from handlers.state_handler.shelf import ForeignRecord, Shelf
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.durable import Due, Rejection, Stored
 from mlgate.orchestration.errors import OrchestrationError
-from mlgate.orchestration.ports import Clock, Rejection, Stored
+from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 
 ABANDONED = timedelta(days=1)  # by then a start came again, or never will, and its token has ended
-_AT_ONCE = 4  # records read at the same time
-_LEASE_ROUNDS = 5  # of trying to be faster than others
-_END_OF_TIME = 10**15  # milliseconds since 1970; what is left until then sorts the newest first
+_AT_ONCE = 4  # requests under way at the same time
+_SKEWED = timedelta(seconds=10)
+_SKEW_TOLD = timedelta(minutes=10)  # at most so often
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class BlobState:
@@ -56,82 +51,71 @@ class BlobState:
         self._container = container
         self._secrets = secrets
         self._clock = clock or SystemClock()
-        self._held: dict[tuple[str, str], str] = {}  # the versions of this process's leases
+        self._leases = BlobLeases(container)
+        self._marks = Marks(container)
+        self._shelf = Shelf(self._head, self._parts)
+        self._told: set[str] = set()  # rejections that cannot be read
+        self._skew_told: datetime | None = None
 
     def create(self, build: Build, token: SecretStr | None) -> bool:
-        # Written anew each time, so that nobody takes it for an abandoned one.
-        self._container.put(_open(build.key), b"")
+        self._marks.open(Due(build.key, build.received_at))
         if token is not None:
-            self._secrets.create(build.key, token.get_secret_value().encode())
-        if self._container.create(_record(build.key), _dump(build)) is not None:
+            self._write_token(build.key, token)
+        head = compose(build, None).head
+        if self._container.create(_record(build.key), head) is not None:
             return True
-        stored = self.load(build.key)
-        if stored is not None and not stored.build.open:
+        found = self._container.read(_record(build.key))
+        seen = None if found is None else glimpse(found.content)
+        if seen is not None and not seen.open:
             self.forget_token(build.key)
-            self._file_away(stored.build)
+            self._file_away(build.key, seen)
         return False
 
     def load(self, key: str) -> Stored | None:
-        found = self._container.read(_record(key))
-        return None if found is None else Stored(as_build(key, found.content), found.version)
+        return self._shelf.load(key)
 
     def save(self, build: Build, version: str) -> Stored | None:
-        saved = self._container.replace(_record(build.key), _dump(build), version)
+        draft = self._shelf.draft(build, version)
+        if draft is None:
+            return None
+        _several(
+            lambda part: self._container.put(_part(build.key, part[0]), part[1]),
+            list(draft.parts.items()),
+        )
+        saved = self._container.replace(_record(build.key), draft.head, version)
         if saved is None:
             return None
-        if not build.open:
-            with _best_effort(build.key):
-                self._file_away(build)
-        return Stored(build, saved)
+        stored = self._shelf.keep(draft.record, saved)
+        seen = None if build.open else glimpse(draft.head)
+        if seen is not None:
+            try:
+                self._file_away(build.key, seen)
+            except OrchestrationError as error:
+                log.info("build %s: its marks are left to the next sweep: %s", build.key, error)
+        return stored
 
     def lease(self, key: str, owner: str, seconds: float) -> bool:
-        name, now = _lease(key), self._clock.now()
-        record = _lease_record(owner, now + timedelta(seconds=seconds))
-        version = self._held.pop((key, owner), None)
-        for _ in range(_LEASE_ROUNDS):
-            if version is None:
-                got = self._container.create(name, record)
-            else:
-                got = self._container.replace(name, record, version)
-            if got is not None:
-                self._held[key, owner] = got
-                return True
-            found = self._container.read(name)
-            if found is not None:
-                holder, until = _lease_in(found)
-                if holder != owner and until > now:
-                    return False
-            version = None if found is None else found.version
-        return False
+        got = self._leases.lease(key, owner, seconds)
+        self._tell_skew()
+        return got
 
     def release(self, key: str, owner: str) -> None:
-        version = self._held.pop((key, owner), None)
-        if version is None:
-            found = self._container.read(_lease(key))
-            if found is None or _lease_in(found)[0] != owner:
-                return
-            version = found.version
-        self._container.delete(_lease(key), version)
+        self._leases.release(key, owner)
 
-    def open_builds(self) -> list[Build]:
-        """The oldest first."""
-        found = []
-        for key, blob in self._records(self._open_keys()):
-            build = build_or_none(blob.content) if blob is not None else None
-            if build is not None and build.open:
-                found.append(build)
-            elif blob is None or build is not None:
-                with _best_effort(key):
-                    self._mend(key, build)
-        return sorted(found, key=_received)
+    def due(self) -> list[Due]:
+        """One listing, and a look into some marks that are long overdue: they may be left over."""
+        found = self._marks.due(self._clock.now(), self._mend)
+        self._tell_skew()
+        return found
+
+    def set_due(self, due: Due) -> None:
+        self._marks.change(due)
 
     def builds(self, limit: int = 100) -> list[Build]:
         """Newest first."""
-        # In this order: a build that ends meanwhile is in both lists, not in none.
-        keys = [*self._open_keys(), *_keys(self._container.names("ended/", limit))]
-        records = (blob for _, blob in self._records(dict.fromkeys(keys)) if blob is not None)
-        found = [build for blob in records if (build := build_or_none(blob.content)) is not None]
-        return sorted(found, key=_received, reverse=True)[:limit]
+        found = _several(self._shelf.readable, self._marks.keys(limit))
+        builds = [build for build in found if build is not None]
+        return sorted(builds, key=lambda build: build.received_at, reverse=True)[:limit]
 
     def token(self, key: str) -> SecretStr | None:
         found = self._secrets.read(key)
@@ -141,68 +125,107 @@ class BlobState:
         self._secrets.delete(key)
 
     def reject(self, rejection: Rejection) -> None:
-        before = self.rejection(rejection.key)
+        try:
+            before = self.rejection(rejection.key)
+        except ForeignRecord:
+            before = None
         self._container.put(_rejected(rejection), b"")
-        self._container.put(_rejection(rejection.key), rejection_record(rejection).encode())
+        self._container.put(_rejection(rejection.key), rejections.as_text(rejection).encode())
         if before is not None and _rejected(before) != _rejected(rejection):
             self._container.delete(_rejected(before))
 
     def rejection(self, key: str) -> Rejection | None:
         found = self._container.read(_rejection(key))
-        return None if found is None else as_rejection(found.content)
+        return None if found is None else rejections.from_text(key, found.content)
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """Newest first."""
-        keys = dict.fromkeys(_keys(self._container.names("rejected/", limit)))
-        with ThreadPoolExecutor(_AT_ONCE) as several:
-            found = list(several.map(self.rejection, keys))
-        return [each for each in found if each is not None]
+        keys = list(dict.fromkeys(keys_in(self._container.names("rejected/", limit))))
+        blobs = _several(self._container.read, [_rejection(key) for key in keys])
+        found = [(key, blob.content) for key, blob in zip(keys, blobs, strict=True) if blob]
+        return rejections.readable(found, self._told)
 
-    def _file_away(self, build: Build) -> None:
-        self._container.put(f"ended/{_newest_first(build.received_at)}-{build.key}", b"")
-        self._container.delete(_open(build.key))
+    def skew(self) -> timedelta | None:
+        """How far this host's clock is ahead of the storage's; None before its first answer."""
+        return self._container.skew()
 
-    def _mend(self, key: str, build: Build | None) -> None:
-        """Take away the mark of a build that has ended, or that never came to be."""
-        if build is not None:
+    def _head(self, key: str) -> tuple[bytes, str] | None:
+        found = self._container.read(_record(key))
+        return None if found is None else (found.content, found.version)
+
+    def _parts(self, key: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        found = _several(self._container.read, [_part(key, name) for name in names])
+        blobs = zip(names, found, strict=True)
+        return {name: blob.content for name, blob in blobs if blob is not None}
+
+    def _write_token(self, key: str, token: SecretStr) -> None:
+        """One that is there is the same identity's, and stays."""
+        content = token.get_secret_value().encode()
+        if self._secrets.create(key, content) is None and self._head(key) is None:
+            # Written anew, so that nobody takes it for one of a build that never came to be.
+            self._secrets.put(key, content)
+
+    def _mend(self, key: str, mark: Listed) -> Behind:
+        """Take away what is left over of a build that has ended, or that never came to be."""
+        try:
+            found = self._container.read(_record(key))
+            if found is None:
+                if mark.age > ABANDONED:
+                    self._forget_abandoned(key, mark)
+                return Behind.NOTHING
+            seen = glimpse(found.content)
+            if seen is None or seen.open:
+                return Behind.OPEN
             self.forget_token(key)
-            self._file_away(build)
+            self._file_away(key, seen)
+        except OrchestrationError as error:
+            log.info("build %s: what is left of it stays for now: %s", key, error)
+            return Behind.OPEN
+        return Behind.ENDED
+
+    def _forget_abandoned(self, key: str, mark: Listed) -> None:
+        """Nothing of a start that comes again meanwhile: that writes both anew first."""
+        token = self._secrets.last_write(key)
+        if self._marks.close(key, mark.version) and token is not None and token[1] > ABANDONED:
+            self._secrets.delete(key, token[0])
+
+    def _file_away(self, key: str, ended: Glimpse) -> None:
+        self._marks.end(key, ended.received_at)
+        if ended.parted:
+            # What the head does not name, no later one does: none is written any more.
+            there = self._container.names(f"parts/{key}/")
+            left = set(there) - {_part(key, name) for name in ended.names}
+            _several(self._container.delete, sorted(left))
+        self._marks.close(key)
+
+    def _tell_skew(self) -> None:
+        skew, now = self.skew(), self._clock.now()
+        if skew is None or abs(skew) <= _SKEWED:
             return
-        marked = self._container.last_write(_open(key))
-        if marked is None or marked[1] > self._clock.now() - ABANDONED:
-            return  # its handler is between the mark and the build
-        if self._container.delete(_open(key), marked[0]):
-            self.forget_token(key)
-
-    def _open_keys(self) -> list[str]:
-        return [name.removeprefix("open/") for name in self._container.names("open/")]
-
-    def _records(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None]]:
-        keys = list(keys)
-        with ThreadPoolExecutor(_AT_ONCE) as several:
-            names = [_record(key) for key in keys]
-            yield from zip(keys, several.map(self._container.read, names), strict=True)
+        if self._skew_told is not None and abs(now - self._skew_told) < _SKEW_TOLD:
+            return
+        self._skew_told = now
+        log.warning(
+            "This host's clock is %.0f s %s the storage's. Set it right (NTP): until then this "
+            "host looks at builds too early or too late, and the times that it reports are wrong.",
+            abs(skew.total_seconds()),
+            "ahead of" if skew > timedelta(0) else "behind",
+        )
 
 
-@contextmanager
-def _best_effort(key: str) -> Iterator[None]:
-    """What is left over here is mended by the next sweep."""
-    try:
-        yield
-    except OrchestrationError as error:
-        log.info("build %s: its marks are left to the next sweep: %s", key, error)
+def _several(act: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    if len(items) <= 1:
+        return [act(item) for item in items]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(act, items))
 
 
 def _record(key: str) -> str:
     return f"builds/{key}"
 
 
-def _open(key: str) -> str:
-    return f"open/{key}"
-
-
-def _lease(key: str) -> str:
-    return f"leases/{key}"
+def _part(key: str, name: str) -> str:
+    return f"parts/{key}/{name}"
 
 
 def _rejection(key: str) -> str:
@@ -210,29 +233,4 @@ def _rejection(key: str) -> str:
 
 
 def _rejected(rejection: Rejection) -> str:
-    return f"rejected/{_newest_first(rejection.received_at)}-{rejection.key}"
-
-
-def _newest_first(time: datetime) -> str:
-    return f"{_END_OF_TIME - int(time.timestamp() * 1000):015d}"
-
-
-def _keys(names: Iterable[str]) -> list[str]:
-    return [name.rpartition("-")[2] for name in names]
-
-
-def _received(build: Build) -> datetime:
-    return build.received_at
-
-
-def _dump(build: Build) -> bytes:
-    return build_record(build).encode()
-
-
-def _lease_record(owner: str, until: datetime) -> bytes:
-    return json.dumps({"owner": owner, "until": until.isoformat()}).encode()
-
-
-def _lease_in(blob: Blob) -> tuple[str, datetime]:
-    held = json.loads(blob.content)
-    return held["owner"], datetime.fromisoformat(held["until"])
+    return f"rejected/{newest_first(rejection.received_at)}-{rejection.key}"

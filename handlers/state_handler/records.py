@@ -1,45 +1,124 @@
-"""Builds and rejections as text, the same in every store."""
+"""A build as stores hold it: a small head, which each save replaces, and parts, which never change.
+
+The head is JSON: `build` has the fields that are short; `parts` names the part of each that is not;
+`runs` has the states of the runs that changed lately, by their place; and `chunks` names the parts
+that hold the others' states, of which the last that has a run counts. What the runs were asked to
+do is a field of its own, `specs`. Values that are the default are left out everywhere.
+
+A part is named by the hash of what it holds. It is written before the head that names it, and
+removed only after the build has ended, when nobody writes parts any more: from there on heads are
+`sealed`. A new build's head is whole, so that a build which never came to be leaves no part.
+
+What another version wrote and this one does not know is kept: unknown fields of a build, and those
+of a run.
+"""
 
 from __future__ import annotations
 
-import logging
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from handlers.state_handler.fields import Fields, Raw
+from mlgate.orchestration.builds import Build, Phase, RunState
 
-from mlgate.orchestration.builds import Build
-from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.ports import Rejection
-
-log = logging.getLogger("mlgate")
-
-_BUILD = TypeAdapter(Build)
-_REJECTION = TypeAdapter(Rejection)
-
-
-def build_record(build: Build) -> str:
-    return _BUILD.dump_json(build).decode()
+FORMAT = 1
+SPECS = "specs"
+BUILD = Fields(Build, without=["runs"])
+RUN = Fields(RunState, without=["spec"])
+KNOWN = frozenset((*BUILD.names, SPECS))
 
 
-def as_build(key: str, record: str | bytes) -> Build:
-    """Raises `Permanent` for one that another version wrote."""
-    build = build_or_none(record)
-    if build is None:
-        raise Permanent(f"The record of build {key} cannot be read by this version of mlgate.")
-    return build
+class UnreadableError(Exception):
+    """This version of mlgate cannot read the record."""
 
 
-def build_or_none(record: str | bytes) -> Build | None:
-    """None for a record that another version wrote: it must not hide the others."""
+@dataclass(frozen=True, slots=True)
+class Head:
+    """`chunks` has what the parts hold, by their names and in their order."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    runs: Mapping[int, Raw] = field(default_factory=dict)
+    chunks: Mapping[str, Mapping[int, Raw]] = field(default_factory=dict)
+    sealed: bool = False
+    parted: bool = False  # there are, or were, parts
+
+    def names(self) -> frozenset[str]:
+        """The parts that it names."""
+        return frozenset(self.parts.values()) | self.chunks.keys()
+
+    def states(self) -> dict[int, Raw]:
+        """Of each run that has one other than the default."""
+        found: dict[int, Raw] = {}
+        for chunk in self.chunks.values():
+            found.update(chunk)
+        found.update(self.runs)
+        return found
+
+    def text(self) -> str:
+        said: dict[str, Any] = {"format": FORMAT, "build": self.fields}
+        said |= {
+            name: value
+            for name, value in (
+                ("parts", self.parts),
+                ("runs", self.runs),
+                ("chunks", list(self.chunks)),
+                ("sealed", self.sealed),
+                ("parted", self.parted),
+            )
+            if value
+        }
+        return as_text(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A build, and how it lies in its store. `lengths` are those of its parts, and its head's."""
+
+    build: Build
+    head: Head
+    lengths: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        return sum(self.lengths.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What a head says of its build by itself. `names` are those of its parts."""
+
+    open: bool
+    received_at: datetime
+    names: frozenset[str]
+    parted: bool
+
+
+def as_text(raw: object) -> str:
+    return json.dumps(raw, separators=(",", ":"))
+
+
+def read_head(head: bytes | str) -> dict[str, Any]:
     try:
-        return _BUILD.validate_json(record)
-    except ValidationError as error:
-        log.warning("a build's record cannot be read: %s", error.errors()[0]["msg"])
+        raw = json.loads(head)
+    except ValueError as error:
+        raise UnreadableError(str(error)) from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise UnreadableError("its format is another one")
+    return raw
+
+
+def glimpse(head: bytes | str) -> Glimpse | None:
+    """None for a record that this version cannot read."""
+    try:
+        raw = read_head(head)
+        said = raw["build"]
+        received_at = BUILD.from_json("received_at", said["received_at"])
+        phase = BUILD.from_json("phase", said.get("phase", Phase.RECEIVED))
+        names = frozenset((*raw.get("parts", {}).values(), *raw.get("chunks", [])))
+    except (UnreadableError, ValueError, TypeError, LookupError, AttributeError):
         return None
-
-
-def rejection_record(rejection: Rejection) -> str:
-    return _REJECTION.dump_json(rejection).decode()
-
-
-def as_rejection(record: str | bytes) -> Rejection:
-    return _REJECTION.validate_json(record)
+    return Glimpse(phase is not Phase.COMPLETED, received_at, names, bool(raw.get("parted")))

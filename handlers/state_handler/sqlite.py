@@ -1,49 +1,35 @@
 """Builds and their secrets on one machine: a SQLite file, and beside it a folder of tokens.
 
-Tokens are apart from the builds so that the file can be copied, listed and kept without them; one
-file per token, because an unlinked file is gone while a deleted row may linger in free pages.
+Tokens are apart from the builds so that the file can be copied, listed and kept without them; a
+deleted row may linger in free pages.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
+import json
+import logging
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from handlers.state_handler.records import (
-    as_build,
-    as_rejection,
-    build_or_none,
-    build_record,
-    rejection_record,
-)
+from handlers.state_handler import rejections
+from handlers.state_handler.database import Database
+from handlers.state_handler.drafts import compose
+from handlers.state_handler.holders import Holders
+from handlers.state_handler.shelf import Shelf
+from handlers.state_handler.tokens import TokenFolder
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.clock import SystemClock
-from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Clock, Rejection, Stored
+from mlgate.orchestration.durable import Due, Rejection, Stored
+from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.ports import Clock
 
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-CREATE TABLE IF NOT EXISTS builds (
-    key TEXT PRIMARY KEY, version INTEGER NOT NULL, open INTEGER NOT NULL,
-    received_at TEXT NOT NULL, body TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS open_builds ON builds (received_at) WHERE open = 1;
-CREATE INDEX IF NOT EXISTS builds_by_time ON builds (received_at);
-CREATE TABLE IF NOT EXISTS leases (key TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS rejections (
-    key TEXT PRIMARY KEY, received_at TEXT NOT NULL, body TEXT NOT NULL
-);
-"""
-_SCRATCH_SECONDS = 3600.0
-_BUSY_TRIES = 50
-_BUSY_SECONDS = 30.0  # how long a statement waits for another process's write
+log = logging.getLogger("mlgate")
+
+ABANDONED = timedelta(days=1)  # by then a start came again, or never will
 
 
 class SqliteState:
@@ -54,167 +40,165 @@ class SqliteState:
     """
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        self._path = path
-        self._tokens = path.with_name(path.name + ".tokens")
-        self._clock = clock or SystemClock()
+        """Without a `clock`, leases are judged by one that nobody sets."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._tokens.mkdir(mode=0o700, exist_ok=True)
-            # Created before SQLite opens it, so that it is never readable by others.
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._tokens = TokenFolder(path.with_name(path.name + ".tokens"))
+            self._database = Database(path, clock or SystemClock())
         except OSError as error:
             raise Permanent(
                 f"The state at {path} cannot be used: {error.strerror}. Set MLGATE_STATE to a "
                 "place that this user may write to."
             ) from error
-        self._prepare()
-
-    def _prepare(self) -> None:
-        with self._connect() as db:
-            # Changing the journal's mode does not wait for another process that does the same.
-            for _ in range(_BUSY_TRIES):
-                try:
-                    db.executescript(_SCHEMA)
-                    break
-                except sqlite3.OperationalError:
-                    self._clock.sleep(0.1)
-            else:
-                db.executescript(_SCHEMA)
-        for scratch in self._tokens.glob(".*"):
-            # Left by a process that was killed while it wrote; a living one is done in no time.
-            with suppress(OSError):
-                if scratch.stat().st_mtime < time.time() - _SCRATCH_SECONDS:
-                    scratch.unlink()
+        elapsed = time.monotonic if clock is None else (lambda: clock.now().timestamp())
+        self._holders = Holders(self._database, elapsed)
+        self._shelf = Shelf(self._head, self._parts)
+        self._told: set[str] = set()  # rejections that cannot be read
+        for key in self._tokens.older(ABANDONED):
+            self._forget_if_unknown(key)
 
     def create(self, build: Build, token: SecretStr | None) -> bool:
         # The token first: a build must never be found without it.
-        wrote = token is not None and self._write_token(build.key, token)
-        with self._connect() as db:
-            cursor = db.execute(
-                "INSERT OR IGNORE INTO builds VALUES (?, 1, 1, ?, ?)",
-                (build.key, build.received_at.isoformat(), build_record(build)),
-            )
-            created = cursor.rowcount == 1
-        if wrote and not created and not self._is_open(build.key):
-            self.forget_token(build.key)
-        return created
+        wrote = token is not None and self._tokens.write(build.key, token)
+        head = compose(build, None).head.decode()
+        at = _sortable(build.received_at)
+        try:
+            with self._database.connection() as db:
+                created = db.execute(
+                    "INSERT OR IGNORE INTO builds VALUES (?, 1, ?, ?, ?)",
+                    (build.key, int(build.open), at, head),
+                ).rowcount
+                if created and build.open:
+                    db.execute("INSERT OR REPLACE INTO due VALUES (?, ?, 0)", (build.key, at))
+        except OrchestrationError:
+            if wrote:
+                self._forget_if_unknown(build.key)
+            raise
+        if not created:
+            if wrote and not self._is_open(build.key):
+                self._tokens.forget(build.key)
+            return False
+        if token is not None and not self._tokens.has(build.key):
+            # It was an old one, which was taken for a token of no build just before there was one.
+            self._tokens.write(build.key, token)
+        return True
 
     def load(self, key: str) -> Stored | None:
-        with self._connect() as db:
-            row = db.execute("SELECT body, version FROM builds WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            return None
-        return Stored(as_build(key, row[0]), str(row[1]))
+        return self._shelf.load(key)
 
     def save(self, build: Build, version: str) -> Stored | None:
-        with self._connect() as db:
-            cursor = db.execute(
+        draft = self._shelf.draft(build, version)
+        if draft is None:
+            return None
+        with self._database.connection() as db:
+            saved = db.execute(
                 "UPDATE builds SET version = version + 1, open = ?, body = ?"
                 " WHERE key = ? AND version = ?",
-                (int(build.open), build_record(build), build.key, int(version)),
+                (int(build.open), draft.head.decode(), build.key, int(version)),
+            ).rowcount
+            if not saved:
+                return None
+            db.executemany(
+                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)",
+                [(build.key, name, body) for name, body in draft.parts.items()],
             )
-            saved = cursor.rowcount == 1
-        return Stored(build, str(int(version) + 1)) if saved else None
+            if not build.open:
+                db.execute("DELETE FROM due WHERE key = ?", (build.key,))
+                db.execute(
+                    "DELETE FROM parts WHERE key = ?"
+                    " AND name NOT IN (SELECT value FROM json_each(?))",
+                    (build.key, json.dumps(sorted(draft.record.head.names()))),
+                )
+        return self._shelf.keep(draft.record, str(int(version) + 1))
 
     def lease(self, key: str, owner: str, seconds: float) -> bool:
-        now = self._clock.now().timestamp()
-        with self._connect() as db:
-            cursor = db.execute(
-                "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (key) DO UPDATE"
-                " SET owner = ?2, until = ?3 WHERE owner = ?2 OR until <= ?4",
-                (key, owner, now + seconds, now),
-            )
-            return cursor.rowcount == 1
+        return self._holders.lease(key, owner, seconds)
 
     def release(self, key: str, owner: str) -> None:
-        with self._connect() as db:
-            db.execute("DELETE FROM leases WHERE key = ? AND owner = ?", (key, owner))
+        self._holders.release(key, owner)
 
-    def open_builds(self) -> list[Build]:
-        with self._connect() as db:
-            rows = db.execute("SELECT body FROM builds WHERE open = 1 ORDER BY received_at")
-            return [build for (body,) in rows if (build := build_or_none(body)) is not None]
+    def due(self) -> list[Due]:
+        with self._database.connection() as db:
+            rows = db.execute("SELECT key, at, wakes FROM due ORDER BY at, key").fetchall()
+        return [Due(key, datetime.fromisoformat(at), wakes) for key, at, wakes in rows]
+
+    def set_due(self, due: Due) -> None:
+        with self._database.connection() as db:
+            db.execute(
+                "UPDATE due SET at = ?, wakes = ? WHERE key = ?",
+                (_sortable(due.at), due.wakes, due.key),
+            )
 
     def builds(self, limit: int = 100) -> list[Build]:
         """Newest first."""
-        with self._connect() as db:
-            rows = db.execute("SELECT body FROM builds ORDER BY received_at DESC LIMIT ?", (limit,))
-            return [build for (body,) in rows if (build := build_or_none(body)) is not None]
+        with self._database.connection() as db:
+            rows = db.execute(
+                "SELECT key FROM builds ORDER BY received_at DESC LIMIT ?", (limit,)
+            ).fetchall()
+        found = [self._shelf.readable(key) for (key,) in rows]
+        return [build for build in found if build is not None]
 
     def token(self, key: str) -> SecretStr | None:
-        try:
-            with _told(self._tokens):
-                return SecretStr(self._token_file(key).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
+        return self._tokens.read(key)
 
     def forget_token(self, key: str) -> None:
-        with _told(self._tokens):
-            self._token_file(key).unlink(missing_ok=True)
+        self._tokens.forget(key)
 
     def reject(self, rejection: Rejection) -> None:
-        body = rejection_record(rejection)
-        with self._connect() as db:
+        with self._database.connection() as db:
             db.execute(
                 "INSERT OR REPLACE INTO rejections VALUES (?, ?, ?)",
-                (rejection.key, rejection.received_at.isoformat(), body),
+                (rejection.key, _sortable(rejection.received_at), rejections.as_text(rejection)),
             )
 
     def rejection(self, key: str) -> Rejection | None:
-        with self._connect() as db:
+        with self._database.connection() as db:
             row = db.execute("SELECT body FROM rejections WHERE key = ?", (key,)).fetchone()
-        return None if row is None else as_rejection(row[0])
+        return None if row is None else rejections.from_text(key, row[0])
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """Newest first."""
-        with self._connect() as db:
+        with self._database.connection() as db:
             rows = db.execute(
-                "SELECT body FROM rejections ORDER BY received_at DESC LIMIT ?", (limit,)
+                "SELECT key, body FROM rejections ORDER BY received_at DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return rejections.readable(rows, self._told)
+
+    def skew(self) -> timedelta | None:
+        """None: the state's clock is this host's own."""
+        return None
+
+    def _head(self, key: str) -> tuple[str, str] | None:
+        with self._database.connection() as db:
+            row = db.execute("SELECT body, version FROM builds WHERE key = ?", (key,)).fetchone()
+        return None if row is None else (row[0], str(row[1]))
+
+    def _parts(self, key: str, names: Sequence[str]) -> Mapping[str, bytes]:
+        with self._database.connection() as db:
+            return dict(
+                db.execute(
+                    "SELECT name, body FROM parts WHERE key = ?"
+                    " AND name IN (SELECT value FROM json_each(?))",
+                    (key, json.dumps(names)),
+                )
             )
-            return [as_rejection(body) for (body,) in rows]
 
     def _is_open(self, key: str) -> bool:
-        stored = self.load(key)
-        return stored is not None and stored.build.open
+        with self._database.connection() as db:
+            row = db.execute("SELECT open FROM builds WHERE key = ?", (key,)).fetchone()
+        return row is not None and bool(row[0])
 
-    def _token_file(self, key: str) -> Path:
-        return self._tokens / key
-
-    def _write_token(self, key: str, token: SecretStr) -> bool:
-        """Whether the file is new; an existing one belongs to the same identity and stays."""
-        scratch = self._tokens / f".{uuid.uuid4().hex}"
-        with _told(scratch):
-            descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(token.get_secret_value())
-            try:
-                self._token_file(key).hardlink_to(scratch)
-            except FileExistsError:
-                return False
-            finally:
-                scratch.unlink()
-        return True
-
-    @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection per use: cheap, and safe from any thread. Commits at the end."""
+    def _forget_if_unknown(self, key: str) -> None:
+        """Remove the token of a build that never came to be."""
         try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as db, db:
-                yield db
-        except sqlite3.OperationalError as error:
-            raise Temporary(f"The state at {self._path} does not answer: {error}.") from error
-        except sqlite3.DatabaseError as error:
-            raise Permanent(
-                f"The state at {self._path} is not a database of ours: {error}. Move it away, or "
-                "set MLGATE_STATE to another place."
-            ) from error
+            # No build can come to be between the question and what is done about it.
+            with self._database.connection(writing=True) as db:
+                known = db.execute("SELECT 1 FROM builds WHERE key = ?", (key,)).fetchone()
+                if known is None:
+                    self._tokens.forget(key)
+        except OrchestrationError as error:
+            log.info("the token of build %s is left to a later start: %s", key, error)
 
 
-@contextmanager
-def _told(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Temporary(f"{place} does not answer: {error.strerror}.") from error
+def _sortable(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -6,32 +6,27 @@ nothing of Jupyter is ever imported into this process.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
+from mlgate.hosts.doctor import HostDoctor
 from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
-from mlgate.orchestration.acts import Ports
+from mlgate.hosts.stores import make_container, make_files, make_models, make_state
+from mlgate.orchestration.checks import Examination
 from mlgate.orchestration.clock import SystemClock
-from mlgate.orchestration.conductor import Conductor
-from mlgate.orchestration.ports import (
-    BackendPort,
-    BuildFiles,
-    Checkout,
-    RepositoryPort,
-    StatePort,
-)
+from mlgate.orchestration.engine.conductor import Conductor
+from mlgate.orchestration.ports import BackendPort, BuildFiles, Checkout, Ports, RepositoryPort
 
 if TYPE_CHECKING:
     from handlers.azureml_handler.handler import AzureMLHandler
-    from handlers.blobs.container import Container
     from handlers.local_handler.handler import LocalHandler
     from handlers.servicebus_handler import ServiceBusQueue
     from mlgate.orchestration.builds import Build, RepositoryRequest
@@ -67,7 +62,7 @@ def assemble(
     _keep_out_of_git(settings.home)
     queue = make_queue(settings.service_bus)
     clock = SystemClock()
-    identity = _devops_identity if settings.devops_identity else None
+    identity = devops_identity_token if settings.devops_identity else None
     conductor = Conductor(
         Ports(
             state=make_state(settings),
@@ -79,6 +74,8 @@ def assemble(
             backend=backends.of,
             files=files or make_files(settings),
             clock=clock,
+            doctor=make_doctor(settings, lambda: queue),
+            models=cache(lambda: make_models(settings)),
         ),
         settings.policy,
     )
@@ -90,55 +87,32 @@ def assemble(
     return Application(conductor, queue, close)
 
 
-def make_state(settings: Settings) -> StatePort:
-    """Where builds are remembered."""
-    if "://" in settings.state:
-        from handlers.state_handler.blobs import BlobState
-
-        state = ContainerAddress.parse(settings.state)
-        return BlobState(_container(state), _container(state.secrets()))
-    from handlers.state_handler import SqliteState
-
-    return SqliteState(Path(settings.state.removeprefix("sqlite:")).absolute())
-
-
-def make_files(settings: Settings) -> BuildFiles:
-    """Where build files go: a folder per build, named by its key."""
-    if "://" in settings.builds:
-        from handlers.files_handler.blobs import BlobFiles
-
-        return BlobFiles(_container(ContainerAddress.parse(settings.builds)))
-    from handlers.files_handler import FolderFiles
-
-    root = Path(settings.builds).absolute()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
-    except OSError as error:
-        raise SettingsError(
-            f"MLGATE_BUILDS: {root} cannot be written: {error.strerror}."
-        ) from error
-    return FolderFiles(lambda key: root / key)
+def make_doctor(settings: Settings, queue: Callable[[], ServiceBusQueue]) -> HostDoctor:
+    """Whoever tries what builds will need; `queue` gives the one that messages come from."""
+    return HostDoctor(
+        settings,
+        queue=queue,
+        state=lambda: make_state(settings),
+        container=lambda url: make_container(ContainerAddress.parse(url)),
+        secrets=lambda url: make_container(ContainerAddress.parse(url).secrets()),
+        identity=devops_identity_token,
+        azureml=lambda workspace: _azureml_checks(settings, workspace),
+        clock=SystemClock(),
+    )
 
 
-def check_containers(settings: Settings) -> None:
-    """Write something small into each container that the settings name; raises as `Container`."""
-    addresses = [
-        ContainerAddress.parse(url) for url in (settings.state, settings.builds) if "://" in url
-    ]
-    if "://" in settings.state:
-        addresses.append(addresses[0].secrets())
-    for address in addresses:
-        _container(address).check()
-
-
-def _container(address: ContainerAddress) -> Container:
-    from handlers.blobs.container import Container
+def _azureml_checks(settings: Settings, workspace: str) -> tuple[Examination, ...]:
+    from handlers.azureml_handler.checks import AzureMLChecks
     from handlers.identity_handler import credential
 
-    identity = None if address.signature is not None else credential()
-    return Container(address, identity, SystemClock())
+    return AzureMLChecks(
+        workspace=workspace,
+        credential=credential,
+        compute=settings.compute,
+        environment=settings.environment,
+        job_identity=settings.job_identity,
+        clock=SystemClock(),
+    ).examinations()
 
 
 def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
@@ -173,14 +147,15 @@ def _keep_out_of_git(home: Path) -> None:
             ignored.write_text("*\n")
 
 
-def _devops_identity() -> SecretStr:
+def devops_identity_token() -> SecretStr:
+    """A token of the host's own for Azure DevOps; raises one of our errors when there is none."""
     from handlers.identity_handler import devops_token
 
     return devops_token()
 
 
 class _Repositories:
-    """The repository handler, made at the first checkout."""
+    """The repository handler, made when it is first asked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -194,11 +169,24 @@ class _Repositories:
         collection: str | None = None,
         token: SecretStr | None = None,
     ) -> AbstractContextManager[Checkout]:
+        return self._real().checkout(request, collection=collection, token=token)
+
+    def contains(
+        self,
+        request: RepositoryRequest,
+        commit: str,
+        branch: str,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> bool:
+        return self._real().contains(request, commit, branch, collection=collection, token=token)
+
+    def _real(self) -> RepositoryPort:
         with self._lock:
             if self._made is None:
                 self._made = self._make()
-            made = self._made
-        return made.checkout(request, collection=collection, token=token)
+            return self._made
 
     def _make(self) -> RepositoryPort:
         from handlers.repository_handler import GitCredential, RepositoryHandler
@@ -208,7 +196,7 @@ class _Repositories:
             home=settings.home,
             allowed=settings.policy.allowed_repositories,
             credentials=[GitCredential(*entry) for entry in settings.git_credentials],
-            host_identity=_devops_identity,
+            host_identity=devops_identity_token,
         )
 
 
@@ -241,8 +229,11 @@ class _Backends:
         return self._make_local()
 
     def _make_local(self) -> LocalHandler:
+        from handlers.local_handler import processes
         from handlers.local_handler.handler import LocalHandler
 
+        processes.be_readable(False)  # by the runs, which are of the same user
+        processes.leave_no_core()
         backend = LocalHandler(
             home=self._settings.home, parallel=self._settings.parallel, on_ended=self._on_ended
         )
@@ -258,6 +249,7 @@ class _Backends:
             credential=credential(),
             compute=self._settings.compute,
             environment=self._settings.environment,
+            job_identity=self._settings.job_identity,
             clock=SystemClock(),
         )
         self._close.append(backend.close)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from mlgate import __version__
+from mlgate.hosts import model_commands
 from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.terminal import complain, log_to_stderr, say, say_json
 from mlgate.hosts.usage import UsageError, read_message
 from mlgate.orchestration.errors import BadMessage, Finding, OrchestrationError
 
@@ -27,6 +29,7 @@ exit codes of `mlgate run`:
 examples:
   mlgate run examples/iris/message.json --repository .    the whole job, on this machine
   mlgate validate message.json --checkout                 every finding at once, starts nothing
+  mlgate doctor --repository URL                          is everything there that a build needs
   mlgate emulator                                         a queue to try `publish` and `worker` with
 """
 
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our marks gets others
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr(logging.WARNING)
     # The SDK reports at length what our handlers say in a sentence.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
@@ -46,13 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_findings(error.findings)
         return INVALID
     except SettingsError as error:
-        print(f"mlgate: the settings cannot be used:\n{error}", file=sys.stderr)
+        complain("mlgate: the settings cannot be used:")
+        for line in str(error).splitlines():
+            complain(line)
         return COULD_NOT_RUN
     except OrchestrationError as error:
-        print(f"mlgate: {error}", file=sys.stderr)
+        complain(f"mlgate: {error}")
         return COULD_NOT_RUN
     except UsageError as error:
-        print(f"mlgate: {error}", file=sys.stderr)
+        complain(f"mlgate: {error}")
         return INVALID
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -65,10 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def print_findings(findings: Sequence[Finding]) -> None:
     """Every finding, one per paragraph, on standard error."""
     noun = "finding" if len(findings) == 1 else "findings"
-    print(f"mlgate: the message is not valid: {len(findings)} {noun}", file=sys.stderr)
+    complain(f"mlgate: the message is not valid: {len(findings)} {noun}")
     for finding in findings:
-        print(f"  {finding.pointer or '/'}  [{finding.code}]", file=sys.stderr)
-        print(f"    {finding.message} {finding.remedy}", file=sys.stderr)
+        complain(f"  {finding.pointer or '/'}  [{finding.code}]")
+        complain(f"    {finding.message} {finding.remedy}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,6 +150,22 @@ def _parser() -> argparse.ArgumentParser:
     builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key, for its runs")
     builds.set_defaults(command=_builds)
 
+    doctor = commands.add_parser(
+        "doctor",
+        help="try everything that a build will need, and say what is wrong",
+        description="Try, with this host's settings and identities, what builds will need: disk, "
+        "queue, state, files, clock, Azure DevOps, a repository, Azure ML. Nothing of it stays. "
+        "A message of the kind `check` has the host that handles it do the same.",
+        epilog="exit codes: 0 all is well   1 something is wrong   2 usage",
+    )
+    doctor.add_argument(
+        "--repository", metavar="URL_OR_PATH", help="also clone it, with and without git"
+    )
+    doctor.add_argument("--json", action="store_true", help="the checks as JSON on stdout")
+    doctor.set_defaults(command=_doctor)
+
+    model_commands.add(commands)
+
     cancel = commands.add_parser("cancel", help="cancel every run of a build")
     cancel.add_argument("build", metavar="BUILD", help="a build id or key")
     cancel.set_defaults(command=_cancel)
@@ -170,15 +191,18 @@ def _positive(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.locally import localized
-    from mlgate.orchestration.plan import plan
+    from mlgate.hosts.output import prepare
+    from mlgate.orchestration.planning.plan import plan
+    from mlgate.orchestration.wire.messages import StartMessage
 
     # What happens is in the live log; a fault that is retried is told there.
     logging.getLogger("mlgate").setLevel(logging.ERROR)
     settings = Settings.read()
-    if options.output is not None:
-        local_run.clear(options.output)
     message, raw = localized(options)
-    plan(message, None)
+    if isinstance(message, StartMessage):
+        plan(message, None)
+    if options.output is not None:
+        prepare(options.output)
     return local_run.run(
         settings,
         message,
@@ -190,24 +214,31 @@ def _run(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     from mlgate.hosts.validation import validate
 
-    findings = validate(options)
+    found = validate(options)
     if options.json:
-        report = [
-            {"code": f.code, "pointer": f.pointer, "message": f.message, "remedy": f.remedy}
-            for f in findings
-        ]
-        print(json.dumps({"valid": not findings, "findings": report}, indent=2))
-    elif findings:
-        print_findings(findings)
-    else:
-        print("The message is valid.")
-    return INVALID if findings else OK
+        report = {
+            "valid": not found.findings,
+            "findings": [asdict(each) for each in found.findings],
+            "warnings": [asdict(each) for each in found.warnings],
+            "adds": [asdict(each) for each in found.adds],
+        }
+        say_json(report)
+        return INVALID if found.findings else OK
+    for warning in found.warnings:
+        complain(f"mlgate: warning [{warning.code}]: {warning}")
+    if found.findings:
+        print_findings(found.findings)
+        return INVALID
+    say("The message is valid.")
+    for added in found.adds:
+        say(added.says)
+    return OK
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from mlgate.orchestration.messages import schema
+    from mlgate.orchestration.wire.schema import schema
 
-    print(json.dumps(schema(), indent=2))
+    say_json(schema())
     return OK
 
 
@@ -215,17 +246,17 @@ def _publish(options: argparse.Namespace) -> int:
     import uuid
 
     from mlgate.hosts.assembly import make_queue
-    from mlgate.orchestration.messages import parse
+    from mlgate.orchestration.wire.messages import read
 
     body = read_message(options.message)
-    parse(body)
+    read(body).message()
     queue = make_queue(Settings.read().service_bus)
     message_id = uuid.uuid4().hex
     try:
         queue.send(body, message_id)
     finally:
         queue.close()
-    print(f"published as message {message_id}")
+    say(f"published as message {message_id}")
     return OK
 
 
@@ -252,6 +283,12 @@ def _builds(options: argparse.Namespace) -> int:
 
     settings = Settings.read()
     return show_build(settings, options.build) if options.build else show_builds(settings)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from mlgate.hosts.diagnosis import diagnose
+
+    return diagnose(options.repository, as_json=options.json)
 
 
 def _cancel(options: argparse.Namespace) -> int:

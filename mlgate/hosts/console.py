@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from mlgate.hosts.terminal import line_of, say
 from mlgate.orchestration.builds import Build, RunState, Verdict
-from mlgate.orchestration.gates import describe_failure
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.text import plain
+from mlgate.orchestration.verdict.gates import describe_failure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -56,7 +58,7 @@ class Lines:
         pass
 
     def line(self, text: str) -> None:
-        print(without_tag(text), file=self._stream, flush=True)
+        say(without_tag(text), file=self._stream)
 
 
 class Table:
@@ -70,13 +72,13 @@ class Table:
 
     def line(self, text: str) -> None:
         if text.startswith("##[warning]"):
-            self._show.print(f"[yellow]{_escaped(without_tag(text))}[/yellow]")
+            self._show.add(f"[yellow]{_escaped(without_tag(text))}[/yellow]")
 
 
 class RichLive(Protocol):
     def update(self, content: RenderableType) -> None: ...
 
-    def print(self, text: str) -> None: ...
+    def add(self, markup: str) -> None: ...
 
 
 @contextmanager
@@ -97,30 +99,29 @@ def view(stream: TextIO, *, quiet: bool) -> Iterator[View]:
                 def update(self, content: RenderableType) -> None:
                     live.update(content)
 
-                def print(self, text: str) -> None:
-                    console.print(text)
+                def add(self, markup: str) -> None:
+                    console.print(markup)
 
             yield Table(Show())
 
 
-def summary(build: Build, location: str, log_of: dict[str, str], stream: TextIO) -> None:
+def summary(build: Build, report: str, log_of: dict[str, str], stream: TextIO) -> None:
     """The end: each run in a line, the tail of the log of each that failed, then the verdict."""
     width = max((len(run.spec.name) for run in build.runs), default=0)
     for run in build.runs:
         mark, _ = _MARKS[run.status]
         metrics = "  ".join(f"{key}={value:g}" for key, value in sorted(run.metrics.items()))
-        print(
-            f"  {mark} {run.spec.name:<{width}}  {run.status:<9}  {_duration(run):>8}  {metrics}",
-            file=stream,
-        )
+        line = f"  {mark} {run.spec.name:<{width}}  {run.status:<9}  {_duration(run):>8}  {metrics}"
+        say(line.rstrip(), file=stream)
     for run in build.runs:
         if run.status is RunStatus.FAILED:
             _failure(run, log_of.get(run.spec.name, ""), stream)
     for warning in build.warnings:
-        print(f"warning: {warning}", file=stream)
+        say(f"warning: {warning}", file=stream)
     mark = "✓" if build.verdict is Verdict.SUCCEEDED else "✗"
-    print(f"\n{mark} {build.verdict}: {build.reason}", file=stream)
-    print(f"  report: {location}/report.html", file=stream, flush=True)
+    say(file=stream)
+    say(f"{mark} {build.verdict}: {build.reason}", file=stream)
+    say(f"  {report}", file=stream)
 
 
 def without_tag(line: str) -> str:
@@ -138,35 +139,43 @@ def can_draw(stream: TextIO = sys.stdout) -> bool:
 
 
 def _failure(run: RunState, log: str, stream: TextIO) -> None:
-    print(f"\n{describe_failure(run)}", file=stream)
+    say(file=stream)
+    first, *others = plain(describe_failure(run)).splitlines() or [""]
+    say(first, file=stream)
+    for line in others:
+        say(f"    {line}", file=stream)
     if run.studio_url:
-        print(f"  {run.studio_url}", file=stream)
+        say(f"  {run.studio_url}", file=stream)
     for warning in run.warnings:
-        print(f"  warning: {warning}", file=stream)
-    for line in log.splitlines()[-_TAIL_LINES:]:
-        print(f"  | {line}", file=stream)
+        say(f"  warning: {warning}", file=stream)
+    for line in plain(log).splitlines()[-_TAIL_LINES:]:
+        say(f"  | {line}", file=stream)
 
 
 def _table(build: Build) -> RenderableType:
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     table = RichTable(box=None, pad_edge=False)
     for column in ("", "run", "", "now", "time"):
         table.add_column(column, no_wrap=True)
-    table.title = _escaped(f"{build.repository.url} · {build.percent} %")
-    table.title_justify = "left"
     shown = _worth_showing(build)
     for run in shown:
         mark, style = _MARKS[run.status]
         total = run.cells_total or 0
         done = total if run.status is RunStatus.SUCCEEDED else len(run.cells)
         bar = ProgressBar(total=total, completed=done, width=20) if total else ""
-        table.add_row(f"[{style}]{mark}[/{style}]", run.spec.name, bar, _now(run), _duration(run))
+        table.add_row(
+            f"[{style}]{mark}[/{style}]", _escaped(run.spec.name), bar, _now(run), _duration(run)
+        )
     if len(shown) < len(build.runs):
         table.caption = f"and {len(build.runs) - len(shown)} more"
         table.caption_justify = "left"
-    return table
+    # Not the table's own title, which breaks where a table of short names ends.
+    title = line_of(f"{build.subject} · {build.percent} %")
+    return Group(Text(title, style="italic"), table)
 
 
 def _worth_showing(build: Build) -> list[RunState]:
@@ -203,4 +212,4 @@ def _duration(run: RunState) -> str:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(line_of(text))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
-from mlgate.hosts.assembly import make_files, make_state
+from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.settings import Settings
-from mlgate.orchestration import requests
-from mlgate.orchestration.builds import Build
-from mlgate.orchestration.gates import describe_failure
-from mlgate.orchestration.ports import StatePort
+from mlgate.hosts.stores import make_files, make_state
+from mlgate.hosts.terminal import complain, say
+from mlgate.orchestration.builds import Build, Phase, Trouble
+from mlgate.orchestration.durable import StatePort
+from mlgate.orchestration.engine import saved
+from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.text import one_line
+from mlgate.orchestration.verdict.gates import describe_failure
 
 OK, UNKNOWN = 0, 3
 
@@ -20,68 +26,118 @@ def show_builds(settings: Settings) -> int:
     state = make_state(settings)
     builds, rejections = state.builds(), state.rejections()
     if not builds and not rejections:
-        print("No builds yet. `mlgate run MESSAGE.json` makes one.")
+        say(f"No builds in {_place(settings)}. `mlgate run MESSAGE.json` makes one.")
     for build in builds:
-        print(f"{_when(build)}  {build.key}  {build.build_id:<20}  {_status(build)}")
+        say(f"{_when(build)}  {build.key}  {build.build_id:<20}  {_status(build)}")
     if rejections:
-        print("\nrejected messages:")
+        if builds:
+            say()
+        say("rejected messages:")
     for rejection in rejections:
         name = rejection.build_id or rejection.key
-        print(f"{rejection.received_at:%Y-%m-%d %H:%M}  {name:<20}  {rejection.reason}")
+        say(
+            f"{rejection.received_at:%Y-%m-%d %H:%M}  {name:<20}  {one_line(rejection.reason, 500)}"
+        )
     return OK
 
 
 def show_build(settings: Settings, name: str) -> int:
     """One build with its runs."""
     state = make_state(settings)
-    build = _find(state, name)
+    build = find(state, name)
     if build is None:
         rejection = state.rejection(name) or next(
             (found for found in state.rejections() if found.build_id == name), None
         )
         if rejection is None:
-            _unknown(name)
-            return OK
-        print(f"rejected: {rejection.reason}")
+            return unknown(name)
+        say(f"rejected: {one_line(rejection.reason, 500)}")
         return OK
-    print(f"build {build.build_id} ({build.key}): {_status(build)}")
-    at = build.commit or build.repository.ref or "its default branch"
-    print(f"  {build.repository.url} at {at}")
-    print(f"  files: {make_files(settings).location(build.key)}")
+    say(f"build {build.build_id} ({build.key}): {_status(build)}")
+    at = ""
+    if build.repository is not None:
+        at = f" at {build.commit or build.repository.ref or 'its default branch'}"
+    say(f"  {build.subject}{at}")
+    say(f"  {_files(settings, build)}")
     for run in build.runs:
-        detail = f"  {describe_failure(run)}" if run.failure is not None else ""
-        print(f"  {run.spec.name:<24} {run.status:<10}{detail}")
-    if build.last_error and build.open:
-        print(f"  last fault: {build.last_error}")
+        detail = f"  {one_line(describe_failure(run), 500)}" if run.failure is not None else ""
+        say(f"  {run.spec.name:<24} {run.status:<10}{detail}".rstrip())
+    for warning in build.warnings:
+        say(f"  warning: {one_line(warning, 500)}")
+    for line in _troubles(build) if build.open else ():
+        say(f"  {line}")
     return OK
 
 
 def cancel(settings: Settings, name: str) -> int:
     """Cancel every run of a build; its gate fails with that reason."""
     state = make_state(settings)
-    build = _find(state, name)
+    build = find(state, name)
     if build is None:
-        return _unknown(name)
+        return unknown(name)
     if not build.open:
-        print(f"build {build.build_id} has ended: {build.verdict}")
+        say(f"build {build.build_id} has ended: {build.verdict}")
         return OK
-    asked = requests.cancel(state, build.key, "The build was canceled by mlgate cancel.")
-    print(f"build {build.build_id}: " + ("canceling" if asked else "has just ended"))
+    if build.verdict is not None:
+        say(f"build {build.build_id} is judged already: {build.verdict}")
+        return OK
+    asked = saved.cancel(state, build.key, "The build was canceled by mlgate cancel.")
+    say(f"build {build.build_id}: " + ("canceling" if asked else "has just ended"))
     return OK
 
 
-def _find(state: StatePort, name: str) -> Build | None:
+def find(state: StatePort, name: str) -> Build | None:
+    """The build of that key, or the latest one of that id; None when there is none."""
     stored = state.load(name)
     if stored is not None:
         return stored.build
     # Several gates of one pipeline share a build id: one that is still open is meant first.
-    known = (*state.open_builds(), *state.builds())
+    known = (*_open_builds(state), *state.builds())
     return next((build for build in known if build.build_id == name), None)
 
 
-def _unknown(name: str) -> int:
-    print(f"mlgate: there is no build {name}; `mlgate builds` lists them", file=sys.stderr)
+def _open_builds(state: StatePort) -> Iterator[Build]:
+    for due in state.due():
+        with suppress(Temporary):  # a record of another version hides no other one
+            if (stored := state.load(due.key)) is not None and stored.build.open:
+                yield stored.build
+
+
+def unknown(name: str) -> int:
+    """Say that there is no such build; returns the exit code."""
+    shown = one_line(name, 100)
+    complain(f"mlgate: there is no build {shown}; `mlgate builds` lists them")
     return UNKNOWN
+
+
+def _place(settings: Settings) -> str:
+    if "://" in settings.state:
+        return ContainerAddress.parse(settings.state).url  # without its signature
+    return str(Path(settings.state.removeprefix("sqlite:")).absolute())
+
+
+def _files(settings: Settings, build: Build) -> str:
+    files = make_files(settings)
+    location = files.location(build.key)
+    if build.open or files.tail(build.key, "result.json", 1):
+        return f"files: {location}"
+    return f"no report in {location}; `mlgate run --output DIR` writes to DIR instead"
+
+
+def _troubles(build: Build) -> Iterator[str]:
+    """What is in the way of the build and of its runs, a line each."""
+    for trouble in build.troubles:
+        yield _in_the_way("", trouble)
+    for run in build.runs:
+        for trouble in run.troubles:
+            yield _in_the_way(f"{run.spec.name}: ", trouble)
+
+
+def _in_the_way(whose: str, trouble: Trouble) -> str:
+    times = "once" if trouble.times == 1 else f"{trouble.times} times"
+    since = f"{trouble.since:%Y-%m-%d %H:%M} UTC"
+    what = one_line(trouble.what, 500)
+    return f"trouble: {whose}{trouble.step} failed {times} since {since}: {what}"
 
 
 def _when(build: Build) -> str:
@@ -90,7 +146,12 @@ def _when(build: Build) -> str:
 
 def _status(build: Build) -> str:
     if build.verdict is not None:
-        return f"{build.verdict}: {build.reason}"
+        rest = " (its files or its pipeline are not done yet)" if build.open else ""
+        return f"{build.verdict}: {one_line(build.reason, 500)}{rest}"
+    if build.phase is Phase.RECEIVED:
+        return f"{build.phase}: its repository is not checked out yet"
     ended = sum(run.status.ended for run in build.runs)
     running = sum(run.status is RunStatus.RUNNING for run in build.runs)
-    return f"{build.phase}: {ended}/{len(build.runs)} runs ended, {running} running"
+    asked = build.cancel_requested is not None or build.ending_since is not None
+    ending = ", to be canceled" if asked else ""
+    return f"{build.phase}: {ended}/{len(build.runs)} runs ended, {running} running{ending}"

@@ -22,10 +22,10 @@ from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
-from mlgate.orchestration import attempts, requests
+from mlgate.orchestration.admission.identity import build_key, pipeline_address
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.identity import build_key, pipeline_address
-from mlgate.orchestration.ports import BuildFiles, Rejection
+from mlgate.orchestration.durable import Rejection
+from mlgate.orchestration.ports import BuildFiles
 
 log = logging.getLogger("mlgate")
 
@@ -45,17 +45,21 @@ class LocalBuild:
 
     def state(self) -> Build | None:
         """The build as stored; None until the message was handled."""
-        stored = self.application.conductor.ports.state.load(self.key)
-        return None if stored is None else stored.build
+        return self.application.conductor.build(self.key)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the message could not be handled, however often it was delivered."""
+        return self.worker.lost.is_set() and self.state() is None
 
     def rejection(self) -> Rejection | None:
         """Why the message was refused, if it was."""
-        return self.application.conductor.ports.state.rejection(self.key)
+        return self.application.conductor.rejection(self.key)
 
     def cancel(self) -> None:
         """What canceling a pipeline does; the build is told at once instead of finding out."""
         self.task.cancel()
-        if requests.abandon(self.application.conductor.ports.state, self.key):
+        if self.application.conductor.abandon(self.key):
             self.hints.look(self.key)
 
     def leave(self) -> Build | None:
@@ -64,10 +68,7 @@ class LocalBuild:
         Returns the build as it is left. Raises what the backend raises.
         """
         self.worker.finish()
-        build = self.state()
-        if build is not None and build.open:
-            attempts.cancel(self.application.conductor.ports, build)
-        return build
+        return self.application.conductor.leave(self.key)
 
     def wait(self, seconds: float) -> bool:
         """Whether the build is over, waiting for it so long at most."""
@@ -124,7 +125,7 @@ def local_pipeline(
                 emulator.stop()
                 worker.join()
                 for slip in devops.violations:
-                    log.error("a strict pipeline would mind: %s", slip)
+                    log.error("protocol violation: %s", slip)
     finally:
         emulator.stop()
 

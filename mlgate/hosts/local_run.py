@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import math
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from handlers.files_handler import FolderFiles
-from mlgate.hosts.assembly import make_files
 from mlgate.hosts.console import View, summary, view
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
+from mlgate.hosts.locally import policy_here
+from mlgate.hosts.output import point_to
 from mlgate.hosts.settings import Settings
-from mlgate.hosts.usage import UsageError
-from mlgate.orchestration.allowlist import without_azure_user
-from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.errors import BadMessage, OrchestrationError
-from mlgate.orchestration.messages import StartMessage
+from mlgate.hosts.stores import make_files
+from mlgate.hosts.terminal import complain, say_json_text
+from mlgate.orchestration.builds import Build, Phase, TroubleKind, Verdict
+from mlgate.orchestration.engine.pace import ENDING_GRACE
+from mlgate.orchestration.errors import BadMessage, OrchestrationError, UnfitHost
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.steps import ENDING_GRACE
+from mlgate.orchestration.verdict.result import result_json
+from mlgate.orchestration.wire.messages import Request
 
 PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -37,7 +36,6 @@ _ENDING = {
     "local": "the runs get a few seconds to end",
     "azureml": f"Azure ML gets {ENDING_GRACE.seconds // 60} minutes at most to end the runs",
 }
-_OF_A_BUILD = ("result.json", "junit.xml", "report.html")
 _LOG_LIMIT = 64 * 1024  # bytes of a failing run's log that are read for its tail
 
 
@@ -49,15 +47,9 @@ class Options:
     parallel: int | None
 
 
-def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], options: Options) -> int:
+def run(settings: Settings, message: Request, raw: Mapping[str, Any], options: Options) -> int:
     """Run a valid message; returns the exit code. Raises what cannot be started."""
-    policy = replace(
-        settings.policy,
-        backend=message.backend or settings.policy.backend,
-        allowed_backends=(message.backend or settings.policy.backend,),
-        allowed_workspaces=_named_workspace(message) or settings.policy.allowed_workspaces,
-        allowed_repositories=(without_azure_user(message.repository.url),),
-    )
+    policy = policy_here(settings, message)
     allowed = replace(
         settings,
         policy=policy,
@@ -67,6 +59,8 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
     stream = sys.stderr if options.as_json else sys.stdout
     interrupts = _Interrupts()
     with local_pipeline(allowed, raw, message.attempt, files) as local:
+        if options.output is not None and "://" not in settings.builds:
+            point_to(options.output, Path(settings.builds), local.key)
         try:
             with view(stream, quiet=options.quiet) as shown:
                 build = _follow(local, shown, interrupts, policy.backend)
@@ -78,13 +72,19 @@ def run(settings: Settings, message: StartMessage, raw: Mapping[str, Any], optio
             raise
         if build is None and (rejection := local.rejection()) is not None:
             raise BadMessage(rejection.findings)
+        if local.lost:
+            complain(
+                "mlgate: the message could not be stored, however often it was tried: the state "
+                "does not answer. Check the place that MLGATE_STATE names."
+            )
+            return COULD_NOT_RUN
         if build is None or build.open:
             interrupts.let_through()
             return _leave(local)
         if not options.quiet:
-            summary(build, files.location(build.key), _failing_logs(build, files), stream)
+            summary(build, _report(build, files), _failing_logs(build, files), stream)
         if options.as_json:
-            sys.stdout.write((files.read(build.key, "result.json") or b"").decode())
+            say_json_text(result_json(build).decode())
     if build.findings:
         raise BadMessage(build.findings)
     return INTERRUPTED if interrupts else _exit_code(build)
@@ -131,25 +131,34 @@ def _follow(local: LocalBuild, shown: View, interrupts: _Interrupts, backend: st
             shown.line(f"##[warning]canceling: {_ENDING[backend]}; Ctrl-C again leaves at once")
             local.cancel()
         rejected = local.state() is None and local.rejection() is not None
-        if rejected or interrupts.again or time.monotonic() > until:
+        if (lacking := _unfit(local.state())) is not None:
+            raise UnfitHost(lacking)
+        if rejected or local.lost or interrupts.again or time.monotonic() > until:
             break
     _tell(local, shown, told)
     return local.state()
 
 
+def _unfit(build: Build | None) -> str | None:
+    """What this machine lacks for a build that has not begun: nobody gives it that meanwhile, as
+    somebody may give it to a host that runs for days."""
+    if build is None or build.phase is not Phase.RECEIVED:
+        return None
+    return next((each.what for each in build.troubles if each.kind is TroubleKind.UNFIT), None)
+
+
 def _leave(local: LocalBuild) -> int:
     """Go before the build is over; what is left of it ends without us."""
-    told = "mlgate: leaving once the runs are told to end; Ctrl-C again leaves them as they are"
-    print(told, file=sys.stderr)
+    complain("mlgate: asking the runs to end, then leaving; Ctrl-C again leaves without that")
     try:
         build = local.leave()
     except OrchestrationError as error:
         build = local.state()
-        print(f"mlgate: not every run could be told to end: {error}", file=sys.stderr)
+        complain(f"mlgate: not every run could be asked to end: {error}")
     for run in build.runs if build is not None else ():
         if run.submitted and not run.status.ended:
             place = f": {run.studio_url}" if run.studio_url else ""
-            print(f"  {run.spec.name} was not seen to end{place}", file=sys.stderr)
+            complain(f"  {run.spec.name} was not seen to end{place}")
     return INTERRUPTED
 
 
@@ -160,35 +169,11 @@ def _tell(local: LocalBuild, shown: View, told: int) -> int:
     return len(feed)
 
 
-def clear(output: Path) -> None:
-    """Remove what an earlier build left there: it must not be taken for what this one says.
-
-    Raises `UsageError` for a place that cannot be written.
-    """
-    with _writing(output):
-        if any((output / name).exists() for name in _OF_A_BUILD):
-            for name in _OF_A_BUILD:
-                (output / name).unlink(missing_ok=True)
-            shutil.rmtree(output / "runs", ignore_errors=True)
-
-
 def _files(settings: Settings, output: Path | None) -> BuildFiles:
     if output is None:
         return make_files(settings)
     folder = output.absolute()
-    with _writing(output):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
     return FolderFiles(lambda _: folder)
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
 
 
 def _failing_logs(build: Build, files: BuildFiles) -> dict[str, str]:
@@ -196,13 +181,16 @@ def _failing_logs(build: Build, files: BuildFiles) -> dict[str, str]:
     for found in build.runs:
         if found.status is RunStatus.FAILED:
             name = found.spec.name
-            log = files.read(build.key, f"runs/{name}/log.txt") or b""
-            logs[name] = log[-_LOG_LIMIT:].decode("utf-8", "replace")
+            log = files.tail(build.key, f"runs/{name}/log.txt", _LOG_LIMIT)
+            logs[name] = log.decode("utf-8", "replace")
     return logs
 
 
-def _named_workspace(message: StartMessage) -> tuple[str, ...]:
-    return () if message.workspace is None else (str(message.workspace),)
+def _report(build: Build, files: BuildFiles) -> str:
+    """Where to read on; the page may not have been written."""
+    location = files.location(build.key)
+    there = files.tail(build.key, "report.html", 1)
+    return f"report: {location}/report.html" if there else f"files: {location}"
 
 
 def _exit_code(build: Build) -> int:

@@ -1,37 +1,97 @@
-"""The message that a command runs or validates here: the file's, with the command line's word."""
+"""The message that a command runs or validates here: the file's, changed by the options; and the
+repositories that it may be cloned from, and the models that it may change."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlgate.hosts.history import find
+from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import make_state
+from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import UsageError, read_message
-from mlgate.orchestration.datacontract import unwrap
+from mlgate.orchestration.addresses.allowlist import without_azure_user
+from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
+from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.errors import OrchestrationError
-from mlgate.orchestration.jsontext import read_object
-from mlgate.orchestration.messages import StartMessage, parse_object
+from mlgate.orchestration.wire.data_contract import unwrap
+from mlgate.orchestration.wire.json_text import read_object
+from mlgate.orchestration.wire.messages import LookMessage, Request, StartMessage, message_of
+from mlgate.orchestration.wire.promotion import RollbackMessage
 
 
-def localized(options: argparse.Namespace) -> tuple[StartMessage, dict[str, Any]]:
+def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
     """The message and its JSON after `--repository`, `--ref`, `--worktree` and `--backend`.
 
     Raises `BadMessage` with all findings, and `UsageError` for options that cannot be followed.
     """
     raw, findings = read_object(unwrap(read_message(options.message)))
-    repository = raw.get("repository", {})
-    if isinstance(repository, dict):
-        raw["repository"] = _chosen(dict(repository), options)
-    if getattr(options, "backend", None):
-        raw["backend"] = options.backend
-    # What was wrong with a field that the command line replaces is wrong no more.
-    replaced = [f"/repository/{name}" for name in _replaced(options)]
-    message = parse_object(raw, [each for each in findings if each.pointer not in replaced])
-    if not isinstance(message, StartMessage):
+    replaced = _replaced(options)
+    if raw.get("kind") in ("promote", "rollback"):
+        if replaced or getattr(options, "backend", None):
+            raise UsageError(
+                f"a message of the kind {raw['kind']} has no repository and no backend to replace"
+            )
+    else:
+        repository = raw.get("repository", {})
+        if isinstance(repository, dict):
+            raw["repository"] = _chosen(dict(repository), options)
+        if getattr(options, "backend", None):
+            raw["backend"] = options.backend
+    # What was wrong with a field that the command line replaces is not wrong any more.
+    places = [f"/repository/{name}" for name in replaced]
+    findings.listed = [each for each in findings.listed if each.pointer not in places]
+    message = message_of(raw, findings)
+    if isinstance(message, LookMessage):
         raise UsageError("this is one of mlgate's own follow-up messages, not a request")
     return message, raw
+
+
+def allowed_here(settings: Settings, message: StartMessage) -> tuple[str, ...]:
+    """What may be cloned for this message: what it names, and what this host allows besides, as
+    submodules lie elsewhere."""
+    named = without_azure_user(message.repository.url)
+    return (named, *settings.policy.allowed_repositories)
+
+
+def policy_here(settings: Settings, message: Request) -> HostPolicy:
+    """What this host allows, and besides it what the message names: whoever runs it here could do
+    all that by hand."""
+    policy = replace(settings.policy, models=_models_here(settings, message))
+    if not isinstance(message, StartMessage):
+        return policy
+    backend = message.backend or policy.backend
+    return replace(
+        policy,
+        backend=backend,
+        allowed_backends=(backend,),
+        allowed_workspaces=_named_workspace(message) or policy.allowed_workspaces,
+        allowed_repositories=allowed_here(settings, message),
+    )
+
+
+def _models_here(settings: Settings, message: Request) -> ModelPolicy:
+    """Any model of the repository that a start names, as a file there may name it; else the model
+    that the message names."""
+    keep, allowed = settings.policy.models.keep, settings.policy.models.allowed
+    if isinstance(message, StartMessage):
+        named = AllowedModel(None, without_azure_user(message.repository.url))
+    elif isinstance(message, RollbackMessage):
+        named = AllowedModel(message.model, "/")
+    else:
+        build = find(make_state(settings), message.build)
+        if build is None or build.repository is None:  # it is told that there is no such build
+            return settings.policy.models
+        named = AllowedModel(message.model, without_azure_user(build.repository.url))
+    return ModelPolicy((named, *allowed), keep)
+
+
+def _named_workspace(message: StartMessage) -> tuple[str, ...]:
+    return () if message.workspace is None else (str(message.workspace),)
 
 
 def _replaced(options: argparse.Namespace) -> list[str]:
@@ -43,7 +103,7 @@ def _replaced(options: argparse.Namespace) -> list[str]:
 
 def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     if options.repository is not None:
-        repository["url"] = _address(options.repository)
+        repository["url"] = address_of(options.repository)
     if options.ref is not None:
         repository["ref"] = options.ref
     path = Path(str(repository.get("url", "")))
@@ -63,7 +123,7 @@ def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str
     return repository
 
 
-def _address(text: str) -> str:
+def address_of(text: str) -> str:
     """A URL as it is, a repository's path made absolute."""
     if "://" in text or (":" in text and not Path(text).exists()):
         return text
@@ -72,8 +132,8 @@ def _address(text: str) -> str:
     path = Path(text).expanduser().resolve()
     if not is_repository(path):
         raise UsageError(
-            f"--repository {path} is no git repository; name the top folder of one (what lies "
-            "below it is the message's `repository.subdirectory`), or a URL"
+            f"--repository {path} is not a git repository; name the top folder of one, or a URL "
+            "(a folder below the top is the message's `repository.subdirectory`)"
         )
     return str(path)
 
@@ -81,10 +141,9 @@ def _address(text: str) -> str:
 def _warn_of_changes(path: Path) -> None:
     from handlers.repository_handler import uncommitted_changes
 
-    with suppress(OrchestrationError):  # what is wrong with it is said where it is fetched
+    with suppress(OrchestrationError):  # what is wrong with it is reported where it is fetched
         if uncommitted_changes(path):
-            print(
-                f"mlgate: {path} has uncommitted changes, which are left out; "
-                "--worktree includes them",
-                file=sys.stderr,
+            complain(
+                f"mlgate: {path} has uncommitted changes, which are ignored; "
+                "--worktree includes them"
             )

@@ -11,20 +11,24 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
-from mlgate.orchestration.allowlist import url_allowed
-from mlgate.orchestration.hostpolicy import HostPolicy
-from mlgate.orchestration.repositoryurls import repository_url_allowed, shown
+from mlgate.orchestration.addresses.allowlist import url_allowed
+from mlgate.orchestration.addresses.repository_urls import repository_url_allowed, shown
+from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
+from mlgate.orchestration.admission.policy import HostPolicy
 
 DEFAULT_QUEUE = "function-queue"
 DEFAULT_HOME = ".mlgate"
 DEFAULT_STATE = "sqlite:.mlgate/state.db"
 DEFAULT_BUILDS = ".mlgate/builds"
+DEFAULT_MODELS = ".mlgate/models"
 DEFAULT_ENVIRONMENT = "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"
 
 _BACKENDS = ("local", "azureml")
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 # App Service leaves it as the value where it does not get the secret.
 _REFERENCE = "@Microsoft.KeyVault("
 _WORKSPACE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
+_JOB_IDENTITY = re.compile("user|managed(:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?")
 
 
 class SettingsError(Exception):
@@ -48,8 +52,10 @@ class Settings:
     git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
     compute: str  # Azure ML defaults of the host
     environment: str
+    job_identity: str | None  # of Azure ML jobs; None for their compute's
     state: str = field(repr=False)  # a container's URL may hold a signature
     builds: str = field(repr=False)
+    models: str = field(repr=False)
     home: Path
     devops_identity: bool
     parallel: int
@@ -82,6 +88,9 @@ class _Reader:
         builds = self._text("MLGATE_BUILDS") or DEFAULT_BUILDS
         if "://" in builds:
             self._check_container("MLGATE_BUILDS", builds)
+        models = self._text("MLGATE_MODELS") or DEFAULT_MODELS
+        if "://" in models:
+            self._check_container("MLGATE_MODELS", models)
         if backend not in backends:
             self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
         settings = Settings(
@@ -93,15 +102,18 @@ class _Reader:
                 allowed_workspaces=self._allowed_workspaces(),
                 allowed_collections=self._allowed_collections(),
                 allowed_repositories=self._allowed_repositories(),
+                models=self._allowed_models(),
             ),
             git_credentials=self._git_credentials(),
             compute=self._text("MLGATE_COMPUTE") or "serverless",
             environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
+            job_identity=self._job_identity(),
             state=state,
             builds=builds,
+            models=models,
             home=Path(self._text("MLGATE_HOME") or DEFAULT_HOME).absolute(),
-            devops_identity=self._text("MLGATE_DEVOPS_IDENTITY") == "1",
-            parallel=self._parallel(),
+            devops_identity=self._switch("MLGATE_DEVOPS_IDENTITY"),
+            parallel=self._count("MLGATE_PARALLEL", os.cpu_count() or 1),
         )
         if self._in_functions:
             self._check_functions(settings)
@@ -133,6 +145,14 @@ class _Reader:
         default = self._text("MLGATE_WORKSPACE")
         return self._list(name) or ((default,) if default else ())
 
+    def _job_identity(self) -> str | None:
+        name = "MLGATE_JOB_IDENTITY"
+        value = self._text(name)
+        if value and not _JOB_IDENTITY.fullmatch(value):
+            what = "is not user, managed or managed:CLIENT_ID with the client id of an identity"
+            self._error(name, f"{value!r} {what}")
+        return value or None
+
     # A prefix that does not allow even itself allows nothing: its author meant another.
 
     def _allowed_collections(self) -> tuple[str, ...]:
@@ -157,6 +177,17 @@ class _Reader:
                 )
         return self._list(name)
 
+    def _allowed_models(self) -> ModelPolicy:
+        name = "MLGATE_ALLOWED_MODELS"
+        allowed = []
+        for number, entry in enumerate(self._list(name), 1):
+            try:
+                allowed.append(AllowedModel.parse(entry))
+            except ValueError as error:
+                form = "model=https://host/path or model=https://host/path@branch"
+                self._error(name, f"entry {number} {error}; write it as {form}")
+        return ModelPolicy(tuple(allowed), self._count("MLGATE_MODELS_KEEP", 10))
+
     def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
         name = "MLGATE_GIT_CREDENTIALS"
         credentials = []
@@ -166,6 +197,13 @@ class _Reader:
             if not separator or not prefix:
                 # Told by its number: whoever misread this wrote the token itself.
                 self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
+            elif not url_allowed(prefix, [prefix]):
+                self._error(
+                    name,
+                    f"entry {number} can match no repository; write its prefix as "
+                    "https://host/path, without user name, password or query (ssh URLs are opened "
+                    "with the host's own key)",
+                )
             elif not token:
                 self._error(name, f"the variable that entry {number} names is not set")
             elif token.startswith(_REFERENCE):
@@ -176,12 +214,12 @@ class _Reader:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)
 
-    def _parallel(self) -> int:
-        text = self._text("MLGATE_PARALLEL")
+    def _count(self, name: str, default: int) -> int:
+        text = self._text(name)
         if not text:
-            return os.cpu_count() or 1
+            return default
         if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-            self._error("MLGATE_PARALLEL", f"{text!r} is not a whole number of at least 1")
+            self._error(name, f"{text!r} is not a whole number of at least 1")
             return 1
         return int(text)
 
@@ -236,6 +274,12 @@ class _Reader:
         if value not in known:
             self._error(name, f"{value!r} is not one of {known}")
         return value
+
+    def _switch(self, name: str) -> bool:
+        value = self._text(name).lower()
+        if value not in ("", *_ON, *_OFF):
+            self._error(name, f"{value!r} is not one of {_ON + _OFF}")
+        return value in _ON
 
     def _error(self, name: str, what: str) -> None:
         self._errors.append(f"{name}: {what}.")

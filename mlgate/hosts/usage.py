@@ -1,4 +1,4 @@
-"""What the command line was given: the message file, and the error for what cannot be followed."""
+"""The message file that a command names, and the error for a command line that cannot be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """The command line cannot be followed; the message says what to change."""
+    """The command line cannot be used; the message says what to change."""
 
 
 def read_message(path: str) -> bytes:

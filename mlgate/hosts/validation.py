@@ -1,51 +1,68 @@
-"""`mlgate validate`: everything wrong with a message and, if asked, with its repository."""
+"""`mlgate validate`: everything wrong with a message and, with `--checkout`, in its repository."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mlgate.hosts.locally import localized
+from mlgate.hosts.locally import allowed_here, localized
 from mlgate.hosts.settings import Settings
-from mlgate.orchestration.allowlist import without_azure_user
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
 from mlgate.orchestration.findings import Code, finding
-from mlgate.orchestration.messages import StartMessage
-from mlgate.orchestration.plan import plan
-from mlgate.orchestration.preflight import preflight
+from mlgate.orchestration.planning.plan import plan
+from mlgate.orchestration.planning.preflight import Added, added, preflight, warnings
+from mlgate.orchestration.wire.messages import StartMessage
 
 
-def validate(options: argparse.Namespace) -> Sequence[Finding]:
-    """All findings; a repository that cannot be had is one."""
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A message with warnings is valid; `adds` are runs that it does not name itself."""
+
+    findings: Sequence[Finding] = ()
+    warnings: Sequence[Finding] = ()
+    adds: Sequence[Added] = ()
+
+
+def validate(options: argparse.Namespace) -> Validation:
+    """All findings; a repository that cannot be fetched is one."""
     try:
         message, _ = localized(options)
+    except BadMessage as error:
+        return Validation(error.findings)
+    if not isinstance(message, StartMessage):
+        return Validation(warnings=warnings(message))
+    try:
         return _checked_out(message) if options.checkout else _alone(message)
     except BadMessage as error:
-        return error.findings
+        return Validation(error.findings, warnings(message))
 
 
-def _alone(message: StartMessage) -> Sequence[Finding]:
-    plan(message, None)
-    return ()
+def _alone(message: StartMessage) -> Validation:
+    return Validation((), warnings(message), added(message, plan(message, None)))
 
 
-def _checked_out(message: StartMessage) -> Sequence[Finding]:
+def _checked_out(message: StartMessage) -> Validation:
     from handlers.repository_handler import GitCredential, RepositoryHandler
+    from mlgate.hosts.assembly import devops_identity_token
 
     settings = Settings.read()
     repository = RepositoryHandler(
         home=settings.home,
-        allowed=(without_azure_user(message.repository.url),),
+        allowed=allowed_here(settings, message),
         credentials=[GitCredential(*entry) for entry in settings.git_credentials],
+        host_identity=devops_identity_token,
     )
-    asked = message.repository
+    wanted = message.repository
     request = RepositoryRequest(
-        asked.url, asked.ref, asked.subdirectory, asked.submodules, asked.lfs
+        wanted.url, wanted.ref, wanted.subdirectory, wanted.submodules, wanted.lfs
     )
     try:
         with repository.checkout(request) as tree:
-            return preflight(plan(message, tree), tree)
+            planned = plan(message, tree)
+            return Validation(preflight(planned, tree), warnings(message), added(message, planned))
     except (Permanent, Temporary) as error:
         remedy = "Correct its address or ref, or leave out --checkout."
-        return [finding(Code.UNAVAILABLE_REPOSITORY, "/repository", str(error), remedy)]
+        found = finding(Code.UNAVAILABLE_REPOSITORY, "/repository", str(error), remedy)
+        return Validation([found], warnings(message))

@@ -1,25 +1,26 @@
-"""A process that receives from the queue and handles messages until it is told to stop."""
+"""A process that receives from the queue and handles messages until a signal asks it to stop."""
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 from typing import NoReturn
 
-from mlgate.hosts.assembly import Application, assemble, check_containers
+from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.hints import Hints
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import check_containers
+from mlgate.hosts.terminal import complain
+from mlgate.orchestration.durable import Envelope
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.runs import Attempt
 from mlgate.orchestration.shift import Shift
-from mlgate.orchestration.sweeper import sweep, take_up
+
+__all__ = ["ALIVE", "LISTENERS", "Hints", "Worker", "serve"]
 
 log = logging.getLogger("mlgate")
 
@@ -27,48 +28,15 @@ LISTENERS = 4  # messages handled at once; most of a look is waiting for somebod
 SWEEP_SECONDS = 15.0
 ALIVE = "worker.alive"  # a file in the home, as old as the last sweep that all answered to
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-PARTING_SECONDS = 5.0  # for threads with nothing at hand to let go of their connections
-HINT_RETRY_SECONDS = 0.05  # until the handler that is at the build has saved
-
-
-class Hints:
-    """Runs that ended on this machine: their builds are looked at now, not at the next look."""
-
-    def __init__(self) -> None:
-        self._keys: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def ended(self, attempt: Attempt) -> None:
-        self._keys.put(attempt.build)
-
-    def look(self, key: str) -> None:
-        self._keys.put(key)
-
-    def close(self) -> None:
-        self._keys.put(None)
-
-    def follow(self, application: Application, shift: Shift) -> None:
-        """Look at each hinted build until closed; a hint is lost without harm."""
-        while (key := self._keys.get()) is not None:
-            with shift.work() as begins:
-                looked = not begins or _looked(application, key)
-            if not looked:
-                time.sleep(HINT_RETRY_SECONDS)
-                self._keys.put(key)
-
-
-def _looked(application: Application, key: str) -> bool:
-    try:
-        return application.conductor.hint(key)
-    except Exception as error:  # noqa: BLE001 -- the scheduled look will meet it, too
-        log.warning("a hinted look failed: %s", error)
-        return True
+PARTING_SECONDS = 5.0  # for idle threads to let go of their connections
 
 
 class Worker:
-    """Listeners, the hint follower and the sweeper of one application, on threads.
+    """Listeners, the hint follower and two sweepers of one application, on threads.
 
     `only` is the key of the one build that this worker is there for. `alive` is a file that is
-    touched after each sweep to which the state and the queue have answered.
+    touched after each sweep to which the state has answered, unless the queue does not answer
+    the listeners. `lost` is set once a dead letter was found that could not be handled now.
     """
 
     def __init__(
@@ -79,13 +47,19 @@ class Worker:
         listeners: int = LISTENERS,
         only: str | None = None,
         alive: Path | None = None,
+        sweep_seconds: float = SWEEP_SECONDS,
     ) -> None:
+        self.lost = threading.Event()
         self._application = application
         self._hints = hints
         self._shift = Shift()
         self._only = only
         self._alive = alive
-        targets = [*([self._listen] * listeners), self._follow_hints, self._sweep]
+        self._sweep_seconds = sweep_seconds
+        # Dead letters have a thread of their own: many of them, or a queue that answers slowly,
+        # hold up neither the sweep of the builds nor the sign of life.
+        others = [self._follow_hints, self._sweep, self._mend_dead_letters]
+        targets = [*([self._listen] * listeners), *others]
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
 
     def start(self) -> None:
@@ -93,19 +67,19 @@ class Worker:
             thread.start()
 
     def stop(self) -> None:
-        """Receive nothing more; what is at hand is finished. Local runs go on."""
+        """Receive nothing more, and finish what has begun. Local runs go on."""
         self._shift.end()
         self._hints.close()
 
     def finish(self) -> None:
-        """Stop, and wait until everything at hand is finished."""
+        """Stop, and wait until all that has begun is finished."""
         self.stop()
         self._shift.finish()
 
     def join(self) -> None:
-        """Wait until everything at hand is finished, and let go of the application.
+        """Wait until all that has begun is finished, and let go of the application.
 
-        A thread that has nothing at hand and still hangs in a call of the SDK's is left behind.
+        An idle thread that still hangs in a call of the SDK's is left behind.
         """
         self._shift.finish()
         until = time.monotonic() + PARTING_SECONDS
@@ -117,37 +91,40 @@ class Worker:
         self._application.queue.listen(self._shift, self._application.conductor.handle)
 
     def _follow_hints(self) -> None:
-        self._hints.follow(self._application, self._shift)
+        self._hints.follow(self._application.conductor.hint, self._shift)
 
     def _sweep(self) -> None:
-        owner = f"sweeper-{uuid.uuid4().hex}"
         while True:
-            # The builds first: they must be mended also while the queue does not answer.
-            answered = self._mend(owner)
-            if self._only is None and not self._shift.over:
-                try:
-                    self._application.queue.dead_letters(self._take_up)
-                except Exception as error:  # noqa: BLE001 -- asked again with the next sweep
-                    log.warning("the dead letters could not be read: %s", error)
-                    answered = False
-            if answered and self._alive is not None:
+            answered = False
+            try:
+                with self._shift.work() as begins:
+                    if begins:
+                        self._application.conductor.sweep(self._only)
+                        answered = True
+            except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
+                log.warning("the sweep failed: %s", error)
+            if answered and self._alive is not None and self._application.queue.answers:
                 _touch(self._alive)
-            if self._shift.pause(SWEEP_SECONDS):
+            if self._shift.pause(self._sweep_seconds):
                 return
 
-    def _take_up(self, envelope: Envelope) -> bool:
-        with self._shift.work() as begins:
-            return begins and take_up(self._application.conductor, envelope)
+    def _mend_dead_letters(self) -> None:
+        while True:
+            try:
+                if self._application.queue.mend_dead_letters(self._mend, self._is_over):
+                    self.lost.set()
+            except Exception as error:  # noqa: BLE001 -- asked again with the next pass
+                if not self._shift.over:
+                    log.warning("the dead letters could not be read: %s", error)
+            if self._shift.pause(self._sweep_seconds):
+                return
 
-    def _mend(self, owner: str) -> bool:
-        try:
-            with self._shift.work() as begins:
-                if begins:
-                    sweep(self._application.conductor, owner, only=self._only)
-        except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
-            log.warning("the sweep failed: %s", error)
-            return False
-        return True
+    def _mend(self, envelope: Envelope, reason: str | None) -> bool:
+        with self._shift.work() as begins:
+            return begins and self._application.conductor.mend(envelope, reason)
+
+    def _is_over(self) -> bool:
+        return self._shift.over
 
 
 def _touch(file: Path) -> None:
@@ -160,9 +137,9 @@ def _touch(file: Path) -> None:
 def serve(settings: Settings) -> NoReturn:
     """Run a worker until SIGTERM or SIGINT, and end the process with 0 then.
 
-    A second one ends it at once, whatever is at hand.
+    A second one ends it at once, whatever it is doing.
     """
-    told = _signals()
+    asked = _signals()
     hints = Hints()
     application = assemble(settings, on_ended=hints.ended)
     application.queue.check()
@@ -172,11 +149,11 @@ def serve(settings: Settings) -> NoReturn:
         log.warning("%s", error)  # it may be back before the first message comes
     worker = Worker(application, hints, alive=settings.home / ALIVE)
     worker.start()
-    print(f"mlgate worker: receiving from {settings.service_bus.queue}", file=sys.stderr)
-    os.read(told, 1)
+    complain(f"mlgate worker: receiving from {settings.service_bus.queue}")
+    os.read(asked, 1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    print("mlgate worker: finishing what is at hand; once more to leave at once", file=sys.stderr)
+    complain("mlgate worker: finishing what has begun; send the signal again to leave at once")
     worker.stop()
     worker.join()
     # The SDK's lock renewer has threads that the interpreter would wait for, however long.
@@ -190,9 +167,9 @@ def _signals() -> int:
 
     Not an Event: a signal that comes when a thread is about to wait for one does not wake it.
     """
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell)
+    asked, ask = os.pipe()
+    os.set_blocking(ask, False)
+    signal.set_wakeup_fd(ask)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
-    return told
+    return asked

@@ -1,10 +1,13 @@
 """One build's state as a value.
 
-    received -> watching -> completing -> completed
+    received -> watching -> promoting -> completing -> completed
 
 `received`: stored; the commit is to be staged and the runs are to be found in it.
 `watching`: runs are submitted in slices as their needs pass and places are free, and looked at.
-`completing`: the verdict is decided and recorded, its completion not yet confirmed.
+`promoting`: the gate passed, and the model that the build offers is weighed against the current
+    version, copied, and entered in the model's log; only builds that ask for it are in it.
+`completing`: the verdict is decided and recorded; then the build's files are written, its results
+    published, and its completion posted and confirmed, each as well as it can be.
 `completed`: nothing will happen any more.
 """
 
@@ -16,13 +19,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from mlgate.orchestration.checks import Check
 from mlgate.orchestration.errors import Finding
+from mlgate.orchestration.models import Promotion, PromotionRequest
 from mlgate.orchestration.runs import Attempt, CellEvent, Failure, RunSpec, RunStatus, Task
 
 
 class Phase(StrEnum):
     RECEIVED = "received"
     WATCHING = "watching"
+    PROMOTING = "promoting"
     COMPLETING = "completing"
     COMPLETED = "completed"
 
@@ -31,6 +37,34 @@ class Verdict(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+
+
+class TroubleKind(StrEnum):
+    """What stands in the way, sorted by what can be hoped for."""
+
+    TEMPORARY = "temporary"  # does not answer now
+    UNFIT = "unfit"  # this host lacks something, which it may be given
+    PERMANENT = "permanent"  # said no
+    BUG = "bug"  # nobody foresaw it
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a step of a build, or of one run, from its end: `times` in a row since `since`.
+
+    `borne` and `pause` are seconds: what was waited for before this last time, `met_at`, and is to
+    be waited for now. They are added up because hosts whose clocks differ take turns.
+    Forgotten when that step succeeds and when the build's phase changes.
+    """
+
+    step: str
+    kind: TroubleKind
+    since: datetime
+    times: int
+    what: str  # the last of it, a sentence
+    borne: float = 0.0
+    pause: float = 0.0
+    met_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +106,8 @@ class RunState:
     submitted: bool = False
     submitted_at: datetime | None = None
     ended: bool = False  # the backend saw this attempt end; its outcome is not collected yet
-    not_before: datetime | None = None  # it is not submitted earlier
-    refusals: int = 0  # of this attempt, which the host may not submit
+    not_before: datetime | None = None  # it is not submitted, or once it ended collected, earlier
+    troubles: tuple[Trouble, ...] = ()  # in the way of submitting or collecting this attempt
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cells: tuple[CellEvent, ...] = ()
@@ -82,18 +116,24 @@ class RunState:
     failure: Failure | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()  # what else of this attempt the build's files hold
     warnings: tuple[str, ...] = ()
     studio_url: str | None = None
-
-    @property
-    def collected(self) -> bool:
-        """Whether the build's files hold what this attempt left."""
-        return self.submitted and self.ended and self.status.ended
 
     @property
     def unsubmitted(self) -> bool:
         """To be handed to the backend, now or later."""
         return self.status is RunStatus.QUEUED and not self.submitted
+
+    @property
+    def waits(self) -> bool:
+        """To be submitted, or to be collected."""
+        return self.unsubmitted or (self.ended and not self.status.ended)
+
+    @property
+    def over(self) -> bool:
+        """Its attempt has ended, as far as we know, collected or not."""
+        return self.ended or self.status.ended
 
     @property
     def active(self) -> bool:
@@ -113,10 +153,14 @@ class GateMetric:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """`condition`: "all_pass", "any_pass", or the least number of runs that must pass."""
+    """`condition`: "all_pass", "any_pass", or the least number of runs that must pass.
+
+    `added` names runs that nobody asked for: all means them too, but no number counts them.
+    """
 
     condition: str | int = "all_pass"
     metrics: tuple[GateMetric, ...] = ()
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,45 +177,54 @@ class MetricCheck:
 class Build:
     """`key` identifies it (lower-case hex); `build_id` is what people see.
 
-    `request` is the public message as it came (never a token in it). `generation` and `look`
-    number the follow-up messages: only the one with both current numbers may act.
+    `request` is the public message as it came (never a token in it), `body` its fingerprint, and
+    `message_id` the queue's id of it. `look` numbers the follow-up messages: only the one with the
+    current number acts. `begun` are steps that were begun and whose end was not saved, with how
+    often: their hosts died in them.
     """
 
     key: str
     build_id: str
     request: Mapping[str, Any]
-    repository: RepositoryRequest
+    repository: RepositoryRequest | None  # None for the kinds that need none
     backend: str
     received_at: datetime
     deadline: datetime
+    message_id: str = ""
+    body: str = ""
     workspace: str | None = None  # subscription/resource-group/name
     pipeline: PipelineAddress | None = None
     pipeline_name: str | None = None
     phase: Phase = Phase.RECEIVED
-    generation: int = 0
     look: int = 0
     next_look_at: datetime | None = None
     host: str | None = None  # the machine that local runs belong to
     commit: str | None = None
     snapshot: str | None = None  # the backend's own word for the staged commit
+    current_model: str | None = None  # and for the current version's files, where runs find them
     runs: tuple[RunState, ...] = ()
     gate: Gate = field(default_factory=Gate)
     warnings: tuple[str, ...] = ()
     cancel_requested: str | None = None  # the reason, once somebody asked
     pipeline_ended: bool = False  # nothing may be posted any more
     pipeline_asked_at: datetime | None = None
+    ended_at: datetime | None = None  # every run was seen to have ended
     ending_since: datetime | None = None  # canceled, pipeline gone, or past the deadline
     percent: int = 0  # as last shown, never less than before
     log_lines: int = 0  # lines of the live log so far
-    preparations: int = 0  # begun since one last came to an end, a good or a bad one
-    errors: int = 0  # consecutive faults of one kind, of ours or of the cloud
-    error_kind: str | None = None
-    last_error: str | None = None
+    begun: Mapping[str, int] = field(default_factory=dict)
+    troubles: tuple[Trouble, ...] = ()
     findings: tuple[Finding, ...] = ()  # of a plan in the repository that cannot be followed
     infrastructure: bool = False  # failed through no fault of the message or the repository
     verdict: Verdict | None = None
     reason: str = ""
     metric_checks: tuple[MetricCheck, ...] = ()
+    promote: PromotionRequest | None = None  # the model that it offers
+    current_version: str | None = None  # of that model, as its runs found it
+    promotion: Promotion | None = None  # what becomes of that, or of a rollback
+    checks: tuple[Check, ...] = ()  # of a build that was asked to make them, and has no runs
+    written: tuple[str, ...] = ()  # files of the build that are there, or were given up
+    hindered: float = 0.0  # seconds that failures have kept the files and results of ended runs
     published: bool = False  # the pipeline has all the results it will get
     completion_posted: bool = False  # a completion may have arrived: read before posting again
     finished_at: datetime | None = None
@@ -179,6 +232,23 @@ class Build:
     @property
     def open(self) -> bool:
         return self.phase is not Phase.COMPLETED
+
+    @property
+    def kind(self) -> str:
+        """Of its message: "start", or one of those that run nothing."""
+        return str(self.request.get("kind", "start"))
+
+    @property
+    def is_check(self) -> bool:
+        """Whether it is to try what other builds will need, and to run nothing."""
+        return self.kind == "check"
+
+    @property
+    def subject(self) -> str:
+        """What it is about, for people: its repository, or the model where there is none."""
+        if self.repository is not None:
+            return self.repository.url
+        return str(self.request.get("model", ""))
 
     def run(self, name: str) -> RunState:
         return next(run for run in self.runs if run.spec.name == name)
@@ -204,4 +274,6 @@ class Build:
             self.build_id,
             inputs,
             self.pipeline_name,
+            self.commit,
+            self.current_model,
         )

@@ -2,14 +2,15 @@
 
     OrchestrationError
     ├── Temporary   try again after `delay`
-    │   └── Throttled   ... and ask for nothing else of that kind until then
+    │   ├── Throttled   ... and ask for nothing else of that kind until then
+    │   └── Busy        somebody else is at it: no fault, and not counted as one
     ├── Permanent   trying again cannot help: the build fails with this sentence
     │   ├── UnusableEnvironment   of one run: its environment cannot be made
     │   └── UnfitHost   this host lacks an identity, a right or a package that the build needs
     └── BadMessage  the message itself is wrong: reject it with its findings
 
 Handlers translate what their outside thing raises into one of these at the place where they
-know what it means. Only the conductor catches them. The message of each is one sentence for
+know what it means. Only the engine sorts them. The message of each is one sentence for
 people, with a remedy where there is one, and never holds a token.
 """
 
@@ -33,6 +34,10 @@ class Temporary(OrchestrationError):
 
 class Throttled(Temporary):
     """An outside thing asks this host to wait, whatever it asks for."""
+
+
+class Busy(Temporary):
+    """Somebody else has what this needs for the moment: waiting for one's turn is no fault."""
 
 
 class Permanent(OrchestrationError):

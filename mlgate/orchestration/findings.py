@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 
-from mlgate.orchestration.errors import Finding
+from mlgate.orchestration.errors import BadMessage, Finding
+
+MOST_FINDINGS = 50  # listed of one message: a pipeline's log is for people
+LONGEST = 500  # characters of a pointer, a message or a remedy
 
 
 class Code(StrEnum):
@@ -29,6 +32,7 @@ class Code(StrEnum):
 
     NOT_TEXT = "not-text", "The body is neither UTF-8 nor a DataContract string."
     BAD_WRAPPING = "bad-wrapping", "The body is a broken DataContract string."
+    TOO_LARGE = "too-large", "The text is longer than any that is read."
     NOT_JSON = "not-json", "The text is not JSON."
     NOT_AN_OBJECT = "not-an-object", "The JSON is not an object."
     TOO_DEEP = "too-deep", "Objects and lists are nested too deeply."
@@ -37,6 +41,7 @@ class Code(StrEnum):
     NUMBER_TOO_LARGE = "number-too-large", "A number does not fit into 64 bits."
     BAD_CHARACTER = "bad-character", "A string holds a NUL or half of a surrogate pair."
     UNEXPANDED_VARIABLE = "unexpanded-variable", "A pipeline variable was not expanded."
+    MORE_FINDINGS = "more-findings", "There are more findings than are listed."
 
     BAD_VERSION = "bad-version", "The contract version is not one this host knows."
     UNKNOWN_KIND = "unknown-kind", "The kind of message is not known."
@@ -54,11 +59,16 @@ class Code(StrEnum):
     DUPLICATE_NAME = "duplicate-name", "Two runs have the same name, or differ in `-` and `_` only."
     UNKNOWN_NEED = "unknown-need", "A run needs a run that does not exist."
     CYCLE = "cycle", "Runs need one another in a circle."
-    UNKNOWN_RUN = "unknown-run", "A gate metric is asked of a run that does not exist."
-    UNREACHABLE_GATE = "unreachable-gate", "The gate asks for more runs than there are."
-    TOO_MANY_RUNS = "too-many-runs", "The globs match more runs than a build may have."
+    UNKNOWN_RUN = "unknown-run", "A gate metric or `promote` names a run that does not exist."
+    DUPLICATE_COMPARISON = "duplicate-comparison", "A metric of a run is compared more than once."
+    UNREACHABLE_GATE = "unreachable-gate", "The gate requires more runs than there are."
+    TOO_MANY_RUNS = "too-many-runs", "There are more runs than a build may have."
+    PLAN_TOO_LARGE = "plan-too-large", "The runs hold more text than a build can remember."
 
-    UNAVAILABLE_REPOSITORY = "unavailable-repository", "The repository or its ref cannot be had."
+    UNAVAILABLE_REPOSITORY = (
+        "unavailable-repository",
+        "The repository cannot be fetched at its ref.",
+    )
     NO_MATCH = "no-match", "A glob matches no notebook."
     MISSING_NOTEBOOK = "missing-notebook", "A notebook is not in the repository."
     MISSING_DIRECTORY = "missing-directory", "A working directory is not in the repository."
@@ -75,13 +85,80 @@ class Code(StrEnum):
     REPOSITORY_NOT_ALLOWED = "repository-not-allowed", "This host does not clone the repository."
     BACKEND_NOT_ALLOWED = "backend-not-allowed", "This host does not allow the backend."
     WORKSPACE_NOT_ALLOWED = "workspace-not-allowed", "This host does not allow the workspace."
-    COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host calls no such server back."
+    COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host does not call that server back."
     NO_WORKSPACE = "no-workspace", "Neither the message nor the host names a workspace."
+    MODEL_NOT_ALLOWED = "model-not-allowed", "This host does not let that change the model."
+
+    ALREADY_JUDGED = "already-judged", "The build that this step and attempt identify has ended."
+    DIFFERENT_BODY = "different-body", "An open build of the same identity has another message."
+    NOT_STORED = "not-stored", "This host could not begin the build for ten minutes."
+    NO_ATTEMPT = "no-attempt", "Warning: a message of a pipeline that cannot be run again."
 
 
 def finding(code: Code, where: str, message: str, remedy: str) -> Finding:
-    """`where` is an RFC 6901 pointer; `message` and `remedy` are sentences."""
-    return Finding(code.value, where, message, remedy)
+    """`where` is an RFC 6901 pointer; `message` and `remedy` are sentences.
+
+    They hold words of the message, so they are made fit for a terminal, and cut to `LONGEST`.
+    """
+    return Finding(code.value, _shown(where), _shown(message), _shown(remedy))
+
+
+class Findings:
+    """What is wrong with one message: the first `MOST_FINDINGS`, and how many more there are.
+
+    A message can be wrong in more places than anybody reads, so those are counted only.
+    """
+
+    def __init__(self, listed: Iterable[Finding] = ()) -> None:
+        self.listed = list(listed)
+        self.more = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.listed) >= MOST_FINDINGS
+
+    def __bool__(self) -> bool:
+        return bool(self.listed)
+
+    def add(
+        self,
+        code: Code,
+        where: str | tuple[str | int, ...],
+        message: str,
+        remedy: str | Callable[[], str],
+    ) -> None:
+        """As `finding`; a place given as its parts, and a remedy to be made, are made if listed."""
+        if self.full:
+            self.more += 1
+            return
+        where = where if isinstance(where, str) else pointer(*where)
+        remedy = remedy if isinstance(remedy, str) else remedy()
+        self.listed.append(finding(code, where, message, remedy))
+
+    def all(self) -> tuple[Finding, ...]:
+        """Those that are listed, and one that says how many are not."""
+        if not self.more:
+            return tuple(self.listed)
+        verb = "finding is" if self.more == 1 else "findings are"
+        message = f"{self.more} more {verb} not listed."
+        rest = finding(Code.MORE_FINDINGS, "", message, "Correct those above first.")
+        return (*self.listed, rest)
+
+    def check(self) -> None:
+        """Raises `BadMessage` when anything was found."""
+        if self.listed:
+            raise BadMessage(self.all())
+
+
+def _shown(text: str) -> str:
+    """On one line, without what a terminal would obey; the middle of a long text is left out."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - 100]}…{text[-99:]}"
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text
+    )
 
 
 def pointer(*parts: str | int) -> str:
@@ -91,7 +168,7 @@ def pointer(*parts: str | int) -> str:
 
 def inside(file: str, findings: Iterable[Finding]) -> list[Finding]:
     """Findings about another file than the message: `plans/nightly.json#/runs/0/path`."""
-    return [replace(each, pointer=f"{file}#{each.pointer}") for each in findings]
+    return [replace(each, pointer=_shown(f"{file}#{each.pointer}")) for each in findings]
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -1,4 +1,5 @@
-"""The ports: what the conductor asks of the outside, one Protocol per outside thing.
+"""The ports: what the conductor asks of the outside, one Protocol per outside thing. Those that
+outlive every handler, the queue and the state, are in `durable`.
 
 Each contract is numbered prose; one suite of tests holds every implementation to it. All methods
 may raise `Temporary` (does not answer now) or `Permanent` (said no), with a sentence for people,
@@ -7,7 +8,7 @@ and must not raise anything else for a fault of the outside. Times are aware UTC
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,9 +18,12 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
-from mlgate.orchestration.errors import Finding
+from mlgate.orchestration.checks import Check
+from mlgate.orchestration.durable import ModelsPort, QueuePort, StatePort
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
+
+READ_LIMIT = 32 << 20  # bytes of a file that is read as a whole
 
 
 class Clock(Protocol):
@@ -64,12 +68,20 @@ class RepositoryPort(Protocol):
     """A git repository, fetched at exactly one commit.
 
     1. `checkout` yields a clean tree of `request.ref` (default branch when None).
-    2. Must be idempotent: a commit already cached is not fetched again.
+    2. Must be idempotent: a commit already cached is not fetched again. It is served only to
+       whom its server lets read it, as it said within the last minutes.
     3. A repository, ref or subdirectory that is not there, or access refused: `Permanent` that
        names it and the remedy. A server that does not answer: `Temporary`.
     4. Nothing of the repository is executed (hooks, filters, config), nobody is prompted, and
        no credential appears in a URL on disk, an argument, a log or an exception.
-    5. `token` is the pipeline job's own, used only for Azure Repos in the build's collection.
+    5. `token` is the pipeline job's own, used only for Azure Repos in the build's collection. Where
+       it is refused, whatever else the host has for the repository is tried; when all of it is
+       refused, the error has the remedy of each.
+    6. `contains` says whether `commit`, a full SHA, is the tip of `refs/heads/<branch>` or an
+       ancestor of it, as the server has that branch now; no other ref counts. Nothing else of
+       `request` than its URL matters, and 2 to 5 hold. A name that git refuses, or a branch that
+       is not there: `Permanent`. A history that the server does not have as a whole may prove
+       True; it is an error and never False.
     """
 
     def checkout(
@@ -80,22 +92,40 @@ class RepositoryPort(Protocol):
         token: SecretStr | None = None,
     ) -> AbstractContextManager[Checkout]: ...
 
+    def contains(
+        self,
+        request: RepositoryRequest,
+        commit: str,
+        branch: str,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> bool: ...
+
 
 class BuildFiles(Protocol):
     """Where a build's files go: one folder per build, paths relative to it, with `/`.
 
-    1. `write` and `copy` are atomic: a reader sees the old file, the new one, or none.
+    1. `write` and `copy` are atomic: a reader sees the old file, the new one, or none. What raises
+       while the parts of a file are made leaves the old file.
     2. Must be idempotent: the same path again replaces the file.
-    3. `read` of a path that is not there returns None.
-    4. `list` tells the files below a folder, all of the build's for "".
-    5. `location` is what people are told: a folder or a URL.
+    3. `write` takes the content as one part or as many, and holds few of them at a time.
+    4. `read` of a path that is not there, or that holds more than `most` bytes, returns None.
+    5. `parts` yields a file's content, a part at a time; `Permanent` for a path that is not there.
+    6. `tail` returns the last `most` bytes, or fewer; nothing for a path that is not there.
+    7. `list` tells the files below a folder, all of the build's for "".
+    8. `location` is what people are told: a folder or a URL.
     """
 
-    def write(self, build: str, path: str, content: bytes) -> None: ...
+    def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None: ...
 
     def copy(self, build: str, path: str, source: Path) -> None: ...
 
-    def read(self, build: str, path: str) -> bytes | None: ...
+    def read(self, build: str, path: str, most: int = READ_LIMIT) -> bytes | None: ...
+
+    def parts(self, build: str, path: str) -> Iterator[bytes]: ...
+
+    def tail(self, build: str, path: str, most: int) -> bytes: ...
 
     def list(self, build: str, folder: str = "") -> list[str]: ...
 
@@ -117,12 +147,17 @@ class BackendPort(Protocol):
        Must be idempotent, also for attempts that have ended or never began; one that was never
        submitted may be unknown afterwards.
     5. `collect` takes over an ended attempt: kept files under `runs/<name>/` of the build's
-       files, and its outcome. Must be idempotent.
+       files, and its outcome, which names them. Must be idempotent. With `files` None its outcome
+       alone, which needs as little of this host as can be: no file of the run is fetched.
     6. `release` frees what only an open build needs (folders, snapshots). Must be idempotent.
     7. `host`: None when any host can do all this, else the name of this one, to which the
        attempts belong.
     8. `at_once`: how many calls of `submit`, or of `collect`, may be under way at the same time,
        each in a thread of its own.
+    9. `stage_model` takes over the files of a model's version, which are the same for the same id,
+       and returns the backend's own word for it, as good as that of `stage`. Must be idempotent:
+       files that are there are not copied again. A run whose task has that word finds them in the
+       folder that `MLGATE_CURRENT_MODEL` names, and cannot change them for other runs.
     """
 
     @property
@@ -135,13 +170,15 @@ class BackendPort(Protocol):
         self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]
     ) -> str: ...
 
+    def stage_model(self, version: str, folder: Path) -> str: ...
+
     def submit(self, task: Task) -> bool: ...
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]: ...
 
     def cancel(self, attempts: Iterable[Attempt]) -> None: ...
 
-    def collect(self, task: Task, files: BuildFiles) -> Outcome: ...
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome: ...
 
     def release(self, build: str) -> None: ...
 
@@ -191,90 +228,38 @@ class PipelinePort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
-    """A message as the queue delivered it; `delivery_count` is 1 the first time.
+class Asked:
+    """What is to be tried: the things that a build with these choices would need."""
 
-    Its properties hold the token, so it shows neither them nor its body.
+    backend: str
+    workspace: str | None = None  # subscription/resource-group/name
+    repository: RepositoryRequest | None = None
+    pipeline: PipelineAddress | None = None
+    token: SecretStr | None = field(default=None, repr=False)
+
+
+class DoctorPort(Protocol):
+    """What builds will need of the outside, tried with this host's settings and identities.
+
+    1. `examine` makes every check there is, in an order in which one needs those before it.
+    2. What is wrong outside is what a check says: it raises nothing for that.
+    3. Nothing stays of it, neither here nor outside; it may be asked at any time.
     """
 
-    body: bytes = field(repr=False)
-    properties: Mapping[str, str] = field(repr=False)
-    message_id: str
-    delivery_count: int = 1
+    def examine(self, asked: Asked) -> Iterable[Check]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """The message is to be dead-lettered."""
+class Ports:
+    """Everything outside. `backend` gives the one that a build asked for; it and `models` are made
+    when first used."""
 
-    reason: str
-    description: str
-
-
-class QueuePort(Protocol):
-    """The queue that handlers are fed from.
-
-    `send` returns once the broker has acknowledged; a message with an id that it has seen of
-    late may be dropped by it (and so must not matter). `at` None is now.
-    """
-
-    def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A message that was refused, remembered with its reason."""
-
-    key: str
-    received_at: datetime
-    reason: str
-    findings: tuple[Finding, ...] = ()
-    build_id: str | None = None
-    told: bool = True  # nothing is left to tell its pipeline
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A build as read, with the version that `save` compares."""
-
-    build: Build
-    version: str
-
-
-class StatePort(Protocol):
-    """Where builds and their secrets are remembered.
-
-    1. `create` stores a new build, and its token apart from it, readable by the host alone;
-       false when the key exists: nothing is changed then.
-    2. `save` is compare-and-swap: it returns the new `Stored`, or None when the version is not
-       the current one any more; nothing is changed then.
-    3. `lease` gives `owner` the build for `seconds`, or renews it; false when somebody else holds
-       it. `release` gives it back; neither touches the build or its version.
-    4. `open_builds` yields the builds that are not completed; its cost follows their number.
-    5. `reject` remembers a refused message; the same key again replaces it.
-    6. `forget_token` is idempotent; `token` returns None afterwards.
-    """
-
-    def create(self, build: Build, token: SecretStr | None) -> bool: ...
-
-    def load(self, key: str) -> Stored | None: ...
-
-    def save(self, build: Build, version: str) -> Stored | None: ...
-
-    def lease(self, key: str, owner: str, seconds: float) -> bool: ...
-
-    def release(self, key: str, owner: str) -> None: ...
-
-    def open_builds(self) -> list[Build]: ...
-
-    def builds(self, limit: int = 100) -> list[Build]: ...
-
-    def token(self, key: str) -> SecretStr | None: ...
-
-    def forget_token(self, key: str) -> None: ...
-
-    def reject(self, rejection: Rejection) -> None: ...
-
-    def rejection(self, key: str) -> Rejection | None: ...
-
-    def rejections(self, limit: int = 100) -> list[Rejection]: ...
+    state: StatePort
+    queue: QueuePort
+    repository: RepositoryPort
+    pipeline: PipelinePort
+    backend: Callable[[Build], BackendPort]
+    files: BuildFiles
+    clock: Clock
+    doctor: DoctorPort
+    models: Callable[[], ModelsPort]

@@ -15,6 +15,7 @@ Parameters = Mapping[str, Any]  # JSON values, as papermill takes them
 class RunKind(StrEnum):
     NOTEBOOK = "notebook"
     TRAINING = "training"
+    SERVING = "serving"
 
 
 class RunStatus(StrEnum):
@@ -91,6 +92,9 @@ class RunSpec:
 
     `path` and `directory` are relative to the repository's subdirectory, with `/`;
     `directory` is the working directory ("." for the root). Durations say their unit.
+
+    A serving run tries the model that the run `model` kept: `path` and `example` are then relative
+    to what that run kept; None is the one that is recognised there.
     """
 
     name: str
@@ -110,6 +114,8 @@ class RunSpec:
     timeout_minutes: float = 60
     retries: int = 0
     needs: tuple[str, ...] = ()
+    model: str | None = None
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,8 @@ class Task:
 
     `snapshot` is what the backend's own `stage` returned for the commit; `inputs` maps the
     name of each needed run to the attempt whose kept outputs it finds. `pipeline` is the name of
-    the one that waits.
+    the one that waits, and `commit` the full SHA, which builds of earlier versions may lack.
+    `current_model` is what `stage_model` returned for the version that the run finds, if any.
     """
 
     attempt: Attempt
@@ -146,6 +153,8 @@ class Task:
     build_id: str
     inputs: Mapping[str, Attempt] = field(default_factory=dict)
     pipeline: str | None = None
+    commit: str | None = None
+    current_model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,8 @@ class Observation:
 class Outcome:
     """How an attempt ended. A failed notebook is a value of this, never an exception of ours.
 
-    `outputs` are paths relative to the build's folder, with `/`, sorted.
+    `outputs` are paths relative to the build's folder, with `/`, sorted; so is `evidence`, what
+    this attempt left beside them: its log and its executed notebook.
     """
 
     status: RunStatus
@@ -182,5 +192,6 @@ class Outcome:
     failure: Failure | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     studio_url: str | None = None

@@ -13,10 +13,12 @@ from typing import Generic, TypeVar
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import BackendPort
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
-from tests.contract.twins import FolderCheckout, FolderFiles, MovableClock
+from tests.contract.twins import FolderCheckout, MovableClock
+from tests.support.memory import MemoryFiles
 
 PATIENCE = 90.0  # seconds until a test gives up; never reached on a machine that is not stuck
 FOREVER = "import time\nwhile True: time.sleep(0.05)\n"
+COMMIT = "c" * 40  # as runs are told; the bench gives each staged tree one of its own
 
 Files = Mapping[str, str | bytes]
 Handler = TypeVar("Handler", bound=BackendPort)
@@ -36,10 +38,25 @@ class Bench(Generic[Handler]):
         self.folder = folder
         self.build = secrets.token_hex(16)
         self.clock = MovableClock()
-        self.files = FolderFiles()
+        self.files = MemoryFiles()
 
     def stage(self, files: Files, commit: str | None = None, runs: Sequence[RunSpec] = ()) -> str:
-        folder = self.folder / f"checkout-{secrets.token_hex(4)}"
+        folder = self._written(files)
+        checkout = FolderCheckout(commit or secrets.token_hex(20), folder)
+        request = RepositoryRequest("https://example.org/r.git")
+        snapshot = self.handler.stage(checkout, request, runs)
+        shutil.rmtree(folder)
+        return snapshot
+
+    def stage_model(self, version: str, files: Files) -> str:
+        """Stage a version's files as the conductor does, which keeps none of them."""
+        folder = self._written(files)
+        word = self.handler.stage_model(version, folder)
+        shutil.rmtree(folder)
+        return word
+
+    def _written(self, files: Files) -> Path:
+        folder = self.folder / f"given-{secrets.token_hex(4)}"
         folder.mkdir()
         for path, content in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -47,11 +64,7 @@ class Bench(Generic[Handler]):
             (folder / path).write_bytes(data)
             if data.startswith(b"#!"):
                 (folder / path).chmod(0o755)
-        checkout = FolderCheckout(commit or secrets.token_hex(20), folder)
-        request = RepositoryRequest("https://example.org/r.git")
-        snapshot = self.handler.stage(checkout, request, runs)
-        shutil.rmtree(folder)
-        return snapshot
+        return folder
 
     def task(
         self,
@@ -68,7 +81,7 @@ class Bench(Generic[Handler]):
         given = {"kind": RunKind.TRAINING, "command": self.command, "needs": tuple(needs)}
         spec = RunSpec(name=name, **(given | fields))  # type: ignore[arg-type] # as each test says
         snapshot = self.stage({"script.py": script, **(files or {})}, runs=[spec])
-        return Task(Attempt(self.build, name, number), spec, snapshot, "4711", needs)
+        return Task(Attempt(self.build, name, number), spec, snapshot, "4711", needs, commit=COMMIT)
 
     def notebook(
         self,

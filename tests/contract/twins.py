@@ -1,9 +1,9 @@
-"""What a backend is given in tests: a commit made of files, build files in memory, a clock."""
+"""What a backend is given in tests: a commit made of files, and a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,28 +24,6 @@ class FolderCheckout:
         if path not in self.files():
             raise KeyError(path)
         return (self.folder / path).read_bytes()
-
-
-@dataclass
-class FolderFiles:
-    """Build files in memory."""
-
-    written: dict[tuple[str, str], bytes] = field(default_factory=dict)
-
-    def write(self, build: str, path: str, content: bytes) -> None:
-        self.written[build, path] = content
-
-    def copy(self, build: str, path: str, source: Path) -> None:
-        self.written[build, path] = source.read_bytes()
-
-    def read(self, build: str, path: str) -> bytes | None:
-        return self.written.get((build, path))
-
-    def list(self, build: str, folder: str = "") -> list[str]:
-        return sorted(p for b, p in self.written if b == build and p.startswith(folder))
-
-    def location(self, build: str) -> str:
-        return build
 
 
 class MovableClock:

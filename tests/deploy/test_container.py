@@ -77,7 +77,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile_and_would() -> None:
         return done.returncode, done.stdout
 
     assert linted(DOCKERFILE) == (0, b"")
-    assert linted(DOCKERFILE.replace("python:3.11.14-slim-bookworm", "python"))[0] == 1
+    assert linted(DOCKERFILE.replace("python:3.12.12-slim-bookworm", "python"))[0] == 1
 
 
 def test_the_worker_does_not_run_as_root() -> None:

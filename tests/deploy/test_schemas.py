@@ -81,8 +81,8 @@ def test_the_pipeline_is_one_to_microsofts_schema(pipeline: Any) -> None:
 @pytest.mark.parametrize(
     ("stage", "step", "change"),
     [
-        pytest.param(1, -1, {"task": "AzureFunctionApp@9"}, id="no such version of the task"),
-        pytest.param(1, -1, {"inputs": {"appName": "x"}}, id="a required input left out"),
+        pytest.param(2, 0, {"task": "PublishToAzureServiceBus@9"}, id="no such version of a task"),
+        pytest.param(2, 0, {"inputs": {"messageBody": "x"}}, id="a required input left out"),
         pytest.param(2, 0, {"inputs": {"waitForComplete": True}}, id="no such input"),
         pytest.param(2, 0, {"displayname": "x"}, id="no such key of a step"),
     ],

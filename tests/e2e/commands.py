@@ -60,10 +60,16 @@ def commit(folder: Path) -> str:
     return head.stdout.strip()
 
 
-def message(folder: Path, repository: Path | str, *runs: Mapping[str, Any], **fields: Any) -> Path:
+def message(
+    folder: Path,
+    repository: Path | str | Mapping[str, Any],
+    *runs: Mapping[str, Any],
+    **fields: Any,
+) -> Path:
     """Write a message that runs these of the repository."""
     path = folder / "message.json"
-    content = {"version": 1, "repository": {"url": str(repository)}, "runs": runs, **fields}
+    named = repository if isinstance(repository, Mapping) else {"url": str(repository)}
+    content = {"version": 1, "repository": named, "runs": runs, **fields}
     path.write_text(json.dumps(content))
     return path
 

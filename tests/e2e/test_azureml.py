@@ -31,8 +31,9 @@ def start(azurite: Azurite) -> Iterator[Start]:
     """Start a workspace whose jobs find this `python`."""
     made: list[AzureML] = []
 
-    def start(python: Path = Path(sys.executable)) -> AzureML:
-        server = AzureML(azurite=azurite, python=python)
+    def start(python: Path = Path(sys.executable), *, keyless: bool = False) -> AzureML:
+        storage = None if keyless else azurite
+        server = AzureML(azurite=storage, python=python, keyless=keyless)
         made.append(server.__enter__())
         return server
 
@@ -104,6 +105,20 @@ def assert_led_to_the_studio(done: Done) -> None:
             assert url.replace("&", "&amp;") in (done.output / "report.html").read_text()
 
 
+@pytest.mark.parametrize(("identity", "code"), [("managed", 0), (None, 1)])
+def test_a_workspace_without_keys_takes_one_setting(
+    tmp_path: Path, repository: Path, start: Start, identity: str | None, code: int
+) -> None:
+    keep = {"kind": "training", "name": "t", "command": "echo kept > outputs/a"}
+    path = message(tmp_path, repository, keep)
+    done = on_azure_ml(tmp_path, start(keyless=True), path, MLGATE_JOB_IDENTITY=identity)
+
+    [run] = done.result["runs"]
+    assert done.code == code
+    assert run["outputs"] == (["runs/t/outputs/a"] if identity else [])
+    assert identity or "Set MLGATE_JOB_IDENTITY" in run["failure"]["message"]
+
+
 @pytest.mark.parametrize(
     ("variables", "code", "sentence"),
     [
@@ -159,6 +174,6 @@ def test_ctrl_c_waits_for_the_end_of_the_jobs_and_again_leaves_without(
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "canceling: Azure ML gets 5 minutes at most to end the runs; Ctrl-C again" in out
-    assert "leaving once the runs are told to end" in err
+    assert "canceling: Azure ML gets 4 minutes at most to end the runs; Ctrl-C again" in out
+    assert "asking the runs to end, then leaving" in err
     assert "  t was not seen to end: https://ml.azure.com/runs/" in err

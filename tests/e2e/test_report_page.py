@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, Verdict
-from mlgate.orchestration.page import page_html
 from mlgate.orchestration.runs import RunKind
+from mlgate.orchestration.verdict.page.page import page_html
 from tests.unit.report.samples import (
     HOSTILE,
     a_build,
@@ -26,6 +26,7 @@ from tests.unit.report.samples import (
     failed_run,
     hostile_build,
     hostile_notebooks,
+    leaving,
     skipped_run,
 )
 
@@ -54,7 +55,7 @@ FAILING = a_build(
     failed_run("explore"),
     skipped_run("publish", needs=("explore",)),
     verdict=Verdict.FAILED,
-    reason="1 of 3 runs passed, all must. explore failed (code, cell 3): KeyError: 'demand'",
+    reason="1 of 3 runs passed; all must pass. explore failed (code, cell 3): KeyError: 'demand'",
 )
 REJECTED = a_build(
     verdict=Verdict.FAILED,
@@ -68,7 +69,7 @@ MANY = a_build(
         for number in range(500)
     ),
     verdict=Verdict.FAILED,
-    reason="444 of 500 runs passed, all must.",
+    reason="444 of 500 runs passed; all must pass.",
 )
 BUILDS = {"passing": PASSING, "failing": FAILING, "rejected": REJECTED, "many": MANY}
 
@@ -128,12 +129,11 @@ class Visitor:
     def open_with(
         self, build: Build, notebooks: dict[str, bytes], size: tuple[int, int] = DESKTOP
     ) -> Page:
-        files = {
-            run.spec.name: [f"runs/{run.spec.name}/{name}" for name in ("executed.html", "log.txt")]
-            for run in build.runs
-        }
+        left = ("executed.html", "executed.ipynb", "log.txt")
+        shown = leaving(build, {run.spec.name: left for run in build.runs})
         report = self.folder / "report.html"
-        report.write_bytes(page_html(build, notebooks, files))
+        parts = page_html(shown, lambda run: notebooks.get(run.spec.name))
+        report.write_bytes(b"".join(parts))
         page = self.context.new_page()
         page.set_viewport_size({"width": size[0], "height": size[1]})
         page.on("request", lambda request: self.requests.append(request.url))

@@ -46,6 +46,16 @@ def test_the_example_passes_and_leaves_all_its_files(tmp_path: Path, repository:
     assert b"data:image/png" in (done.output / "report.html").read_bytes()
     assert (done.output / "runs/explore/executed.html").is_file()
     assert "✓ succeeded" in done.out
+    first = done.result["promotion"]
+    assert (first["model"], first["outcome"], first["number"]) == ("iris", "promoted", 1)
+
+    done = mlgate(
+        tmp_path, "run", EXAMPLES / "iris/weaker.json", "--repository", repository,
+        "--output", "output",
+    )  # a row a line # fmt: skip
+    assert done.code == 0, done.err
+    assert done.result["promotion"]["outcome"] == "kept"
+    assert f"iris@{first['id']} is kept" in done.out
 
 
 def test_a_cell_that_raises_is_named_wherever_people_look(tmp_path: Path, repository: Path) -> None:
@@ -140,10 +150,12 @@ def test_uncommitted_changes_are_left_out_with_a_warning_or_asked_for(
 
 def test_the_hosts_own_settings_are_not_passed_on(tmp_path: Path, repository: Path) -> None:
     (repository / "look.py").write_text(
-        "import os\n"
+        "import os, resource\n"
+        "assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0\n"
         "assert 'MY_SECRET' not in os.environ\n"
         "assert 'MLGATE_GIT_CREDENTIALS' not in os.environ\n"
         "assert os.environ['MLGATE_RUN_NAME'] == 't'\n"
+        "assert len(os.environ['MLGATE_COMMIT']) == 40\n"
     )
     commit(repository)
     path = message(
@@ -243,3 +255,49 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
     if wait_for:
         result = json.loads((tmp_path / "output/result.json").read_text())
         assert result["verdict"] == "canceled"
+
+
+def test_a_project_folder_as_output_loses_nothing_and_may_be_used_again(
+    tmp_path: Path, repository: Path
+) -> None:
+    (repository / "keep.txt").write_text("")
+    commit(repository)
+    events = tmp_path / "runs" / "exp1" / "events.out.tfevents.1"
+    events.parent.mkdir(parents=True)
+    events.write_text("months")
+    for name in ("first", "second"):
+        run = {
+            "kind": "training",
+            "name": name,
+            "command": "mkdir -p outputs && echo x > outputs/x.txt",
+        }
+        done = mlgate(tmp_path, "run", message(tmp_path, repository, run), "--output", ".")
+        assert done.code == 0, done.err
+        assert events.read_text() == "months"
+        assert {path.name for path in (tmp_path / "runs").iterdir()} == {"exp1", name}
+
+
+def test_submodules_of_repositories_that_the_host_allows_are_run_here(
+    tmp_path: Path, repository: Path
+) -> None:
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "lib.py").write_text("X = 1\n")
+    sha = commit(library)
+    (repository / ".gitmodules").write_text(f'[submodule "lib"]\n\tpath = lib\n\turl = {library}\n')
+    commit(repository)
+    for command in (
+        ["update-index", "--add", "--cacheinfo", f"160000,{sha},lib"],
+        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "submodule"],
+    ):
+        subprocess.run(["git", "-C", str(repository), *command], check=True)
+    path = message(
+        tmp_path, {"url": str(repository), "submodules": True},
+        {"kind": "training", "name": "t", "command": "python lib/lib.py"},
+    )  # a row a line # fmt: skip
+    for arguments in (("run", path, "--output", "output"), ("validate", path, "--checkout")):
+        refused = mlgate(tmp_path, *arguments)
+        assert refused.code != 0
+        assert "MLGATE_ALLOWED_REPOSITORIES" in refused.err + refused.out
+        done = mlgate(tmp_path, *arguments, MLGATE_ALLOWED_REPOSITORIES=f"/nowhere,{library}")
+        assert done.code == 0, done.err

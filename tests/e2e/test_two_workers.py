@@ -19,8 +19,8 @@ from pydantic import SecretStr
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps
 from mlgate.emulators.azure_ml import Azurite
-from mlgate.hosts.assembly import make_files, make_state
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import make_files, make_state
 from tests.e2e.commands import MLGATE, PATIENCE, commit, environment, message
 from tests.servers.blob_relay import blob_relay
 
@@ -100,7 +100,7 @@ def test_each_build_completes_once(azurite: Azurite, tmp_path: Path, repository:
         print("\n".join(told))  # noqa: T201 -- what the run is read for, with -s
 
         state, files = make_state(Settings.read(settings)), make_files(Settings.read(settings))
-        assert state.open_builds() == []
+        assert state.due() == []
         assert [task.completions for task in tasks] == [["succeeded"]] * BUILDS
         assert sorted(map(int, marks.read_text().split())) == list(range(BUILDS))
         kept = state.builds(BUILDS + 1)

@@ -40,10 +40,10 @@ def test_a_missing_message_is_a_usage_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "sentence"),
     [
-        ("https://example.org/r", ["--repository", "."], "is no git repository"),
-        ("https://example.org/r", ["--repository", "missing"], "is no git repository"),
+        ("https://example.org/r", ["--repository", "."], "is not a git repository"),
+        ("https://example.org/r", ["--repository", "missing"], "is not a git repository"),
         ("https://example.org/r", ["--repository", "repository/inside"], "subdirectory"),
-        ("https://example.org/r", ["--repository", ".", "--worktree"], "is no git repository"),
+        ("https://example.org/r", ["--repository", ".", "--worktree"], "is not a git repository"),
         ("https://example.org/r", ["--worktree"], "--repository PATH"),
         ("{folder}/missing", ["--worktree"], "is in no git repository"),
         ("{folder}/bare", ["--worktree"], "is a bare repository"),

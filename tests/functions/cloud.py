@@ -19,10 +19,10 @@ from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps, Task
 from mlgate.emulators.azure_ml import Azurite
 from mlgate.emulators.service_bus import Emulator, QueueConfig
-from mlgate.hosts.assembly import make_state
 from mlgate.hosts.settings import Settings
-from mlgate.orchestration.identity import build_key, pipeline_address
-from mlgate.orchestration.ports import StatePort
+from mlgate.hosts.stores import make_state
+from mlgate.orchestration.admission.identity import build_key, pipeline_address
+from mlgate.orchestration.durable import StatePort
 from tests.contract.queue.conftest import dead_letters
 from tests.functions.host import FunctionsHost
 
@@ -64,7 +64,7 @@ class Cloud:
         return task
 
     def dead(self) -> list[str]:
-        """The jobs whose messages the queue has given up."""
+        """The jobs whose messages lie among the dead letters."""
         return [each.properties["JobId"] for each in dead_letters(self.queue())]
 
     def queue(self) -> ServiceBusQueue:

@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from mlgate.emulators.azure_ml import AzureML, Azurite
-from mlgate.hosts.assembly import make_files
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import make_files
 from tests.e2e.commands import commit, notebook
 from tests.functions.cloud import Cloud, cloud, deliver_until_over, key_of
 from tests.servers.git_http import GitHttpServer, git_http_server
 
 TRAIN = """
 import json, pathlib
-pathlib.Path("outputs").mkdir()
 pathlib.Path("outputs/model.txt").write_text("a model")
 pathlib.Path("outputs/metrics.json").write_text(json.dumps({"accuracy": 0.93}))
 """

@@ -101,7 +101,7 @@ def without_entry_point(app: Path) -> None:
 
 
 def without_a_module(app: Path) -> None:
-    (app / "mlgate" / "orchestration" / "conductor.py").unlink()
+    (app / "mlgate" / "orchestration" / "engine" / "conductor.py").unlink()
 
 
 def with_another_parameter(app: Path) -> None:
@@ -113,7 +113,7 @@ def with_another_parameter(app: Path) -> None:
     ("change", "said"),
     [
         (without_entry_point, "is not present in"),
-        (without_a_module, "No module named 'mlgate.orchestration.conductor'"),
+        (without_a_module, "No module named 'mlgate.orchestration.engine.conductor'"),
         (with_another_parameter, "mail"),
     ],
 )

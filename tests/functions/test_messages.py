@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mlgate.emulators.azure_ml import Azurite
+from mlgate.orchestration.durable import Due
 from mlgate.orchestration.shift import Shift
 from tests.functions.cloud import (
     DELIVERIES,
@@ -85,13 +86,14 @@ def test_an_invalid_message_fails_its_step_once_while_its_deliveries_run_out(
         assert answer.message.startswith("RejectedError: InvalidMessage: ")
         assert "/runs/0/comand" in answer.message
     assert host.deliver() is None, "its deliveries have run out"
+    assert task.properties["JobId"] in world.dead()
     assert host.tick().ok
 
     assert task.completions == ["failed"]
     [rejection] = [each for each in world.state.rejections() if each.key == key_of(task)]
     assert rejection.told
     assert world.state.load(key_of(task)) is None
-    assert [each for each in world.dead() if each == task.properties["JobId"]]
+    assert task.properties["JobId"] in world.dead(), "it stays for people to see"
 
 
 def test_a_message_whose_handling_raises_comes_again(
@@ -130,8 +132,9 @@ def test_what_wrong_settings_dead_letter_is_taken_up_by_the_timer_once_they_are_
     assert host.tick().ok
     assert deliver_until_over(host, task) == "failed"
     assert host.tick().ok
-    assert host.deliver() is None, "the dead letter is still there, and done with"
+    assert host.deliver() is None
     assert task.completions == ["failed"]
+    assert task.properties["JobId"] not in world.dead(), "it is a build now"
 
 
 def test_the_timer_mends_a_build_whose_next_look_was_lost(
@@ -146,6 +149,7 @@ def test_the_timer_mends_a_build_whose_next_look_was_lost(
     assert stored is not None
     late = stored.build.received_at - timedelta(hours=1)
     assert world.state.save(replace(stored.build, next_look_at=late), stored.version)
+    world.state.set_due(Due(stored.build.key, late))
 
     assert host.tick().ok
     assert deliver_until_over(host, task) == "failed"

@@ -2,6 +2,9 @@
 
 A request goes by its verb and the folder it is for, such as "PUT builds", "LIST open" or, in a
 container of secrets, "GET secrets".
+
+The storage's clock, as clients see it, is the test's: `later` is how far it has moved on. What a
+blob says of its last write stays as it was then.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ import fnmatch
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
@@ -30,13 +34,18 @@ Fault = Literal["fine", "lost", "reset"] | tuple[int, str]
 
 @dataclass
 class BlobRelay:
-    """`asked` are the requests so far. A `lost` answer never comes, though the effect is there."""
+    """`asked` are the requests so far, and `moved` their bytes and those of their answers. A `lost`
+    answer never comes, though the effect is there."""
 
     azurite: Azurite
     url: str
     asked: list[str] = field(default_factory=list)
     script: list[tuple[str, Fault]] = field(default_factory=list)
+    moved: int = 0
     left: int | None = None  # so many requests more are answered, and then none
+    held: tuple[int, Callable[[], object]] | None = None
+    later: timedelta = timedelta(0)
+    written: dict[str, timedelta] = field(default_factory=dict)  # `later` at a path's last write
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def container(self, name: str) -> str:
@@ -53,16 +62,52 @@ class BlobRelay:
         """To whoever asks, it is as if they were killed then."""
         self.left = requests
 
+    def hold(self, requests: int, act: Callable[[], object]) -> None:
+        """Do something after so many requests, before the next one has any effect."""
+        self.held = requests, act
+
+    def let_go(self) -> None:
+        """Do it now, unless it was done."""
+        held, self.held = self.held, None
+        if held is not None:
+            held[1]()
+
     def revive(self) -> None:
         self.left = None
         self.script.clear()
 
     def counted(self) -> Counter[str]:
         """The requests since the last time."""
-        asked, self.asked = self.asked, []
+        asked, self.asked, self.moved = self.asked, [], 0
         return Counter(asked)
 
+    def passed(self, *sizes: int) -> None:
+        with self.lock:
+            self.moved += sum(sizes)
+
+    def timed(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
+        """An answer by the test's clock: the headers are changed, the body is returned."""
+        if verb == "PUT":
+            self.written[path] = self.later
+        for name, value in headers.items():
+            if name.lower() == "date":
+                headers[name] = _moved(value, self.later)
+            elif name.lower() == "last-modified":
+                headers[name] = _moved(value, self.written.get(path, timedelta(0)))
+
+        def listed(found: re.Match[str]) -> str:
+            written = self.written.get(f"{path}/{found[2]}", timedelta(0))
+            return found[1] + _moved(found[3], written)
+
+        return _LISTED.sub(listed, body.decode()).encode() if b"<Blobs>" in body else body
+
     def take(self, call: str) -> Fault | None:
+        with self.lock:
+            held = self.held
+            if held is not None:
+                self.held = held[0] - 1, held[1]
+        if held is not None and held[0] == 0:
+            self.let_go()
         with self.lock:
             self.asked.append(call)
             if self.left is not None:
@@ -74,6 +119,13 @@ class BlobRelay:
                     del self.script[number]
                     return fault
         return None
+
+
+_LISTED = re.compile(r"(<Name>([^<]*)</Name>.*?<Last-Modified>)([^<]*)", re.DOTALL)
+
+
+def _moved(time: str, later: timedelta) -> str:
+    return format_datetime(parsedate_to_datetime(time) + later, usegmt=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -105,8 +157,18 @@ class _Handler(BaseHTTPRequestHandler):
                 redirect=False,
                 decode_content=False,
             )
+            headers, path = dict(answer.headers.items()), urlsplit(self.path).path
+            data = self._relay.timed(
+                self.command if answer.status < 300 else "none", path, headers, answer.data
+            )
+            self._relay.passed(
+                len(self.path) + _length(dict(self.headers.items())),
+                len(body),
+                _length(headers),
+                len(data),
+            )
             if fault != "lost":
-                self._send(answer.status, dict(answer.headers.items()), answer.data)
+                self._send(answer.status, headers, data)
                 return
         self.close_connection = True
 
@@ -122,6 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def _length(headers: Mapping[str, str]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers.items())
 
 
 def _call(verb: str, target: str) -> str:

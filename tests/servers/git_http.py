@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,21 +20,33 @@ NEUTRAL = {
 }
 
 
+def filtering(allowed: bool) -> dict[str, str]:
+    """Environment of git's server: whether it leaves out what a client asks it to."""
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "uploadpack.allowFilter",
+        "GIT_CONFIG_VALUE_0": str(allowed).lower(),
+    }
+
+
 class GitHttpServer:
     """Serves the repositories below `root`.
 
     `token`: what basic authentication must carry as its password. `protocol_2` off makes it a
     server that refuses commits which no ref names. `stalled` answers nothing, `status` only with
-    that status, `redirect` with that location.
+    that status, `redirect` with that location; `says` makes another answer of git's own. `filters`
+    off makes it a server that sends all files with a commit.
     """
 
     def __init__(self, root: Path, port_server: ThreadingHTTPServer) -> None:
         self.root = root
         self.token: str | None = None
         self.protocol_2 = True
+        self.filters = True
         self.stalled = False
         self.status: int | None = None
         self.redirect: str | None = None
+        self.says: Callable[[bytes], bytes] | None = None
         self.requests: list[str] = []  # "GET /demo.git/info/refs"
         self.authorizations: list[str | None] = []
         self.lfs_objects: dict[str, bytes] = {}  # by their SHA-256
@@ -114,6 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             "CONTENT_TYPE": self.headers.get("Content-Type", ""),
             "CONTENT_LENGTH": str(len(body)),
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            **filtering(self.git.filters),
         }
         if self.git.protocol_2:
             environment["GIT_PROTOCOL"] = self.headers.get("Git-Protocol", "")
@@ -128,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         head, _, content = answer.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
         status = int(headers.pop("Status", "200").split()[0])
+        content = self.git.says(content) if self.git.says else content
         self._reply(status, headers, content)
 
     def _reply(self, status: int, headers: dict[str, str], content: bytes) -> None:

@@ -15,20 +15,22 @@ from typing import Protocol
 
 import asyncssh
 
-from tests.servers.git_http import NEUTRAL
+from tests.servers.git_http import NEUTRAL, filtering
 
 
 @dataclass
 class GitSshServer:
     """`command` is an ssh that knows the server's key and has the one that opens it.
 
-    `protocol_2` off makes it a server that refuses commits which no ref names.
+    `protocol_2` off makes it a server that refuses commits which no ref names, `filters` off one
+    that sends all files with a commit.
     """
 
     known_hosts: Path
     url: str = ""
     command: str = ""
     protocol_2: bool = True
+    filters: bool = True
 
 
 class Reader(Protocol):
@@ -69,7 +71,7 @@ def git_ssh_server(root: Path, secrets: Path) -> Iterator[GitSshServer]:
             process.exit(1)
             return
         asked_for = process.env.get("GIT_PROTOCOL", "") if server.protocol_2 else ""
-        environment = {**NEUTRAL, "GIT_PROTOCOL": asked_for}
+        environment = {**NEUTRAL, "GIT_PROTOCOL": asked_for, **filtering(server.filters)}
         git = await asyncio.create_subprocess_exec(
             "git",
             "upload-pack",

@@ -15,21 +15,23 @@ import pytest
 import yaml
 
 from mlgate.hosts import cli, settings
-from mlgate.orchestration.builds import Phase
-from mlgate.orchestration.messages import StartMessage, parse, schema
-from mlgate.orchestration.plan import plan
-from mlgate.orchestration.preflight import preflight
+from mlgate.orchestration.builds import Phase, TroubleKind
+from mlgate.orchestration.engine import trouble
+from mlgate.orchestration.planning.plan import plan
+from mlgate.orchestration.planning.preflight import preflight
+from mlgate.orchestration.wire.messages import LookMessage, StartMessage, read
+from mlgate.orchestration.wire.schema import schema
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [ROOT / "examples/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATOR = runpy.run_path(str(ROOT / "docs/generate.py"))
 
-# As Azure Pipelines expands them in an agentless job; the user name is Azure Repos' own.
+# As Azure Pipelines expands them in an agentless job. Those that only an agent knows, such as
+# Build.Repository.Uri, are not among them.
 VARIABLES = {
     "Build.BuildId": "4711",
     "System.JobAttempt": "2",
-    "Build.Repository.Uri": "https://contoso@dev.azure.com/contoso/flowers/_git/mlgate",
     "Build.SourceVersion": "6a98dbd8ff59352cef82aaabd5c99cd59deae767",
 }
 
@@ -52,22 +54,31 @@ class Folder:
 EXAMPLES = Folder(ROOT, "examples")
 
 
-def agentless_job(page: str) -> dict[str, Any]:
-    """The last stage's only job, of the pipeline file or of the YAML on a page."""
+def pipeline(page: str) -> dict[str, Any]:
+    """The pipeline file, or the YAML on a page; its parameters have their defaults."""
     text = (ROOT / page).read_text("utf-8")
     if page.endswith(".md"):
         [text] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    content = yaml.safe_load(text)
-    stages = content if isinstance(content, list) else content["stages"]
-    [job] = stages[-1]["jobs"]
-    return dict(job)
+    given = {each["name"]: each["default"] for each in yaml.safe_load(text).get("parameters", ())}
+    text = re.sub(r"\$\{\{ parameters\.(\w+) \}\}", lambda found: str(given[found[1]]), text)
+    return dict(yaml.safe_load(text))
+
+
+def agentless_job(page: str) -> dict[str, Any]:
+    """The last one, which is the gate."""
+    return dict(pipeline(page)["stages"][-1]["jobs"][-1])
+
+
+def body(page: str, job: dict[str, Any] | None = None) -> str:
+    """What the job publishes, its variables expanded."""
+    [step] = (job or agentless_job(page))["steps"]
+    return re.sub(
+        r"\$\(([\w.]+)\)", lambda found: VARIABLES[found[1]], step["inputs"]["messageBody"]
+    )
 
 
 def published(page: str) -> StartMessage:
-    """The message that the job publishes, its variables expanded."""
-    [step] = agentless_job(page)["steps"]
-    body = step["inputs"]["messageBody"]
-    message = parse(re.sub(r"\$\(([\w.]+)\)", lambda found: VARIABLES[found[1]], body).encode())
+    message = read(body(page).encode()).message()
     assert isinstance(message, StartMessage)
     return message
 
@@ -111,9 +122,10 @@ def test_whole_messages_on_the_pages_are_valid(page: str) -> None:
 
     assert blocks
     for block in blocks:
-        message = parse(block.encode())
-        assert isinstance(message, StartMessage)
-        plan(message, None)
+        message = read(block.encode()).message()
+        assert not isinstance(message, LookMessage)
+        if isinstance(message, StartMessage):
+            plan(message, None)
 
 
 def test_operations_lists_exactly_the_settings_that_are_read() -> None:
@@ -134,9 +146,69 @@ def test_the_readme_lists_exactly_the_commands(capsys: pytest.CaptureFixture[str
     assert set(listed) == commands
 
 
+ORCHESTRATION = ROOT / "mlgate/orchestration"
+ROOMS = [ORCHESTRATION, *sorted(path.parent for path in ORCHESTRATION.rglob("*/__init__.py"))]
+MOST_FILES = 14  # that a room holds and a newcomer still takes in at a glance
+
+
+def modules_in(room: Path) -> set[str]:
+    return {path.stem for path in room.glob("*.py")} - {"__init__"}
+
+
+def test_the_map_of_orchestration_is_its_tree() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (on top|`[a-z/]+`) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
+    shown = {room.strip("`"): set(re.findall("`([a-z_]+)`", names)) for room, names in rows}
+    names = {room: room.relative_to(ORCHESTRATION).as_posix() for room in ROOMS}
+    tree = {"on top" if names[room] == "." else names[room]: modules_in(room) for room in ROOMS}
+    assert {room: names for room, names in shown.items() if room in tree} == tree
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_can_be_taken_in_at_a_glance(room: Path) -> None:
+    assert len(modules_in(room)) <= MOST_FILES
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
 def test_the_states_on_the_pages_are_those_of_a_build(page: str) -> None:
     assert f"\n{' -> '.join(Phase)}\n" in (ROOT / page).read_text("utf-8")
+
+
+def test_the_architecture_says_what_each_state_is() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    _, section = page.split("\n## A build's states\n")
+    table, _ = section.split("\n**Judging", maxsplit=1)
+
+    assert re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", table, re.MULTILINE) == list(Phase)
+
+
+def minutes(cell: str) -> float | None:
+    """A cell of the trouble table, on the page or in the module's docstring."""
+    return {"none": None, "at once": 0.0}[cell] if not cell.isdigit() else float(cell)
+
+
+def test_the_architecture_shows_the_trouble_table() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    [head] = re.findall(r"^\| step \|([^\n]+)\| what follows \|$", page, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \|((?: [a-z\d ]+ \|){4}) [^|]+ \|$", page, re.MULTILINE)
+    shown = {
+        step: [minutes(cell.strip()) for cell in cells.split("|")[:-1]] for step, cells in rows
+    }
+
+    assert [kind.strip() for kind in head.split("|")] == list(TroubleKind)
+    assert shown == {step: list(row.values()) for step, row in trouble.TABLE.items()}
+    assert list(shown) == list(trouble.TABLE)
+
+
+def test_the_trouble_table_is_told_beside_its_code_as_it_is() -> None:
+    said = (trouble.__doc__ or "").splitlines()
+    [head] = [line.split() for line in said if line.split()[:1] == ["step"]]
+    rows = [re.match(r" {4}([a-z]+)((?: +(?:None|\d+)){4}) +\S", line) for line in said]
+    shown = {row[1]: [minutes(cell.lower()) for cell in row[2].split()] for row in rows if row}
+
+    assert head == ["step", *TroubleKind, "then"]
+    assert shown == {step: list(row.values()) for step, row in trouble.TABLE.items()}
+    assert list(shown) == list(trouble.TABLE)
 
 
 @pytest.mark.parametrize("page", ["azure-pipelines.yml", "docs/quickstart.md"])
@@ -145,8 +217,15 @@ def test_a_pipelines_message_names_its_own_commit_and_attempt(page: str) -> None
 
     assert message.build_id == VARIABLES["Build.BuildId"]
     assert message.attempt == int(VARIABLES["System.JobAttempt"])
-    assert message.repository.url == VARIABLES["Build.Repository.Uri"]
     assert message.repository.ref == VARIABLES["Build.SourceVersion"]
+
+
+@pytest.mark.parametrize("page", ["azure-pipelines.yml", "docs/quickstart.md"])
+def test_the_token_of_a_pipelines_job_reaches_the_repository_of_its_message(page: str) -> None:
+    [repository] = pipeline(page)["resources"]["repositories"]
+
+    assert agentless_job(page)["uses"] == {"repositories": [repository["repository"]]}
+    assert published(page).repository.url.endswith(f"/_git/{repository['name']}")
 
 
 @pytest.mark.parametrize("page", ["azure-pipelines.yml", "docs/quickstart.md"])
@@ -159,6 +238,18 @@ def test_a_pipeline_waits_without_an_agent_and_longer_than_the_build_may_take(pa
     assert step["inputs"]["waitForCompletion"] is True
     assert step["inputs"]["useDataContractSerializer"] is False
     assert job["timeoutInMinutes"] > published(page).deadline_minutes
+
+
+def test_the_pipeline_file_checks_its_host_before_the_examples() -> None:
+    check, examples = pipeline("azure-pipelines.yml")["stages"][-1]["jobs"]
+    message = read(body("azure-pipelines.yml", check).encode()).message()
+
+    assert examples["dependsOn"] == check["job"]
+    assert (check["pool"], check["uses"]) == (examples["pool"], examples["uses"])
+    assert isinstance(message, StartMessage)
+    assert message.kind == "check"
+    assert message.repository.url == published("azure-pipelines.yml").repository.url
+    assert check["timeoutInMinutes"] > message.deadline_minutes
 
 
 def test_the_pipeline_file_runs_this_repositorys_examples() -> None:
@@ -174,7 +265,7 @@ def test_the_pipeline_file_runs_this_repositorys_examples() -> None:
 def test_an_examples_message_can_be_run_from_the_repositorys_root(name: str) -> None:
     raw = json.loads((ROOT / "examples" / name / "message.json").read_text("utf-8"))
     folder = raw["repository"]["subdirectory"]
-    message = parse(json.dumps(raw).encode())
+    message = read(json.dumps(raw).encode()).message()
     assert isinstance(message, StartMessage)
 
     assert folder == f"examples/{name}"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mlgate.launcher import Place, make_executable, matching_files
+from mlgate.launcher.outputs import matching_files
+from mlgate.launcher.records import make_executable
+from mlgate.launcher.values import Place
 
 FILES = ["a.csv", ".b.csv", "sub/c.csv", "sub/.deep/d.csv", "sub/deep/e.txt", "out/log.txt"]
 
@@ -52,7 +54,6 @@ def test_files_are_executable_again_and_what_is_not_there_is_passed_over(tmp_pat
     for name in ("a.sh", "deep/b", "data"):
         (tmp_path / name).touch(mode=0o644)
     listed = tmp_path / "executable.json"
-    make_executable(tmp_path, listed)
     listed.write_text('["a.sh", "missing", "deep/b"]')
     make_executable(tmp_path, listed)
     modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("a.sh", "deep/b", "data")}

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlgate.launcher import Failed, assigned_names, choose_kernel, inject, literal
+from mlgate.launcher.kernels import choose_kernel
+from mlgate.launcher.parameters import inject, literal
+from mlgate.launcher.values import Failed
 
 
 def cell(source: str, *tags: str, cell_type: str = "code") -> dict[str, Any]:
@@ -32,18 +34,6 @@ def test_numbers_without_a_literal_are_written_as_calls() -> None:
 
     assert math.isnan(nan)
     assert infinities == {"i": [math.inf, -math.inf]}
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("a = 1\nb: int = 2\nc, (d, *e) = 1, (2, 3)\nf = g = 0", set("abcdefg")),
-        ("# a = 1\nif True:\n    b = 2\nprint(c == 3)", set()),
-        ("%matplotlib inline\na = 1\nb: int = 2\nc == 3", {"a", "b"}),
-    ],
-)
-def test_the_names_that_a_cell_defines(source: str, names: set[str]) -> None:
-    assert assigned_names(source) == names
 
 
 def test_no_parameters_change_nothing() -> None:
@@ -84,6 +74,13 @@ def test_each_unknown_parameter_is_a_warning() -> None:
     ]
 
 
+def test_a_cell_that_is_no_python_has_its_parameters_injected_all_the_same() -> None:
+    injected, warnings = inject([cell("a = = 1", "parameters")], {"a": 2})
+
+    assert sources(injected) == ["a = = 1", "# Parameters\na = 2"]
+    assert warnings == []
+
+
 @pytest.mark.parametrize("name", ["a-b", "1a", "class", "", "a = 1; b"])
 def test_a_parameter_that_is_no_variable_is_refused(name: str) -> None:
     with pytest.raises(Failed) as caught:
@@ -110,6 +107,14 @@ def installed_language(name: str) -> str | None:
         (None, {"kernelspec": {"name": "sparkmagic"}}, "python3", True),
         (None, {"kernelspec": {"name": "rapids"}}, "python3", True),
         ("gone", {"language_info": {"name": "ipython"}}, "python3", True),
+        (
+            None,
+            {"kernelspec": {"name": "sql"}, "language_info": {"name": "python"}},
+            "python3",
+            True,
+        ),
+        (None, {"kernelspec": {"name": "go env", "language": "Python"}}, "python3", True),
+        (None, {"kernelspec": {"name": "ir", "language": "python"}}, "python3", True),
     ],
 )
 def test_a_python_kernel_is_used_or_replaced_with_a_warning(
@@ -131,6 +136,9 @@ def test_a_python_kernel_is_used_or_replaced_with_a_warning(
         (None, {"language_info": {"name": "scala"}}),
         ("bash", {"kernelspec": {"name": "python3"}}),
         ("python3", {"language_info": {"name": "julia"}}),
+        ("ir", {"language_info": {"name": "python"}}),
+        (None, {"kernelspec": {"name": "gonb"}}),
+        (None, {"kernelspec": {"name": "julia 1.10 (8 threads)"}}),
     ],
 )
 def test_another_language_is_refused_installed_or_not(

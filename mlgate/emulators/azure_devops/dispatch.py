@@ -76,7 +76,7 @@ class Dispatcher:
         return answer
 
     def _act(self, request: Request, match: Match, organization: Organization) -> Answer:
-        if "authorization" not in request.headers:
+        if "authorization" not in request.headers and not match.route.public:
             self._violation(request, "no Authorization header")
         known, caller = self._caller(request, organization)
         if not known:

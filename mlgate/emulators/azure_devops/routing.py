@@ -130,6 +130,7 @@ class Route:
     answer: Callable[[Call], Answer]
     content_type: str | None = None
     query: tuple[str, ...] = ()  # parameters beside api-version, in lower case
+    public: bool = False  # may be asked without a token, which is then sent to sign in
 
 
 def route(
@@ -140,13 +141,14 @@ def route(
     content_type: str | None = None,
     *,
     query: tuple[str, ...] = (),
+    public: bool = False,
 ) -> Route:
     """A route from `METHOD path`; `{name}` is a GUID, `{name:word}` and `{name:number}` are not."""
     method, template = request.split(" ", 1)
     kinds = {"": _GUID, "word": r"[^/]+", "number": r"\d+"}
     pattern = re.sub(r"\{(\w+):?(\w*)\}", lambda part: f"(?P<{part[1]}>{kinds[part[2]]})", template)
     path = re.compile(f"/org/{pattern}", re.IGNORECASE)
-    return Route(name, method, path, versions, answer, content_type, query)
+    return Route(name, method, path, versions, answer, content_type, query, public)
 
 
 @dataclass(frozen=True, slots=True)

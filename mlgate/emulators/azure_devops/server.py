@@ -119,7 +119,8 @@ class AzureDevOps:
     def _respond(self, request: Request) -> Answer:
         """The answer to a request; raises Drop where the connection is cut instead."""
         with self._changed:
-            before = [(task, len(task.feed), task.record) for task in self._tasks]
+            heard = [task for task in self._tasks if task.on_feed or task.on_record]
+            before = [(task, len(task.feed), task.record) for task in heard]
             handled = self._dispatcher.handle(request)
             self.requests.append(
                 Received(

@@ -21,6 +21,16 @@ from typing import Self
 
 _LISTENS = re.compile(r"successfully listens? on https?://127\.0\.0\.1:(\d+)")
 _PROGRAM = Path("node_modules/azurite/dist/src/blob/main.js")
+# Node.js closes a connection that is quiet for five seconds, and a request on its way then is lost:
+# a client sends it again, and whoever counts requests counts one too many. Azurite has an option
+# for it, which its blob service does not read.
+_KEEPS_CONNECTIONS = """
+for (const module of [require('http'), require('https')]) {
+    const create = module.createServer;
+    module.createServer = (...given) => Object.defineProperty(
+        create(...given), 'keepAliveTimeout', {get: () => 0, set: () => {}});
+}
+"""
 
 
 class StorageUnavailable(Exception):
@@ -76,7 +86,7 @@ class Azurite:
         program = self._folder / _PROGRAM
         if not program.exists():
             raise StorageUnavailable(f"{program} is not there: `make azurite` installs it.")
-        watched = (
+        watched = _KEEPS_CONNECTIONS + (
             "process.stdin.on('end', () => process.exit(0)).resume();"
             f"process.argv.splice(1, 0, {str(program)!r}); require({str(program)!r})"
         )

@@ -69,6 +69,16 @@ _OUTPUT = Choice(
     "jobOutputType",
     {"uri_folder": Shape("UriFolderJobOutput", {"jobOutputType": str, "assetName": str, **_DATA})},
 )
+# SDK
+_IDENTITY = Choice(
+    "IdentityConfiguration",
+    "identityType",
+    {
+        "AMLToken": Shape("AmlToken", {"identityType": str}),
+        "Managed": Shape("ManagedIdentity", {"identityType": str, "clientId": str}),
+        "UserIdentity": Shape("UserIdentity", {"identityType": str}),
+    },
+)
 # test_ray_command_job, test_command_job_serverless; `limits` and `resources` in full: SDK
 _COMMAND_JOB = Shape(
     "CommandJob",
@@ -85,7 +95,7 @@ _COMMAND_JOB = Shape(
         "tags": MapOf(str),
         "properties": MapOf(str),
         "isArchived": bool,
-        "identity": Shape("IdentityConfiguration", {"identityType": str}, ("identityType",)),
+        "identity": _IDENTITY,
         "inputs": MapOf(_INPUT),
         "outputs": MapOf(_OUTPUT),
         "limits": Shape("CommandJobLimits", {"jobLimitsType": str, "timeout": str}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -20,6 +20,7 @@ from mlgate.emulators.azure_ml.routing import (
     read_body,
     require_workspace,
 )
+from mlgate.emulators.azure_ml.storage import no_key_is_taken
 from mlgate.emulators.azure_ml.tokens import STORAGE
 
 # The operations of blob storage that the SDK uses to upload and to download.
@@ -91,11 +92,12 @@ class Dispatcher:
         """Storage checks signatures and headers itself, but takes any query, and any token."""
         for key in sorted(request.query.keys() - _BLOB_QUERY):
             self._violation(request, f"query key {key!r} is unknown")
-        refused = None
         if request.headers.get("authorization", "").startswith("Bearer "):
             refused = self._service.tokens.refusal(request.headers, STORAGE)
-        if refused is not None:
-            return Refusal(401, *refused).answer()
+            if refused is not None:
+                return Refusal(401, *refused).answer()
+        elif self._service.workspace.keyless:
+            return no_key_is_taken()
         return self._service.storage.relay(request)
 
     def _with_fault(self, act: Callable[[], Answer], fault: Fault | None) -> Answer:
@@ -108,6 +110,13 @@ class Dispatcher:
                 raise Drop(hang=True)
             case FaultKind.STATUS:
                 return _failing(fault)
+            case FaultKind.SAYS:
+                return Answer(200, fault.content, content_type="text/html")
+            case FaultKind.HALF:
+                whole = act()
+                content = whole.payload()
+                kept = {n: v for n, v in whole.headers.items() if n.lower() != "content-length"}
+                return replace(whole, body=content[: len(content) // 2], headers=kept)
             case FaultKind.LOST | FaultKind.MUTE:
                 act()
                 raise Drop(hang=fault.kind is FaultKind.MUTE)

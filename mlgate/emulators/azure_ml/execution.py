@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlgate.emulators.azure_ml.faults import FaultKind, Faults
 from mlgate.emulators.azure_ml.jobs import Job, RunError, Stop
-from mlgate.emulators.azure_ml.mounts import Mounts, NotMountable
+from mlgate.emulators.azure_ml.mounts import Mounts, NotMountable, identity_refusal
 from mlgate.emulators.azure_ml.processes import JobProcess
 from mlgate.emulators.azure_ml.storage import Storage, StorageRefused
 from mlgate.emulators.azure_ml.workspace import Workspace
@@ -110,6 +110,9 @@ class Compute:
     def _execute(self, job: Job, mounts: Mounts) -> None:
         if not self._proceed(job, "Preparing"):
             return
+        if refusal := identity_refusal(job, self._workspace):
+            self._fail(job, "UserError", refusal)
+            return
         mounts.prepare(job, self._workspace, self._storage)
         log = mounts.root / LOG
         log.parent.mkdir(parents=True)
@@ -158,10 +161,12 @@ class Compute:
         if job.stop is Stop.CANCEL:
             self._end(job, "Canceled")
         elif job.stop is Stop.LIMIT:
-            job.cancelation_reason = (
-                f"The job was canceled because it ran longer than its limit, {_limit(job):g} s."
-            )
-            self._end(job, "Canceled")
+            reason = f"The job was ended because it ran longer than its limit, {_limit(job):g} s."
+            if self._workspace.fails_at_limit:
+                self._fail(job, "UserError", reason)
+            else:
+                job.cancelation_reason = reason
+                self._end(job, "Canceled")
         elif job.stop is Stop.PREEMPT:
             self._fail(job, "SystemError", "The node was preempted while the job ran on it.")
         elif code == 0:

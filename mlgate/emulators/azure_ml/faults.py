@@ -15,6 +15,8 @@ from enum import Enum, auto
 
 class FaultKind(Enum):
     STATUS = auto()  # an error status instead of the effect
+    SAYS = auto()  # `content` instead of the effect, as if all were well
+    HALF = auto()  # the effect, and half of its answer
     DELAY = auto()  # the effect and its answer, `seconds` later
     RESET = auto()  # the connection is reset before the effect
     LOST = auto()  # ... and after it: the answer never arrives
@@ -34,6 +36,11 @@ class Fault:
     status: int = 503
     retry_after: str | None = None  # seconds or an HTTP date, as the header has it
     seconds: float = 0.0
+    content: bytes = b""
+
+    @classmethod
+    def saying(cls, content: bytes) -> Fault:
+        return cls(FaultKind.SAYS, content=content)
 
     @classmethod
     def answering(cls, status: int, retry_after: str | None = None) -> Fault:

@@ -28,6 +28,33 @@ def unbound(job: Job) -> list[str]:
     ]
 
 
+def identity_refusal(job: Job, workspace: Workspace) -> str | None:
+    """What a mount says where the job has no identity that storage lets in; None where it has.
+
+    An identity is asked for only where there are no keys. Unspecified it is the compute's; a
+    cluster here has one, and serverless compute, which has none of its own, takes the workspace's
+    user-assigned one for a managed identity (MicrosoftDocs/azure-ai-docs,
+    how-to-identity-based-service-authentication.md and how-to-use-serverless-compute.md).
+    """
+    if not workspace.keyless:
+        return None
+    identity = job.spec.get("identity") or {}
+    match identity.get("identityType"):
+        case "UserIdentity":
+            return None
+        case "Managed" if identity.get("clientId") in (None, workspace.client_id):
+            return None
+        case None if job.spec.get("computeId"):
+            return None
+    # The code is that of how-to-troubleshoot-data-access.md, in the same place.
+    return (
+        f"Failed to mount URI azureml://datastores/{BLOB_STORE}. Error Code: "
+        "ScriptExecution.StreamAccess.Authentication. Native Error: "
+        "StreamError(PermissionDenied(Some(This request is not authorized to perform this "
+        "operation using this permission.)))"
+    )
+
+
 def code_of(workspace: Workspace, code_id: str) -> Folder | None:
     """Where a code version's files are; None when there is no such version."""
     found = _CODE_ID.search(code_id)

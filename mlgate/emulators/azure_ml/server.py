@@ -65,7 +65,8 @@ class AzureML:
     (what they need of this process's own environment when None); `parallel` how many run at once.
     One that is ended early is killed after `grace_seconds`.
     Without `azurite` it starts one of its own, which takes half a second, and also takes tokens:
-    clients of a `keyless` workspace, whose datastores hand out no key, come with their identity.
+    clients of a `keyless` workspace come with their identity, and so must its jobs, whose compute
+    lends them one unless it is serverless. `fails_at_limit`: see `Workspace`.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class AzureML:
         computes: tuple[str, ...] = ("cpu-cluster",),
         page_size: int = 100,
         keyless: bool = False,
+        fails_at_limit: bool = False,
         token_lifetime: timedelta = timedelta(hours=1),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -95,6 +97,7 @@ class AzureML:
         self._computes = computes
         self._page_size = page_size
         self._keyless = keyless
+        self._fails_at_limit = fails_at_limit
         self._clock = clock
         self._stack = ExitStack()
 
@@ -128,6 +131,7 @@ class AzureML:
             computes=frozenset(self._computes),
             page_size=self._page_size,
             keyless=self._keyless,
+            fails_at_limit=self._fails_at_limit,
             created=self._clock(),
         )
         for container in self.workspace.containers.values():

@@ -45,6 +45,18 @@ class Folder:
         return Folder(self.container, "/".join(each for each in (self.path, part) if each))
 
 
+def no_key_is_taken() -> Answer:
+    """What an account with `allowSharedKeyAccess: false` says to a key, and to what one signed.
+
+    As Azure/AI-Landing-Zones#64 quotes it.
+    """
+    code = "KeyBasedAuthenticationNotPermitted"
+    message = "Key based authentication is not permitted on this storage account."
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    content = f'<?xml version="1.0" encoding="utf-8"?>{body}'.encode()
+    return Answer(403, content, {"x-ms-error-code": code}, content_type="application/xml")
+
+
 class Storage:
     """`authority` is a PEM file that vouches for an Azurite that speaks TLS."""
 

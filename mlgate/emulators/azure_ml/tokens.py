@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 ARM = "https://management.azure.com"
 STORAGE = "https://storage.azure.com"
-SCOPES = {f"{audience}/.default": audience for audience in (ARM, STORAGE)}
+AML = "https://ml.azure.com"
+SCOPES = {f"{audience}/.default": audience for audience in (ARM, STORAGE, AML)}
 
 
 @dataclass(frozen=True, slots=True)

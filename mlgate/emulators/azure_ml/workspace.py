@@ -34,7 +34,9 @@ class Workspace:
     """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has.
 
     `onward` makes of the next page's address what a page tells of it.
-    `keyless`: its datastores are identity-based, and hand out no key.
+    `keyless`: its datastores are identity-based and hand out no key, and its storage takes none.
+    `fails_at_limit`: a job that its own limit ends is Failed, not Canceled.
+    `client_id` is of the user-assigned identity that the workspace has.
     """
 
     subscription_id: str
@@ -45,8 +47,10 @@ class Workspace:
     computes: frozenset[str]
     page_size: int
     keyless: bool
+    fails_at_limit: bool
     created: datetime
     id: str = field(default_factory=lambda: str(uuid4()))
+    client_id: str = field(default_factory=lambda: str(uuid4()))
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)
     environments: dict[tuple[str, str], Asset] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)

@@ -64,9 +64,10 @@ class Connection(asyncio.Protocol):
         if grant.path in self._grants or len(self._grants) < _MAX_GRANTS:
             self._grants[grant.path] = grant
 
-    def is_granted(self, path: str) -> bool:
+    def is_granted(self, path: str, right: str | None = None) -> bool:
         now = self.broker.clock()
-        return any(one.covers(path) and one.expires_at > now for one in self._grants.values())
+        grants = self._grants.values()
+        return any(one.covers(path, right) and one.expires_at > now for one in grants)
 
     # Called by the broker
 

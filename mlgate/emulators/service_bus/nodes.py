@@ -24,7 +24,7 @@ from mlgate.emulators.service_bus.links import (
 )
 from mlgate.emulators.service_bus.performatives import Attach
 from mlgate.emulators.service_bus.queues import Queue
-from mlgate.emulators.service_bus.tokens import entity_path
+from mlgate.emulators.service_bus.tokens import LISTEN, SEND, entity_path
 
 if TYPE_CHECKING:
     from mlgate.emulators.service_bus.sessions import Session
@@ -56,7 +56,7 @@ def attach_incoming(session: Session, attach: Attach) -> IncomingLink:
         entity = _checked(session, path.removesuffix(management.SUFFIX))
         accept = _management(session, path, entity)
     else:
-        entity = _checked(session, path)
+        entity = _checked(session, path, SEND)
         if entity.endswith(DEAD_LETTER_SUFFIX):
             raise Refusal("amqp:not-allowed", "Nothing can be sent to a dead-letter queue.")
         return IncomingLink(session, number, count, _queue(session, entity), may_idle=False)
@@ -71,7 +71,7 @@ def attach_outgoing(session: Session, attach: Attach) -> OutgoingLink:
     if path.endswith(management.SUFFIX):
         _checked(session, path.removesuffix(management.SUFFIX))
         return ReplyLink(session, attach.handle, path)
-    entity = _checked(session, path)
+    entity = _checked(session, path, LISTEN)
     if _SESSION_FILTER in _filters(attach.source):
         problem = "The queue has no sessions: receive without a session id."
         raise Refusal("amqp:not-allowed", problem)
@@ -82,10 +82,11 @@ def attach_outgoing(session: Session, attach: Attach) -> OutgoingLink:
     return link
 
 
-def _checked(session: Session, entity: str) -> str:
-    """The path of an entity that is there and that the client may use."""
-    if not session.connection.is_granted(entity):
-        problem = f"Unauthorized access. A token with a claim for {entity!r} is required."
+def _checked(session: Session, entity: str, right: str | None = None) -> str:
+    """The path of an entity that is there and that the client may use in that way."""
+    if not session.connection.is_granted(entity, right):
+        claim = f"'{right}' claim(s) are" if right is not None else "A claim is"
+        problem = f"Unauthorized access. {claim} required to perform this operation on {entity!r}."
         raise Refusal("amqp:unauthorized-access", problem)
     if session.connection.broker.queue(entity) is None:
         problem = f"The messaging entity {entity!r} could not be found."

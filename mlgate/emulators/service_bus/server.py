@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ from mlgate.emulators.service_bus.broker import Broker
 from mlgate.emulators.service_bus.config import QueueConfig
 from mlgate.emulators.service_bus.connection import Connection
 from mlgate.emulators.service_bus.journal import Journal, JournalError
-from mlgate.emulators.service_bus.tokens import SharedKey
+from mlgate.emulators.service_bus.tokens import ALL_RIGHTS, SharedKey
 
 ATTENTION_SECONDS = 0.5
 HOST = "127.0.0.1"
@@ -46,6 +46,7 @@ class Emulator:
         port: int = 0,
         key_name: str = KEY_NAME,
         key: str | None = None,
+        rights: Collection[str] = ALL_RIGHTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         names = [queue.name.lower() for queue in queues]
@@ -56,6 +57,7 @@ class Emulator:
         self._port = port
         self._key_name = key_name
         self._key = key
+        self._rights = frozenset(rights)
         self._clock = clock
         self._thread: threading.Thread | None = None
         self._stop_request: Callable[[], None] | None = None
@@ -153,7 +155,7 @@ class Emulator:
                 self._failure = error
                 ended.set()
 
-            key = SharedKey(self._key_name, self._key)
+            key = SharedKey(self._key_name, self._key, self._rights)
             broker = Broker(self._queues, key, self._clock, journal, fail)
             stack.callback(broker.close)
             connections: set[Connection] = set()

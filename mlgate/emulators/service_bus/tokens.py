@@ -12,6 +12,9 @@ import hmac
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
 
+LISTEN, SEND, MANAGE = "Listen", "Send", "Manage"
+ALL_RIGHTS = frozenset({LISTEN, SEND, MANAGE})
+
 
 class Refused(Exception):
     """The token is not good; the message says why, and nothing of the token."""
@@ -23,17 +26,22 @@ class Grant:
 
     path: str
     expires_at: float
+    rights: frozenset[str] = ALL_RIGHTS
 
-    def covers(self, path: str) -> bool:
+    def covers(self, path: str, right: str | None = None) -> bool:
+        """Whether it grants that right, or any, at a path."""
+        if right is not None and right not in self.rights:
+            return False
         return not self.path or path == self.path or path.startswith(f"{self.path}/")
 
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
-    """The key that tokens are signed with."""
+    """The key that tokens are signed with, and what they grant then."""
 
     name: str
     value: str
+    rights: frozenset[str] = ALL_RIGHTS
 
     def check(self, token: str, now: float) -> Grant:
         """What a token grants. Raises Refused."""
@@ -51,7 +59,8 @@ class SharedKey:
             raise Refused("The token has an invalid signature.")
         if not fields["se"].isdecimal() or int(fields["se"]) <= now:
             raise Refused("The token has expired.")
-        return Grant(entity_path(unquote_plus(fields["sr"])), float(fields["se"]))
+        path = entity_path(unquote_plus(fields["sr"]))
+        return Grant(path, float(fields["se"]), self.rights)
 
 
 def entity_path(address: str) -> str:

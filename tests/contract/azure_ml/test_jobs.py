@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlgate.emulators.azure_ml import AzureML, Azurite
+from mlgate.emulators.azure_ml import AzureML
 from mlgate.emulators.azure_ml.routes import ROUTES
 from tests.contract.azure_ml.support import KEPT, calls, job, training
 
@@ -39,16 +39,49 @@ def test_a_job_runs_and_its_outputs_are_downloaded(
 
 
 def test_datastores_without_keys_are_read_with_an_identity(
-    azurite: Azurite, led_to: Callable[[AzureML], MLClient], code: Path, tmp_path: Path
+    led_to: Callable[[AzureML], MLClient], tmp_path: Path
 ) -> None:
+    from azure.ai.ml import Output
+
     with AzureML(keyless=True) as server:
         client = led_to(server)
-        client.jobs.create_or_update(training("a", code))
+        outputs = {"kept": Output(type="uri_folder", path=KEPT)}
+        line = "echo kept > ${{outputs.kept}}/model.txt"
+        client.jobs.create_or_update(job("a", line, compute="cpu-cluster", outputs=outputs))
         server.jobs.wait("a")
         client.jobs.download("a", download_path=tmp_path / "d", all=True)
         kept = tmp_path / "d" / "named-outputs" / "kept" / "model.txt"
-        assert kept.read_text() == "from the code\n"
+        assert kept.read_text() == "kept\n"
         assert "datastores.secrets" not in calls(server)
+        assert server.violations == []
+
+
+def test_a_job_without_keys_has_an_identity_or_cannot_begin(
+    led_to: Callable[[AzureML], MLClient],
+) -> None:
+    from azure.ai.ml.entities import ManagedIdentityConfiguration, UserIdentityConfiguration
+
+    with AzureML(keyless=True) as server:
+        client = led_to(server)
+        mine = ManagedIdentityConfiguration(client_id=server.workspace.client_id)
+        other = ManagedIdentityConfiguration(client_id="other")
+        asked = {
+            "user": UserIdentityConfiguration(),
+            "managed": ManagedIdentityConfiguration(),
+            "mine": mine,
+            "other": other,
+            "none": None,
+        }
+        for name, identity in asked.items():
+            client.jobs.create_or_update(job(name, "true", identity=identity))
+        ended = {name: server.jobs.wait(name) for name in asked}
+        refused = [name for name, each in ended.items() if each.status == "Failed"]
+        assert refused == ["other", "none"]
+        for name in refused:
+            error = ended[name].error
+            assert error is not None
+            assert "ScriptExecution.StreamAccess.Authentication" in error.message
+            assert ended[name].started is None
         assert server.violations == []
 
 
@@ -126,6 +159,7 @@ def test_every_route_is_one_that_the_unmodified_sdk_asks_for(
         client.jobs.stream("c")
     assert len(list(client.jobs.list())) == 4
     client.jobs.download("a", download_path=tmp_path / "d", all=True)
+    assert client.compute.get("cpu-cluster").name == "cpu-cluster"
     asked = {request.call for request in server.requests}
     # Recorded of an older MSAL; the installed one asks it of clouds that it does not know.
     assert {route.name for route in ROUTES} - asked == {"token.discovery"}

@@ -21,6 +21,20 @@ def server(azurite: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 @pytest.fixture
+def keyless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    """A build in a workspace without keys, on a compute that lends its jobs an identity."""
+    with AzureML(keyless=True) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)
+        bench = Bench(server, tmp_path)
+        bench.handler = bench.another(compute="cpu-cluster")
+        yield bench
+        bench.close()
+        assert server.violations == []
+
+
+@pytest.fixture
 def bench(server: AzureML, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(server, tmp_path)
     yield made

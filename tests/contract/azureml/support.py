@@ -18,7 +18,8 @@ from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
-from tests.contract.twins import FolderCheckout, FolderFiles, MovableClock
+from tests.contract.twins import FolderCheckout, MovableClock
+from tests.support.memory import MemoryFiles
 
 COMMIT = "c" * 40
 CURATED = "azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu:33"
@@ -43,6 +44,7 @@ def new_handler(
     credential: TokenCredential | None = None,
     *,
     compute: str = "serverless",
+    job_identity: str | None = None,
     free: Callable[[], int] = free_bytes,
 ) -> AzureMLHandler:
     """A handler as another host would have it."""
@@ -53,6 +55,7 @@ def new_handler(
         credential=credential or DefaultAzureCredential(),
         compute=compute,
         environment=CURATED,
+        job_identity=job_identity,
         clock=clock,
         free=free,
     )
@@ -73,7 +76,7 @@ class Bench:
         self.folder = folder
         self.build = secrets.token_hex(16)
         self.clock = clock or RecordingClock()
-        self.files = FolderFiles()
+        self.files = MemoryFiles()
         self._handlers: list[AzureMLHandler] = []
         self.handler = self.another()
         self.snapshot = ""
@@ -83,10 +86,13 @@ class Bench:
         credential: TokenCredential | None = None,
         *,
         compute: str = "serverless",
+        job_identity: str | None = None,
         free: Callable[[], int] = free_bytes,
     ) -> AzureMLHandler:
         name = self.server.workspace_name
-        made = new_handler(name, self.clock, credential, compute=compute, free=free)
+        made = new_handler(
+            name, self.clock, credential, compute=compute, job_identity=job_identity, free=free
+        )
         self._handlers.append(made)
         return made
 

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from mlgate.emulators.azure_ml import Fault, FaultKind
-from mlgate.orchestration.acts import Ports
+from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.conductor import Conductor
+from mlgate.orchestration.durable import Rejected
+from mlgate.orchestration.engine.conductor import Conductor
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.hostpolicy import HostPolicy
-from mlgate.orchestration.ports import Rejected
-from mlgate.orchestration.runs import FailureKind, RunStatus
+from mlgate.orchestration.runs import (
+    Attempt,
+    Environment,
+    FailureKind,
+    RunKind,
+    RunSpec,
+    RunStatus,
+    Task,
+)
 from tests.contract.azureml.support import Bench, new_handler, write
-from tests.unit.orchestration.twins import COLLECTION, RepositoryTwin, TreeTwin, World
+from tests.unit.orchestration.twins import COLLECTION, BackendTwin, RepositoryTwin, TreeTwin, World
 
 
 class Cloud(World):
     """A conductor whose only real outside is the workspace; its time is in the test's hand."""
 
-    def __init__(self, bench: Bench, folder: Path) -> None:
+    def __init__(self, bench: Bench, folder: Path, job_identity: str | None = None) -> None:
         super().__init__(folder)
         self.server = bench.server
-        self.handler = new_handler(self.server.workspace_name, self.clock)
+        name = self.server.workspace_name
+        handler = new_handler(name, self.clock, job_identity=job_identity)
+        self.backend = cast("BackendTwin", handler)
         self.policy = HostPolicy(
             backend="azureml",
             workspace=self.server.workspace_name,
@@ -37,24 +47,11 @@ class Cloud(World):
         contents = {path: text.encode() for path, text in files.items()}
         self.repository = RepositoryTwin(TreeTwin(contents, folder=tree.folder))
 
-    @property
-    def conductor(self) -> Conductor:
-        ports = Ports(
-            state=self.state,
-            queue=self.queue,
-            repository=self.repository,
-            pipeline=self.pipeline,
-            backend=lambda _: self.handler,
-            files=self.files,
-            clock=self.clock,
-        )
-        return Conductor(ports, self.policy)
-
-    def deliver(self, delivery_count: int = 1) -> Rejected | None:
+    def deliver(self, delivery_count: int = 1, host: Conductor | None = None) -> Rejected | None:
         """The next message, once all jobs are over: its time passes while nothing else does."""
         for job in self.server.jobs:
             self.server.jobs.settle(job)
-        return super().deliver(delivery_count)
+        return super().deliver(delivery_count, host)
 
     def done(self, key: str | None) -> Build:
         assert key is not None
@@ -134,12 +131,51 @@ def test_an_environment_that_azure_ml_refuses_fails_its_runs_and_no_other(cloud:
     assert [r.call for r in cloud.server.requests].count("environments.put") == 1
 
 
+def test_runs_whose_environment_lacks_mlflows_plugin_are_warned(bench: Bench) -> None:
+    plain, mlflow = (
+        RunSpec(
+            name,
+            RunKind.TRAINING,
+            command="true",
+            environment=Environment(conda_file=f"{name}.yml"),
+        )
+        for name in ("plain", "mlflow")
+    )
+    files = {f"{name}.yml": f"dependencies: [{name}]\n" for name in ("plain", "mlflow")}
+    word = bench.stage(files, plain, mlflow)
+    told = {}
+    for spec in (plain, mlflow):
+        task = Task(Attempt(bench.build, spec.name, 1), spec, word, "4711")
+        told[spec.name] = bench.run(task).warnings
+    assert told["plain"] == ()
+    [warning] = told["mlflow"]
+    assert warning.startswith("mlflow.yml names mlflow without azureml-mlflow")
+
+
 @pytest.mark.parametrize("call", ["codes.get", "environments.put"])
 def test_a_host_that_may_not_stage_is_a_fault_of_infrastructure(call: str, cloud: Cloud) -> None:
     cloud.server.faults.add(call, Fault.answering(403), 99)
     build = cloud.done(cloud.start({"name": "a", "environment": {"conda_file": "conda.yaml"}}))
     assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
     assert "needs the role AzureML Data Scientist" in build.reason
+
+
+def test_a_build_passes_in_a_workspace_without_keys(keyless: Bench, tmp_path: Path) -> None:
+    cloud = Cloud(keyless, tmp_path, job_identity="managed")
+    keeps = {"name": "a", "command": "echo kept > outputs/a"}
+    needs = {"name": "b", "command": "cat $MLGATE_INPUT_A/outputs/a", "needs": ["a"]}
+    build = cloud.done(cloud.start(keeps, needs))
+    assert build.verdict is Verdict.SUCCEEDED
+
+
+def test_a_host_that_storage_refuses_is_a_fault_of_infrastructure(
+    keyless: Bench, tmp_path: Path
+) -> None:
+    cloud = Cloud(keyless, tmp_path, job_identity="managed")
+    cloud.server.faults.add("blob.put", Fault.answering(403), 99)
+    build = cloud.done(cloud.start({"name": "a"}))
+    assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
+    assert "the role Storage Blob Data Contributor on the account" in build.reason
 
 
 def test_an_environment_that_cannot_be_registered_now_is_registered_later(cloud: Cloud) -> None:
@@ -181,4 +217,4 @@ def test_a_run_canceled_in_the_studio_fails_the_gate_with_that_reason(cloud: Clo
     build = cloud.done(key)
     assert build.run("a").status is RunStatus.CANCELED
     assert build.verdict is Verdict.FAILED
-    assert "canceled" in build.reason
+    assert build.reason == "Canceled outside mlgate: a."

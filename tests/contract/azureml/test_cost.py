@@ -38,7 +38,8 @@ def asked(bench: Bench) -> Counter[str]:
 def test_a_build_uploads_its_code_once_and_asks_once_for_each_run(bench: Bench) -> None:
     submit(bench, 50)
     first = asked(bench)
-    uploads = {"codes.get": 1, "codes.upload": 1, "codes.put": 1, "blob.put": len(FILES) + 1}
+    files = len(FILES) + 2  # the launcher, and which files are executable
+    uploads = {"codes.get": 1, "codes.upload": 1, "codes.put": 1, "blob.put": files}
     assert first == {"jobs.put": 50, "environments.put": 1, **uploads}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,8 @@ def test_a_host_without_an_identity_is_told_so(
         bench.another(EnvironmentCredential()).look([task.attempt])
 
 
-# Files are read with a key, for which no role is needed.
-OF_ROLES = {name: call for name, call in CALLS.items() if name != "collect, files"}
+# Files are read and written with a key, for which no role is needed.
+OF_ROLES = {name: call for name, call in CALLS.items() if not call[0].startswith("blob.")}
 
 
 @pytest.mark.parametrize(("call", "act"), OF_ROLES.values(), ids=OF_ROLES.keys())
@@ -206,7 +207,7 @@ def test_of_more_than_the_host_has_room_for_the_evidence_and_what_fits_are_taken
     bench: Bench,
 ) -> None:
     script = (
-        "import os; os.mkdir('outputs')\n"
+        "import os\n"
         "for name, size in (('a', 70_000), ('b', 3)):\n"
         "    open('outputs/' + name, 'w').write('x' * size)\n"
     )
@@ -232,9 +233,7 @@ def test_of_more_than_the_host_has_room_for_the_evidence_and_what_fits_are_taken
 @pytest.fixture
 def left_much(bench: Bench) -> Task:
     """A run that has ended, with an output of two megabytes."""
-    bench.stage(
-        {"train.py": "import os; os.mkdir('outputs'); open('outputs/a', 'w').truncate(2<<20)"}
-    )
+    bench.stage({"train.py": "open('outputs/a', 'w').truncate(2<<20)"})
     task = bench.task("python train.py")
     bench.handler.submit(task)
     bench.server.jobs.wait(task.attempt.id)
@@ -261,3 +260,48 @@ def test_a_host_whose_disk_takes_no_more_is_told_what_to_do(left_much: Task, ben
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert bench.files.list(bench.build) == []
     assert bench.ended(left_much).outputs == ("runs/train/outputs/a",)
+
+
+def test_the_outcome_alone_needs_no_disk_and_one_file(
+    left_much: Task, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = bench.another(free=lambda: 0)
+    before = len(bench.calls())
+    with monkeypatch.context() as broken:
+        broken.setattr(tempfile, "tempdir", str(Path(__file__)))
+        outcome = handler.collect(left_much, None)
+    assert (outcome.status, outcome.outputs) == (RunStatus.SUCCEEDED, ())
+    files = [call for call in bench.calls()[before:] if call.startswith("blob")]
+    assert files == ["blob.get"]
+
+
+@contextmanager
+def few_open_files(more: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len([*Path("/proc/self/fd").iterdir()]) - 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+OF_A_HOST = CALLS | {
+    "submit": ("", lambda bench, _: bench.handler.submit(bench.task("true", "more"))),
+    "collect alone": ("", lambda bench, task: bench.handler.collect(task, None)),
+}
+
+
+@pytest.mark.parametrize("act", [act for _, act in OF_A_HOST.values()], ids=OF_A_HOST.keys())
+def test_whatever_is_asked_for_this_host_may_be_out_of_open_files(
+    act: Callable[[Bench, Any], object], bench: Bench
+) -> None:
+    """The stand-in is of this process, and so out of them as well; connections are there."""
+    task = bench.task("python train.py")
+    bench.handler.submit(task)
+    bench.server.jobs.wait(task.attempt.id)
+    act(bench, task)
+    for more in range(6):
+        with few_open_files(more), suppress(Temporary):
+            act(bench, task)
+    act(bench, task)

@@ -21,9 +21,9 @@ import RunNotebookFunctionApp
 from mlgate.hosts.functions import application
 from mlgate.orchestration.builds import Build, Phase, RepositoryRequest
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
-from tests.contract.twins import FolderFiles
+from tests.support.memory import MemoryFiles
 
-key, workspace = sys.argv[1:]
+key, workspace, snapshot = sys.argv[1:]
 now = datetime.now(UTC)
 build = Build(
     key=key, build_id="1", request={}, repository=RepositoryRequest("/r"), backend="azureml",
@@ -33,7 +33,7 @@ backend = application().conductor.ports.backend(build)
 attempts = [Attempt(key, name, 1) for name in ("train", "b", "c")]
 seen = backend.look(attempts)
 spec = RunSpec("train", RunKind.TRAINING, command="true")
-outcome = backend.collect(Task(attempts[0], spec, "", "1"), FolderFiles())
+outcome = backend.collect(Task(attempts[0], spec, snapshot, "1"), MemoryFiles())
 told = [seen[attempts[0]].status, outcome.status, sorted(sys.modules)]
 print(json.dumps(told))
 """
@@ -57,7 +57,7 @@ def test_a_look_and_an_end_load_neither_the_sdk_nor_jupyter_nor_git(
         "serviceBusConnectionString": f"{key};UseDevelopmentEmulator=true",
     }
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, bench.build, server.workspace_name],
+        [sys.executable, "-c", LOOK, bench.build, server.workspace_name, bench.snapshot],
         env={**os.environ, **settings},
         cwd=tmp_path,
         capture_output=True,
@@ -75,14 +75,15 @@ import sys
 from mlgate.orchestration.errors import UnfitHost
 from mlgate.orchestration.runs import Attempt, RunKind, RunSpec, Task
 from tests.contract.azureml.support import new_handler
-from tests.contract.twins import FolderFiles, MovableClock
+from tests.contract.twins import MovableClock
+from tests.support.memory import MemoryFiles
 
 package, build, snapshot, workspace = sys.argv[1:]
 sys.modules[package] = None  # what `import` makes of a package that is not there
 handler = new_handler(workspace, MovableClock())
 spec = RunSpec("train", RunKind.TRAINING, command="true")
 task = Task(Attempt(build, "train", 1), spec, snapshot, "1")
-for act in (handler.submit, lambda task: handler.collect(task, FolderFiles())):
+for act in (handler.submit, lambda task: handler.collect(task, MemoryFiles())):
     try:
         act(task)
     except UnfitHost as error:

@@ -17,6 +17,7 @@ import pytest
 
 from handlers.azureml_handler.handler import AT_ONCE
 from handlers.repository_handler import RepositoryHandler
+from handlers.state_handler import SqliteState
 from mlgate.emulators.azure_ml import Fault, FaultKind
 from mlgate.emulators.azure_ml.storage import Folder
 from mlgate.emulators.azure_ml.workspace import BLOB_STORE
@@ -30,6 +31,7 @@ from tests.e2e.commands import commit
 
 PUT = "blob.put"
 SECRET = "of-the-host-alone"
+BESIDE = {"launcher.pyz", "executable.json"}
 NAMES = [
     "train.py",
     "--help",
@@ -45,7 +47,6 @@ NAMES = [
 READS = """
 import json, pathlib
 found = {str(path): path.read_text() for path in pathlib.Path().rglob("*") if path.is_file()}
-pathlib.Path("outputs").mkdir()
 pathlib.Path("outputs", "found.json").write_text(json.dumps(found))
 """
 
@@ -91,7 +92,7 @@ def test_a_hostile_repository_takes_nothing_of_the_host_along(
     subprocess.run(["git", "-C", str(folder), "remote", "add", "origin", url], check=True)
     staged(bench, folder)
     uploaded = bench.uploaded()
-    wanted = {f"tree/{name}" for name in (*NAMES, "reads.py", "inner.txt")} | {"launcher.py"}
+    wanted = {f"tree/{name}" for name in (*NAMES, "reads.py", "inner.txt")} | BESIDE
     assert uploaded.keys() == wanted
     assert not any(SECRET.encode() in content for content in uploaded.values())
     found = read_in_a_job(bench)
@@ -111,11 +112,11 @@ def test_a_tree_that_is_not_clean_is_not_uploaded_as_it_is(bench: Bench, host_fi
     (checkout.folder / "leaks").symlink_to(host_file.parent)
     os.mkfifo(checkout.folder / "pipe")
     bench.handler.stage(checkout, REPOSITORY, [])
-    assert bench.uploaded().keys() == {"launcher.py", "tree/train.py", "tree/.gitignore"}
+    assert bench.uploaded().keys() == {*BESIDE, "tree/train.py", "tree/.gitignore"}
 
 
 @pytest.mark.parametrize(
-    "name", ["..\\launcher.py", "back\\slash.txt", "new\nline.txt", "dot.", "folder./file"]
+    "name", ["..\\launcher.pyz", "back\\slash.txt", "new\nline.txt", "dot.", "folder./file"]
 )
 def test_a_file_that_storage_would_rename_fails_the_build_with_the_remedy(
     name: str, bench: Bench
@@ -131,7 +132,7 @@ def test_files_are_uploaded_side_by_side_and_once(bench: Bench) -> None:
     bench.server.faults.add(PUT, Fault.delay(0.2), len(names))
     bench.snapshot = bench.handler.stage(checkout, REPOSITORY, [])
     puts = [request for request in bench.server.requests if request.call == PUT]
-    assert len(puts) == len(names) + 1  # with the launcher
+    assert len(puts) == len(names) + len(BESIDE)
     most = max(sum(each.at <= put.at < each.answered_at for each in puts) for put in puts)
     assert AT_ONCE // 2 < most <= AT_ONCE
     bench.server.requests.clear()
@@ -253,6 +254,7 @@ def test_nothing_that_a_build_leaves_holds_a_secret(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     cloud = Cloud(bench, tmp_path)
+    cloud.state = SqliteState(tmp_path / "state.db", cloud.clock)
     bench.server.faults.add("jobs.put", Fault.answering(503), 5)
     prints = "python -c 'import os; print(dict(os.environ))'"
     build = cloud.done(cloud.start({"name": "a", "command": prints}, {"name": "b"}))

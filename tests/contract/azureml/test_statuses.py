@@ -104,10 +104,12 @@ def test_a_preempted_job_is_told_as_such(bench: Bench) -> None:
     assert outcome.failure.kind is FailureKind.PREEMPTED
 
 
-def test_a_job_that_azure_ml_ends_at_its_limit_timed_out(bench: Bench) -> None:
+@pytest.mark.parametrize("status", ["Canceled", "Failed"])
+def test_a_job_that_azure_ml_ends_at_its_limit_timed_out(status: str, bench: Bench) -> None:
+    bench.server.workspace.fails_at_limit = status == "Failed"
     task = bench.task(ENDLESS, timeout_minutes=1 / 60)
     outcome = bench.run(task)
-    assert bench.job(task).status == "Canceled"
+    assert bench.job(task).status == status
     assert outcome.status is RunStatus.FAILED
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.TIMEOUT

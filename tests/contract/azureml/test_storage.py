@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections import Counter
@@ -15,25 +16,25 @@ from azure.identity import EnvironmentCredential
 from handlers.azureml_handler.access import LIFETIME
 from handlers.azureml_handler.storage import Outputs
 from handlers.azureml_handler.workspace import STORE
-from mlgate.emulators.azure_ml import AzureML, Azurite, Fault
+from mlgate.emulators.azure_ml import AzureML, Fault
 from mlgate.emulators.azure_ml.storage import Folder
 from mlgate.emulators.azure_ml.workspace import BLOB_STORE
 from mlgate.orchestration.errors import UnfitHost
 from tests.contract.azureml.support import Bench
 
-KEEPS = "mkdir outputs; echo kept > outputs/a"
+KEEPS = "echo kept > outputs/a"
 SECRETS = "datastores.secrets"
+KEY_REFUSED = r"storage account \w+\.blob\S+ refuses a key .* just handed out\. .* network rules"
+IDENTITY_REFUSED = (
+    r"storage account \w+\.blob\S+, .* refuses the host's identity\. "
+    "Give that identity the role Storage Blob Data Contributor on the account"
+)
 
 
-@pytest.fixture(params=[True])
-def bench_with_tokens(
-    request: pytest.FixtureRequest,
-    azurite: Azurite,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Iterator[Bench]:
-    """A build in a workspace whose storage takes tokens, and nothing else if the parameter says."""
-    with AzureML(keyless=request.param) as server:
+@pytest.fixture
+def with_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    """A build in a workspace with keys, whose storage takes tokens as well."""
+    with AzureML() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)
@@ -43,32 +44,43 @@ def bench_with_tokens(
         assert server.violations == []
 
 
-def test_a_datastore_without_a_key_is_read_with_the_hosts_identity(
-    bench_with_tokens: Bench,
-) -> None:
-    bench = bench_with_tokens
-    assert bench.run(bench.task(KEEPS)).outputs == ("runs/train/outputs/a",)
-    assert bench.files.read(bench.build, "runs/train/outputs/a") == b"kept\n"
-    assert bench.calls(SECRETS) == []
+def test_a_datastore_without_a_key_is_read_with_the_hosts_identity(keyless: Bench) -> None:
+    assert keyless.run(keyless.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+    assert keyless.files.read(keyless.build, "runs/train/outputs/a") == b"kept\n"
+    assert keyless.calls(SECRETS) == []
 
 
-def test_an_identity_that_may_not_read_the_storage_is_told_its_role(
-    bench_with_tokens: Bench,
-) -> None:
-    bench = bench_with_tokens
-    bench.server.faults.add("blob.list", Fault.answering(403))
-    with pytest.raises(UnfitHost, match=r"may not read \w+\.blob.* role Storage Blob Data Reader"):
-        bench.run(bench.task("true"))
+@pytest.mark.parametrize("call", ["blob.list", "blob.get", "blob.put"])
+def test_an_identity_that_storage_refuses_is_told_its_role(call: str, keyless: Bench) -> None:
+    keyless.server.faults.add(call, Fault.answering(403), 99)
+    with pytest.raises(UnfitHost, match=IDENTITY_REFUSED):
+        keyless.run(keyless.task(KEEPS))
 
 
-@pytest.mark.parametrize("bench_with_tokens", [False], indirect=True)
 @pytest.mark.parametrize("status", [403, 400])
-def test_a_host_that_gets_no_key_comes_with_its_identity(
-    status: int, bench_with_tokens: Bench
-) -> None:
-    bench = bench_with_tokens
-    bench.server.faults.add(SECRETS, Fault.answering(status))
-    assert bench.run(bench.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+def test_a_host_that_gets_no_key_comes_with_its_identity(status: int, with_tokens: Bench) -> None:
+    with_tokens.server.faults.add(SECRETS, Fault.answering(status))
+    assert with_tokens.run(with_tokens.task(KEEPS)).outputs == ("runs/train/outputs/a",)
+
+
+def test_a_signature_that_storage_does_not_take_gives_way_to_the_identity(keyless: Bench) -> None:
+    """As where the account's keys were switched off, and Azure ML still signs with one."""
+    storage = keyless.server.storage
+    storage.make_container("handed-out")
+    place = {
+        "blobUri": f"https://{storage.host}:443/handed-out",
+        "credential": {"credentialType": "SAS", "sasUri": storage.upload_url("handed-out")},
+    }
+    told = json.dumps({"blobReferenceForConsumption": place}).encode()
+    keyless.server.faults.add("codes.upload", Fault.saying(told))
+    assert keyless.run(keyless.task("python train.py")).failure is None
+    assert "tree/train.py" in storage.list(Folder("handed-out", ""))
+
+
+def test_a_signature_that_is_refused_for_another_reason_is_told(bench: Bench) -> None:
+    bench.server.faults.add("blob.put", Fault.answering(403), 99)
+    with pytest.raises(UnfitHost, match=KEY_REFUSED):
+        bench.task("true")
 
 
 @pytest.mark.parametrize("call", ["blob.list", "blob.get"])
@@ -82,8 +94,7 @@ def test_a_key_that_was_changed_is_asked_for_again(call: str, bench: Bench) -> N
 
 def test_a_new_key_that_is_refused_as_well_is_told(bench: Bench) -> None:
     bench.server.faults.add("blob.list", Fault.answering(403), 99)
-    refused = r"storage account \w+\.blob.* refuses a key .* just handed out: .* network rules"
-    with pytest.raises(UnfitHost, match=refused):
+    with pytest.raises(UnfitHost, match=KEY_REFUSED):
         bench.run(bench.task("true"))
     assert bench.calls(SECRETS) == [SECRETS] * 2
 
@@ -92,7 +103,7 @@ def test_a_host_that_gets_no_second_key_is_told_its_role(bench: Bench) -> None:
     bench.run(bench.task("true", "first"))
     bench.server.faults.add(SECRETS, Fault.answering(403))
     bench.server.faults.add("blob.list", Fault.answering(403), 99)
-    with pytest.raises(UnfitHost, match="role Storage Blob Data Reader"):
+    with pytest.raises(UnfitHost, match=IDENTITY_REFUSED):
         bench.run(bench.task("true"))
 
 
@@ -124,5 +135,5 @@ def test_a_file_that_is_there_already_is_not_mixed_with_another_one(
         bench.handler._transport,
     )
     with ThreadPoolExecutor(1) as pool:
-        assert store.download("folder", ["a"], tmp_path, pool) == ["a"]
+        assert store.download("folder", {"a": 3}, tmp_path, pool) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"there"

@@ -9,7 +9,7 @@ import pytest
 
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.runs import Attempt, FailureKind, RunStatus, Task
-from tests.contract.backends.conftest import Backend, OnAzureML
+from tests.contract.backends.conftest import Backend, OnAzureML, in_every_workspace
 from tests.contract.bench import FOREVER
 
 
@@ -40,6 +40,7 @@ def test_1_another_process_submits_what_was_staged(backend: Backend) -> None:
     assert backend.run(task).status is RunStatus.SUCCEEDED
 
 
+@in_every_workspace
 def test_1_a_run_finds_every_file_of_its_commit(backend: Backend) -> None:
     names = ["--help", "-rf", "a b.txt", "ü#?%41&+.txt", ".hidden", "deep/.amlignore", "*"]
     looks = (
@@ -58,6 +59,7 @@ def test_1_a_run_has_a_tree_of_its_own(backend: Backend) -> None:
     assert backend.run(again(task, "other")).status is RunStatus.SUCCEEDED
 
 
+@in_every_workspace
 def test_2_an_attempt_is_executed_once_however_often_it_is_submitted(backend: Backend) -> None:
     task = backend.task(counting(backend))
     handlers = [backend.handler, backend.another_handler()] * 2
@@ -97,10 +99,11 @@ def test_3_one_that_should_be_there_and_is_not_is_seen_as_failed(backend: Backen
     assert backend.log(task).strip() == outcome.failure.message
 
 
+@in_every_workspace
 def test_4_a_canceled_training_is_seen_as_canceled_however_often_it_is_asked(
     backend: Backend,
 ) -> None:
-    keeps = "import os; os.mkdir('outputs'); open('outputs/a', 'w').close()\n"
+    keeps = "open('outputs/a', 'w').close()\n"
     task = backend.task(keeps + backend.waits())
     backend.begun(task)
     for _ in range(2):
@@ -169,7 +172,7 @@ def test_4_canceling_what_was_never_submitted_starts_nothing(backend: Backend) -
 
 
 def test_5_collecting_again_gives_the_same(backend: Backend) -> None:
-    script = "import os; os.mkdir('outputs'); open('outputs/a', 'w').write('a'); {}['x']"
+    script = "open('outputs/a', 'w').write('a'); {}['x']"
     task = backend.task(script)
     first = backend.run(task)
     files = dict(backend.files.written)
@@ -180,11 +183,36 @@ def test_5_collecting_again_gives_the_same(backend: Backend) -> None:
     assert "KeyError: 'x'" in backend.log(task)
 
 
+@in_every_workspace
+def test_5_the_outcome_names_the_evidence_of_this_attempt(backend: Backend) -> None:
+    outcome = backend.run(backend.notebook("print('here')"))
+    assert outcome.evidence == (
+        "runs/a/executed.html", "runs/a/executed.ipynb", "runs/a/log.txt",
+    )  # a row a line # fmt: skip
+    assert outcome.evidence == tuple(backend.files.list(backend.build))
+    never = backend.handler.collect(backend.task(name="never"), backend.files)
+    assert never.evidence == ("runs/never/log.txt",)
+
+
+def test_5_without_files_the_outcome_alone_is_collected(backend: Backend) -> None:
+    script = "open('outputs/a', 'w').write('a'); {}['x']"
+    tasks = [backend.task(script), backend.task(name="never")]
+    backend.run(tasks[0])
+    for task in tasks:
+        whole = backend.handler.collect(task, backend.files)
+        backend.files.written.clear()
+        alone = backend.another_handler().collect(task, None)
+        assert alone == replace(whole, outputs=(), evidence=())
+        assert alone.failure is not None
+        assert backend.files.written == {}
+
+
 def test_5_an_attempt_that_goes_on_is_not_collected(backend: Backend) -> None:
     task = backend.task(backend.waits())
     backend.begun(task)
-    with pytest.raises(Temporary, match="has not ended"):
-        backend.handler.collect(task, backend.files)
+    for files in (backend.files, None):
+        with pytest.raises(Temporary, match="has not ended"):
+            backend.handler.collect(task, files)
     assert backend.files.list(backend.build) == []
 
 
@@ -195,7 +223,7 @@ def test_5_a_run_that_kills_its_launcher_is_nobodys_fault_but_ours(backend: Back
 
 
 def test_5_an_attempt_of_the_same_run_has_outputs_of_its_own(backend: Backend) -> None:
-    keeps = "import os; os.mkdir('outputs'); open('outputs/a', 'w').close(); 1 / 0"
+    keeps = "open('outputs/a', 'w').close(); 1 / 0"
     assert backend.run(backend.task(keeps)).outputs
     second = backend.task(number=2)
     assert backend.run(second).outputs == ()
@@ -206,7 +234,6 @@ def test_5_of_files_that_are_too_large_the_evidence_and_the_small_ones_are_taken
     backend: Backend,
 ) -> None:
     script = (
-        "import os; os.mkdir('outputs')\n"
         "for name, size in (('a', 70_000), ('b', 3), ('c', 40_000)):\n"
         "    open('outputs/' + name, 'w').write('x' * size)\n"
         "print('done')\n"
@@ -238,6 +265,7 @@ def test_6_releasing_a_build_again_harms_no_other(backend: Backend) -> None:
     assert backend.ended(other).status is RunStatus.SUCCEEDED
 
 
+@in_every_workspace
 def test_a_run_finds_what_its_needs_kept(backend: Backend) -> None:
     keeps = "import os; os.makedirs('outputs/a b'); open('outputs/a b/model', 'w').write('{}')"
     needs = {

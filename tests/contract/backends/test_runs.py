@@ -26,7 +26,6 @@ BASH = shutil.which("bash")
 KEEPS = """\
 import json, pathlib, sys
 here = pathlib.Path('outputs')
-here.mkdir()
 (here / 'metrics.json').write_text(json.dumps({'alpha': float(sys.argv[1]), 'good': True}))
 (here / 'model ü #1.txt').write_text('model')
 (here / 'empty').touch()
@@ -39,7 +38,6 @@ with sqlite3.connect(os.environ['MLFLOW_TRACKING_URI'].removeprefix('sqlite:///'
     store.execute('create table latest_metrics (key, value, timestamp, step, is_nan)')
     rows = [('loss', 0.5, 1, 1, 0), ('auc', 0.75, 1, 1, 0), ('odd', 0.0, 1, 1, 1)]
     store.executemany('insert into latest_metrics values (?, ?, ?, ?, ?)', rows)
-pathlib.Path('outputs').mkdir()
 pathlib.Path('outputs/metrics.json').write_text(json.dumps({'auc': 1, 'name': 'x'}))
 """
 GLOBS = """\
@@ -53,6 +51,7 @@ import os
 assert os.environ['ALPHA'] == ' $HOME "${{inputs.x}}" \\'é\\n', os.environ['ALPHA']
 assert os.environ['MLGATE_RUN_NAME'] == 'train'
 assert os.environ['MLGATE_BUILD_ID'] == '4711'
+assert len(os.environ['MLGATE_COMMIT']) == 40
 assert not [name for name in os.environ if name.startswith('MLGATE_INPUT')]
 """
 FALSE_EVIDENCE = """\
@@ -105,14 +104,14 @@ RUNS = {
         cells=(
             "sample = name = nothing = deep = 0",
             "assert (sample, name, nothing, deep) == (120, \"it's ${{x}}\", None, {'a': [1.5]})",
-            "import os; os.mkdir('outputs'); open('outputs/a', 'w').close()",
+            "open('outputs/a', 'w').close()",
         ),
         tags={1: "parameters"},
         outputs=("outputs/a",),
         evidence=NOTEBOOK,
     ),
     "a cell fails": Run(
-        cells=("import os; os.mkdir('outputs'); open('outputs/a', 'w').close()", "{}['amount']"),
+        cells=("open('outputs/a', 'w').close()", "{}['amount']"),
         failure=(FailureKind.CODE, "KeyError: 'amount'", 2),
         outputs=("outputs/a",),
         evidence=NOTEBOOK,
@@ -142,7 +141,10 @@ RUNS = {
     ),
     "a script of the repository": Run(
         {"directory": "deep", "command": "./train.sh && ../other"},
-        files={"deep/train.sh": "#!/bin/sh\nmkdir outputs\n", "other": KEEPS_IN_SHELL},
+        files={
+            "deep/train.sh": "#!/bin/sh\ntest -d outputs\n",
+            "other": KEEPS_IN_SHELL,
+        },
         outputs=("outputs/a",),
     ),
     "a training fails": Run(
@@ -155,7 +157,7 @@ RUNS = {
         failure=(FailureKind.CODE, "the command exited with code 3", None),
     ),
     "a training takes too long": Run(
-        {"command": "mkdir outputs; touch outputs/a; sleep 600", "timeout_minutes": 0.1},
+        {"command": "touch outputs/a; sleep 600", "timeout_minutes": 0.1},
         failure=(FailureKind.TIMEOUT, "The run exceeded its limit of 0.1 minutes.", None),
         outputs=("outputs/a",),
     ),
@@ -246,8 +248,12 @@ RUNS = {
     ),
     "requirements that are no text": Run(
         {"environment": Environment(requirements="requirements.txt")},
-        files={"requirements.txt": b"\xff\xfe\x00"},
-        failure=(FailureKind.ENVIRONMENT, "requirements.txt is not UTF-8 text.", None),
+        files={"requirements.txt": b"rich \xff"},
+        failure=(
+            FailureKind.ENVIRONMENT,
+            "requirements.txt is not UTF-8 text: save it as UTF-8.",
+            None,
+        ),
     ),
     "a conda file without dependencies": Run(
         {"environment": Environment(conda_file="conda.yaml")},

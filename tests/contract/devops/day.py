@@ -18,7 +18,8 @@ from pydantic import SecretStr
 from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, Faults, Task
 from mlgate.orchestration.builds import Phase, Verdict
-from mlgate.orchestration.ports import BuildFiles, Envelope
+from mlgate.orchestration.durable import Envelope
+from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import FailureKind, Outcome
 from mlgate.orchestration.runs import Task as TaskOfRun
 from tests.unit.orchestration.builders import NOON, outcome
@@ -60,9 +61,11 @@ class AtRequest(Faults):
 class Logging(BackendTwin):
     """Each run leaves a log."""
 
-    def collect(self, task: TaskOfRun, files: BuildFiles) -> Outcome:
-        files.write(task.attempt.build, f"runs/{task.attempt.run}/log.txt", b"log")
-        return super().collect(task, files)
+    def collect(self, task: TaskOfRun, files: BuildFiles | None) -> Outcome:
+        log = f"runs/{task.attempt.run}/log.txt"
+        if files is not None:
+            files.write(task.attempt.build, log, b"log")
+        return replace(super().collect(task, files), evidence=(log,) if files is not None else ())
 
 
 class Day:

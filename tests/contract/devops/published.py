@@ -8,7 +8,7 @@ from dataclasses import replace
 from handlers.files_handler import FolderFiles
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Results, RunResult
+from mlgate.orchestration.telling import Results, RunResult
 from tests.contract.devops.support import Scene, SteppedClock, address_of, token_of
 
 BUILD = "0123456789abcdef0123"

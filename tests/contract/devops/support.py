@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from handlers.devops_handler import DevOpsHandler
 from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Task
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
 
 NO_FILES = FolderFiles(lambda _: Path("/nowhere"))
 
@@ -37,8 +38,16 @@ class SteppedClock:
 
 
 def address_of(task: Task) -> PipelineAddress:
-    properties = task.properties
-    return PipelineAddress(
+    return address_from(task.properties)[0]
+
+
+def token_of(task: Task) -> SecretStr:
+    return address_from(task.properties)[1]
+
+
+def address_from(properties: Mapping[str, str]) -> tuple[PipelineAddress, SecretStr]:
+    """The coordinates among a message's properties, and its token."""
+    address = PipelineAddress(
         plan_url=properties["PlanUrl"],
         project_id=properties["ProjectId"],
         hub_name=properties["HubName"],
@@ -48,10 +57,7 @@ def address_of(task: Task) -> PipelineAddress:
         task_instance_id=properties["TaskInstanceId"],
         task_instance_name=properties["TaskInstanceName"],
     )
-
-
-def token_of(task: Task) -> SecretStr:
-    return SecretStr(task.properties["AuthToken"])
+    return address, SecretStr(properties["AuthToken"])
 
 
 @dataclass

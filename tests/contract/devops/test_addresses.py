@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from handlers.devops_handler import DevOpsHandler
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
 from tests.contract.devops.support import NO_FILES, Scene, address_of, token_of
 
 ALLOWED = [

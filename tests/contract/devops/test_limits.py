@@ -12,7 +12,7 @@ from handlers.devops_handler import DevOpsHandler
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, Faults
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
 from tests.contract.devops.support import Scene, SteppedClock
 
 FAILED = Completion(Verdict.FAILED, "1 of 2 runs passed")

@@ -11,7 +11,7 @@ import pytest
 from mlgate.emulators.azure_devops import Task
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.runs import Attempt, RunStatus
-from mlgate.orchestration.told import Results
+from mlgate.orchestration.telling import Results
 from tests.contract.devops.day import Day, Logging
 from tests.contract.devops.support import Scene
 

@@ -14,7 +14,7 @@ from handlers.devops_handler.pacing import FILES_AT_ONCE, Kind, Pace
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.runs import Attempt, RunStatus
-from mlgate.orchestration.told import Completion, Progress
+from mlgate.orchestration.telling import Completion, Progress
 from tests.contract.devops.day import Day, EachTwice, Logging
 from tests.contract.devops.support import Scene
 from tests.unit.orchestration.twins import HandClock

@@ -9,7 +9,7 @@ import pytest
 from mlgate.emulators.azure_devops import Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.told import Completion, Progress
+from mlgate.orchestration.telling import Completion, Progress
 from tests.contract.devops.support import Scene
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import Fault
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import READ_LIMIT
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Progress, Results
+from mlgate.orchestration.telling import Progress, Results, RunResult
 from tests.contract.devops.published import (
     BUILD,
     FINAL,
@@ -152,9 +154,13 @@ def test_a_publishing_that_takes_long_is_left_to_the_next_call(
     """Each call leaves results that are complete, and says that there is more to do."""
 
     class Slow(FolderFiles):
-        def read(self, build: str, path: str) -> bytes | None:
+        def read(self, build: str, path: str, most: int = READ_LIMIT) -> bytes | None:
             scene.clock.step(1)
-            return super().read(build, path)
+            return super().read(build, path, most)
+
+        def tail(self, build: str, path: str, most: int) -> bytes:
+            scene.clock.step(1)
+            return super().tail(build, path, most)
 
     slow = Slow(files._folder)
     calls = 1
@@ -163,3 +169,101 @@ def test_a_publishing_that_takes_long_is_left_to_the_next_call(
     assert calls == 9
     [test_run] = scene.task.test_runs
     assert all(each.fields["state"] == "Completed" for each in test_run.results.values())
+
+
+def test_what_notebooks_tell_is_read_in_slices_and_once(scene: Scene, files: FolderFiles) -> None:
+    """Reading one takes a second here: the rest is left to the next call, which reads no other."""
+    told: list[str] = []
+
+    def detailed(name: str) -> RunResult:
+        def detail() -> tuple[str, str]:
+            scene.clock.step(1)
+            told.append(name)
+            return f"cell 3: of {name}", "step(3)"
+
+        return run(name, RunStatus.FAILED, files=(), message="bare", detail=detail)
+
+    results = replace(FINAL, runs=tuple(detailed(f"run-{number}") for number in range(50)))
+    calls = 1
+    while not publish(scene, files, results):
+        calls += 1
+    assert calls == 3
+    assert sorted(told) == sorted(each.name for each in results.runs)
+    [test_run] = scene.task.test_runs
+    assert test_run.state == "Completed"
+    for name, result in ((each.name, each) for each in test_run.results.values()):
+        assert result.fields["errorMessage"] == f"cell 3: of {name}"
+        assert result.fields["stackTrace"] == "step(3)"
+
+
+def test_results_on_the_way_that_were_left_to_the_next_call_are_not_lost(
+    scene: Scene, files: FolderFiles
+) -> None:
+    def detail() -> tuple[str, str]:
+        scene.clock.step(1)
+        return "cell 3", "step(3)"
+
+    failed = tuple(
+        run(f"run-{number}", RunStatus.FAILED, files=(), detail=detail) for number in range(5)
+    )
+    going = replace(FINAL, verdict=None)
+    assert not publish(scene, files, replace(going, runs=failed))
+    for _ in range(9):
+        scene.clock.step(5)
+        publish(scene, files, replace(going, runs=()))
+    assert len(outcomes(scene)) == 5
+
+
+@pytest.mark.parametrize("error", [Temporary("not now"), Permanent("no"), MemoryError()])
+def test_a_notebook_that_cannot_be_read_costs_no_result(
+    error: Exception, scene: Scene, files: FolderFiles
+) -> None:
+    def detail() -> tuple[str, str]:
+        raise error
+
+    failed = run("b", RunStatus.FAILED, message="KeyError", files=(), detail=detail)
+    assert publish(scene, files, replace(FINAL, runs=(failed,)))
+    [test_run] = scene.task.test_runs
+    assert test_run.named("b").fields["errorMessage"] == "KeyError"
+
+
+def test_notebooks_are_not_read_for_a_verdict_that_has_waited_long_enough(
+    scene: Scene, files: FolderFiles
+) -> None:
+    def detail() -> tuple[str, str]:
+        scene.clock.step(60)
+        return "cell 3", ""
+
+    failed = tuple(
+        run(f"run-{number}", RunStatus.FAILED, message="bare", files=(), detail=detail)
+        for number in range(100)
+    )
+    began = scene.clock.now()
+    while not publish(scene, files, replace(FINAL, runs=failed)):
+        pass
+    assert scene.clock.now() - began < timedelta(minutes=5)
+    assert len(outcomes(scene)) == 100
+
+
+def test_a_file_that_may_not_be_read_is_named_in_its_result(
+    scene: Scene, files: FolderFiles
+) -> None:
+    class Refusing(FolderFiles):
+        def read(self, build: str, path: str, most: int = READ_LIMIT) -> bytes | None:
+            if path.endswith("executed.html"):
+                raise Permanent("No right to it.")
+            return super().read(build, path, most)
+
+    refusing = Refusing(lambda _: Path(files.location(BUILD)))
+    assert publish(scene, refusing, FINAL)
+    result = scene.task.test_runs[0].named("b")
+    assert sorted(result.attachments) == ["executed.ipynb", "log.txt"]
+    assert "executed.html is not attached: No right to it." in result.fields["comment"]
+
+
+def test_a_report_that_is_too_large_is_a_warning(scene: Scene, files: FolderFiles) -> None:
+    files.write(BUILD, "report.html", bytes((32 << 20) + 1))
+    with pytest.raises(Permanent, match=r"The step has no report\.html: .* too large to attach"):
+        publish(scene, files, FINAL)
+    assert ("FileAttachment", "report.html") not in scene.task.attachments
+    assert ("FileAttachment", "junit.xml") in scene.task.attachments

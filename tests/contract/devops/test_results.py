@@ -12,7 +12,7 @@ from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind, Faults
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.told import Completion
+from mlgate.orchestration.telling import Completion
 from tests.contract.devops.published import (
     FINAL,
     RUNNING,

@@ -10,7 +10,7 @@ import pytest
 from mlgate.emulators.azure_devops import Fault
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.told import Completion, Progress
+from mlgate.orchestration.telling import Completion, Progress
 from tests.contract.devops.support import Scene
 
 SUCCEEDED = Completion(Verdict.SUCCEEDED, "2 of 2 runs passed")

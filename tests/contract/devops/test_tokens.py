@@ -16,7 +16,7 @@ from mlgate.emulators.azure_devops import AzureDevOps, Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.told import Completion, Progress, Results, RunResult
+from mlgate.orchestration.telling import Completion, Progress, Results, RunResult
 from tests.contract.devops.support import Scene, address_of
 
 FAILED = Completion(Verdict.FAILED, "1 of 2 runs passed")

@@ -7,7 +7,7 @@ import pytest
 from mlgate.emulators.azure_devops import Fault, FaultKind
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
 from tests.contract.devops.support import Scene, address_of, token_of
 
 ENDED = [

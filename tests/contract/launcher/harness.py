@@ -13,9 +13,17 @@ from typing import Any
 
 import nbformat
 
+from mlgate.launcher.archive import archive
+
 v4: Any = nbformat.v4  # without types
-LAUNCHER = Path(__file__).parents[3] / "mlgate" / "launcher.py"
 LIMIT = 180  # seconds, generous: the machine may be busy
+
+
+def put_launcher(folder: Path) -> Path:
+    """The launcher as it travels, beside whatever else is in the folder."""
+    path = folder / "launcher.pyz"
+    path.write_bytes(archive())
+    return path
 
 
 def code(source: str, *tags: str) -> Any:
@@ -44,14 +52,14 @@ class Run:
         environment: Mapping[str, str],
         python: Path = Path(sys.executable),
         options: Sequence[str] = (),
-        launcher: Path = LAUNCHER,
+        launcher: Path | None = None,
     ) -> None:
         self.root, self.output, self.events_file = folder / "root", folder / "output", folder / "ev"
         fields = {"version": 1, "name": "run", "kind": "notebook", "path": "notebook.ipynb"}
         arguments = ["--task", json.dumps({**fields, **task}), "--root", str(self.root)]
         arguments += ["--output", str(self.output), "--events", str(self.events_file)]
         self.process = subprocess.Popen(
-            [str(python), str(launcher), *arguments, *options],
+            [str(python), str(launcher or put_launcher(folder)), *arguments, *options],
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

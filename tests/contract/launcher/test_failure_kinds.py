@@ -44,6 +44,20 @@ def test_an_exception_is_classified_and_its_cell_named(
     assert run.failure["message"] in run.log
 
 
+def test_an_exception_of_its_own_class_counts_as_what_it_is_while_a_thread_prints(
+    run_notebook: Start,
+) -> None:
+    source = (
+        "import threading\n"
+        "def chatter():\n    while True: print('x' * 1000, flush=True)\n"
+        "threading.Thread(target=chatter, daemon=True).start()\n"
+        "class Missing(FileNotFoundError): pass\nraise Missing('iris.csv')"
+    )
+    run = run_notebook(notebook(source))
+
+    assert run.failure["kind"] == "data"
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -139,6 +153,28 @@ def test_the_own_module_and_its_missing_name_are_a_code_failure(run_notebook: St
     run = run_notebook(notebook("from helpers import nope"), files={"helpers.py": "a = 1"})
 
     assert run.failure["kind"] == "code"
+
+
+def test_a_typo_in_a_call_of_the_own_module_is_a_code_failure(run_notebook: Start) -> None:
+    """Wherever the module lies: the kernel knows its file."""
+    source = "import sys; sys.path.append('lib')\nimport areas\nareas.cirle()"
+    run = run_notebook(notebook(source), files={"lib/areas.py": "def circle(): return 3"})
+
+    assert run.failure["kind"] == "code"
+
+
+def test_a_group_names_its_first_member(run_notebook: Start) -> None:
+    run = run_notebook(notebook("raise ExceptionGroup('two', [FileNotFoundError('a.csv')])"))
+
+    assert run.failure["kind"] == "data"
+    assert run.failure["message"].endswith("FileNotFoundError: a.csv")
+
+
+def test_names_that_the_notebook_has_taken_do_not_matter(run_notebook: Start) -> None:
+    source = "open = print = type = str = list = exec = None\nimport azure.no_such_part"
+    run = run_notebook(notebook(source))
+
+    assert run.failure["kind"] == "dependency"
 
 
 def test_a_deep_cause_is_found_behind_a_general_exception(run_notebook: Start) -> None:

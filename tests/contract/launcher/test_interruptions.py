@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def test_nothing_that_a_cell_starts_outlives_the_run(run_notebook: Start) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_cancels_the_run_and_keeps_what_there_is(start: Start, number: int) -> None:
     source = (
-        "import os, time\nos.makedirs('outputs')\nopen('outputs/part.txt', 'w').write('x')\n"
+        "import os, time\nopen('outputs/part.txt', 'w').write('x')\n"
         "print('pid', os.getpid(), flush=True)\ntime.sleep(600)"
     )
     run = start({"notebook.ipynb": notebook("1", source, "3")})
@@ -44,6 +45,22 @@ def test_a_signal_cancels_the_run_and_keeps_what_there_is(start: Start, number: 
     assert "pid" in run.html
     pid = next(line.split()[1] for line in run.log.splitlines() if line.startswith("pid"))
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("kind", ["notebook", "training"])
+def test_a_run_that_prints_without_end_hears_a_signal(start: Start, kind: str) -> None:
+    endless = "while True: print('x' * 99_999)"
+    files = {"notebook.ipynb": notebook(endless), "endless.py": endless}
+    command = f"{sys.executable} endless.py"
+    given = {"kind": kind, **({"command": command} if kind == "training" else {})}
+    run = start(files, **given)
+    run.wait_for(lambda run: (run.output / "log.txt").exists() and len(run.log) > 1_000_000)
+    run.process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    run.wait()
+    print(f"ended after {time.monotonic() - asked:.1f} s")  # noqa: T201 -- its figure
+
+    assert run.outcome["status"] == "canceled"
 
 
 def test_a_signal_before_the_first_cell_cancels_too(start: Start) -> None:

@@ -42,6 +42,25 @@ def test_an_installed_kernel_of_another_name_is_used(start: Start, tmp_path: Pat
     assert "y\n" in run.log
 
 
+def test_a_kernel_that_does_not_wait_for_its_reader_loses_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    """An installed one publishes as ipykernel does, which drops what its queue has no room for."""
+    spec = tmp_path / "jupyter" / "kernels" / "stock"
+    spec.mkdir(parents=True)
+    arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    fields = {"argv": arguments, "language": "python", "display_name": "Stock"}
+    (spec / "kernel.json").write_text(json.dumps(fields))
+    book = notebook(
+        "for i in range(2500): display(i)", kernelspec={"name": "stock", "display_name": "Stock"}
+    )
+
+    run = start({"notebook.ipynb": book}, {"JUPYTER_PATH": str(tmp_path / "jupyter")}).wait()
+
+    shown = [output.data["text/plain"] for output in run.cells[0].outputs]
+    assert shown == [str(i) for i in range(2500)]
+
+
 def test_a_kernel_that_does_not_start_is_an_environment_failure(
     start: Start, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.launcher.harness import LAUNCHER, LIMIT, Start, code, markdown, notebook
+from tests.contract.launcher.harness import LIMIT, Start, code, markdown, notebook, put_launcher
 
 
 def test_a_passing_notebook_leaves_its_evidence(run_notebook: Start) -> None:
@@ -172,10 +172,7 @@ def test_a_failed_notebook_has_a_page_too(run_notebook: Start) -> None:
 
 def test_exit_hooks_of_the_kernel_may_still_write_outputs(run_notebook: Start) -> None:
     """As trackers do that flush at the end."""
-    source = (
-        "import atexit, os\nos.makedirs('outputs')\n"
-        "atexit.register(lambda: open('outputs/late.txt', 'w').write('x'))"
-    )
+    source = "import atexit, os\natexit.register(lambda: open('outputs/late.txt', 'w').write('x'))"
     run = run_notebook(notebook(source))
 
     assert run.outcome["outputs"] == ["outputs/late.txt"]
@@ -187,13 +184,13 @@ def test_a_warm_process_may_fork_and_run(tmp_path: Path) -> None:
     (tmp_path / "root" / "warm.ipynb").write_text(json.dumps(notebook("print('warm')")))
     script = f"""
 import os, nbclient
-from mlgate import launcher
-launcher.prepare_rendering()
+from mlgate.launcher import page, run
+page.prepare_rendering()
 pid = os.fork()
 if not pid:
     task = '{{"kind": "notebook", "path": "warm.ipynb"}}'
-    os._exit(launcher.main(["--task", task, "--root", {str(tmp_path / "root")!r},
-                            "--output", {str(tmp_path / "output")!r}]))
+    os._exit(run.main(["--task", task, "--root", {str(tmp_path / "root")!r},
+                       "--output", {str(tmp_path / "output")!r}]))
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=LIMIT)
@@ -205,7 +202,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def test_a_task_that_cannot_be_read_is_no_failed_run(tmp_path: Path) -> None:
     """The exit code tells that there is no outcome."""
     arguments = ["--task", "missing.json", "--root", str(tmp_path), "--output", str(tmp_path)]
-    command = [sys.executable, str(LAUNCHER), *arguments]
+    command = [sys.executable, str(put_launcher(tmp_path)), *arguments]
     process = subprocess.run(command, capture_output=True, check=False)
 
     assert process.returncode == 3
@@ -219,10 +216,102 @@ def test_many_displayed_values_are_all_kept(run_notebook: Start) -> None:
     assert len(run.cells[0].outputs) == 3000
 
 
-def test_a_flood_of_text_is_kept_in_the_log_alone(run_notebook: Start) -> None:
-    run = run_notebook(notebook("for _ in range(120): print('x' * 100_000)", "print('after')"))
+def test_of_a_flood_of_text_the_notebook_has_the_beginning(run_notebook: Start) -> None:
+    flood = "for _ in range(120): print('x' * 99_999, flush=True)"
+    run = run_notebook(notebook("print('before')", flood, "print('after')"))
 
     assert len(run.log) > 12_000_000
-    assert sum(len(output.text) for output in run.cells[0].outputs) <= 10_000_000
-    assert run.cells[1].outputs[0].text == "after\n"
-    assert len(run.outcome["warnings"]) == 1
+    assert sum(len(output.text) for output in run.cells[1].outputs) == 10_000_000
+    assert run.cells[2].outputs[0].text == "after\n"
+    assert run.outcome["warnings"] == [
+        "a cell prints so much that the notebook has only the first of it"
+    ]
+
+
+def test_what_is_printed_waits_for_its_reader_and_not_in_memory(run_notebook: Start) -> None:
+    peak = "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    flood = "for _ in range(4000): print('x' * 99_999)"  # 400 MB
+    before, _, after = run_notebook(notebook(peak, flood, peak)).cells
+
+    assert int(after.outputs[0].text) - int(before.outputs[0].text) < 200  # MiB
+
+
+def test_one_long_text_is_one_output(run_notebook: Start) -> None:
+    [output] = run_notebook(notebook("print('é' * 3_500_000)")).cells[0].outputs
+
+    assert output.text == "é" * 3_500_000 + "\n"
+
+
+def test_a_thread_that_prints_for_ever_keeps_no_kernel_from_its_end(run_notebook: Start) -> None:
+    endless = (
+        "import threading\n"
+        "import time\n"
+        "def chatter():\n    while True: print('x' * 99_999); time.sleep(0.001)\n"
+        "threading.Thread(target=chatter, daemon=True).start()"
+    )
+    run = run_notebook(notebook(endless, "print('done')"))
+
+    assert run.outcome["status"] == "succeeded"
+    assert not [each for each in run.outcome["warnings"] if "killed" in each]
+
+
+def test_many_small_pieces_are_one_output_in_their_order(run_notebook: Start) -> None:
+    source = (
+        "import sys\nfor i in range(3000): print(i, flush=True)\nprint('e', file=sys.stderr)\n"
+        "display(1)\nfor i in range(3000): print(i, flush=True)"
+    )
+    outputs = run_notebook(notebook(source)).cells[0].outputs
+    numbers = "".join(f"{i}\n" for i in range(3000))
+
+    assert [output.get("text") for output in outputs] == [numbers, "e\n", None, numbers]
+
+
+def test_what_is_printed_after_an_output_was_cleared_stays(run_notebook: Start) -> None:
+    source = (
+        "from IPython.display import clear_output\nfor wait in (False, True):\n"
+        "    print('gone', flush=True); print('too', flush=True)\n    clear_output(wait=wait)\n"
+        "print('stays', flush=True); print('also', flush=True)"
+    )
+    [output] = run_notebook(notebook(source)).cells[0].outputs
+
+    assert output.text == "stays\nalso\n"
+
+
+# A kernel that loses its last message of a cell, which says that there is no more to come.
+SILENT = """
+kernel = get_ipython().kernel
+send = kernel.session.send
+def lossy(stream, kind, *args, **more):
+    content = args[0] if args else more.get("content") or {}
+    if kind == "status" and content.get("execution_state") == "idle":
+        kernel.session.send = send
+        return None
+    return send(stream, kind, *args, **more)
+kernel.session.send = lossy
+print("said")
+"""
+
+
+def test_a_kernel_that_falls_silent_is_waited_for_as_long_as_it_says_something(
+    tmp_path: Path,
+) -> None:
+    """And then there is a warning that outputs may be missing."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "n.ipynb").write_text(json.dumps(notebook(SILENT, "print('went on')")))
+    script = (
+        "import sys; from mlgate.launcher import client, run; client.QUIET_SECONDS = 1.0; "
+        "sys.exit(run.main(sys.argv[1:]))"
+    )
+    task = json.dumps({"kind": "notebook", "path": "n.ipynb"})
+    command = [sys.executable, "-c", script, "--task", task, "--root", str(tmp_path / "root")]
+    subprocess.run([*command, "--output", str(tmp_path / "output")], check=True, timeout=LIMIT)
+    outcome = json.loads((tmp_path / "output" / "outcome.json").read_text())
+
+    assert outcome["warnings"] == ["outputs of a cell may be missing: the kernel fell silent"]
+    assert "went on" in (tmp_path / "output" / "log.txt").read_text()
+
+
+def test_the_folder_outputs_is_there_before_a_notebook(run_notebook: Start) -> None:
+    run = run_notebook(notebook("open('outputs/x.txt', 'w').close()"))
+
+    assert run.outcome["outputs"] == ["outputs/x.txt"]

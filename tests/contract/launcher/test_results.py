@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlgate.launcher.stores import elsewhere
+from mlgate.launcher.tracking import metrics_of_database
+from mlgate.launcher.values import Place
 from tests.contract.launcher.harness import Start
 
 
@@ -88,7 +94,7 @@ def test_outputs_are_kept_by_pattern_and_the_folder_outputs_always(run_command: 
 
 
 def test_outputs_of_a_failed_run_are_kept_too(run_command: Start) -> None:
-    run = run_command("mkdir outputs; touch outputs/part; exit 1")
+    run = run_command("touch outputs/part; exit 1")
 
     assert run.outcome["status"] == "failed"
     assert run.outcome["outputs"] == ["outputs/part"]
@@ -98,10 +104,170 @@ def test_no_pattern_and_no_link_leads_out_of_the_root(run_command: Start, tmp_pa
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "key").write_text("s")
     run = run_command(
-        f"mkdir outputs; ln -s {tmp_path}/secret/key outputs/file; "
+        f"ln -s {tmp_path}/secret/key outputs/file; "
         f"ln -s {tmp_path}/secret outputs/folder; ln -s . outputs/loop; touch outputs/own",
         outputs=["../secret/*", f"{tmp_path}/secret/*"],
     )
 
     assert run.outcome["outputs"] == ["outputs/own"]
     assert len(run.outcome["warnings"]) == 2
+
+
+BROUGHT = {"outputs/metrics.json": '{"accuracy": 0.99}', "outputs/old.bin": "o", "model.bin": "m"}
+UNWRITTEN = "outputs/metrics.json counts for nothing: this run did not write it"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["true", "cat outputs/* > /dev/null; chmod 700 outputs/*", "mkdir other; echo 1 > other/new"],
+)
+def test_what_the_tree_brought_into_outputs_unchanged_counts_for_nothing(
+    run_command: Start, command: str
+) -> None:
+    run = run_command(command, files=BROUGHT, outputs=["*.bin", "out*/*.json"])
+
+    assert (run.outcome["metrics"], run.outcome["outputs"]) == ({}, ["model.bin"])
+    assert run.outcome["warnings"] == [
+        UNWRITTEN,
+        "outputs: this run wrote no file that matches `out*/*.json`",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        """printf '%s' '{"accuracy": 0.99}' > outputs/metrics.json""",  # the same numbers again
+        """printf '%s' '{"accuracy": 0.11}' > outputs/metrics.json""",
+        """printf '%s' '{"accuracy": 0.99}' > m; mv m outputs/metrics.json""",
+        "cp outputs/metrics.json m; cp -p m outputs/metrics.json",
+        "python -c 'import os; os.utime(\"outputs/metrics.json\")'",
+    ],
+)
+def test_what_the_run_wrote_over_it_counts(run_command: Start, command: str) -> None:
+    run = run_command(command, files=BROUGHT)
+
+    assert run.outcome["metrics"].keys() == {"accuracy"}
+    assert run.outcome["outputs"] == ["outputs/metrics.json"]
+    assert run.outcome["warnings"] == []
+
+
+def test_a_file_that_the_run_moved_there_is_its_output(run_command: Start) -> None:
+    run = run_command("mv model.bin outputs/", files=BROUGHT)
+
+    assert run.outcome["outputs"] == ["outputs/model.bin"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 100_000])
+def test_metrics_that_are_nested_without_end_are_a_warning(run_command: Start, text: str) -> None:
+    run = run_command("mv text outputs/metrics.json", files={"text": text})
+
+    assert (run.outcome["status"], run.outcome["metrics"]) == ("succeeded", {})
+    [warning] = run.outcome["warnings"]
+    assert warning.startswith("outputs/metrics.json cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [f"{makes} outputs/metrics.json" for makes in ("mkfifo", "ln -s /dev/zero", "truncate -s 64M")],
+)
+def test_a_metrics_file_that_never_ends_is_not_waited_for(run_command: Start, command: str) -> None:
+    run = run_command(command)
+
+    assert (run.outcome["status"], run.outcome["metrics"]) == ("succeeded", {})
+
+
+LOGS = """
+import mlflow, sqlite3, sys, time
+store = sys.argv[1]
+if store.endswith(".db"):  # as MLflow makes it, which needs SQLAlchemy
+    with sqlite3.connect(store) as db:
+        db.execute("CREATE TABLE latest_metrics (key, value, timestamp, step, is_nan)")
+        for key in ("rmse", "val/r2"):
+            db.execute("INSERT INTO latest_metrics VALUES (?, 0.3, 1, 0, 0)", [key + " before"])
+            row = [key, {"rmse": 0.5, "val/r2": 0.9}[key], time.time() * 1000]
+            db.execute("INSERT INTO latest_metrics VALUES (?, ?, ?, 0, 0)", row)
+else:
+    mlflow.set_tracking_uri(store)
+    mlflow.log_metrics({"rmse": 0.5, "val/r2": 0.9})
+"""
+ELSEWHERE = (
+    "metrics were logged to {}, an MLflow tracking store of the run's own, and count (rmse, "
+    "val/r2). Do not set a tracking URI, so that they are with those of other runs"
+)
+
+
+@pytest.mark.parametrize(
+    ("uri", "where"),
+    [
+        ("tracking.db", "work/tracking.db"),
+        ("../any name.db", "any name.db"),
+        ("file:./mlruns", "work/mlruns"),
+        ("./deep/own store", "work/deep/own store"),
+    ],
+)
+def test_metrics_in_a_store_of_the_run_s_own_count_with_a_warning_that_says_where(
+    start: Start, tmp_path: Path, uri: str, where: str
+) -> None:
+    variables = {
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/m",
+    }
+    run = start(
+        {"work/log.py": LOGS},
+        variables,
+        kind="training",
+        directory="work",
+        command=f"python log.py '{uri}'",
+    ).wait()
+
+    assert run.outcome["status"] == "succeeded", run.log
+    assert run.outcome["metrics"] == {"rmse": 0.5, "val/r2": 0.9}
+    assert run.outcome["warnings"] == [ELSEWHERE.format(where)]
+
+
+def put_run(store: Path, metric: str) -> None:
+    """As MLflow lays out a store of files."""
+    metrics = store / "123" / "abcdef" / "metrics"
+    metrics.mkdir(parents=True)
+    (metrics.parent / "meta.yaml").touch()
+    (metrics / metric).write_text("1700000000000 0.5 0")
+
+
+def test_only_what_the_run_logged_to_stores_of_its_own_counts(tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path, tmp_path / "output", None, {}, None)
+    began = time.time() + 10
+    now = int(began * 1000) + 1
+    store(tmp_path / "untouched.db", [("a", 0.1, now, 0, False, "x")])
+    put_run(tmp_path / "committed", "a")
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE metrics (key)")
+    store(tmp_path / "empty.db", [])
+    store(tmp_path / "older.db", [("a", 0.2, now - 60_000, 0, False, "x")])
+    store(tmp_path / "given.db", [("a", 0.3, now, 0, False, "x"), ("b", 1, 9, 0, False, "x")])
+    (tmp_path / "broken.db").write_bytes(b"SQLite format 3\0 and no more")
+    (tmp_path / "metrics" / "meta.yaml").mkdir(parents=True)
+    os.mkfifo(tmp_path / "pipe.db")
+    for name in ("other.db", "empty.db", "older.db", "given.db", "broken.db"):
+        os.utime(tmp_path / name, (began, began))
+    given = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/given.db"}
+
+    assert elsewhere(replace(place, environment=given), began) == ({}, [])
+    metrics, [warning] = elsewhere(place, began)  # nobody gave it that one
+    assert metrics == {"a": 0.3}
+    assert "given.db" in warning
+    assert len(elsewhere(place, 0.0)[1]) == 4
+
+
+def test_a_store_that_never_ends_is_not_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlgate.launcher.tracking.DATABASE_SECONDS", 0.2)
+    with sqlite3.connect(tmp_path / "endless.db") as endless:
+        endless.execute(
+            "CREATE VIEW latest_metrics AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 "
+            "FROM n) SELECT 'k' AS key, 'text' AS value, 0 AS is_nan, i AS timestamp, i AS step "
+            "FROM n"
+        )
+    metrics, [warning] = metrics_of_database(tmp_path / "endless.db")
+
+    assert (metrics, warning) == ({}, "MLflow's metrics: interrupted")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from mlgate import launcher
+from mlgate.launcher.tracking import metrics_of_server
+from mlgate.launcher.values import Place, Stopped
 from tests.contract.launcher.harness import Start
 
 LOG = """
@@ -109,12 +110,12 @@ def test_a_store_that_mlflow_does_not_know_has_no_metrics(start: Start) -> None:
     assert (run.outcome["metrics"], run.outcome["warnings"]) == ({}, [])
 
 
-def ask(place: launcher.Place, *, seconds: float, told_to_end: bool) -> Any:
+def ask(place: Place, *, seconds: float, told_to_end: bool) -> Any:
     async def asking() -> Any:
-        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stopped: Stopped = asyncio.get_running_loop().create_future()
         if told_to_end:
             stopped.set_result(None)
-        return await launcher.metrics_of_server(place, stopped, seconds)
+        return await metrics_of_server(place, stopped, seconds)
 
     return asyncio.run(asking())
 
@@ -129,7 +130,7 @@ def test_nobody_waits_for_a_server_that_never_answers(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         variables = {**os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_RUN_ID": "0" * 32}
-        place = launcher.Place(tmp_path, tmp_path, tmp_path, None, variables, None)
+        place = Place(tmp_path, tmp_path, tmp_path, None, variables, None)
 
         metrics, warnings = ask(place, seconds=seconds, told_to_end=told_to_end)
 
@@ -143,6 +144,6 @@ def test_an_environment_without_mlflow_has_logged_nothing(tmp_path: Path) -> Non
     (shadow / "__init__.py").write_text("raise ImportError('no such package')")
     variables = {**os.environ, "PYTHONPATH": str(shadow.parent), "MLFLOW_RUN_ID": "0" * 32}
     variables["MLFLOW_TRACKING_URI"] = "azureml://store"
-    place = launcher.Place(tmp_path, tmp_path, tmp_path, None, variables, None)
+    place = Place(tmp_path, tmp_path, tmp_path, None, variables, None)
 
     assert ask(place, seconds=180, told_to_end=False) == ({}, [])

@@ -14,7 +14,7 @@ TRAIN = """
 import json, os, sys
 print("training", sys.argv[1:])
 print("with", sys.executable)
-os.makedirs("outputs/model")
+os.mkdir("outputs/model")
 json.dump({"accuracy": 0.9, "epochs": 3}, open("outputs/metrics.json", "w"))
 open("outputs/model/weights.bin", "wb").write(b"w")
 """
@@ -126,3 +126,43 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(run_command: Start
 
 def test_a_working_directory_that_is_not_there_is_invalid(run_command: Start) -> None:
     assert run_command("true", directory="nowhere").failure["kind"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("command", "passes"),
+    [
+        ("python -c 'print(1)' | tee all.txt", True),
+        ("python -c '1/0' 2>&1 | tee all.txt", False),
+        ("false | true | true", False),
+        ("true | false || true", True),
+        ("for i in 1; do (exit 3) | cat; done", False),
+        ("[[ a == a ]] && diff <(echo 1) <(echo 1)", True),
+    ],
+)
+def test_a_pipe_fails_when_any_part_of_it_does(
+    run_command: Start, command: str, passes: bool
+) -> None:
+    run = run_command(command)
+
+    assert run.outcome["status"] == ("succeeded" if passes else "failed"), run.log
+
+
+def test_what_fails_in_a_pipe_is_the_reason(run_command: Start) -> None:
+    run = run_command("python -c 'open(\"missing.csv\")' 2>&1 | tee all.txt")
+
+    assert run.failure["kind"] == "data"
+
+
+@pytest.mark.parametrize("directory", [".", "deep/er"])
+def test_the_folder_outputs_is_there_before_a_command(run_command: Start, directory: str) -> None:
+    run = run_command(
+        "echo 1 > ./outputs/x.txt", directory=directory, files={f"{directory}/train.py": ""}
+    )
+
+    assert run.outcome["outputs"] == ["outputs/x.txt"]
+
+
+def test_a_file_of_the_tree_that_is_called_outputs_stays(run_command: Start) -> None:
+    run = run_command("cat outputs", files={"outputs": "mine"})
+
+    assert (run.outcome["status"], run.log) == ("succeeded", "mine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from handlers.local_handler.handler import LocalHandler
 from handlers.local_handler.warm import _Template
-from mlgate.orchestration.keeping import MOST_BYTES
+from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.runs import Attempt, Task
 from tests.contract.bench import Bench as AnyBench
 
@@ -27,6 +28,7 @@ class Bench(AnyBench[LocalHandler]):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.home = folder / "home"
+        self.later = 0.0  # seconds that the machine was on meanwhile
         self._handlers: list[LocalHandler] = []
         self.handler = self.new_handler()
 
@@ -39,6 +41,7 @@ class Bench(AnyBench[LocalHandler]):
         grace_seconds: float = 1.0,
         python: Path = Path(sys.executable),
         most_bytes: int = MOST_BYTES,
+        environment_seconds: float = 1800.0,
     ) -> LocalHandler:
         """A handler as another worker on the same home would have it."""
         real: dict[str, Any] = {} if launcher is None else {"launcher": launcher}
@@ -47,9 +50,11 @@ class Bench(AnyBench[LocalHandler]):
             parallel=parallel,
             on_ended=on_ended,
             clock=self.clock,
+            steady=lambda: time.monotonic() + self.later,
             grace_seconds=grace_seconds,
             python=python,
             most_bytes=most_bytes,
+            environment_seconds=environment_seconds,
             **real,
         )
         self._handlers.append(handler)

@@ -216,36 +216,6 @@ def test_an_environment_whose_maker_was_killed_is_made_anew(bench: Bench, slow: 
     assert bench.run(again).status is RunStatus.SUCCEEDED
 
 
-def test_a_run_does_not_change_the_environment_of_the_next(bench: Bench) -> None:
-    text = pinned(bench)
-    spoils = "import tiny, pathlib\np = pathlib.Path(tiny.__file__)\n(p.parent / 'more.py').touch()"
-    bench.run(asking(bench, text, script=spoils, name="first"))
-    checks = (
-        "import importlib.util as i\nfinish('canceled' if i.find_spec('more') else 'succeeded')"
-    )
-    second = asking(bench, text, script=checks, name="second")
-    assert bench.run(second).status is RunStatus.SUCCEEDED
-
-
-def test_an_environment_in_use_is_not_made_anew_under_its_run(bench: Bench) -> None:
-    text = pinned(bench)
-    go = bench.folder / "go"
-    spoils = (
-        "import os, tiny, pathlib, time\n"
-        "(pathlib.Path(tiny.__file__).parent / 'more.py').touch()\n"
-        f"open({str(go)!r} + '.waiting', 'w').close()\n"
-        f"while not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
-        "import more\n"
-    )
-    first = asking(bench, text, script=spoils, name="first")
-    bench.handler.submit(first)
-    bench.until((bench.folder / "go.waiting").exists)
-    assert bench.run(asking(bench, text, name="second")).metrics == {"version": 1.0}
-    go.touch()
-    assert bench.ended(first).status is RunStatus.SUCCEEDED
-    assert len(made(bench)) == 2
-
-
 def test_environments_used_longest_ago_are_removed_and_none_in_use(bench: Bench) -> None:
     text = pinned(bench)
     go = bench.folder / "go"

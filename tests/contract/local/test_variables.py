@@ -12,12 +12,15 @@ import pytest
 from mlgate.orchestration.runs import Attempt, RunStatus, Task
 from tests.contract.local.conftest import Bench
 
-TELLS = "import json, os, shutil, sys\nfinish(warnings=[json.dumps([dict(os.environ), sys.path])])"
+TELLS = (
+    "import json, os, sys\n"
+    "(OUTPUT / 'log.txt').write_text(json.dumps([dict(os.environ), sys.path]))\n"
+)
 
 
 def told(bench: Bench, task: Task) -> dict[str, Any]:
-    outcome = bench.run(task)
-    variables: dict[str, Any] = json.loads(outcome.warnings[-1])[0]
+    bench.run(task)
+    variables: dict[str, Any] = json.loads(bench.log(task))[0]
     return variables
 
 
@@ -56,7 +59,7 @@ def test_the_hosts_settings_and_tokens_are_not_passed_on(
     assert variables["PIP_INDEX_URL"] == "http://index"
     assert variables["LC_ALL"] == "C.UTF-8"
     assert {"PATH", "HOME"} <= set(variables)
-    expected = ["MLGATE_ATTEMPT", "MLGATE_BUILD_ID", "MLGATE_RUN_NAME"]
+    expected = ["MLGATE_ATTEMPT", "MLGATE_BUILD_ID", "MLGATE_COMMIT", "MLGATE_RUN_NAME"]
     assert sorted(name for name in variables if name.startswith("MLGATE_")) == expected
 
 
@@ -91,7 +94,8 @@ def test_python_is_the_interpreter_of_the_environment(bench: Bench) -> None:
 
 def test_the_sources_of_mlgate_are_not_on_the_path_of_a_run(bench: Bench) -> None:
     task = bench.task(TELLS)
-    path = json.loads(bench.run(task).warnings[-1])[1]
+    bench.run(task)
+    path = json.loads(bench.log(task))[1]
     assert str(Path(__file__).parents[3]) not in path
 
 

@@ -51,7 +51,6 @@ def written(bench: Bench, name: str) -> str:
 def test_a_training_is_executed_with_its_metrics_and_outputs(real: Bench) -> None:
     script = (
         "import json, os, pathlib, sys\n"
-        "pathlib.Path('outputs').mkdir()\n"
         "metrics = json.dumps({'alpha': float(sys.argv[1])})\n"
         "pathlib.Path('outputs/metrics.json').write_text(metrics)\n"
         "pathlib.Path('model.txt').write_text(os.environ['MLGATE_RUN_NAME'])\n"
@@ -99,7 +98,7 @@ def test_a_notebook_that_is_ended_keeps_its_cells_so_far(real: Bench, kind: obje
 
 def test_a_training_that_needs_another_finds_its_outputs(real: Bench) -> None:
     first = real.task(
-        "import os; os.makedirs('outputs'); open('outputs/model', 'w').write('m')",
+        "open('outputs/model', 'w').write('m')",
         command="python script.py",
         name="base-model",
     )

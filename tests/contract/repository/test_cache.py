@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,24 +17,6 @@ from tests.servers.git_http import GitHttpServer
 
 def entries(home: Path) -> list[Path]:
     return sorted(path for path in (home / "repositories").iterdir() if path.is_dir())
-
-
-def test_checkouts_at_once_fetch_once(
-    server: GitHttpServer, make_handler: MakeHandler, tmp_path: Path
-) -> None:
-    together = threading.Barrier(4)
-
-    def check_out(number: int) -> int:
-        handler = make_handler(allowed=[server.url])
-        together.wait(30)
-        ref = "main" if number % 2 else None
-        with handler.checkout(RepositoryRequest(f"{server.url}/demo.git", ref)) as checkout:
-            return len(checkout.files())
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(check_out, range(4))) == [10] * 4
-    assert server.fetches == 1
-    assert list((tmp_path / "home" / "checkouts").iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
@@ -105,6 +86,23 @@ def test_what_was_used_longest_ago_is_forgotten_first(
     assert entry_of["a"] in now
     assert entry_of["b"] not in now
     assert len(now) == 2
+
+
+def test_what_would_not_fit_alone_pushes_nothing_else_out(
+    make_handler: MakeHandler, tmp_path: Path
+) -> None:
+    requests = {}
+    for name, size in (("small", 9), ("large", 3 << 20)):
+        path = bare(tmp_path / "origins" / name)
+        content = os.urandom(size)
+        git(path, "update-ref", "refs/heads/main", commit(path, {"f": content}))
+        requests[name] = RepositoryRequest(str(path))
+    home = tmp_path / "home"
+    handler = make_handler(allowed=[str(tmp_path / "origins")], cache_bytes=2 << 20)
+    with handler.checkout(requests["small"]):
+        kept = entries(home)
+    with handler.checkout(requests["large"]):
+        assert entries(home) == kept
 
 
 def test_the_cache_never_exceeds_its_bytes_between_checkouts(

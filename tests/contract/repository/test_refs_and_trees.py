@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from pathlib import Path
 
 import pytest
@@ -38,16 +40,31 @@ def test_a_sha_gives_that_commit_even_when_no_ref_names_it(
     place: Place, origin: Origin, name: str
 ) -> None:
     sha = origin.commits[name]
+    if name == "dangling" and not place.any_commit:
+        with pytest.raises(Permanent, match=f"ref '{sha}' is not in"):
+            place.handler.checkout(RepositoryRequest(place.url, sha)).__enter__()
+        return
     with place.handler.checkout(RepositoryRequest(place.url, sha.upper())) as checkout:
         assert checkout.commit == sha
         assert len(checkout.files()) == {"main": 10, "first": 1, "dangling": 1}[name]
+
+
+def test_commits_are_had_one_after_the_other_beside_those_that_are_cached(
+    place: Place, origin: Origin
+) -> None:
+    """Which the server is told of, so that it leaves out what is here."""
+    for name in ("second", "dev", "first", "main"):
+        request = RepositoryRequest(place.url, origin.commits[name])
+        with place.handler.checkout(request) as checkout:
+            assert checkout.commit == origin.commits[name]
+            assert len(checkout.files()) == {"main": 10, "dev": 11}.get(name, 1)
 
 
 def test_the_tree_is_the_commit_byte_for_byte_without_git(place: Place) -> None:
     with place.handler.checkout(RepositoryRequest(place.url)) as checkout:
         assert on_disk(checkout.folder) == expected(TREE) | LINKED
         assert list(checkout.files()) == sorted(expected(TREE) | LINKED)
-        assert checkout.warnings == ()
+        assert not [line for line in checkout.warnings if "through its REST API" not in line]
         assert checkout.read("version") == b"$Format:%H$\n"
         with pytest.raises(KeyError):
             checkout.read("../demo.git/HEAD")
@@ -81,6 +98,21 @@ def test_a_subdirectory_that_is_not_there_is_told(place: Place, subdirectory: st
 def test_a_ref_that_is_not_there_is_told_with_the_branches(place: Place, ref: str) -> None:
     with pytest.raises(Permanent, match=rf"ref '{ref}' is not in .*dev, feature/x, main"):
         place.handler.checkout(RepositoryRequest(place.url, ref)).__enter__()
+
+
+@pytest.mark.parametrize("ref", [None, "HEAD"])
+def test_a_default_branch_that_is_not_there_is_told_with_the_branches(
+    place: Place, origin: Origin, ref: str | None
+) -> None:
+    path = origin.path.with_name(f"headless-{uuid.uuid4().hex}.git")
+    shutil.copytree(origin.path, path)
+    git(path, "symbolic-ref", "HEAD", "refs/heads/gone")
+    request = RepositoryRequest(f"{place.url.rpartition('/')[0]}/{path.name}", ref)
+    with pytest.raises(
+        Permanent,
+        match=r"The default branch of .*\(branches: dev, feature/x, main\): set `rep.*ref`",
+    ):
+        place.handler.checkout(request).__enter__()
 
 
 @pytest.mark.parametrize("ref", ["--upload-pack=x", "a b", "x\n", "a..b", "*", ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,13 +50,14 @@ def test_a_commit_is_never_fetched_twice(
     assert server.fetches == 1
 
 
-def test_a_cached_sha_needs_no_network(
+def test_a_cached_sha_needs_no_network_while_the_server_has_answered_lately(
     server: GitHttpServer, make_handler: MakeHandler, origin: Origin
 ) -> None:
     request = RepositoryRequest(f"{server.url}/demo.git", origin.commits["main"])
-    with make_handler(allowed=[server.url]).checkout(request):
+    handler = make_handler(allowed=[server.url])
+    with handler.checkout(request):
         server.requests.clear()
-    with make_handler(allowed=[server.url]).checkout(request) as checkout:
+    with handler.checkout(request) as checkout:
         assert len(checkout.files()) == 10
     assert server.requests == []
 
@@ -190,6 +191,46 @@ def test_a_web_site_is_no_git_server(make_handler: MakeHandler, tmp_path: Path) 
         handler = make_handler(allowed=[site.url])
         with pytest.raises(Permanent, match="was not found or access was refused"):
             handler.checkout(RepositoryRequest(f"{site.url}/page")).__enter__()
+
+
+ANSWERS: dict[str, Callable[[bytes], bytes]] = {
+    "a page": lambda _: b"<!DOCTYPE html><html><body>Sign in</body></html>",
+    "half": lambda content: content[: len(content) // 2],
+    "null": lambda _: b"null",
+    "a list": lambda _: b"[]",
+    "nothing": lambda _: b"",
+    "ten megabytes": lambda _: b"x" * (10 << 20),
+    "a packet of no end": lambda _: b"fff0" + b"x" * 100,
+    "packets of nothing": lambda _: b"0004" * 1000,
+    "an end at once": lambda _: b"0000",
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["from the first", "once it has begun"])
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+def test_what_is_no_answer_of_git_is_told_and_leaves_nothing_that_harms(
+    answer: Callable[[bytes], bytes],
+    first: bool,
+    server: GitHttpServer,
+    make_handler: MakeHandler,
+    origin: Origin,
+) -> None:
+    """As its content type says it were git's."""
+    handler = make_handler(allowed=[server.url])
+    request = RepositoryRequest(f"{server.url}/demo.git", origin.commits["main"])
+    begun = [first]
+
+    def says(content: bytes) -> bytes:
+        said = answer(content) if begun[0] else content
+        begun[0] = True
+        return said
+
+    server.says = says
+    with pytest.raises((Temporary, Permanent)):
+        handler.checkout(request).__enter__()
+    server.says = None
+    with handler.checkout(request) as checkout:
+        assert len(checkout.files()) == 10
 
 
 def test_an_unknown_ssh_host_is_refused_without_a_question(

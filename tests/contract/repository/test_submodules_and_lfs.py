@@ -115,6 +115,36 @@ def test_a_submodule_without_a_url_is_told(
         handler(tmp_path, forge.url).checkout(request).__enter__()
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'# caf\xe9\n[submodule "i"]\n\tpath = lib\n\turl = ../inner.git\n', None),
+        (b'[submodule "caf\xe9"]\n\tpath = lib\n\turl = ../inner.git\n', None),
+        (b'[submodule "o"]\n\tpath = \xe8\n\turl = \xe9\n[submodule "i"]\n\tpath = lib\n'
+         b"\turl = ../inner.git\n", None),
+        (b'[submodule "i"]\n\tpath = lib\n\turl = ../inner\xe9.git\n', "is not UTF-8"),
+        (b'[submodule "i"]\n\tpath = lib\n\turl = /srv/\xe9\n', "is not UTF-8"),
+        (b'[submodule "i"]\n\tpath = lib\xe9\n\turl = ../inner.git\n', "has no URL in"),
+        (b'[submodule "i"\n\tpath = lib\n', "cannot be read"),
+        (b"\x00\x01\x02", "cannot be read"),
+        (b"# much\n" * 200_000, "has more than 1 MiB"),
+    ],
+)  # fmt: skip
+def test_what_gitmodules_may_hold(
+    forge: GitHttpServer, origins: Path, tmp_path: Path, content: bytes, said: str | None
+) -> None:
+    inner = publish(origins / "inner.git", {"deep.py": b"deep"})
+    publish(origins / "outer.git", {".gitmodules": content, "lib": sub(inner)})
+    request = RepositoryRequest(f"{forge.url}/outer.git", submodules=True)
+    if said is None:
+        with handler(tmp_path, forge.url).checkout(request) as checkout:
+            assert checkout.read("lib/deep.py") == b"deep"
+        return
+    with pytest.raises(Permanent, match=said) as told:
+        handler(tmp_path, forge.url).checkout(request).__enter__()
+    assert ".gitmodules" in str(told.value)
+
+
 @pytest.mark.parametrize("field", ["submodules", "lfs"])
 def test_without_git_they_are_refused_before_any_traffic(
     forge: GitHttpServer, tmp_path: Path, field: str

@@ -11,10 +11,11 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from azure.servicebus.exceptions import (
     MessagingEntityNotFoundError,
     ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
     ServiceBusError,
 )
 
-from mlgate.emulators.service_bus import Emulator
+from mlgate.emulators.service_bus import Emulator, QueueConfig
 from tests.contract.service_bus.conftest import Clock, send, texts
 
 
@@ -36,6 +37,24 @@ def test_a_token_that_has_expired_is_an_authentication_error(
     client = connect(emulator.connection_string)
     with client, pytest.raises(ServiceBusAuthenticationError):
         client.get_queue_sender("jobs").send_messages(ServiceBusMessage("a"))
+
+
+@pytest.mark.parametrize("right", ["Listen", "Send"])
+def test_a_key_with_one_right_does_that_alone(right: str) -> None:
+    """The links' claims of "Service Bus authentication and authorization" in azure-docs."""
+    with (
+        Emulator([QueueConfig("jobs")], rights=[right]) as emulator,
+        connect(emulator.connection_string) as client,
+    ):
+        receiver, sender = client.get_queue_receiver("jobs"), client.get_queue_sender("jobs")
+        if right == "Listen":
+            assert receiver.receive_messages(max_wait_time=2) == []
+            with pytest.raises(ServiceBusAuthorizationError, match="'Send' claim"):
+                sender.send_messages(ServiceBusMessage("a"))
+        else:
+            sender.send_messages(ServiceBusMessage("a"))
+            with pytest.raises(ServiceBusAuthorizationError, match="'Listen' claim"):
+                receiver.receive_messages(max_wait_time=2)
 
 
 def test_an_unknown_queue_is_not_found(client: ServiceBusClient) -> None:

@@ -9,6 +9,7 @@ from azure.storage.blob import ContainerClient
 
 from mlgate.orchestration.errors import Temporary, UnfitHost
 from tests.contract.state.conftest import Storage
+from tests.contract.state.disks import a_full_disk
 
 BIG = 65 << 20  # bytes: more than is sent at once
 
@@ -53,7 +54,7 @@ def test_a_file_that_is_sent_in_parts_is_there_when_all_are(
 
     storage.relay.fail("PUT b", "lost", times=2)
     files.copy("b", "model.bin", source)
-    found = files.read("b", "model.bin")
+    found = files.read("b", "model.bin", most=BIG)
     assert found is not None
     assert len(found) == BIG
 
@@ -81,3 +82,23 @@ def test_a_file_that_is_gone_or_a_right_that_is_missing_is_told(
     storage.relay.fail("PUT b", (403, "AuthorizationFailure"))
     with pytest.raises(UnfitHost, match="network rules"):
         storage.files().write("b", "log.txt", b"")
+
+
+def test_what_does_not_fit_into_memory_is_sent_from_the_disk(storage: Storage) -> None:
+    """And from there again, where the answer was lost."""
+    files = storage.files()
+    files.write("b", "report.html", b"made the container")
+    storage.relay.fail("PUT b", "lost", times=2)
+
+    files.write("b", "report.html", (bytes(1 << 20) for _ in range(65)))
+
+    assert files.read("b", "report.html", most=BIG) == bytes(BIG)
+    assert files.read("b", "report.html", most=BIG - 1) is None
+
+
+def test_a_disk_without_room_for_a_scratch_file_can_be_mended(storage: Storage) -> None:
+    storage.files().write("b", "report.html", b"old")
+    with a_full_disk(), pytest.raises(Temporary, match="temporary file"):
+        storage.files().write("b", "report.html", (bytes(1 << 18) for _ in range(8)))
+
+    assert storage.files().read("b", "report.html") == b"old"

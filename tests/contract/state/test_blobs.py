@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
-from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
-from handlers.state_handler.blobs import ABANDONED, BlobState
+from handlers.state_handler.blobs import BlobState
 from mlgate.emulators.azure_ml import Azurite
 from mlgate.emulators.azure_ml.signatures import service_sas
-from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.builds import Build
+from mlgate.orchestration.durable import Due
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
-from mlgate.orchestration.ports import Rejection, Stored
+from tests.contract.state.a_build import KEY, LOOKED, REJECTION, TOKEN, keys, save, stored
 from tests.contract.state.conftest import Storage
 from tests.servers.blob_relay import Fault
 from tests.unit.orchestration.builders import NOON, build, run
 
-TOKEN = SecretStr("radioactive")
-KEY = build().key
-REJECTION = Rejection(KEY, NOON, "bad")
-LOOKED = replace(build(), look=1)
-ENDED = replace(build(), phase=Phase.COMPLETED)
-
 Act = Callable[[BlobState], object]
-
-
-def stored(state: BlobState) -> Stored:
-    found = state.load(KEY)
-    assert found is not None
-    return found
-
-
-def save(state: BlobState, changed: Build = LOOKED) -> bool:
-    return state.save(changed, stored(state).version) is not None
 
 
 def renew(state: BlobState) -> bool:
@@ -52,6 +34,12 @@ def release(state: BlobState) -> bool:
     state.lease(KEY, "me", 10)
     state.release(KEY, "me")
     return state.lease(KEY, "another", 10)
+
+
+def put_off(state: BlobState) -> bool:
+    late = Due(KEY, NOON + timedelta(minutes=1), 1)
+    state.set_due(late)
+    return state.due() == [late]
 
 
 def forget(state: BlobState) -> bool:
@@ -70,11 +58,13 @@ ACTS: dict[str, tuple[str, Act]] = {
     "a token": ("PUT secrets", lambda state: state.create(build(key="new"), TOKEN)),
     "a build": ("PUT builds", lambda state: state.create(build(key="new"), TOKEN)),
     "a save": ("PUT builds", save),
+    "a part": ("PUT parts", lambda state: save(state, replace(LOOKED, warnings=("long",) * 1000))),
     "a load": ("GET builds", lambda state: state.load(KEY) is not None),
     "a new lease": ("PUT leases", lambda state: state.lease(KEY, "me", 10)),
     "a renewed lease": ("PUT leases", renew),
     "a release": ("DELETE leases", release),
-    "a sweep": ("LIST open", lambda state: state.open_builds() == [build()]),
+    "a sweep": ("LIST open", lambda state: keys(state) == [KEY]),
+    "when it is due": ("PUT open", put_off),
     "the history": ("LIST ended", lambda state: state.builds() == [build()]),
     "a token read": ("GET secrets", lambda state: state.token(KEY) == TOKEN),
     "a token forgotten": ("DELETE secrets", forget),
@@ -104,7 +94,7 @@ def test_an_outage_is_temporary(fault: Fault, call: str, act: Act, storage: Stor
     assert sum(storage.clock.slept) < 30
     storage.relay.revive()
     storage.clock.sleep(60)
-    state.open_builds()
+    state.due()
 
 
 @pytest.mark.parametrize(("call", "act"), ACTS.values(), ids=ACTS.keys())
@@ -160,7 +150,7 @@ def test_a_lease_goes_to_one_of_many(storage: Storage) -> None:
     with ThreadPoolExecutor(6) as threads:
         for _ in range(5):
             assert sum(threads.map(once, enumerate(hosts))) == 1
-            storage.clock.sleep(10)  # its holder has died
+            storage.later(13)  # its holder has died
 
 
 def test_a_lost_save_that_somebody_built_upon_is_told_as_overtaken(storage: Storage) -> None:
@@ -195,127 +185,6 @@ def test_only_storage_itself_can_say_that_a_build_is_unknown(storage: Storage) -
 
     with pytest.raises(Permanent):
         state.load(KEY)
-
-
-def after_death(storage: Storage, requests: int, act: Callable[[BlobState], object]) -> bool:
-    """Whether a host was killed that had sent so many requests; else it had done what it wanted."""
-    host = storage.state()
-    storage.relay.die_after(requests)
-    try:
-        act(host)
-    except OrchestrationError:
-        return True
-    else:
-        return (storage.relay.left or 0) < 0
-    finally:
-        storage.relay.revive()
-
-
-def test_wherever_a_host_is_killed_that_opens_a_build_it_is_never_lost(storage: Storage) -> None:
-    for requests in itertools.count():
-        fresh = build(key=f"{requests:020x}")
-        create = partial(BlobState.create, build=fresh, token=TOKEN)
-        killed = after_death(storage, requests, create)
-        state = storage.state()
-        swept = [each.key for each in state.open_builds()]
-        is_there = state.load(fresh.key) is not None
-        assert (fresh.key in swept) == is_there, "a build that is there is looked after"
-        assert state.token(fresh.key) == TOKEN or not is_there
-
-        assert state.create(fresh, TOKEN) == (not is_there), "its message comes again"
-        assert fresh.key in [each.key for each in state.open_builds()]
-        assert fresh.key in [each.key for each in state.builds()]
-        assert state.token(fresh.key) == TOKEN
-        if not killed:
-            assert requests == 3
-            return
-
-
-def test_wherever_a_host_is_killed_that_ends_a_build_the_next_sweep_tidies_up(
-    storage: Storage,
-) -> None:
-    for requests in itertools.count():
-        ended = replace(ENDED, key=f"{requests:020x}")
-        storage.state().create(replace(ended, phase=Phase.COMPLETING), None)
-        version = storage.state().load(ended.key)
-        assert version is not None
-        save_it = partial(BlobState.save, build=ended, version=version.version)
-        killed = after_death(storage, requests, save_it)
-        state = storage.state()
-        assert [each.key for each in state.builds()].count(ended.key) == 1
-        for phase in [each.phase for each in state.open_builds()]:
-            assert phase is Phase.COMPLETING, "nothing was saved"
-        again = state.load(ended.key)
-        assert again is not None
-        assert state.save(ended, again.version)
-
-        assert storage.container().names("open/") == []
-        assert [each.key for each in state.builds()].count(ended.key) == 1
-        if not killed:
-            assert requests == 3
-            return
-
-
-def test_a_late_copy_of_a_start_leaves_nothing_behind_wherever_its_host_is_killed(
-    storage: Storage,
-) -> None:
-    state = storage.state()
-    state.create(build(), TOKEN)
-    save(state, ENDED)
-    state.forget_token(KEY)
-    for requests in itertools.count():
-        killed = after_death(storage, requests, lambda host: host.create(build(), TOKEN))
-        assert state.open_builds() == []
-        assert storage.container().names("open/") == []
-        assert state.token(KEY) is None
-        assert state.builds() == [ENDED]
-        if not killed:
-            return
-
-
-def test_a_rejection_is_listed_once_wherever_its_host_is_killed(storage: Storage) -> None:
-    worse = replace(REJECTION, received_at=NOON + timedelta(minutes=1), reason="worse")
-    for requests in itertools.count():
-        state = storage.state()
-        state.reject(REJECTION)
-        killed = after_death(storage, requests, lambda host: host.reject(worse))
-        assert state.rejections() in ([REJECTION], [worse])
-        state.reject(worse)
-        assert state.rejections() == [worse]
-        if not killed:
-            return
-
-
-def test_a_mark_whose_build_never_came_is_taken_away_after_a_day_with_its_token(
-    storage: Storage,
-) -> None:
-    state = storage.state()
-    state.create(build(key="b"), TOKEN)
-    save_b = state.load("b")
-    assert save_b is not None
-    state.save(replace(ENDED, key="b"), save_b.version)
-    assert after_death(storage, 2, lambda host: host.create(build(), TOKEN))
-    storage.clock.time = datetime.now(UTC) + ABANDONED - timedelta(minutes=1)
-    assert state.open_builds() == []
-    assert storage.container().names("open/") == [f"open/{KEY}"]
-
-    storage.clock.sleep(120)
-    assert state.open_builds() == []
-    assert storage.container().names("open/") == []
-    assert state.token(KEY) is None
-
-
-def test_a_record_of_another_version_hides_no_other_and_stays(storage: Storage) -> None:
-    state = storage.state()
-    for key in ("a", "b"):
-        state.create(build(key=key), None)
-    storage.container().put("builds/a", b'{"from": "the future"}')
-
-    assert [each.key for each in state.open_builds()] == ["b"]
-    assert [each.key for each in state.builds()] == ["b"]
-    assert storage.container().names("open/") == ["open/a", "open/b"]
-    with pytest.raises(Permanent, match="by this version"):
-        state.load("a")
 
 
 def test_the_token_is_where_the_right_to_the_state_does_not_reach(
@@ -362,7 +231,7 @@ def test_no_signature_is_in_any_log_or_error(
     caplog.set_level(logging.DEBUG)
     state = storage.state()
     state.create(build(), TOKEN)
-    told = [repr(storage.address), repr(state), state.open_builds()]
+    told = [repr(storage.address), repr(state), state.due()]
     for fault in ("lost", "reset", (503, "ServerBusy"), (403, "AuthenticationFailed"), (400, "")):
         storage.relay.fail("GET builds", fault, times=4)
         try:
@@ -375,3 +244,27 @@ def test_no_signature_is_in_any_log_or_error(
     assert len(told) == 3 + 5
     assert secret not in caplog.text + str(told)
     assert TOKEN.get_secret_value() not in caplog.text
+
+
+def test_what_is_long_overdue_is_looked_into_a_few_at_a_time(storage: Storage) -> None:
+    state = storage.state()
+    for number in range(30):
+        state.create(build(key=f"{number:020x}"), None)
+    storage.later(3600)
+    for _ in range(3):
+        storage.relay.counted()
+        assert len(state.due()) == 30
+        assert storage.relay.counted() == {"LIST open": 1, "GET builds": 10}
+    storage.relay.counted()
+    assert len(state.due()) == 30
+    assert storage.relay.counted() == {"LIST open": 1}
+
+
+def test_a_mark_of_another_version_is_due_at_once(storage: Storage) -> None:
+    state = storage.state()
+    state.create(build(), None)
+    storage.container().put(f"open/{KEY}", b"")
+
+    [due] = state.due()
+    assert (due.key, due.wakes) == (KEY, 0)
+    assert due.at < NOON

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from mlgate.hosts.assembly import check_containers, make_files, make_state
 from mlgate.hosts.history import cancel, show_build, show_builds
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import check_containers, make_files, make_state
 from mlgate.orchestration.errors import UnfitHost
 from tests.contract.state.conftest import Storage
 from tests.unit.orchestration.builders import build

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
-from collections.abc import Callable
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,43 +16,50 @@ import pytest
 from pydantic import SecretStr
 
 from handlers.state_handler import SqliteState
-from mlgate.orchestration.builds import Phase
-from mlgate.orchestration.errors import Finding, Permanent
-from mlgate.orchestration.ports import Rejection, StatePort
-from tests.contract.state.conftest import Storage
-from tests.unit.orchestration.builders import NOON, build, failed, run
-from tests.unit.orchestration.twins import HandClock
+from mlgate.orchestration.builds import Gate, Phase, RunState
+from mlgate.orchestration.durable import Due, Rejection, StatePort, Stored
+from mlgate.orchestration.errors import Finding, Permanent, Temporary
+from mlgate.orchestration.runs import RunKind
+from tests.contract.state.conftest import Store
+from tests.unit.orchestration.builders import NOON, build, failed, run, spec
 
 TOKEN = SecretStr("radioactive")
-
-
-@pytest.fixture(params=["sqlite", "blobs"])
-def again(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock
-) -> Callable[[], StatePort]:
-    """Opens the same state once more, as another process would."""
-    if request.param == "blobs":
-        storage: Storage = request.getfixturevalue("storage")
-        return storage.state
-    return lambda: SqliteState(tmp_path / "state.db", clock)
+KEY = build().key
 
 
 @pytest.fixture
-def state(again: Callable[[], StatePort]) -> StatePort:
-    return again()
+def state(store: Store) -> StatePort:
+    return store.state()
 
 
-def test_a_build_comes_back_as_it_was_stored(
-    state: StatePort, again: Callable[[], StatePort]
-) -> None:
-    stored = build(run("a", needs=("b",)), failed("b", cell=3), cancel_requested="so")
-    assert state.create(stored, TOKEN)
-
-    found = again().load(stored.key)
+def stored(state: StatePort, key: str = KEY) -> Stored:
+    found = state.load(key)
     assert found is not None
-    assert found.build == stored
-    assert again().token(stored.key) == TOKEN
+    return found
+
+
+def complete(state: StatePort, key: str = KEY) -> None:
+    found = stored(state, key)
+    assert state.save(replace(found.build, phase=Phase.COMPLETED), found.version)
+
+
+def test_a_build_comes_back_as_it_was_stored(state: StatePort, store: Store) -> None:
+    made = build(run("a", needs=("b",)), failed("b", cell=3), cancel_requested="so")
+    assert state.create(made, TOKEN)
+
+    assert stored(store.state(), made.key).build == made
+    assert store.state().token(made.key) == TOKEN
     assert state.load("unknown") is None
+
+
+def test_a_build_without_a_repository_comes_back_as_well(state: StatePort, store: Store) -> None:
+    gate = Gate("any_pass", added=("check-churn",))
+    tried = spec("check-churn", kind=RunKind.SERVING, model="train", example="x.json")
+    request = {"kind": "rollback", "model": "churn"}
+    made = build(RunState(tried), repository=None, request=request, gate=gate)
+    assert state.create(made, None)
+
+    assert stored(store.state(), made.key).build == made
 
 
 def test_create_changes_nothing_when_the_key_exists(state: StatePort) -> None:
@@ -65,9 +74,7 @@ def test_create_changes_nothing_when_the_key_exists(state: StatePort) -> None:
 
 def test_a_token_does_not_come_back_with_a_late_copy_of_its_message(state: StatePort) -> None:
     state.create(build(), TOKEN)
-    first = state.load(build().key)
-    assert first is not None
-    state.save(replace(first.build, phase=Phase.COMPLETED), first.version)
+    complete(state)
     state.forget_token(build().key)
 
     assert not state.create(build(), TOKEN)
@@ -86,49 +93,77 @@ def test_save_is_compare_and_swap(state: StatePort) -> None:
     assert state.save(replace(second.build, look=2), second.version) is not None
 
 
-def test_of_many_writers_one_wins_each_round(again: Callable[[], StatePort]) -> None:
-    again().create(build(), None)
+def test_a_process_saves_what_another_one_read(state: StatePort, store: Store) -> None:
+    state.create(build(run("a")), None)
+    first = stored(state)
+    second = store.state().save(replace(first.build, warnings=("long",) * 1000), first.version)
+    assert second is not None
+    assert store.state().save(first.build, first.version) is None
+    assert store.state().save(replace(second.build, look=3), second.version)
+    assert stored(state).build == replace(second.build, look=3)
+    assert store.state().save(replace(first.build, key="unknown"), first.version) is None
+
+
+def test_of_many_writers_one_wins_each_round(store: Store) -> None:
+    store.state().create(build(), None)
 
     def increment(_: int) -> None:
-        mine = again()
+        mine = store.state()
         while True:
-            found = mine.load(build().key)
-            assert found is not None
+            found = stored(mine)
             if mine.save(replace(found.build, look=found.build.look + 1), found.version):
                 return
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(increment, range(40)))
 
-    found = again().load(build().key)
-    assert found is not None
-    assert found.build.look == 40
+    assert stored(store.state()).build.look == 40
 
 
-def test_a_lease_has_one_holder_until_it_ends(state: StatePort, clock: HandClock) -> None:
-    assert state.lease("k", "first", 10)
-    assert not state.lease("k", "second", 10)
-    clock.sleep(9)
-    assert state.lease("k", "first", 10), "its holder renews it"
-    clock.sleep(9)
-    assert not state.lease("k", "second", 10)
-    clock.sleep(1)
-    assert state.lease("k", "second", 10)
-    state.release("k", "first")
-    assert not state.lease("k", "first", 10), "only the holder gives it back"
-    state.release("k", "second")
-    assert state.lease("k", "first", 10)
+def test_due_lists_the_builds_that_are_not_completed_by_when_they_are_due(
+    state: StatePort, store: Store
+) -> None:
+    for number in range(4):
+        at = NOON - timedelta(minutes=number)
+        state.create(build(key=f"{number}", received_at=at), None)
+    complete(state, "3")
+    state.set_due(Due("2", NOON + timedelta(minutes=7), wakes=2))
+
+    assert store.state().due() == [
+        Due("1", NOON - timedelta(minutes=1)),
+        Due("0", NOON),
+        Due("2", NOON + timedelta(minutes=7), 2),
+    ]
 
 
-def test_open_builds_are_those_not_completed(state: StatePort) -> None:
-    for number, phase in enumerate(Phase):
-        state.create(build(key=f"{number}", phase=phase), None)
-        found = state.load(f"{number}")
-        assert found is not None
-        state.save(replace(found.build, look=1), found.version)
+def test_what_is_due_is_apart_from_the_build_and_its_version(state: StatePort) -> None:
+    state.create(build(), None)
+    before = stored(state)
+    state.set_due(Due(KEY, NOON + timedelta(minutes=1)))
+    assert stored(state) == before
+    after = state.save(replace(before.build, look=1), before.version)
 
-    assert {each.phase for each in state.open_builds()} == set(Phase) - {Phase.COMPLETED}
-    assert len(state.builds()) == len(Phase)
+    assert after is not None
+    assert state.due() == [Due(KEY, NOON + timedelta(minutes=1))]
+
+
+def test_a_build_that_has_ended_is_not_due_whatever_is_said_of_it_later(
+    state: StatePort, store: Store
+) -> None:
+    state.create(build(), None)
+    complete(state)
+    store.state().set_due(Due(KEY, NOON))
+    store.state().set_due(Due("unknown", NOON))
+
+    assert state.due() == []
+    assert not state.create(build(), None), "a late copy of its message"
+    assert state.due() == []
+
+
+def test_a_late_copy_of_a_start_leaves_an_open_build_in_the_list(state: StatePort) -> None:
+    state.create(build(), TOKEN)
+    assert not state.create(build(), TOKEN)
+    assert [due.key for due in state.due()] == [KEY]
 
 
 def test_the_newest_builds_come_first_and_no_more_than_asked_for(state: StatePort) -> None:
@@ -142,7 +177,7 @@ def test_the_newest_builds_come_first_and_no_more_than_asked_for(state: StatePor
 
     assert [each.key for each in state.builds()] == ["4", "2", "0", "1", "3", "5"]
     assert [each.key for each in state.builds(2)] == ["4", "2"]
-    assert {each.key for each in state.open_builds()} == {"0", "3"}
+    assert {each.key for each in state.due()} == {"0", "3"}
 
 
 def test_tokens_are_forgotten_for_good_and_twice_without_harm(state: StatePort) -> None:
@@ -203,3 +238,30 @@ def test_a_place_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path)
 
     with pytest.raises(Permanent, match="MLGATE_STATE"):
         SqliteState(tmp_path / "file/state.db")
+
+
+def test_a_token_whose_build_could_not_be_written_does_not_stay(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.db")
+    full = "CREATE TRIGGER full BEFORE INSERT ON builds BEGIN SELECT raise(ABORT, 'disk full'); END"
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.execute(full)
+    with pytest.raises((Temporary, Permanent), match="disk full"):
+        state.create(build(), TOKEN)
+    assert list((tmp_path / "state.db.tokens").iterdir()) == []
+
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.execute("DROP TRIGGER full")
+    assert state.create(build(), TOKEN)
+    assert state.token(KEY) == TOKEN
+
+
+def test_tokens_of_builds_that_never_came_to_be_go_after_a_day(tmp_path: Path) -> None:
+    state = SqliteState(tmp_path / "state.db")
+    state.create(build(), TOKEN)
+    tokens = tmp_path / "state.db.tokens"
+    for name, hours in (("old", 25), ("new", 23), (KEY, 25)):
+        (tokens / name).write_text("radioactive")
+        os.utime(tokens / name, (0, time.time() - hours * 3600))
+
+    SqliteState(tmp_path / "state.db")
+    assert sorted(file.name for file in tokens.iterdir()) == sorted(["new", KEY])

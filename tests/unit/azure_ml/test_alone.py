@@ -88,3 +88,11 @@ def test_its_storage_ends_with_it_even_when_it_is_killed(program: subprocess.Pop
         if ") Z " in Path(f"/proc/{storage}/stat").read_text():
             break
         assert time.monotonic() < deadline
+
+
+def test_its_storage_ends_no_connection_that_is_quiet(azurite: Azurite) -> None:
+    """A request on its way meanwhile would be sent again, and counted twice."""
+    with requests.Session() as session:
+        answer = session.get(f"{azurite.url}/{azurite.account}?comp=list", timeout=30)
+    assert answer.headers["Connection"] == "keep-alive"
+    assert "Keep-Alive" not in answer.headers, "it says after how many seconds"

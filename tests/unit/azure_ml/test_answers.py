@@ -294,3 +294,22 @@ def test_the_secret_of_a_datastore_is_a_signature(client: Client) -> None:
     ]
     assert statuses == [201, 403, 403]
     assert client.server.violations == []
+
+
+@pytest.mark.parametrize("kind", ["tags", "properties"])
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ({str(number): "" for number in range(50)}, 201),
+        ({str(number): "" for number in range(51)}, 400),
+        ({"k" * 100: "v" * 1000}, 201),
+        ({"k" * 101: ""}, 400),
+        ({"k": "v" * 1001}, 400),
+    ],
+    ids=["50", "51", "long", "name", "value"],
+)
+def test_a_run_has_no_more_than_the_service_keeps_of_it(
+    kind: str, given: dict[str, str], status: int, client: Client
+) -> None:
+    asked: dict[str, Any] = {kind: given}
+    assert client.put_job("a", **asked).status_code == status

@@ -180,6 +180,15 @@ def test_the_limit_of_a_job_cancels_it_with_that_reason(client: Client) -> None:
     assert "limit" in client.run("a")["cancelationReason"]
 
 
+def test_the_limit_of_a_job_fails_it_where_that_is_asked_for(azurite: Azurite) -> None:
+    with AzureML(azurite=azurite, fails_at_limit=True) as server:
+        client = Client(server)
+        client.put_job("a", "sleep 60", limits={"jobLimitsType": "Command", "timeout": "PT0.3S"})
+        assert server.jobs.wait("a").status == "Failed"
+        assert "limit" in client.run("a")["error"]["error"]["message"]
+        assert client.run("a")["cancelationReason"] is None
+
+
 def test_a_preempted_job_fails_and_leaves_nothing(client: Client, tmp_path: Path) -> None:
     client.put_job("a", f"{WRITES} echo $$. > {tmp_path / 'pid'}; sleep 60", outputs=OUTPUT)
     told_pid(tmp_path / "pid")

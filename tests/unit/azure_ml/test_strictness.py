@@ -25,6 +25,9 @@ class Slip:
 
 
 SLIPS = {
+    "the identity of a user without a token of theirs": Slip(
+        lambda c: c.put_job("a", identity={"identityType": "UserIdentity"}), 401, "x-azureml-token"
+    ),
     "route": Slip(
         lambda c: c.send("GET", f"{c.workspace}/nothing", "2023-04-01"), 404, "no such route"
     ),
@@ -97,7 +100,7 @@ SLIPS = {
         "a chunked body",
     ),
     "form field": Slip(lambda c: c.sign_in(response_type="token"), 200, "'response_type'"),
-    "scope": Slip(lambda c: c.sign_in(scope="https://ml.azure.com/.default"), 400, "scope"),
+    "scope": Slip(lambda c: c.sign_in(scope="https://vault.azure.net/.default"), 400, "scope"),
     "operation of storage": Slip(
         lambda c: c.send("DELETE", f"https://{c.server.storage.host}/container/blob"),
         404,

@@ -65,6 +65,20 @@ def test_a_token_is_good_for_what_it_was_asked_for(azurite: Azurite) -> None:
         assert asked() == (401, 401)
 
 
+def test_storage_without_keys_takes_nothing_that_a_key_has_signed() -> None:
+    with AzureML(keyless=True) as server:
+        client = Client(server)
+        container = server.workspace.containers[BLOB_STORE]
+        signed = f"{server.storage.upload_url(container)}&restype=container&comp=list"
+        answer = client.read(signed)
+        assert answer.status_code == 403
+        assert answer.headers["x-ms-error-code"] == "KeyBasedAuthenticationNotPermitted"
+        code = f"{client.workspace}/codes/c/versions/1/startPendingUpload"
+        asked = {"pendingUploadType": "TemporaryBlobReference"}
+        place = client.send("POST", code, "2023-04-01", json=asked).json()
+        assert place["blobReferenceForConsumption"]["credential"] is None
+
+
 SPOILT: dict[str, tuple[Callable[[Client], None], str]] = {
     "missing": (lambda c: setattr(c, "token", ""), "AuthenticationFailed"),
     "foreign": (lambda c: setattr(c, "token", "a.b.c"), "InvalidAuthenticationToken"),

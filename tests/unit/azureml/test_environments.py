@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 import yaml
 
-from handlers.azureml_handler.environments import IMAGE, PYTHON, key, recipe
-from mlgate.orchestration.requirementlines import Unusable
+from handlers.azureml_handler.environments import (
+    IMAGE,
+    PYTHON,
+    key,
+    recipe,
+    registered,
+    week_of,
+)
+from mlgate.orchestration.backends.requirement_lines import Unusable
 from mlgate.orchestration.runs import Environment, RunKind, RunSpec
 
 TRAINING = RunSpec("a", RunKind.TRAINING, command="true")
@@ -40,6 +49,17 @@ def test_requirements_become_a_conda_file() -> None:
     files = {"env/r.txt": "numpy>=2  # why\n-r more.txt\n", "env/more.txt": "pandas\n"}
     assert packages(of(TRAINING, requirements="env/r.txt"), files) == ["numpy>=2", "pandas"]
     assert recipe(of(TRAINING, requirements="env/r.txt"), read(files)).image == IMAGE
+
+
+def test_the_base_image_stays_the_one_that_a_release_names() -> None:
+    assert re.fullmatch(r"mcr\.microsoft\.com/azureml/[\w.-]+:\d{8}\.v\d+", IMAGE)
+
+
+def test_a_model_is_checked_in_the_environment_of_a_training() -> None:
+    serving = RunSpec("check", RunKind.SERVING, model="a")
+
+    assert key(of(serving, requirements="r.txt")) == key(of(TRAINING, requirements="r.txt"))
+    assert key(of(serving, requirements="r.txt")) != key(of(NOTEBOOK, requirements="r.txt"))
 
 
 def test_notebooks_get_what_running_them_needs() -> None:
@@ -81,6 +101,20 @@ def test_a_version_stands_for_content_alone() -> None:
     imaged = replace(one, image="mine")
     assert one.version == same.version
     assert len({one.version, other.version, imaged.version}) == 3
+
+
+def test_what_has_no_version_is_built_again_each_week() -> None:
+    """By the calendar of ISO 8601, in which a year's last days can be of the next one."""
+    runs = [of(TRAINING, requirements="r.txt")]
+
+    def named(day: str) -> dict[str, str]:
+        week = week_of(datetime.fromisoformat(day))
+        return registered(runs, read({"r.txt": "numpy"}), lambda found: found.version, week)[0]
+
+    assert named("2026-11-23T00:00:00+00:00") == named("2026-11-29T23:59:59+00:00")
+    assert named("2026-11-23T00:00:00+00:00") != named("2026-11-30T00:00:00+00:00")
+    assert named("2026-12-31T00:00:00+00:00") == named("2027-01-01T00:00:00+00:00")
+    assert named("2026-01-01T00:00:00+00:00") != named("2026-12-31T00:00:00+00:00")
 
 
 @pytest.mark.parametrize(

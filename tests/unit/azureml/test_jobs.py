@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from handlers.azureml_handler import environments
 from handlers.azureml_handler.jobs import Job, fingerprint, job_of
 from handlers.azureml_handler.snapshots import UNUSABLE, Snapshot
+from mlgate.orchestration.backends.launching import launch_task
 from mlgate.orchestration.errors import Permanent, UnusableEnvironment
-from mlgate.orchestration.launching import launch_task
 from mlgate.orchestration.runs import Attempt, Environment, Resources, RunKind, RunSpec, Task
 
 BUILD = "b" * 32
@@ -28,8 +28,8 @@ export MLGATE_INPUT_BASE_MODEL="${{inputs.need_0}}/kept"
 [ -d "$MLGATE_INPUT_BASE_MODEL" ] || export MLGATE_INPUT_BASE_MODEL="$(mktemp -d)"
 export MLGATE_INPUT_OTHER_1="${{inputs.need_1}}/kept"
 [ -d "$MLGATE_INPUT_OTHER_1" ] || export MLGATE_INPUT_OTHER_1="$(mktemp -d)"
-exec python launcher.py --task "$task" --root tree --output "${{outputs.run}}" \
---overlay "$(mktemp -d)\""""
+exec python launcher.pyz --task "$task" --root tree --output "${{outputs.run}}" \
+--overlay "$(mktemp -d)" --executable executable.json"""
 
 
 def task(snapshot: Snapshot = SNAPSHOT, **fields: Any) -> Task:
@@ -57,6 +57,15 @@ def test_the_command_runs_the_launcher_with_what_the_needs_kept() -> None:
 def test_nothing_of_a_run_is_in_its_command() -> None:
     bare = "\n".join([*COMMAND.splitlines()[:3], *COMMAND.splitlines()[7:]])
     assert job(command="rm -rf ${{inputs.x}} $(x)", directory="a b", outputs=("*",)).command == bare
+
+
+@pytest.mark.parametrize("kind", RunKind)
+def test_every_kind_of_run_finds_the_current_model(kind: RunKind) -> None:
+    asked = replace(task(kind=kind, needs=("base",)), current_model="azureml://a/folder/")
+    made = job_of(asked, default_compute="cpu", default_environment="azureml://default")
+    assert made.inputs["current_model"] == "azureml://a/folder/"
+    assert '\nexport MLGATE_CURRENT_MODEL="${{inputs.current_model}}"\nexec ' in made.command
+    assert fingerprint(asked) != fingerprint(replace(asked, current_model=None))
 
 
 def test_the_launchers_task_travels_in_a_variable() -> None:
@@ -89,6 +98,14 @@ def test_a_job_is_found_by_its_builds_tag_and_tells_where_its_code_is_from() -> 
     assert made.properties["azureml.git.commit"] == "d" * 40
     assert made.properties["azureml.git.branch"] == "main"
     assert made.properties["azureml.git.repository_uri"] == SNAPSHOT.repository
+
+
+def test_no_property_is_longer_than_azure_ml_takes() -> None:
+    snapshot = replace(SNAPSHOT, repository=f"https://example.org/{'r' * 2000}", ref="b" * 2000)
+    made = job(snapshot)
+    assert len(made.properties) + len(("fingerprint",)) <= 50
+    assert max(map(len, made.properties.values())) == 1000
+    assert made.properties["azureml.git.branch"] == "b" * 999 + "…"
 
 
 @pytest.mark.parametrize(

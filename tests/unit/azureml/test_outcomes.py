@@ -80,6 +80,30 @@ def test_what_azure_ml_does_after_the_execution_does_not_count_as_its_time(
     assert found.failure.kind is kind
 
 
+@pytest.mark.parametrize(
+    ("claimed", "message", "end", "kind"),
+    [
+        (None, "The job was ended.", LATE, FailureKind.TIMEOUT),
+        (None, "", LATE, FailureKind.TIMEOUT),
+        ({"status": "canceled"}, "The job was ended.", LATE, FailureKind.TIMEOUT),
+        (PASSED | {"finished_at": LATE}, "", LATE, FailureKind.TIMEOUT),
+        (PASSED | {"finished_at": END}, "", LATE, FailureKind.INFRASTRUCTURE),
+        (FAILED, "exit status 1", LATE, FailureKind.DATA),
+        (None, "The node was preempted.", LATE, FailureKind.PREEMPTED),
+        (None, "Image build failed.", LATE, FailureKind.ENVIRONMENT),
+        (None, "The job was ended.", END, FailureKind.INFRASTRUCTURE),
+        ({"status": "canceled"}, "The job was ended.", END, FailureKind.INFRASTRUCTURE),
+    ],
+)
+def test_a_job_that_failed_at_its_limit_took_too_long_unless_more_is_told(
+    claimed: object, message: str, end: str, kind: FailureKind
+) -> None:
+    found = ended(run("Failed", ("UserError", message), endTimeUtc=end), claimed)
+    assert found.status is RunStatus.FAILED
+    assert found.failure is not None
+    assert found.failure.kind is kind
+
+
 @pytest.mark.parametrize("claimed", [PASSED, FAILED, {"status": "canceled"}, None])
 def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None:
     found = ended(run("Canceled"), claimed)
@@ -100,6 +124,10 @@ def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None
         ("Failed to create the conda environment", FailureKind.ENVIRONMENT),
         ("ScriptExecution.StreamAccess.NotFound", FailureKind.DATA),
         ("mounting the input failed", FailureKind.DATA),
+        (
+            "Failed to mount: ScriptExecution.StreamAccess.Authentication",
+            FailureKind.INFRASTRUCTURE,
+        ),
         ("no room for the anaconda that spotted the amount, which failed", None),
         ("exited with code 1370", None),
         ("Execution failed.", None),
@@ -112,6 +140,16 @@ def test_what_the_platform_did_is_read_from_its_words(
     assert found is not None
     assert found.kind is (kind or FailureKind.INFRASTRUCTURE)
     assert f"SystemError: {message}" in found.message
+
+
+def test_a_job_that_storage_refuses_tells_who_is_to_be_let_in() -> None:
+    found = ended(run("Failed", ("UserError", "ScriptExecution.StreamAccess.Authentication")), None)
+    assert found.failure is not None
+    assert found.failure.message == (
+        "The job's identity may not reach the workspace's storage. Set MLGATE_JOB_IDENTITY, or "
+        "give the compute an identity, and give that identity the role Storage Blob Data "
+        "Contributor on the storage account. UserError: ScriptExecution.StreamAccess.Authentication"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.orchestration.admission.allowed_models import AllowedModel
 
 
 def test_without_any_variable_the_documented_defaults_hold() -> None:
@@ -22,6 +23,7 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert settings.builds == ".mlgate/builds"
     assert settings.home == Path(".mlgate").absolute()
     assert settings.compute == "serverless"
+    assert settings.job_identity is None
     assert settings.parallel == os.cpu_count()
     assert not settings.devops_identity
 
@@ -57,6 +59,36 @@ def test_every_variable_is_read() -> None:
     assert (settings.parallel, settings.devops_identity) == (7, True)
 
 
+CLIENT = "0a1b2c3d-0000-4000-8000-00000000000F"
+
+
+@pytest.mark.parametrize("asked", ["user", "managed", f"managed:{CLIENT}"])
+def test_jobs_have_the_identity_that_is_asked_for(asked: str) -> None:
+    assert Settings.read({"MLGATE_JOB_IDENTITY": asked}).job_identity == asked
+
+
+@pytest.mark.parametrize("asked", ["User", "managed:", "managed:me", f"user:{CLIENT}", CLIENT])
+def test_another_identity_is_told_with_those_that_there_are(asked: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        Settings.read({"MLGATE_JOB_IDENTITY": asked})
+    assert str(told.value).startswith(f"MLGATE_JOB_IDENTITY: {asked!r} is not user, managed")
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [("1", True), ("true", True), ("Yes", True), (" ON ", True),
+     ("0", False), ("False", False), ("no", False), ("off", False), ("", False)],
+)  # fmt: skip
+def test_a_switch_is_on_or_off_in_the_usual_words(value: str, on: bool) -> None:
+    assert Settings.read({"MLGATE_DEVOPS_IDENTITY": value}).devops_identity is on
+
+
+@pytest.mark.parametrize("value", ["2", "y", "enabled"])
+def test_a_switch_that_is_neither_is_an_error(value: str) -> None:
+    with pytest.raises(SettingsError, match=f"MLGATE_DEVOPS_IDENTITY: '{value}' is not one of"):
+        Settings.read({"MLGATE_DEVOPS_IDENTITY": value})
+
+
 def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
     wrong = {
         "MLGATE_BACKEND": "gpu",
@@ -75,6 +107,30 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
     assert "entry 1 is not" in str(caught.value)
     assert "entry 2 names is not set" in str(caught.value)
     assert "radioactive" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "github.com/org",
+        "git@github.com:org",
+        "ssh://git@github.com/org",
+        "http://github.com/org",
+        "https://me@github.com/org",
+        "https://me:radioactive@github.com/org",
+        "https://github.com/org?x",
+        "https://github.com/../org",
+        "radioactive",
+        "/srv/repositories",
+    ],
+)
+def test_a_credential_that_can_open_no_repository_is_an_error(prefix: str) -> None:
+    wrong = {"MLGATE_GIT_CREDENTIALS": f"https://a.example=GITHUB,{prefix}=GITHUB", "GITHUB": "x"}
+    with pytest.raises(
+        SettingsError, match=r"entry 2 can match no repository.*https://host"
+    ) as told:
+        Settings.read(wrong)
+    assert "radioactive" not in str(told.value)
 
 
 def test_a_key_vault_reference_is_not_taken_for_a_token() -> None:
@@ -196,3 +252,28 @@ def test_inside_functions_all_that_is_wrong_is_told_at_once() -> None:
         "MLGATE_HOME",
         "serviceBusConnectionString",
     ]
+
+
+def test_who_may_change_a_model_is_read_entry_by_entry() -> None:
+    entries = "churn=https://github.com/c@main, churn=/srv/c,sales=ssh://git@github.com/s@a/b"
+    models = Settings.read({"MLGATE_ALLOWED_MODELS": entries}).policy.models
+
+    assert models.allowed == (
+        AllowedModel("churn", "https://github.com/c", "main"),
+        AllowedModel("churn", "/srv/c"),
+        AllowedModel("sales", "ssh://git@github.com/s", "a/b"),
+    )
+    assert Settings.read({}).policy.models.allowed == ()
+
+
+def test_each_malformed_entry_of_a_model_is_told_with_the_right_form() -> None:
+    entries = "churn,churn=https://github.com/c,churn=https://me:hunter2@github.com/c@main"
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({"MLGATE_ALLOWED_MODELS": entries})
+
+    lines = str(caught.value).splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["MLGATE_ALLOWED_MODELS:", "entry", number] for number in "13"
+    ]
+    assert all("model=https://host/path@branch" in line for line in lines)
+    assert "hunter2" not in str(caught.value)

@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from handlers.local_handler.requirements import FOR_NOTEBOOKS, Plan, plan
-from mlgate.orchestration.requirementlines import Unusable
+from handlers.local_handler.requirements import (
+    FOR_NOTEBOOKS,
+    FOR_SKINNY_MLFLOW,
+    Plan,
+    plan,
+)
+from mlgate.orchestration.backends.requirement_lines import Unusable
 from mlgate.orchestration.runs import Environment
 
 
@@ -40,7 +45,7 @@ def test_included_files_are_merged_once_wherever_they_are(tmp_path: Path) -> Non
     found = planned(tmp_path, "sub/all.txt", "-ra.txt\n-r ../base.txt\nscipy\n")
     assert found.requirements == ("numpy", "pandas", "scipy")
     assert found.constraints == ("numpy<2",)
-    assert found.folder == "sub"
+    assert found.folder == "."
 
 
 @pytest.mark.parametrize(
@@ -70,11 +75,9 @@ def test_lines_that_may_mean_files_of_the_commit(tmp_path: Path, line: str) -> N
 
 
 def test_what_notebooks_need_is_added_for_them(tmp_path: Path) -> None:
-    assert planned(tmp_path, "r.txt", "numpy").requirements == ("numpy",)
-    assert planned(tmp_path, "r.txt", "numpy", notebook=True).requirements == (
-        "numpy",
-        *FOR_NOTEBOOKS,
-    )
+    assert planned(tmp_path, "r.txt", "numpy").added == ()
+    assert planned(tmp_path, "r.txt", "numpy", notebook=True).added == FOR_NOTEBOOKS
+    assert planned(tmp_path, "r.txt", "MLflow_Skinny>2").added == FOR_SKINNY_MLFLOW
 
 
 @pytest.mark.parametrize(
@@ -170,3 +173,73 @@ def test_a_path_that_is_no_file_of_the_repository(tmp_path: Path, file: str) -> 
     (root / "latin.txt").write_bytes(b"# caf\xe9")
     with pytest.raises(Unusable):
         plan(Environment(requirements=file), root, notebook=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffcafé\n".encode(),
+        "\ufeffcafé\r\n".encode("utf-16-le"),
+        "\ufeffcafé\n".encode("utf-16-be"),
+        "\ufeffcafé\n".encode("utf-32-le"),
+        "\ufeffcafé\n".encode("utf-32-be"),
+        "# -*- coding: latin-1 -*-\ncafé\n".encode("latin-1"),
+        "# ours\n# vim: set fileencoding=cp1252 :\ncafé\n".encode("cp1252"),
+    ],
+)
+@pytest.mark.parametrize("included", [False, True])
+def test_a_file_is_read_in_the_encoding_that_it_tells(
+    tmp_path: Path, content: bytes, included: bool
+) -> None:
+    (tmp_path / "more.txt").write_bytes(content)
+    if included:
+        assert planned(tmp_path, "all.txt", "-r more.txt").requirements == ("café",)
+    else:
+        found = plan(Environment(requirements="more.txt"), tmp_path, notebook=False)
+        assert found is not None
+        assert found.requirements == ("café",)
+
+
+@pytest.mark.parametrize(
+    "content", [b"# coding: nothing\nnumpy", b"# coding: hex\n00", b"\xff\xfen\0u", b"\n\n\n# \xe9"]
+)
+def test_a_file_in_no_encoding_that_it_tells_is_refused_with_a_remedy(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "r.txt").write_bytes(content)
+    with pytest.raises(Unusable, match="save it as UTF-8"):
+        plan(Environment(requirements="r.txt"), tmp_path, notebook=False)
+
+
+def test_find_links_are_from_their_file_where_they_lead_to_something(tmp_path: Path) -> None:
+    """As pip has it; any other path is of the root."""
+    (tmp_path / "env" / "wheels").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    text = "--find-links wheels\n-f other\n-f ..\n--find-links=https://a.b/c\n./package\n-e .\n"
+    assert planned(tmp_path, "env/r.txt", text).requirements == (
+        "--find-links env/wheels", "-f other", "--find-links .", "--find-links=https://a.b/c",
+        "./package", "-e .",
+    )  # fmt: skip
+
+
+def test_a_conda_file_of_aliases_is_as_small_as_it_looks(tmp_path: Path) -> None:
+    aliases = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    aliases += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    text = "\n".join(aliases)
+    found = planned(tmp_path, "c.yml", f"{text}\ndependencies: [numpy, *a11, {{odd: *a11}}]\n")
+    assert found.requirements == ("numpy",)
+    assert found.warnings == (
+        "an entry that is a list, an entry that is a mapping of c.yml was left out: "
+        "pip cannot install it.",
+    )
+    with pytest.raises(Unusable, match="no list of requirements"):
+        planned(tmp_path, "d.yml", f"{text}\ndependencies: [{{pip: *a11}}]\n")
+
+
+def test_warnings_of_a_conda_file_are_few_and_short(tmp_path: Path) -> None:
+    found = conda(tmp_path, *(f"_{n}=1|{'2' * 500}" for n in range(500)))
+    assert len(found.warnings) == 1
+    assert len(found.warnings[0]) < 1200
+    assert "and 490 more" in found.warnings[0]
+    with pytest.raises(Unusable, match="more than 5,000"):
+        conda(tmp_path, *["numpy"] * 6000)

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from handlers.local_handler import trees
-from handlers.local_handler.snapshots import IDLE, KEPT, Snapshots
+from handlers.local_handler.snapshots import KEPT, Snapshots
+from handlers.local_handler.staging import IDLE
 
 
 def test_a_copy_has_the_content_and_permissions_and_shares_nothing(tmp_path: Path) -> None:

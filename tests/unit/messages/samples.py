@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlgate.orchestration.errors import BadMessage, Finding
-from mlgate.orchestration.messages import StartMessage, parse
-from mlgate.orchestration.plan import Plan
+from mlgate.orchestration.planning.plan import Plan
+from mlgate.orchestration.wire.messages import StartMessage, read
 
 GUIDS = [f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "1234a"]
 
@@ -54,7 +54,7 @@ def body(message: object) -> bytes:
 
 
 def start(*runs: Mapping[str, Any], **fields: Any) -> StartMessage:
-    message = parse(body(request(*runs, **fields)))
+    message = read(body(request(*runs, **fields))).message()
     assert isinstance(message, StartMessage)
     return message
 
@@ -66,6 +66,11 @@ def findings_of(action: Callable[..., object], *arguments: Any) -> tuple[Finding
     except BadMessage as error:
         return error.findings
     return ()
+
+
+def refused(data: bytes) -> tuple[Finding, ...]:
+    """The findings that a body is refused with; none when it is not."""
+    return findings_of(lambda: read(data).message())
 
 
 def places(findings: Sequence[Finding]) -> set[tuple[str, str]]:

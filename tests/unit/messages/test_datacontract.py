@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgate.orchestration.datacontract import unwrap
+from mlgate.orchestration.wire.data_contract import unwrap
 from tests.unit.messages.samples import BYTES_HEADER, STRING_HEADER, findings_of, wrapped
 
 CAPTURED = bytes.fromhex(

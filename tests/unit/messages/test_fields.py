@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from mlgate.orchestration.messages import parse
 from tests.unit.messages.samples import (
     body,
-    findings_of,
     notebook_run,
     places,
+    refused,
     request,
     training_run,
 )
@@ -21,12 +20,15 @@ WRONG = [
     ({"version": 2}, "bad-version", "/version", '"version": 1'),
     ({"version": "1"}, "bad-version", "/version", "without quotes"),
     ({"version": True}, "bad-version", "/version", '"version": 1'),
-    ({"kind": "rollback"}, "unknown-kind", "/kind", "`start`"),
+    ({"kind": "roll"}, "unknown-kind", "/kind", "`rollback`"),
     ({"kind": 1}, "wrong-type", "/kind", "`start`"),
     ({"buildId": "7"}, "unknown-field", "/buildId", "`build_id`"),
     ({"note_book": "7"}, "unknown-field", "/note_book", "`runs`"),
     ({"build_id": 7}, "wrong-type", "/build_id", "in quotes"),
     ({"build_id": ""}, "out-of-range", "/build_id", ""),
+    ({"build_id": "x" * 129}, "out-of-range", "/build_id", "short"),
+    ({"build_id": "a\x1b[31m"}, "bad-format", "/build_id", "plain"),
+    ({"build_id": "a\nb"}, "bad-format", "/build_id", "plain"),
     ({"attempt": "1"}, "wrong-type", "/attempt", "Drop the quotes"),
     ({"attempt": 0}, "out-of-range", "/attempt", ""),
     ({"attempt": True}, "wrong-type", "/attempt", "integer"),
@@ -46,7 +48,7 @@ WRONG = [
         "/workspace/subscription_id",
         "without `/`",
     ),
-    ({"repository": "x"}, "wrong-type", "/repository", "an object"),
+    ({"repository": "x"}, "wrong-type", "/repository", "between `{`"),
     ({"repository": {}}, "missing-field", "/repository/url", "Add `url`"),
     ({"repository": {"url": "/r", "ref": "--exec"}}, "bad-format", "/repository/ref", "branch"),
     ({"repository": {"url": "/r", "ref": "main~1"}}, "bad-format", "/repository/ref", "branch"),
@@ -93,6 +95,7 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
     ({"path": "a\\b.ipynb"}, "unsafe-path", "/path", "`/`"),
     ({"path": "C:/b.ipynb"}, "unsafe-path", "/path", "subdirectory"),
     ({"path": ""}, "bad-format", "/path", ""),
+    ({"path": "a" * 4097}, "out-of-range", "/path", "shorter"),
     ({"outputs": ["../x"]}, "unsafe-path", "/outputs/0", ""),
     ({"outputs": "x"}, "wrong-type", "/outputs", "`[`"),
     ({"directory": "/tmp"}, "unsafe-path", "/directory", ""),
@@ -102,6 +105,9 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
     ({"environment_variables": {"A=": "1"}}, "bad-format", "/environment_variables/A=", ""),
     ({"environment_variables": {"": "1"}}, "bad-format", "/environment_variables/", ""),
     ({"tags": {"a/b~c": 1}}, "wrong-type", "/tags/a~1b~0c", "in quotes"),
+    ({"tags": {"k" * 101: ""}}, "out-of-range", f"/tags/{'k' * 101}", "shorter"),
+    ({"tags": {"k" * 100: "v" * 1001}}, "out-of-range", f"/tags/{'k' * 100}", "Shorten"),
+    ({"tags": dict.fromkeys(map(str, range(49)), "")}, "out-of-range", "/tags", "Leave out 2"),
     ({"retries": 6}, "out-of-range", "/retries", ""),
     ({"retries": 1.5}, "wrong-type", "/retries", "integer"),
     ({"timeout_minutes": "5"}, "wrong-type", "/timeout_minutes", "Drop the quotes"),
@@ -116,6 +122,7 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
     ({"environment": {"azureml": "sklearn"}}, "bad-format", "/environment/azureml", "name:version"),
     ({"environment": {"requirment": "r"}}, "unknown-field", "/environment/requirment", "`requirem"),
     ({"resources": {"instance_count": 0}}, "out-of-range", "/resources/instance_count", ""),
+    ({"resources": {"instance_count": 2}}, "out-of-range", "/resources/instance_count", "one node"),
 ]
 
 
@@ -132,8 +139,28 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
 def test_one_wrong_field_is_one_finding_with_a_remedy(
     change: dict[str, Any], code: str, pointer: str, remedy: str
 ) -> None:
-    found = findings_of(parse, body(request() | change))
+    found = refused(body(request() | change))
     assert places(found) == {(code, pointer)}
     assert remedy in found[0].remedy
     assert found[0].message
     assert found[0].remedy
+
+
+@pytest.mark.parametrize("build_id", ["1", "x" * 128, "Nightly build é 2026/11 №3"])
+def test_a_printable_build_id_is_taken(build_id: str) -> None:
+    assert refused(body(request(build_id=build_id))) == ()
+
+
+@pytest.mark.parametrize("kind", ["demote", "begin", "Start", "x"])
+def test_an_unknown_kind_is_one_finding_whatever_else_its_message_lacks(kind: str) -> None:
+    message = request(kind=kind)
+    del message["runs"]
+    found = refused(body(message))
+    assert places(found) == {("unknown-kind", "/kind")}
+    assert found[0].remedy
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u200b", "\u2028", "\x9b"])
+def test_a_build_id_of_what_cannot_be_seen_is_a_finding(character: str) -> None:
+    found = refused(body(request(build_id=f"a{character}b")))
+    assert places(found) == {("bad-format", "/build_id")}

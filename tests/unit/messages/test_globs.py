@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgate.orchestration.globs import is_glob, matches
+from mlgate.orchestration.planning.globs import is_glob, matches
 
 FILES = [
     ".hidden.ipynb",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlgate.orchestration.admission.identity import PIPELINE_PROPERTIES, build_key, pipeline_address
 from mlgate.orchestration.builds import PipelineAddress
-from mlgate.orchestration.identity import PIPELINE_PROPERTIES, build_key, pipeline_address
 from tests.unit.messages.samples import GUIDS, PROPERTIES, findings_of, places
 
 MANDATORY = {"PlanUrl", "ProjectId", "PlanId", "JobId", "TimelineId", "AuthToken"}

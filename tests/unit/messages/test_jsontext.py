@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlgate.orchestration.messages import parse
-from tests.unit.messages.samples import body, findings_of, notebook_run, request, training_run
+from tests.unit.messages.samples import body, notebook_run, refused, request, training_run
 
 UNEXPANDED = [
     ({"build_id": "$(Build.BuildId)"}, "/build_id"),
@@ -25,9 +24,17 @@ UNEXPANDED = [
 
 @pytest.mark.parametrize(("change", "pointer"), UNEXPANDED)
 def test_an_unexpanded_pipeline_variable_is_a_finding(change: dict[str, Any], pointer: str) -> None:
-    found = findings_of(parse, body(request() | change))
+    found = refused(body(request() | change))
     assert {finding.code for finding in found} == {"unexpanded-variable"}
     assert all(finding.pointer.startswith(pointer) for finding in found)
+
+
+def test_a_variable_in_the_repositorys_address_is_to_be_written_out() -> None:
+    """An agentless job does not know it."""
+    change = {"repository": {"url": "$(Build.Repository.Uri)", "ref": "$(no.such)"}}
+    remedies = {finding.pointer: finding.remedy for finding in refused(body(request() | change))}
+    assert "/_git/NAME" in remedies["/repository/url"]
+    assert "Check its name" in remedies["/repository/ref"]
 
 
 @pytest.mark.parametrize(
@@ -35,12 +42,21 @@ def test_an_unexpanded_pipeline_variable_is_a_finding(change: dict[str, Any], po
     ["echo $(date) $HOME ${X}", "python t.py --data ${{inputs.data}} --out ${{outputs.model}}"],
 )
 def test_shell_and_azure_ml_expressions_are_left_alone_in_a_command(command: str) -> None:
-    assert findings_of(parse, body(request(training_run(command)))) == ()
+    assert refused(body(request(training_run(command)))) == ()
 
 
 def test_a_dollar_sign_alone_is_no_variable() -> None:
     message = request(notebook_run(parameters={"price": "$5 (or $[6] more)", "shell": "${X}"}))
-    assert findings_of(parse, body(message)) == ()
+    assert refused(body(message)) == ()
+
+
+@pytest.mark.parametrize("variable", ["$(System.JobAttempt)", "${{ parameters.attempt }}"])
+def test_a_variable_in_the_place_of_a_number_is_named(variable: str) -> None:
+    text = json.dumps(request())[:-1] + f', "attempt": {variable}}}'
+    [found] = refused(text.encode())
+    assert found.code == "unexpanded-variable"
+    assert f"`{variable}`" in found.message
+    assert "column" in found.message
 
 
 NOT_JSON = {
@@ -60,7 +76,7 @@ NOT_JSON = {
 
 @pytest.mark.parametrize(("text", "code"), NOT_JSON.items(), ids=[key[:20] for key in NOT_JSON])
 def test_a_text_without_an_object_is_one_finding(text: str, code: str) -> None:
-    assert [finding.code for finding in findings_of(parse, text.encode())] == [code]
+    assert [finding.code for finding in refused(text.encode())] == [code]
 
 
 ODD_JSON = [
@@ -83,6 +99,6 @@ def test_json_that_readers_disagree_about_is_a_finding(
     members: str, code: str, pointer: str | None
 ) -> None:
     text = json.dumps(request())[:-1] + f", {members}}}"
-    found = findings_of(parse, text.encode())
+    found = refused(text.encode())
     assert [finding.code for finding in found] == [code]
     assert pointer is None or found[0].pointer == pointer

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgate.orchestration.names import Unnamed, same, unique_names
+from mlgate.orchestration.planning.names import Unnamed, same, unique_names
 
 VALID = re.compile("[a-z0-9][a-z0-9_-]{0,62}")
 

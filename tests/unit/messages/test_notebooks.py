@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlgate.orchestration.cellcode import parsed
-from mlgate.orchestration.literalpaths import read_files
-from mlgate.orchestration.notebooks import CodeCell, Unreadable, read_notebook
+from mlgate.launcher.cell_code import parsed
+from mlgate.orchestration.planning.literal_paths import read_files
+from mlgate.orchestration.planning.notebooks import CodeCell, Unreadable, read_notebook
 from tests.unit.messages.samples import notebook
-from tests.unit.messages.test_parse import json_values
+from tests.unit.messages.test_read import json_values
 
 
 def test_cells_tags_kernel_and_language_are_read() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mlgate.orchestration.builds import Gate, GateMetric
-from mlgate.orchestration.messages import StartMessage
-from mlgate.orchestration.plan import Plan, plan
+from mlgate.orchestration.planning.plan import Plan, plan
 from mlgate.orchestration.runs import Environment, FailureKind, Resources, RunSpec, RunStatus
+from mlgate.orchestration.wire.messages import StartMessage
 from tests.unit.messages.samples import (
     Files,
     findings_of,
@@ -134,7 +134,7 @@ def test_maps_are_merged_key_by_key_and_other_fields_replaced() -> None:
             "environment_variables": {"A": "default", "B": "default"},
             "tags": {"t": "default"},
             "outputs": ["y"],
-            "resources": {"instance_count": 2},
+            "resources": {"shm_size": "2g"},
         },
     )
     spec = specs(message, tree("a.ipynb", contents={"r.txt": b""}))["a"]
@@ -143,7 +143,19 @@ def test_maps_are_merged_key_by_key_and_other_fields_replaced() -> None:
     assert spec.tags == {"t": "default"}
     assert spec.parameters == {"p": 1}
     assert spec.outputs == ("x",)
-    assert spec.resources == Resources(instance_count=2)
+    assert spec.resources == Resources(shm_size="2g")
+
+
+def test_tags_are_counted_with_those_of_the_defaults() -> None:
+    def tagged(own: int, shared: int) -> StartMessage:
+        tags = {f"own-{number}": "" for number in range(own)}
+        defaults = {"tags": {f"shared-{number}": "" for number in range(shared)}}
+        return start(notebook_run("a.ipynb", tags=tags), defaults=defaults)
+
+    assert len(specs(tagged(40, 7), tree("a.ipynb"))["a"].tags) == 47
+    [told] = findings_of(plan, tagged(40, 8), tree("a.ipynb"))
+    assert (told.code, told.pointer) == ("out-of-range", "/runs/0/tags")
+    assert told.message == "The run has 48 tags with those of `defaults`, more than 47."
 
 
 def test_without_anything_said_the_contracts_defaults_hold() -> None:
@@ -231,3 +243,83 @@ def test_without_a_tree_a_glob_stays_one_run_and_nothing_is_said_about_its_names
         ("t", None),
     ]
     assert all(run.status is RunStatus.QUEUED for run in planned.runs)
+
+
+LARGE = {f"p{number}": "x" * 90 for number in range(500)}  # some 50 kB
+
+
+SHARED: dict[str, tuple[StartMessage, Files, str]] = {
+    "a glob's parameters": (
+        start(notebook_run("n/*.ipynb", name="g", parameters=LARGE)),
+        tree(*(f"n/{number}.ipynb" for number in range(300))),
+        "parameters",
+    ),
+    "defaults": (
+        start(
+            *(training_run(f"python {n}.py") for n in range(300)),
+            defaults={"environment_variables": LARGE},
+        ),
+        tree(),
+        "environment_variables",
+    ),
+    "the same said beside defaults": (
+        start(
+            *(training_run(f"python {n}.py", environment_variables={"a": "b"}) for n in range(300)),
+            defaults={"environment_variables": LARGE},
+        ),
+        tree(),
+        "environment_variables",
+    ),
+    "environments": (
+        start(
+            *(training_run(f"python {n}.py", environment={"azureml": "a:1"}) for n in range(300))
+        ),
+        tree(),
+        "environment",
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "files", "field"), SHARED.values(), ids=SHARED.keys())
+def test_runs_that_say_the_same_hold_the_same(
+    message: StartMessage, files: Files, field: str
+) -> None:
+    runs = plan(message, files).runs
+    assert len(runs) == 300
+    assert len({id(getattr(run.spec, field)) for run in runs}) == 1
+
+
+def test_runs_that_need_the_same_hold_the_same_names() -> None:
+    message = start(
+        notebook_run("n/*.ipynb", name="g"),
+        *(training_run(f"python {number}.py", needs=["g"]) for number in range(200)),
+    )
+    runs = plan(message, tree(*(f"n/{number}.ipynb" for number in range(200)))).runs
+    assert [len(run.spec.needs) for run in runs] == [0] * 200 + [200] * 200
+    assert len({id(run.spec.needs) for run in runs}) == 2
+
+
+def test_runs_that_hold_too_much_are_a_finding() -> None:
+    runs = [
+        training_run(f"python {number}.py", environment_variables={"n": str(number)})
+        for number in range(300)
+    ]
+    found = findings_of(plan, start(*runs, defaults={"environment_variables": LARGE}), None)
+    assert places(found) == {("plan-too-large", "/runs")}
+    assert "`environment_variables`" in found[0].message
+
+
+def test_a_message_of_much_need_is_refused_before_it_grows() -> None:
+    """Each of 250 runs needs 250 others by one word, and so that no two need the same."""
+    paths = [f"n/{number:03}-{'n' * 56}.ipynb" for number in range(250)]
+    chain = [["g"], *(["g", f"t{number}"] for number in range(249))]
+    runs = [training_run(name=f"t{number}", needs=needs) for number, needs in enumerate(chain)]
+    message = start(notebook_run("n/*.ipynb", name="g"), *runs)
+    assert places(findings_of(plan, message, tree(*paths))) == {("plan-too-large", "/runs")}
+
+
+@pytest.mark.parametrize("path", ["*/" * 1500 + "*.ipynb", "**/" * 1300 + "*.ipynb"])
+def test_a_glob_longer_than_any_path_is_matched_all_the_same(path: str) -> None:
+    files = tree(*(f"n/{number}.ipynb" for number in range(400)))
+    found = plan(start(notebook_run(path)), files).runs
+    assert len(found) == (400 if "**" in path else 1)

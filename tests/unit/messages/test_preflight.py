@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mlgate.orchestration.plan import plan
-from mlgate.orchestration.preflight import preflight
+from mlgate.orchestration.planning.plan import plan
+from mlgate.orchestration.planning.preflight import preflight
 from tests.unit.messages.samples import (
     Files,
     notebook,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mlgate.orchestration.builds import Gate
-from mlgate.orchestration.plan import plan
+from mlgate.orchestration.planning.plan import plan
 from tests.unit.messages.samples import (
     Files,
     findings_of,

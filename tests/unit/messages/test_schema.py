@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from mlgate.orchestration.messages import parse, schema
-from tests.unit.messages.samples import body, findings_of, notebook_run, request, training_run
+from mlgate.orchestration.wire.schema import schema
+from tests.unit.messages.samples import body, notebook_run, refused, request, training_run
 from tests.unit.messages.test_fields import WRONG, WRONG_IN_A_RUN
 
 VALIDATOR = Draft202012Validator(schema())
@@ -39,7 +39,7 @@ VALID = [
 
 @pytest.mark.parametrize("message", VALID)
 def test_what_the_models_take_the_schema_takes(message: dict[str, Any]) -> None:
-    assert findings_of(parse, body(message)) == ()
+    assert refused(body(message)) == ()
     VALIDATOR.validate(message)
 
 
@@ -62,14 +62,14 @@ def test_what_the_models_refuse_the_schema_refuses(
     change: dict[str, Any], code: str, pointer: str
 ) -> None:
     message = request() | change
-    assert code in {finding.code for finding in findings_of(parse, body(message))}, pointer
+    assert code in {finding.code for finding in refused(body(message))}, pointer
     assert not VALIDATOR.is_valid(message)
 
 
 def test_a_message_without_runs_is_refused_by_both() -> None:
     message = request()
     del message["runs"]
-    assert findings_of(parse, body(message))
+    assert refused(body(message))
     assert not VALIDATOR.is_valid(message)
 
 
@@ -78,6 +78,8 @@ def _fields(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         for name, field in node.get("properties", {}).items():
             yield f"{place}/{name}", field
         for key, inner in node.items():
+            if key == "if":  # asks for a value, and describes nothing
+                continue
             yield from _fields(inner, f"{place}/{key}")
 
 

@@ -33,7 +33,7 @@ def build(*runs: RunState, **changes: Any) -> Build:
     start = Build(
         key="0123456789abcdef0123",
         build_id="7",
-        request={},
+        request={"deadline_minutes": 60},
         repository=RepositoryRequest("/somewhere"),
         backend="local",
         received_at=NOON,

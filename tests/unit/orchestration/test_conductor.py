@@ -5,17 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from handlers.state_handler import SqliteState
 from mlgate.orchestration.builds import Phase, Verdict
-from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.runs import FailureKind
-from tests.unit.orchestration.builders import outcome
+from mlgate.orchestration.durable import Envelope
+from mlgate.orchestration.engine.looks import LEASE_SECONDS
+from mlgate.orchestration.runs import Attempt, FailureKind, Observation, RunStatus
+from tests.unit.orchestration.builders import NOON, outcome
 from tests.unit.orchestration.conftest import completion_of
-from tests.unit.orchestration.twins import TOKEN, TreeTwin, World
+from tests.unit.orchestration.twins import TOKEN, BackendTwin, Killed, TreeTwin, World
+
+LEASE = timedelta(seconds=LEASE_SECONDS)
 
 
 def test_a_message_becomes_runs_a_verdict_and_files(world: World) -> None:
@@ -43,6 +49,7 @@ def test_without_a_pipeline_the_verdict_is_in_the_files_alone(world: World) -> N
 
 
 def test_the_token_is_gone_once_the_pipeline_was_told(world: World, tmp_path: Path) -> None:
+    world.state = SqliteState(tmp_path / "state.db", world.clock)
     key = world.start({"name": "train"})
     assert key
     token = world.state.token(key)
@@ -88,15 +95,18 @@ def test_a_handler_that_died_before_scheduling_is_made_up_for_by_its_redelivery(
     key = world.start({"name": "train"})
     assert key
     _at, message_id, body = world.queue.take()
-    world.queue.faults = [RuntimeError("killed right before the send")]
-    world.backend.endless = True
-    with pytest.raises(RuntimeError):
+    world.queue.faults = [Killed()]
+    with pytest.raises(Killed):
         world.conductor.handle(Envelope(body, {}, message_id))
     assert world.queue.messages == []
+    assert world.build(key).look == 1
 
+    world.clock.time += LEASE
     world.conductor.handle(Envelope(body, {}, message_id, delivery_count=2))
+    world.run_to_end()
 
-    assert [sent for _, sent, _ in world.queue.messages] == [f"{key}-0-1"]
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+    assert len(world.backend.submitted) == 1
 
 
 def test_a_look_that_finds_the_lease_taken_comes_again(world: World) -> None:
@@ -189,3 +199,22 @@ def test_the_live_log_is_numbered_without_gaps(world: World) -> None:
     percents = [progress.percent for progress in world.pipeline.shown]
     assert percents == sorted(percents)
     assert percents[-1] == 100
+
+
+class Running(BackendTwin):
+    """Tells of each run that it has started, and of nothing more."""
+
+    def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
+        seen = Observation(RunStatus.RUNNING, started_at=NOON)
+        return dict.fromkeys(attempts, seen)
+
+
+def test_the_live_log_has_what_a_look_saw_once(world: World) -> None:
+    """A look that only sees is saved once, at its end; what it saw is shown all the same."""
+    world.backend = Running()
+    world.start({"name": "a"})
+    for _ in range(5):
+        world.deliver()
+
+    lines = [line for progress in world.pipeline.shown for line in progress.lines]
+    assert lines.count("a: started") == 1

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from handlers.state_handler import SqliteState
-from mlgate.orchestration import requests
 from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.durable import Stored
+from mlgate.orchestration.engine.steps import SLICE
 from mlgate.orchestration.errors import Temporary, UnfitHost
-from mlgate.orchestration.ports import Stored
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.steps import SLICE
 from tests.unit.orchestration.conftest import completion_of
-from tests.unit.orchestration.twins import World
+from tests.unit.orchestration.twins import TreeTwin, World
 
 
 def test_a_canceled_pipeline_cancels_the_runs_and_is_told_nothing_more(world: World) -> None:
@@ -40,19 +41,19 @@ def test_mlgate_cancel_fails_the_gate_with_that_reason(world: World) -> None:
     key = world.start({"name": "a"})
     assert key
     world.deliver()
-    assert requests.cancel(world.state, key, "The build was canceled by hand.")
+    assert world.conductor.cancel(key, "The build was canceled by hand.")
     world.run_to_end()
 
     assert completion_of(world) == (Verdict.FAILED, "The build was canceled by hand.")
     assert world.build(key).run("a").status is RunStatus.CANCELED
-    assert not requests.cancel(world.state, key, "again")
+    assert not world.conductor.cancel(key, "again")
 
 
 def test_what_was_submitted_while_somebody_canceled_is_not_forgotten(world: World) -> None:
     key = world.start({"name": "a"})
     assert key
     world.backend.endless = True
-    world.backend.on_submit = lambda: requests.abandon(world.state, key)
+    world.backend.on_submit = lambda: world.conductor.abandon(key)
     world.deliver()
     assert world.build(key).run("a").submitted
     assert world.build(key).pipeline_ended
@@ -62,13 +63,35 @@ def test_what_was_submitted_while_somebody_canceled_is_not_forgotten(world: Worl
     assert [attempt.run for attempt in world.backend.canceled] == ["a"]
 
 
+@pytest.mark.parametrize("way", ["pipeline", "cancel"])
+def test_an_end_asked_for_during_the_checkout_has_nothing_submitted(world: World, way: str) -> None:
+    key = world.start({"name": "a"}, {"name": "b"}) or ""
+
+    class Meanwhile(TreeTwin):
+        def files(self) -> Sequence[str]:
+            if way == "pipeline":
+                world.pipeline.waiting = False
+            else:
+                world.conductor.cancel(key, "Enough.")
+            return super().files()
+
+    world.repository.tree = Meanwhile({"train.py": b""})
+    world.run_to_end()
+
+    assert world.backend.submitted == []
+    assert {run.status for run in world.build(key).runs} == {RunStatus.CANCELED}
+    verdict = world.build(key).verdict
+    assert verdict == (Verdict.CANCELED if way == "pipeline" else Verdict.FAILED)
+    assert len(world.pipeline.completions) == (0 if way == "pipeline" else 1)
+
+
 def test_an_end_asked_for_while_many_runs_are_submitted_comes_before_the_rest(
     world: World,
 ) -> None:
     key = world.start(*({"name": f"run-{number}"} for number in range(60)))
     assert key
     world.backend.endless = True
-    world.backend.on_submit = lambda: requests.cancel(world.state, key, "Enough.")
+    world.backend.on_submit = lambda: world.conductor.cancel(key, "Enough.")
     world.deliver()
     assert len(world.backend.submitted) == SLICE
     assert set(world.backend.submitted) <= set(world.backend.canceled)
@@ -85,7 +108,7 @@ def test_a_pipeline_given_up_right_before_the_verdict_is_told_nothing(world: Wor
 
     def give_up() -> None:
         if world.build(key).published:
-            requests.abandon(world.state, key)
+            world.conductor.abandon(key)
 
     world.pipeline.on_asked = give_up
     world.run_to_end()
@@ -133,22 +156,70 @@ def test_a_pipeline_canceled_right_before_the_end_gets_no_verdict(world: World) 
     assert world.pipeline.completions == []
 
 
-def test_local_runs_whose_host_never_comes_back_end_after_the_deadline(world: World) -> None:
+@pytest.mark.parametrize("minutes", [-5, 0, 5])
+def test_local_runs_whose_host_never_comes_back_end_within_a_quarter_of_an_hour(
+    world: World, minutes: float
+) -> None:
+    """Whatever the clock of the host that is left says."""
     world.backend.host = "first"
     world.backend.endless = True
-    key = world.start({"name": "a"}, deadline_minutes=2)
+    key = world.start({"name": "a"})
     assert key
     world.deliver()
+    gone = world.clock.time
     world.backend.host = "second"
-    world.deliver()
-    assert world.build(key).open
-    world.clock.time += timedelta(minutes=15)
-    world.run_to_end()
+    other = world.host(timedelta(minutes=minutes))
+    while world.queue.messages:
+        world.deliver(host=other)
 
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert "The host first, where it ran, did not come back." in reason
+    assert "The host first, where it ran, does not look any more." in reason
+    assert world.build(key).infrastructure
     assert world.state.token(key) is None
+    assert timedelta(minutes=10) <= world.clock.time - gone < timedelta(minutes=15)
+
+
+def test_local_runs_whose_host_was_away_for_some_minutes_go_on(world: World) -> None:
+    world.backend.host = "first"
+    world.backend.endless = True
+    key = world.start({"name": "a"})
+    assert key
+    world.deliver()
+    began = world.clock.time
+    while world.clock.time < began + timedelta(minutes=9):
+        world.backend.host = "second"
+        world.deliver(host=world.host(timedelta(seconds=1)))
+    world.backend.host = "first"
+    world.backend.endless = False
+    world.run_to_end()
+
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
+
+
+@pytest.mark.parametrize("way", ["cancel", "deadline"])
+def test_the_end_of_local_runs_is_left_to_the_host_that_can_cancel_them(
+    world: World, way: str
+) -> None:
+    """Whoever else receives the look first."""
+    world.backend.host = "first"
+    world.backend.endless = True
+    key = world.start({"name": "a"}, deadline_minutes=5)
+    assert key
+    world.deliver()
+    if way == "cancel":
+        world.conductor.cancel(key, "Enough.")
+    else:
+        world.clock.time = world.build(key).deadline
+    world.backend.host = "second"
+    for _ in range(3):
+        world.deliver(host=world.host(timedelta(seconds=1)))
+    assert world.build(key).open
+    world.backend.host = "first"
+    world.run_to_end()
+
+    assert [attempt.run for attempt in world.backend.canceled] == ["a"]
+    assert world.build(key).run("a").status is RunStatus.CANCELED
 
 
 class ForgetfulState(SqliteState):

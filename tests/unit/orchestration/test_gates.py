@@ -7,8 +7,8 @@ import math
 import pytest
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, RunState, Verdict
-from mlgate.orchestration.gates import judge
 from mlgate.orchestration.runs import FailureKind, RunStatus
+from mlgate.orchestration.verdict.gates import judge
 from tests.unit.orchestration.builders import NOON, build, failed, passed, run
 
 SKIPPED = run("s", status=RunStatus.SKIPPED)
@@ -30,6 +30,27 @@ CANCELED = run("c", status=RunStatus.CANCELED, submitted=True)
 )
 def test_conditions(condition: str | int, runs: tuple[RunState, ...], verdict: Verdict) -> None:
     assert judge(build(*runs, gate=Gate(condition))).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("condition", "runs", "verdict"),
+    [
+        ("all_pass", (passed("a"), passed("check-m")), Verdict.SUCCEEDED),
+        ("all_pass", (passed("a"), failed("check-m")), Verdict.FAILED),
+        ("any_pass", (failed("a"), passed("check-m")), Verdict.FAILED),
+        ("any_pass", (passed("a"), failed("check-m")), Verdict.SUCCEEDED),
+        (2, (passed("a"), failed("b"), passed("check-m")), Verdict.FAILED),
+        (2, (passed("a"), passed("b"), failed("check-m")), Verdict.SUCCEEDED),
+    ],
+)
+def test_an_added_run_counts_where_all_must_pass_and_nowhere_else(
+    condition: str | int, runs: tuple[RunState, ...], verdict: Verdict
+) -> None:
+    judgment = judge(build(*runs, gate=Gate(condition, added=("check-m",))))
+
+    counted = len(runs) if condition == "all_pass" else len(runs) - 1
+    assert judgment.verdict is verdict
+    assert f"of {counted} run" in judgment.reason
 
 
 @pytest.mark.parametrize(
@@ -68,7 +89,7 @@ def test_a_metric_of_a_run_that_failed_fails_its_gate() -> None:
 def test_the_reason_names_run_kind_cell_and_message() -> None:
     reason = judge(build(passed("a"), failed("explore", FailureKind.DATA, cell=7))).reason
 
-    assert reason == "1 of 2 runs passed, all must. explore failed (data, cell 7): it broke."
+    assert reason == "1 of 2 runs passed; all must pass. explore failed (data, cell 7): it broke."
 
 
 def test_a_long_list_of_failures_is_counted_not_told() -> None:
@@ -85,7 +106,7 @@ def test_a_long_list_of_failures_is_counted_not_told() -> None:
         (build(CANCELED, ending_since=NOON), Verdict.FAILED, "deadline of 60 minutes"),
         (build(ending_since=NOON), Verdict.FAILED, "before the repository was checked out"),
         (build(passed("a"), ending_since=NOON), Verdict.SUCCEEDED, "1 of 1 run passed"),
-        (build(CANCELED), Verdict.FAILED, "c was canceled"),
+        (build(CANCELED), Verdict.FAILED, "Canceled outside mlgate: c."),
     ],
 )
 def test_builds_that_were_cut_short(state: Build, verdict: Verdict, words: str) -> None:

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from mlgate.orchestration import requests
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.engine.pace import ENDING_GRACE
+from mlgate.orchestration.engine.steps import SLICE
+from mlgate.orchestration.engine.turn import TURN_SECONDS
 from mlgate.orchestration.errors import Temporary, Throttled, UnfitHost
 from mlgate.orchestration.ports import BuildFiles
-from mlgate.orchestration.runs import Outcome, RunStatus, Task
-from mlgate.orchestration.steps import ENDING_GRACE, SLICE
-from mlgate.orchestration.turn import TURN_SECONDS
+from mlgate.orchestration.runs import FailureKind, Outcome, RunStatus, Task
+from tests.unit.orchestration.builders import NOON
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import BackendTwin, World
 
@@ -28,7 +29,7 @@ class KeepsBack(BackendTwin):
 
     meanwhile: Callable[[], object] | None = None
 
-    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         if task.spec.name == "stuck":
             if self.meanwhile is not None:
                 self.meanwhile()
@@ -45,7 +46,7 @@ def test_a_slice_that_is_throttled_as_a_whole_holds_back_the_rest_and_no_look(
     assert key
     world.deliver()
     began = last = world.clock.time
-    assert world.build(key).last_error == str(busy)
+    assert [trouble.what for trouble in world.build(key).troubles] == [str(busy)]
     while not world.backend.submitted:
         world.deliver()
         assert world.clock.time - last <= HALF_A_MINUTE
@@ -72,13 +73,13 @@ def test_an_end_is_seen_although_the_backend_asks_to_wait_for_an_hour(
     runs = [{"name": f"run-{number}"} for number in range(SLICE * 2)]
     key = world.start(*runs, deadline_minutes=2)
     assert key
-    while not world.build(key).last_error:
+    while not world.build(key).troubles:
         world.deliver()
     asked = world.clock.time
     if way == "pipeline":
         world.pipeline.waiting = False
     elif way == "cancel":
-        requests.cancel(world.state, key, "Enough.")
+        world.conductor.cancel(key, "Enough.")
     else:
         asked = world.build(key).deadline
     while not backend.canceled:
@@ -95,12 +96,12 @@ def test_a_run_that_cannot_be_taken_over_keeps_none_from_being_submitted(
     world.backend = KeepsBack(meanwhile=lambda: world.clock.sleep(seconds))
     key = world.start({"name": "stuck"}, {"name": "after", "needs": ["other"]}, {"name": "other"})
     assert key
-    for _ in range(5):
+    for _ in range(8):
         world.deliver()
 
     build = world.build(key)
     assert [run.status for run in build.runs] == ["queued", "succeeded", "succeeded"]
-    assert build.last_error == "There is no room for it."
+    assert build.run("stuck").troubles[-1].what == "There is no room for it."
 
 
 def test_a_run_that_is_never_taken_over_is_the_reason_at_the_deadline(world: World) -> None:
@@ -113,7 +114,10 @@ def test_a_run_that_is_never_taken_over_is_the_reason_at_the_deadline(world: Wor
     assert (stuck.status, other.status) == (RunStatus.FAILED, RunStatus.SUCCEEDED)
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert "stuck failed (infrastructure): There is no room for it." in reason
+    assert (
+        "stuck failed (infrastructure): What it left cannot be had: There is no room for it."
+        in reason
+    )
     assert world.clock.time <= world.build(key).deadline + ENDING_GRACE + HALF_A_MINUTE
 
 
@@ -126,7 +130,7 @@ def test_a_run_that_was_taken_for_gone_and_goes_on_is_canceled_with_its_build(
     world.deliver()
     world.deliver()
     assert world.build(key).run("stuck").ended
-    requests.cancel(world.state, key, "Enough.")
+    world.conductor.cancel(key, "Enough.")
     world.deliver()
 
     assert [attempt.run for attempt in world.backend.canceled] == ["stuck"]
@@ -141,34 +145,50 @@ def test_what_ended_by_itself_is_taken_over_before_a_build_that_ends_cancels_it(
     world.deliver()
     world.deliver()
     assert world.build(key).run("a").ended
-    requests.cancel(world.state, key, "Enough.")
+    world.conductor.cancel(key, "Enough.")
     world.run_to_end()
 
     assert world.build(key).run("a").status is RunStatus.SUCCEEDED
     assert world.backend.canceled == []
 
 
-@pytest.mark.parametrize("call", ["submit", "look", "collect"])
-def test_a_right_that_is_refused_for_a_while_ends_no_runs(world: World, call: str) -> None:
-    world.backend.faults[call] = [UnfitHost("not allowed")] * 6
+CALLS = ("submit", "look", "collect")
+FAULTS = (UnfitHost("not allowed"), ZeroDivisionError("not allowed"))
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_what_fails_for_a_quarter_of_an_hour_ends_no_runs(
+    world: World, call: str, fault: Exception
+) -> None:
+    """As a role does that is being assigned once more."""
+    world.backend.faults[call] = [fault] * 999
     key = world.start({"name": "a"})
     assert key
+    while world.clock.time < NOON + timedelta(minutes=14):
+        world.deliver()
+    world.backend.faults.clear()
     world.run_to_end()
 
-    assert world.build(key).verdict is Verdict.SUCCEEDED
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
     assert world.build(key).run("a").attempt == 1
 
 
-@pytest.mark.parametrize("call", ["submit", "look", "collect"])
-def test_a_right_that_stays_refused_ends_the_build_as_infrastructure(
-    world: World, call: str
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+def test_what_goes_on_failing_ends_the_build_as_infrastructure(
+    world: World, call: str, fault: Exception
 ) -> None:
-    world.backend.faults[call] = [UnfitHost("not allowed")] * 999
+    world.backend.faults[call] = [fault] * 999
     key = world.start({"name": "a"})
     assert key
-    world.run_to_end()
+    world.run_to_end(most=500)
 
     build = world.build(key)
-    assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
+    assert completion_of(world)[0] is Verdict.FAILED
     assert "not allowed" in build.reason
-    assert world.clock.time - build.received_at < timedelta(minutes=10)
+    failure = build.run("a").failure
+    assert build.infrastructure or (failure and failure.kind is FailureKind.INFRASTRUCTURE)
+    assert build.run("a").status.ended
+    assert timedelta(minutes=15) <= world.clock.time - NOON < timedelta(minutes=20)
+    assert world.backend.canceled or call != "look", "it may go on, and was not asked to end"

@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
+from mlgate.orchestration.admission.tokens import expires_at, outlived
 from mlgate.orchestration.builds import Phase, Verdict
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.runs import FailureKind, Outcome, RunStatus
-from mlgate.orchestration.tokens import expires_at, outlived
 from tests.unit.orchestration.builders import NOON, outcome
 from tests.unit.orchestration.twins import PROPERTIES, World
 
@@ -146,7 +146,7 @@ def test_a_token_that_the_build_may_outlive_is_warned_of_once(world: World) -> N
     world.run_to_end()
     lines = [line for shown in world.pipeline.shown for line in shown.lines]
     [warning] = [line for line in lines if "MLGATE_DEVOPS_IDENTITY" in line]
-    assert "until 2026-01-01 14:00 UTC" in warning
+    assert "expires at 2026-01-01 14:00 UTC" in warning
     assert "deadline_minutes" in warning
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.durable import Envelope
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Envelope
-from mlgate.orchestration.sweeper import take_up
 from tests.unit.orchestration.conftest import completion_of
 from tests.unit.orchestration.twins import World
 
@@ -20,10 +20,14 @@ def test_a_start_that_was_rejected_is_not_told_again_when_its_deliveries_run_out
     envelope = world.envelope({"name": "a", "comand": "x"})
     for delivery in (1, 2, 3):
         world.conductor.handle(replace(envelope, delivery_count=delivery))
-    assert take_up(world.conductor, envelope)
+    assert not world.conductor.mend(envelope, "MaxDeliveryCountExceeded"), "people may see it"
+    assert not world.conductor.mend(envelope, "InvalidMessage")
 
     assert [doubt for _, doubt in world.pipeline.completions] == [False, True, True]
     assert len(world.state.rejections()) == 1
+    world.clock.time += timedelta(days=7, minutes=1)
+    assert world.conductor.mend(envelope, "MaxDeliveryCountExceeded")
+    assert world.conductor.mend(envelope, "InvalidMessage")
 
 
 def test_an_invalid_message_is_told_remembered_and_dead_lettered(world: World) -> None:
@@ -57,7 +61,7 @@ def test_an_outage_while_rejecting_is_made_up_for(world: World) -> None:
     for delivery in (1, 2):
         with pytest.raises(Temporary):
             world.conductor.handle(replace(envelope, delivery_count=delivery))
-    assert take_up(world.conductor, envelope)
+    assert not world.conductor.mend(envelope, "MaxDeliveryCountExceeded"), "people may see it"
 
     assert completion_of(world)[0] is Verdict.FAILED
     assert sum(world.clock.slept) >= 8
@@ -68,4 +72,11 @@ def test_a_message_with_half_a_character_is_rejected_like_any_other(world: World
     rejected = world.conductor.handle(Envelope(body, {}, "id"))
 
     assert rejected is not None
-    assert [found.build_id for found in world.state.rejections()] == ["?"]
+    assert [found.build_id for found in world.state.rejections()] == ["\ufffd"]
+
+
+def test_a_rejection_that_nobody_waits_for_is_remembered_however_late(world: World) -> None:
+    envelope = replace(world.envelope({"name": "A B"}, pipeline=False), delivery_count=7)
+
+    assert world.conductor.handle(envelope) is not None
+    assert len(world.state.rejections()) == 1

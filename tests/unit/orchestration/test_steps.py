@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from mlgate.orchestration import pace, steps
-from mlgate.orchestration.builds import Build, Phase, PipelineAddress
+from mlgate.orchestration.builds import (
+    Build,
+    Phase,
+    PipelineAddress,
+    RunState,
+    Trouble,
+    TroubleKind,
+)
+from mlgate.orchestration.engine import pace, progress, steps
 from mlgate.orchestration.runs import CellEvent, FailureKind, Observation, RunStatus
 from tests.unit.orchestration.builders import NOON, build, failed, outcome, passed, run
 
 SOON = NOON + timedelta(seconds=1)
+ADDRESS = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3", "4")
 
 
 @pytest.mark.parametrize(
@@ -36,9 +45,9 @@ SOON = NOON + timedelta(seconds=1)
             steps.Collect(("a",)),
             id="collect before more is submitted",
         ),
-        pytest.param(build(passed("a"), failed("b")), steps.Decide(), id="all over"),
+        pytest.param(build(passed("a"), failed("b")), steps.Judge(), id="all over"),
         pytest.param(
-            build(passed("a"), phase=Phase.COMPLETING), steps.Post(), id="decided, not told"
+            build(passed("a"), phase=Phase.COMPLETING), steps.Write(), id="judged, to be written"
         ),
         pytest.param(build(passed("a"), phase=Phase.COMPLETED), steps.Stop(), id="nothing left"),
         pytest.param(
@@ -51,7 +60,7 @@ SOON = NOON + timedelta(seconds=1)
             steps.Collect(("a",)),
             id="the end keeps what ended by itself",
         ),
-        pytest.param(build(phase=Phase.RECEIVED, ending_since=NOON), steps.Decide(), id="too late"),
+        pytest.param(build(phase=Phase.RECEIVED, ending_since=NOON), steps.Judge(), id="too late"),
         pytest.param(
             build(run("a", not_before=NOON + timedelta(seconds=2))),
             steps.Watch(NOON + timedelta(seconds=2)),
@@ -98,15 +107,65 @@ def test_what_cannot_be_taken_over_keeps_nothing_else_waiting_and_is_not_given_u
     assert steps.next_step(state, SOON, frozenset(exhausted), frozenset({"a"})) == step
 
 
+STUCK = run(
+    "stuck",
+    submitted=True,
+    ended=True,
+    troubles=(Trouble("collect", TroubleKind.TEMPORARY, NOON, 1, "No room."),),
+    not_before=SOON + timedelta(seconds=1),
+)
+
+
+@pytest.mark.parametrize(
+    ("runs", "seconds", "step"),
+    [
+        pytest.param(
+            (STUCK, run("a", submitted=True, ended=True)), 0, steps.Collect(("a",)), id="new first"
+        ),
+        pytest.param((STUCK, run("a")), 5, steps.Submit(("a",)), id="then what is submitted"),
+        pytest.param((STUCK, passed("a")), 5, steps.Collect(("stuck",)), id="at last itself"),
+        pytest.param((STUCK, passed("a")), 0, steps.Watch(SOON + timedelta(seconds=1)), id="later"),
+        pytest.param(
+            (replace(STUCK, not_before=SOON + timedelta(hours=1)),),
+            0,
+            steps.Collect(("stuck",)),
+            id="at once, where a wrong clock has written when",
+        ),
+    ],
+)
+def test_what_could_not_be_collected_comes_after_all_else_and_once_its_pause_is_over(
+    runs: tuple[RunState, ...], seconds: float, step: steps.Step
+) -> None:
+    assert steps.next_step(build(*runs), SOON + timedelta(seconds=seconds)) == step
+
+
+@pytest.mark.parametrize(
+    ("state", "exhausted", "step"),
+    [
+        ({}, {steps.Write}, steps.Post()),
+        ({"pipeline": ADDRESS}, set(), steps.Write()),
+        ({"pipeline": ADDRESS}, {steps.Write}, steps.Publish()),
+        ({"pipeline": ADDRESS, "published": True}, set(), steps.Post()),
+        ({"pipeline": ADDRESS, "completion_posted": True}, set(), steps.Post()),
+    ],
+)
+def test_a_judged_build_is_written_then_published_then_told(
+    state: dict[str, Any], exhausted: set[type[steps.Step]], step: steps.Step
+) -> None:
+    judged = build(passed("a"), phase=Phase.COMPLETING, **state)
+
+    assert steps.next_step(judged, SOON, frozenset(exhausted)) == step
+
+
 def test_attempts_that_never_end_do_not_hold_a_canceled_build_for_ever() -> None:
     stuck = build(run("a", submitted=True), ending_since=NOON)
     asked = frozenset({steps.Cancel})
 
-    waiting = steps.next_step(stuck, NOON + steps.ENDING_GRACE - timedelta(seconds=1), asked)
-    decided = steps.next_step(stuck, NOON + steps.ENDING_GRACE, asked)
+    waiting = steps.next_step(stuck, NOON + pace.ENDING_GRACE - timedelta(seconds=1), asked)
+    decided = steps.next_step(stuck, NOON + pace.ENDING_GRACE, asked)
 
     assert isinstance(waiting, steps.Watch)
-    assert decided == steps.Decide()
+    assert decided == steps.Judge()
 
 
 def test_a_look_is_never_later_than_the_deadline() -> None:
@@ -121,12 +180,11 @@ def test_a_look_is_never_later_than_the_deadline() -> None:
     [(10, True, 5), (120, True, 12), (7200, True, 30), (7200, False, 60)],
 )
 def test_looks_at_the_cloud_back_off_with_age(age: int, pipeline: bool, pause: int) -> None:
-    address = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3", "4")
     state = build(
         run("a", submitted=True, submitted_at=NOON),
         host=None,
         deadline=NOON + timedelta(days=1),
-        pipeline=address if pipeline else None,
+        pipeline=ADDRESS if pipeline else None,
     )
     now = NOON + timedelta(seconds=age)
 
@@ -134,7 +192,7 @@ def test_looks_at_the_cloud_back_off_with_age(age: int, pipeline: bool, pause: i
 
 
 def test_a_build_that_could_submit_nothing_yet_backs_off_as_well() -> None:
-    later = NOON + timedelta(minutes=30)
+    later = NOON + timedelta(minutes=9)
     state = build(run("a", not_before=later), host=None)
     now = NOON + timedelta(minutes=2)
 
@@ -151,7 +209,7 @@ def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:
         state.attempt_of(state.run("b")): Observation(RunStatus.SUCCEEDED),
     }
 
-    after = steps.absorb(state, seen, SOON)
+    after = progress.absorb(state, seen, SOON)
 
     assert (after.run("a").status, after.run("a").cells) == (RunStatus.RUNNING, cells)
     assert (after.run("b").ended, after.run("b").status.ended) == (True, False)
@@ -166,8 +224,8 @@ def test_absorb_notices_each_way_of_ending_once(ending: str) -> None:
     }
     state = build(run("a"), **ways[ending])
 
-    once = steps.absorb(state, {}, NOON)
-    twice = steps.absorb(once, {}, SOON)
+    once = progress.absorb(state, {}, NOON)
+    twice = progress.absorb(once, {}, SOON)
 
     assert once.ending_since == NOON
     assert twice.ending_since == NOON
@@ -177,7 +235,7 @@ def test_absorb_notices_each_way_of_ending_once(ending: str) -> None:
 def test_only_transient_failures_are_tried_again(kind: FailureKind) -> None:
     state = build(run("a", submitted=True, ended=True, retries=1))
 
-    after = steps.finish(state, "a", outcome(kind), NOON).run("a")
+    after = progress.finish(state, "a", outcome(kind), NOON).run("a")
 
     assert (after.attempt == 2) is kind.transient
     assert (after.status is RunStatus.QUEUED) is kind.transient
@@ -189,7 +247,7 @@ def test_only_transient_failures_are_tried_again(kind: FailureKind) -> None:
 def test_retries_run_out() -> None:
     state = build(run("a", submitted=True, ended=True, retries=2, attempt=3))
 
-    after = steps.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
+    after = progress.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
 
     assert (after.status, after.attempt) == (RunStatus.FAILED, 3)
 
@@ -197,7 +255,7 @@ def test_retries_run_out() -> None:
 def test_a_build_that_ends_tries_nothing_again() -> None:
     state = build(run("a", submitted=True, ended=True, retries=2), ending_since=NOON)
 
-    after = steps.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
+    after = progress.finish(state, "a", outcome(FailureKind.NETWORK), NOON).run("a")
 
     assert after.status is RunStatus.FAILED
 
@@ -207,7 +265,7 @@ def test_what_needs_a_failed_run_is_skipped_and_so_is_what_needs_that() -> None:
         run("a", submitted=True, ended=True), run("b", needs=("a",)), run("c", needs=("b",))
     )
 
-    after = steps.finish(state, "a", outcome(FailureKind.CODE), NOON)
+    after = progress.finish(state, "a", outcome(FailureKind.CODE), NOON)
 
     assert [each.status for each in after.runs] == ["failed", "skipped", "skipped"]
 
@@ -216,7 +274,7 @@ def test_percent_counts_cells_and_never_falls() -> None:
     cells = tuple(CellEvent(number, 0.1, "succeeded") for number in (1, 2))
     half = build(passed("a"), run("b", submitted=True, cells=cells, cells_total=4))
 
-    assert steps.percent(half) == 75
-    assert steps.percent(build(run("a"), percent=40)) == 40
-    assert steps.percent(build(passed("a"))) == 99
-    assert steps.percent(build(passed("a"), phase=Phase.COMPLETING)) == 100
+    assert progress.with_percent(half).percent == 75
+    assert progress.with_percent(build(run("a"), percent=40)).percent == 40
+    assert progress.with_percent(build(passed("a"))).percent == 99
+    assert progress.with_percent(build(passed("a"), phase=Phase.COMPLETING)).percent == 100

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.engine.steps import SLICE
 from mlgate.orchestration.errors import Permanent, Temporary, Throttled
 from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
-from mlgate.orchestration.steps import SLICE
 from tests.unit.orchestration.twins import World
 
 

@@ -1,4 +1,4 @@
-"""In-memory twins of what the conductor touches, scripted by the test; state and files are real."""
+"""In-memory twins of what the conductor touches, scripted by the test; the files are real."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from typing import Any
 from pydantic import SecretStr
 
 from handlers.files_handler import FolderFiles
-from handlers.state_handler import SqliteState
-from mlgate.orchestration.acts import Ports
+from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest, Verdict
-from mlgate.orchestration.conductor import Conductor
-from mlgate.orchestration.hostpolicy import HostPolicy
-from mlgate.orchestration.ports import BuildFiles, Checkout, Envelope, Rejected
+from mlgate.orchestration.checks import Check, CheckStatus
+from mlgate.orchestration.durable import NOW, Envelope, ModelsPort, Rejected, StatePort
+from mlgate.orchestration.engine.conductor import Conductor
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.ports import Asked, BuildFiles, Checkout, Ports
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
-from mlgate.orchestration.told import Completion, Progress, Results
+from mlgate.orchestration.telling import Completion, Progress, Results
+from tests.support.memory import MemoryModels, MemoryState
 from tests.unit.orchestration.builders import NOON
 
 COLLECTION = "https://dev.azure.com/contoso/"
@@ -39,6 +41,10 @@ PROPERTIES = {
 }
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
 class HandClock:
     """Moves when told to, and by every sleep."""
 
@@ -54,21 +60,39 @@ class HandClock:
         self.time += timedelta(seconds=seconds)
 
 
+@dataclass(frozen=True)
+class HostClock:
+    """A host's own: ahead of the true time, or behind it."""
+
+    true: HandClock
+    ahead: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return self.true.time + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        self.true.sleep(seconds)
+
+
 @dataclass
 class QueueTwin:
-    """Keeps what was sent until the test delivers it; no duplicate detection at all."""
+    """Keeps what was sent until the test delivers it; no duplicate detection at all.
 
-    messages: list[tuple[datetime | None, str, bytes]] = field(default_factory=list)
-    faults: list[Exception] = field(default_factory=list)
+    It has the true time, whatever the clocks of those who send.
+    """
 
-    def send(self, body: bytes, message_id: str, at: datetime | None = None) -> None:
+    clock: HandClock
+    messages: list[tuple[datetime, str, bytes]] = field(default_factory=list)
+    faults: list[BaseException] = field(default_factory=list)
+
+    def send(self, body: bytes, message_id: str, pause: timedelta = NOW) -> None:
         if self.faults:
             raise self.faults.pop(0)
-        self.messages.append((at, message_id, body))
+        self.messages.append((self.clock.time + pause, message_id, body))
 
-    def take(self) -> tuple[datetime | None, str, bytes]:
+    def take(self) -> tuple[datetime, str, bytes]:
         """The message that is due first."""
-        self.messages.sort(key=lambda message: message[0] or NOON)
+        self.messages.sort(key=lambda message: message[0])
         return self.messages.pop(0)
 
 
@@ -77,11 +101,13 @@ class BackendTwin:
     """Runs that end as scripted the first time they are looked at."""
 
     outcomes: dict[str, list[Outcome]] = field(default_factory=dict)
+    kept: dict[str, dict[str, bytes]] = field(default_factory=dict)  # by run, then by path
     places: int = 1000
     host: str | None = None
     submitted: list[Attempt] = field(default_factory=list)
     canceled: list[Attempt] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    staged: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files of versions
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     endless: bool = False
     on_submit: Callable[[], object] | None = None
@@ -90,6 +116,14 @@ class BackendTwin:
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
         self._fault("stage")
         return checkout.commit
+
+    def stage_model(self, version: str, folder: Path) -> str:
+        self._fault("stage_model")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.staged[version] = {
+            path.relative_to(folder).as_posix(): path.read_bytes() for path in files
+        }
+        return version
 
     def submit(self, task: Task) -> bool:
         self._fault("submit")
@@ -110,8 +144,11 @@ class BackendTwin:
         self._fault("cancel")
         self.canceled += attempts
 
-    def collect(self, task: Task, files: BuildFiles) -> Outcome:
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         self._fault("collect")
+        for path, content in self.kept.get(task.spec.name, {}).items() if files else ():
+            assert files is not None
+            files.write(task.attempt.build, f"runs/{task.spec.name}/{path}", content)
         if task.attempt in self.canceled:
             return Outcome(RunStatus.CANCELED)
         return self._scripted(task.attempt)
@@ -207,8 +244,11 @@ class TreeTwin:
 
 @dataclass
 class RepositoryTwin:
+    """`branches` has the commits of each branch, its tip and all ancestors of it."""
+
     tree: TreeTwin = field(default_factory=lambda: TreeTwin({"train.py": b""}))
     faults: list[BaseException] = field(default_factory=list)
+    branches: dict[str, set[str]] = field(default_factory=dict)
 
     @contextmanager
     def checkout(
@@ -222,18 +262,50 @@ class RepositoryTwin:
             raise self.faults.pop(0)
         yield self.tree
 
+    def contains(
+        self,
+        request: RepositoryRequest,
+        commit: str,
+        branch: str,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> bool:
+        if self.faults:
+            raise self.faults.pop(0)
+        if branch not in self.branches:
+            raise Permanent(f"The branch '{branch}' is not in {request.url}.")
+        return commit in self.branches[branch]
+
+
+class DoctorTwin:
+    """Finds what the test says."""
+
+    def __init__(self) -> None:
+        self.finds = [Check("queue", CheckStatus.OK, "It takes messages.")]
+        self.asked: list[Asked] = []
+        self.faults: list[BaseException] = []
+
+    def examine(self, asked: Asked) -> Iterable[Check]:
+        self.asked.append(asked)
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.finds
+
 
 class World:
     """A conductor among twins, with time in the test's hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = HandClock()
-        self.queue = QueueTwin()
+    def __init__(self, folder: Path, clock: HandClock | None = None) -> None:
+        self.clock = clock or HandClock()
+        self.queue = QueueTwin(self.clock)
         self.backend = BackendTwin()
         self.pipeline = PipelineTwin()
         self.repository = RepositoryTwin()
-        self.state = SqliteState(folder / "state.db", self.clock)
-        self.files = FolderFiles(lambda key: folder / "builds" / key)
+        self.doctor = DoctorTwin()
+        self.models: ModelsPort = MemoryModels()
+        self.state: StatePort = MemoryState(self.clock)
+        self.files: BuildFiles = FolderFiles(lambda key: folder / "builds" / key)
         self.policy = HostPolicy(
             backend="local",
             allowed_backends=("local",),
@@ -241,9 +313,14 @@ class World:
             allowed_repositories=(COLLECTION,),
         )
         self._ids = itertools.count()
+        self._hosts: dict[timedelta, Conductor] = {}
 
     @property
     def conductor(self) -> Conductor:
+        return self.host()
+
+    def host(self, ahead: timedelta = NOW) -> Conductor:
+        """The handler whose clock is so far ahead; the same one for as long as the world lasts."""
         ports = Ports(
             state=self.state,
             queue=self.queue,
@@ -251,32 +328,48 @@ class World:
             pipeline=self.pipeline,
             backend=lambda _: self.backend,
             files=self.files,
-            clock=self.clock,
+            clock=HostClock(self.clock, ahead),
+            doctor=self.doctor,
+            models=lambda: self.models,
         )
-        return Conductor(ports, self.policy)
+        host = self._hosts.setdefault(ahead, Conductor(ports, self.policy))
+        host.ports, host.policy = ports, self.policy  # the test may have put in others
+        return host
 
     def start(self, *runs: Mapping[str, Any], pipeline: bool = True, **fields: Any) -> str | None:
         """Deliver a start message; returns the build's key, None when it was rejected."""
-        rejected = self.conductor.handle(self.envelope(*runs, pipeline=pipeline, **fields))
+        envelope = self.envelope(*runs, pipeline=pipeline, **fields)
+        rejected = self.conductor.handle(envelope)
         builds = self.state.builds()
-        return builds[0].key if builds and rejected is None else None
+        new = [build for build in builds if build.message_id == envelope.message_id]
+        return next((build.key for build in (*new, *builds)), None) if rejected is None else None
 
     def envelope(self, *runs: Mapping[str, Any], pipeline: bool = True, **fields: Any) -> Envelope:
         message = {
             "version": 1,
             "repository": {"url": "https://dev.azure.com/contoso/p/_git/r"},
-            "runs": [{"kind": "training", "command": "true", **run} for run in runs],
+            "runs": [
+                run if "kind" in run else {"kind": "training", "command": "true", **run}
+                for run in runs
+            ],
             **fields,
         }
+        if "kind" in message:
+            del message["runs"]
+        if message.get("kind") in ("promote", "rollback"):
+            del message["repository"]
         properties = PROPERTIES if pipeline else {}
-        return Envelope(json.dumps(message).encode(), properties, f"id-{next(self._ids)}")
+        message_id = f"id-{next(self._ids)}"
+        return Envelope(
+            json.dumps(message).encode(), properties, message_id, enqueued_at=self.clock.time
+        )
 
-    def deliver(self, delivery_count: int = 1) -> Rejected | None:
+    def deliver(self, delivery_count: int = 1, host: Conductor | None = None) -> Rejected | None:
         """Deliver the next message, moving time on to when it is due."""
         at, message_id, body = self.queue.take()
-        if at is not None and at > self.clock.time:
-            self.clock.time = at
-        return self.conductor.handle(Envelope(body, {}, message_id, delivery_count))
+        self.clock.time = max(self.clock.time, at)
+        envelope = Envelope(body, {}, message_id, delivery_count, at)
+        return (host or self.conductor).handle(envelope)
 
     def run_to_end(self, most: int = 200) -> None:
         """Deliver until the queue is empty."""

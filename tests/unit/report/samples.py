@@ -21,6 +21,7 @@ from mlgate.orchestration.builds import (
     Verdict,
 )
 from mlgate.orchestration.runs import Failure, FailureKind, RunKind, RunSpec, RunStatus
+from mlgate.orchestration.verdict.evidence import Read
 
 BEGIN = datetime(2025, 5, 6, 8, 3, 11, tzinfo=UTC)
 
@@ -158,6 +159,25 @@ def a_build(*runs: RunState, **fields: Any) -> Build:
         finished_at=BEGIN + timedelta(minutes=42),
     )
     return replace(build, **fields)
+
+
+def leaving(build: Build, files: Mapping[str, Collection[str]]) -> Build:
+    """The build whose runs left these files, by name, relative to their folders."""
+    runs = (
+        replace(
+            run, evidence=tuple(f"runs/{run.spec.name}/{file}" for file in files[run.spec.name])
+        )
+        if run.spec.name in files
+        else run
+        for run in build.runs
+    )
+    return replace(build, runs=tuple(runs))
+
+
+def with_notebooks(build: Build, notebooks: Mapping[str, bytes]) -> tuple[Build, Read]:
+    """The build whose runs left these executed notebooks, by name, and how they are read."""
+    left = leaving(build, {name: ["executed.ipynb"] for name in notebooks})
+    return left, lambda run: notebooks.get(run.spec.name)
 
 
 def hostile_build(text: str) -> Build:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, Verdict
-from mlgate.orchestration.junit import junit_xml
 from mlgate.orchestration.runs import FailureKind, RunKind, RunStatus
+from mlgate.orchestration.verdict.junit import junit_xml
 from tests.unit.report.samples import (
     HOSTILE,
     TRACEBACK,
@@ -24,12 +24,13 @@ from tests.unit.report.samples import (
     hostile_notebooks,
     notebook,
     skipped_run,
+    with_notebooks,
 )
 
 
 def parsed(build: Build, notebooks: Mapping[str, bytes] | None = None) -> ET.Element:
     """The document, after checking what holds for each: nesting, attributes and counts."""
-    root = ET.fromstring(junit_xml(build, notebooks or {}))
+    root = ET.fromstring(b"".join(junit_xml(*with_notebooks(build, notebooks or {}))))
     assert root.tag == "testsuites"
     assert {suite.tag for suite in root} <= {"testsuite"}
     for element in (root, *root):

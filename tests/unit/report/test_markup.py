@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlgate.orchestration.markup import Markup, fragment, tag
+from mlgate.orchestration.verdict.page.markup import Markup, fragment, tag
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlgate.orchestration.notebook_view import CellRecord, Images, cells, images
+from mlgate.orchestration.verdict.notebook_view import CellRecord, Images, Notebook
 from tests.unit.report.samples import code_cell, notebook, plot, png
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -42,8 +42,12 @@ ALMOST_CELL = almost(
 )
 
 
+def cells(ipynb: bytes) -> tuple[CellRecord, ...]:
+    return Notebook.parse(ipynb).cells()
+
+
 def plots(ipynb: bytes) -> Images:
-    return images(ipynb, size=1_000_000)
+    return Notebook.parse(ipynb).images(size=1_000_000)
 
 
 def test_numbered_cells_are_told_with_status_time_and_source() -> None:
@@ -146,8 +150,8 @@ def test_what_is_no_image_is_not_shown(data: object) -> None:
 def test_images_are_bounded_in_number_and_size() -> None:
     ipynb = notebook(code_cell(1, outputs=[plot()] * 5))
     one = len(base64.b64encode(png()))
-    few = images(ipynb, size=100 * one, count=2)
-    small = images(ipynb, size=3 * one)
+    few = Notebook.parse(ipynb).images(size=100 * one, count=2)
+    small = Notebook.parse(ipynb).images(size=3 * one)
     assert (len(few.shown), few.left_out) == (2, 3)
     assert (len(small.shown), small.left_out, small.size) == (3, 2, 3 * one)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import pytest
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, Verdict
-from mlgate.orchestration.page import page_html
 from mlgate.orchestration.runs import RunKind, RunStatus
+from mlgate.orchestration.verdict.page.page import page_html
 from tests.unit.report.samples import (
     HOSTILE,
     a_build,
@@ -24,10 +24,12 @@ from tests.unit.report.samples import (
     failed_run,
     hostile_build,
     hostile_notebooks,
+    leaving,
     notebook,
     plot,
     png,
     skipped_run,
+    with_notebooks,
 )
 
 
@@ -53,9 +55,12 @@ class Page(HTMLParser):
 def page(
     build: Build,
     notebooks: Mapping[str, bytes] | None = None,
-    files: Mapping[str, Sequence[str]] | None = None,
 ) -> Page:
-    return Page(page_html(build, notebooks or {}, files or {}).decode())
+    return Page(html_of(build, notebooks or {}).decode())
+
+
+def html_of(build: Build, notebooks: Mapping[str, bytes]) -> bytes:
+    return b"".join(page_html(*with_notebooks(build, notebooks)))
 
 
 def test_it_says_the_verdict_why_and_what_was_executed() -> None:
@@ -66,7 +71,7 @@ def test_it_says_the_verdict_why_and_what_was_executed() -> None:
 
 def test_nothing_can_run_or_be_loaded() -> None:
     """The policy allows the page's own style sheet, by its hash, and images within the page."""
-    html = page_html(a_build(a_run()), {}, {}).decode()
+    html = html_of(a_build(a_run()), {}).decode()
     (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = Page(html).all("meta")[1]["content"]
@@ -121,8 +126,8 @@ def test_plots_are_inside_the_page() -> None:
 
 
 def test_kept_files_are_linked_relative_to_the_folder_of_the_build() -> None:
-    files = [f"runs/explore/{name}" for name in ("executed.html", "log.txt", "outputs/a b#1.csv")]
-    links = page(a_build(a_run("explore")), files={"explore": files}).all("a")
+    kept = a_build(a_run("explore", outputs=("runs/explore/outputs/a b#1.csv",)))
+    links = page(leaving(kept, {"explore": ["executed.html", "log.txt"]})).all("a")
     executed_links = [link for link in links if link["href"] == "runs/explore/executed.html"]
     assert len(executed_links) == 2
     assert {link["rel"] for link in executed_links} == {"noopener noreferrer"}
@@ -133,7 +138,7 @@ def test_kept_files_are_linked_relative_to_the_folder_of_the_build() -> None:
     "path", ["/etc/passwd", "runs/../../secret", "javascript:alert(1)", "//evil.example/x", "other"]
 )
 def test_a_path_that_leaves_the_folder_is_not_a_link(path: str) -> None:
-    shown = page(a_build(a_run("explore")), files={"explore": [path]})
+    shown = page(a_build(a_run("explore", outputs=(path,))))
     assert path in shown.text
     assert all(
         (link["href"] or "").startswith(("#", "https", "result", "junit"))
@@ -179,15 +184,13 @@ def test_the_page_stays_small_whatever_the_runs_produce() -> None:
             failure=failed_run(message="m" * 100_000, traceback="t\n" * 500_000).failure,
             metrics={f"metric-{key}": float(key) for key in range(500)},
             warnings=("w" * 100_000,) * 50,
+            outputs=tuple(f"runs/run-{number}/{key}.csv" for key in range(1000)),
         )
         for number in range(50)
     ]
-    files = {
-        run.spec.name: [f"runs/{run.spec.name}/{key}.csv" for key in range(1000)] for run in runs
-    }
-    html = page_html(a_build(*runs), {run.spec.name: ipynb for run in runs}, files)
+    html = html_of(a_build(*runs), {run.spec.name: ipynb for run in runs})
     assert len(html) < 12_000_000
-    assert b"and 900 more" in html
+    assert b"and 901 more" in html
     assert b"6 more in the executed notebook" in html
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlgate.orchestration.builds import Gate, GateMetric, MetricCheck, Verdict
-from mlgate.orchestration.report import result, result_json
 from mlgate.orchestration.runs import RunKind, RunStatus
+from mlgate.orchestration.verdict.result import result, result_json
 from tests.unit.report.samples import (
     HOSTILE,
     TRACEBACK,
@@ -36,7 +36,7 @@ def test_the_whole_shape() -> None:
             studio_url="https://ml.azure.com/runs/1",
         ),
         verdict=Verdict.FAILED,
-        reason="1 of 2 runs passed, all must.",
+        reason="1 of 2 runs passed; all must pass.",
         gate=Gate("all_pass", (metric,)),
         metric_checks=(MetricCheck(metric, 0.93, True, "train: r2 is 0.93"),),
     )
@@ -44,7 +44,7 @@ def test_the_whole_shape() -> None:
         "version": 1,
         "build_id": "20418",
         "verdict": "failed",
-        "reason": "1 of 2 runs passed, all must.",
+        "reason": "1 of 2 runs passed; all must pass.",
         "started_at": "2025-05-06T08:03:11.000Z",
         "finished_at": "2025-05-06T08:45:11.000Z",
         "repository": {
@@ -52,6 +52,7 @@ def test_the_whole_shape() -> None:
             "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8",
         },
         "backend": "azureml",
+        "promotion": None,
         "runs": [
             {
                 "name": "explore",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given, settings
 
-from mlgate.orchestration.wording import duration, head, number, one_line, plain, tail, utc
+from mlgate.orchestration.text import duration, exact, head, number, one_line, plain, tail, utc
+from tests.unit.report.any_builds import ANY_TIME
 
 
 @pytest.mark.parametrize(
@@ -65,13 +68,35 @@ def test_durations_read_well(seconds: float | None, expected: str) -> None:
         (1e-9, "1e-09"),
         (1e30, "1e+30"),
         (float("nan"), "nan"),
+        (10**400, "inf"),
+        (-(10**400), "-inf"),
     ],
 )
 def test_numbers_read_well(value: float, expected: str) -> None:
     assert number(value) == expected
 
 
+def test_a_number_of_more_digits_than_python_writes_is_told_all_the_same() -> None:
+    assert exact(10**5000) == "inf"
+    assert exact(0.1 + 0.2) == "0.30000000000000004"
+
+
 def test_times_are_utc_with_z() -> None:
     summer = timezone(timedelta(hours=2))
     assert utc(datetime(2025, 5, 6, 10, 3, 11, tzinfo=summer)) == "2025-05-06T08:03:11.000Z"
     assert utc(None) is None
+
+
+@settings(deadline=None)  # a busy machine is not a failure
+@given(ANY_TIME)
+def test_a_time_of_any_zone_and_year_is_in_utc(moment: datetime) -> None:
+    told = utc(moment) or ""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told)
+    if 1 < moment.year < 9999:
+        assert abs(datetime.fromisoformat(told) - moment) < timedelta(milliseconds=1)
+
+
+def test_a_time_that_utc_has_no_year_for_is_the_nearest_that_it_has() -> None:
+    east, west = timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))
+    assert utc(datetime(1, 1, 1, tzinfo=east)) == "0001-01-01T00:00:00.000Z"
+    assert utc(datetime(9999, 12, 31, 23, tzinfo=west)) == "9999-12-31T23:59:59.999Z"

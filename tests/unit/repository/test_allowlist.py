@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlgate.orchestration.allowlist import parse_url, url_allowed
+from mlgate.orchestration.addresses.allowlist import parse_url, url_allowed
 
 AZURE = "https://dev.azure.com/org"
 LOOPBACK = "http://127.0.0.1:8080/org"

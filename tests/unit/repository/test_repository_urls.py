@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from handlers.repository_handler.remote import Remotes
+from mlgate.orchestration.addresses.repository_urls import shown
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.messages import parse
-from mlgate.orchestration.repositoryurls import shown
-from tests.unit.messages.samples import body, findings_of, request
+from tests.unit.messages.samples import body, refused, request
 
 SECRET = "hunter2hunter2"
 
@@ -47,6 +46,11 @@ REFUSED = [
     ("https://github.com//a/b", "bad-format", "doubled"),
     ("https://github.com:99999/a/b", "bad-format", "port"),
     ("ssh://-oProxyCommand=x/a", "bad-format", "path"),
+    ("ssh://git@host/srv/x';touch%20pwned;'", "bad-format", "https"),
+    ("ssh://git@host/srv/%27;id;%27", "bad-format", "Rename"),
+    ("ssh://git@host/it's/b", "bad-format", "quotation mark"),
+    ("ssh://git@host/a%22b", "bad-format", "quotation mark"),
+    ("ssh://git@host/a/%60id%60", "bad-format", "quotation mark"),
 ]
 
 TAKEN = [
@@ -60,6 +64,7 @@ TAKEN = [
     "ssh://git@github.com/a/b",
     "ssh://git@ssh.dev.azure.com/v3/contoso/p/r",
     "ssh://github.com:2222/a",
+    "https://git.example.org/it's/b",
     "/srv/my repositories/sales?#@",
 ]
 
@@ -68,7 +73,7 @@ TAKEN = [
 def test_an_address_that_cannot_be_cloned_is_one_finding_without_its_secret(
     url: str, code: str, words: str
 ) -> None:
-    [found] = findings_of(parse, body(request(repository={"url": url})))
+    [found] = refused(body(request(repository={"url": url})))
 
     assert (found.code, found.pointer) == (code, "/repository/url")
     assert words in f"{found.message} {found.remedy}"
@@ -86,7 +91,7 @@ def test_what_a_message_may_not_name_the_handler_does_not_clone(url: str) -> Non
 def test_what_a_message_may_name_the_handler_clones_where_the_host_allows_it(url: str) -> None:
     prefix = url.replace("contoso@", "")
 
-    assert findings_of(parse, body(request(repository={"url": url}))) == ()
+    assert refused(body(request(repository={"url": url}))) == ()
     assert Remotes([prefix], (), None).open(url, None, None)
     with pytest.raises(Permanent, match="MLGATE_ALLOWED_REPOSITORIES"):
         Remotes(["https://unrelated.example"], (), None).open(url, None, None)

@@ -1,9 +1,17 @@
 """The endpoints by topic; a further topic is a further file, listed here."""
 
-from mlgate.emulators.azure_devops.routes import logs, plans, testresults, testruns, timelines
+from mlgate.emulators.azure_devops.routes import (
+    logs,
+    organization,
+    plans,
+    testresults,
+    testruns,
+    timelines,
+)
 from mlgate.emulators.azure_devops.routing import Route
 
 ROUTES: tuple[Route, ...] = (
+    *organization.ROUTES,
     *plans.ROUTES,
     *timelines.ROUTES,
     *logs.ROUTES,

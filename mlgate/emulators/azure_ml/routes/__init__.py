@@ -16,13 +16,15 @@ because no recording at hand shows it:
 - statuses of a job: Starting as answered, then Queued, Preparing, Running, Finalizing
 - a failing command's error has the sentence of Azure/azureml-examples#2614, in the frame that
   test_pipeline_job...child_run_download shows
-- a job's own limit: Canceled, with a `cancelationReason` and no error
+- a job's own limit: Canceled, with a `cancelationReason` and no error; to order, Failed with an
+  error, as no record shows which it is
 - preemption: Failed with a SystemError, nothing of the node kept, no second try
 - outputs of a canceled or failed job are uploaded as far as they got; run history lists them as
   data assets for a completed job only (failed: null, as recorded)
 - an environment is remembered, not built: a job runs with the one interpreter of the stand-in
 - the signature to upload with is an ordinary service SAS, not one by user delegation; the artifact
   store's container has the workspace's id in its name, so that stand-ins can share an account
+- a workspace without keys: no credential to upload with, and no key for a datastore
 - a token that is missing, foreign or expired: 401 with ARM's codes, also from run history
 """
 

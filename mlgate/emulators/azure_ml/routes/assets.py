@@ -28,21 +28,22 @@ def find_codes(call: Call) -> Answer:
 
 
 def start_upload(call: Call) -> Answer:
-    """A container for these files alone; what never becomes a code version is nobody's."""
+    """A container for these files alone; what never becomes a code version is nobody's.
+
+    A workspace without keys has none to sign an address with.
+    """
     storage = call.service.storage
     container = f"{call.workspace.id[:23]}-{secrets.token_hex(13)}"
     storage.make_container(container)
     account = f"/providers/Microsoft.Storage/storageAccounts/{storage.account}"
     scope = call.workspace.path.partition("/providers/")[0]
+    signed = {"credentialType": "SAS", "sasUri": storage.upload_url(container)}
     return Answer(
         body={
             "blobReferenceForConsumption": {
                 "blobUri": f"https://{storage.host}:443/{container}",
                 "storageAccountArmId": scope + account,
-                "credential": {
-                    "credentialType": "SAS",
-                    "sasUri": storage.upload_url(container),
-                },
+                "credential": None if call.workspace.keyless else signed,
             },
             "pendingUploadId": str(uuid4()),
             "pendingUploadType": "None",

@@ -16,6 +16,7 @@ from mlgate.emulators.azure_ml.jobs import UPDATABLE, Job
 from mlgate.emulators.azure_ml.mounts import code_of, unbound
 from mlgate.emulators.azure_ml.records import job as record
 from mlgate.emulators.azure_ml.routing import ARM, WORKSPACE, Call, route
+from mlgate.emulators.azure_ml.tokens import AML
 from mlgate.emulators.azure_ml.workspace import PROVIDER
 
 _JOB = f"{WORKSPACE}/jobs/{{name}}"
@@ -31,7 +32,9 @@ def put_job(call: Call) -> Answer:
     if there is not None:
         return _put_again(call, there, spec)
     job = Job(name, spec, call.now, call.workspace.submitted)
+    _require_limits(spec)
     _require_compute(call, spec.get("computeId"))
+    _require_user(call, spec.get("identity") or {})
     _require_parts(call, job)
     call.workspace.jobs[name] = job
     call.workspace.submitted += 1
@@ -67,6 +70,28 @@ def _require_compute(call: Call, compute: str | None) -> None:
             f"Unknown compute target '{name}'.",
             inner=("BadArgument", "UnknownTargetType"),
         )
+
+
+def _require_user(call: Call, identity: dict[str, Any]) -> None:
+    """The SDK hands the token of the user whose identity a job takes along in this header."""
+    if identity.get("identityType") != "UserIdentity":
+        return
+    token = {"authorization": f"Bearer {call.request.headers.get('x-azureml-token', '')}"}
+    if refused := call.service.tokens.refusal(token, AML):
+        call.violation(f"x-azureml-token: {refused[0]}")
+        raise Refusal(401, *refused)
+
+
+def _require_limits(spec: dict[str, Any]) -> None:
+    """MicrosoftDocs/azure-ai-docs, resource-limits-capacity.md; the sentence is ours."""
+    for kind in ("tags", "properties"):
+        given = spec.get(kind) or {}
+        if len(given) > 50:
+            raise Refusal(400, "UserError", f"The run has {len(given)} {kind}, more than 50.")
+        for name, value in given.items():
+            if len(name) > 100 or len(value) > 1000:
+                told = f"The key or value of {name[:100]!r} in {kind} is too long."
+                raise Refusal(400, "UserError", told)
 
 
 def _require_parts(call: Call, job: Job) -> None:

@@ -1,0 +1,130 @@
+"""Blobs that need not fit into memory, and listings of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from uuid import uuid4
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import (
+    BlobBlock,
+    BlobClient,
+    BlobPrefix,
+    ContentSettings,
+)
+
+from handlers.blobs.container import MISSING, NO_CONTAINER, REFUSED, Container, is_folder
+from handlers.blobs.faults import code_of, translated
+
+_PIECE = 8 << 20  # bytes that are sent at once; a blob has 50,000 such pieces at most
+# Bytes that are asked for at once. The SDK's answers refer to themselves, so some are in memory
+# until they are collected.
+_READ = 4 << 20
+_BYTES = ContentSettings("application/octet-stream")
+
+
+def write_streamed(
+    container: Container, name: str, parts: Iterable[bytes], *, over: bool = False
+) -> None:
+    """The blob appears once `parts` have come to their end, and does not when they raise.
+
+    What is there already stays, unless `over`. For a blob that has one content only, whoever writes
+    it: somebody else's counts as written.
+    """
+    blob, sent = container.client.get_blob_client(name), list[BlobBlock]()
+    last = b""
+    for piece in _pieces(parts):
+        if last:
+            sent.append(_sent(container, blob, last))
+        last = piece
+
+    def finish() -> None:
+        try:
+            if sent:
+                condition = None if over else MatchConditions.IfMissing
+                blob.commit_block_list(sent, content_settings=_BYTES, match_condition=condition)
+            else:
+                blob.upload_blob(last, overwrite=over, content_settings=_BYTES)
+        except HttpResponseError as error:
+            # Whoever commits a blob drops the pieces that others have sent for it.
+            others = code_of(error) in (*REFUSED, "InvalidBlockList")
+            if over or not others or container.last_write(name) is None:
+                raise
+
+    if sent:
+        sent.append(_sent(container, blob, last))
+    container.writing(finish)
+
+
+def read_streamed(container: Container, name: str) -> Iterator[bytes] | None:
+    """A blob's content in pieces, the first of which is read already; None when it is not there."""
+    first = _piece(container, name, 0)
+    return None if first is None else _from(container, name, first)
+
+
+def sizes(container: Container, folder: str) -> dict[str, int]:
+    """The blobs below a folder, by their names in it, in bytes."""
+    with translated(container.address):
+        try:
+            return {
+                blob.name.removeprefix(f"{folder}/"): blob.size
+                for blob in container.client.list_blobs(f"{folder}/", include=["metadata"])
+                if not is_folder(blob)
+            }
+        except HttpResponseError as error:
+            if code_of(error) == NO_CONTAINER:
+                return {}
+            raise
+
+
+def folders(container: Container) -> list[str]:
+    """What comes before the first slash in names of blobs."""
+    with translated(container.address):
+        try:
+            found = container.client.walk_blobs(delimiter="/")
+            return [each.name.rstrip("/") for each in found if isinstance(each, BlobPrefix)]
+        except HttpResponseError as error:
+            if code_of(error) == NO_CONTAINER:
+                return []
+            raise
+
+
+def _from(container: Container, name: str, piece: bytes) -> Iterator[bytes]:
+    offset = 0
+    while piece:
+        yield piece
+        offset += len(piece)
+        following = _piece(container, name, offset) if len(piece) == _READ else None
+        piece = following or b""
+
+
+def _piece(container: Container, name: str, offset: int) -> bytes | None:
+    """Not by the SDK's own way to read in chunks: it takes more memory than the blob has bytes."""
+    with translated(container.address):
+        try:
+            return container.client.download_blob(name, offset, _READ).readall()
+        except HttpResponseError as error:
+            if code_of(error) == "InvalidRange":
+                return b""  # nothing begins there
+            if code_of(error) in MISSING:
+                return None
+            raise
+
+
+def _sent(container: Container, blob: BlobClient, piece: bytes) -> BlobBlock:
+    # Of its own for each writer, and of one length: else the service refuses them.
+    block = BlobBlock(uuid4().hex)
+    container.writing(lambda: blob.stage_block(block.id, piece))
+    return block
+
+
+def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same content in pieces of one size, but for the last."""
+    kept = bytearray()
+    for part in parts:
+        kept += part
+        while len(kept) > _PIECE:
+            yield bytes(kept[:_PIECE])
+            del kept[:_PIECE]
+    yield bytes(kept)

@@ -1,0 +1,79 @@
+"""What an attempt has for its own of what runs share: a view, or an environment over it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from handlers.local_handler import interpreters, trees, variables, views
+from handlers.local_handler.attempts import AttemptFolder
+from mlgate.orchestration.backends.launching import CURRENT_MODEL
+
+_UNFIT = frozenset("%?")  # in a path
+
+
+def view(folder: AttemptFolder, python: Path) -> views.View | None:
+    """Have what runs share seen through a layer of the attempt's own; see `views.enter`.
+
+    What the needed runs kept and the current model can be read alone, as on Azure ML.
+    """
+    task = folder.task()
+    read_only = [Path(path) for path in (*task["inputs"], task.get("model")) if path]
+    shared = interpreters.folders(python) + interpreters.folders(Path(task["python"]))
+    if python.is_relative_to(task["environments"]):
+        shared.append(python.parents[2])  # with the tree that an editable package is in
+    shared += [*interpreters.SOURCES, interpreters.user_base(os.environ)]
+    shared += [Path(task["launcher"]).parent, Path(task["snapshot"])]
+    return views.enter(shared, read_only, folder.changes)
+
+
+def environment(
+    folder: AttemptFolder,
+    python: Path,
+    does: Callable[[Sequence[str], Mapping[str, str]], bool],
+) -> Path | None:
+    """The interpreter of an environment where there is no view; None when it cannot be made.
+
+    The current model is copied, as other builds read it, too. `does` is as of `interpreters.lay`.
+    """
+    task = folder.task()
+    if model := task.get("model"):
+        trees.copy_tree(Path(model), folder.model)
+    for needed in task["inputs"]:
+        trees.protect(Path(needed))
+    return interpreters.lay(folder.path / "venv", python, task["uv"], does)
+
+
+def launched(folder: AttemptFolder, python: Path, *, viewed: bool) -> dict[str, str]:
+    """The variables that a launcher of the attempt is started with."""
+    found: dict[str, str] = variables.for_run(os.environ) | folder.task()["variables"]
+    found |= interpreters.variables_of(python, found)
+    if not viewed and CURRENT_MODEL in found:
+        found[CURRENT_MODEL] = str(folder.model)
+    if not viewed or not interpreters.user_base(found).is_dir():
+        found.setdefault("PYTHONUSERBASE", str(folder.user))
+    return found
+
+
+def plain(home: Path) -> Path:
+    """The home by a path without what programs read as something else; itself where it has none.
+
+    To versions of SQLAlchemy `%` and `?` in the URI of an MLflow store are two different things,
+    and alembic cannot be installed below a folder with `%` in its name. The path stays the same,
+    as environments and attempts hold it.
+    """
+    if not _UNFIT & set(str(home)):
+        return home
+    name = f"mlgate-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
+    link = Path("/tmp", name)  # noqa: S108 -- whose it is and where it leads is checked
+    with suppress(OSError):  # there is one, or none can be made
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.symlink_to(home, target_is_directory=True)
+    try:
+        ours = link.lstat().st_uid == os.getuid() and link.readlink() == home
+    except OSError:
+        return home
+    return link if ours else home

@@ -1,0 +1,38 @@
+"""Trees that are staged on this machine, each made once for all the attempts that use it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from handlers.local_handler import trees
+
+IDLE = 24 * 3600.0  # seconds; a build that waits for a place uses what it has every few seconds
+
+
+class StagedTrees:
+    """Trees under `root`; the time of change of each is that of its last use."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def use(self, name: str) -> Path | None:
+        """The tree of that name, kept for a while from now on; None when there is none."""
+        path = self._root / name
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return path
+
+    def _add(self, name: str, source: Path, prepare: Callable[[Path], None] | None = None) -> None:
+        """Copy a folder unless that was done before; `prepare` sees the copy before others do."""
+        if self.use(name) is not None:
+            return
+        made = trees.new_name(self._root / name)
+        trees.copy_tree(source, made)
+        if prepare is not None:
+            prepare(made)
+        trees.appear(made, self._root / name)
+        self.use(name)

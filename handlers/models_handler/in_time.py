@@ -1,0 +1,64 @@
+"""A call that may hang, as a file system does whose server is gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class InTime(Generic[Result]):
+    """Makes a call in a thread of its own, and leaves it behind when it takes too long. As long
+    as it hangs, the next ones wait for it, and add none. Safe for threads."""
+
+    def __init__(self, call: Callable[[], Result], limit: float) -> None:
+        """`limit` is in seconds of this process."""
+        self._call = call
+        self._limit = limit
+        self._hanging: _Call[Result] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Result:
+        """Raises TimeoutError, and whatever the call raises."""
+        deadline = time.monotonic() + self._limit
+        while True:
+            with self._lock:
+                hanging = self._hanging
+            call = hanging or _Call(self._call)
+            ended = call.wait(max(0.0, deadline - time.monotonic()))
+            with self._lock:
+                if not ended:
+                    self._hanging = call
+                elif self._hanging is call:
+                    self._hanging = None
+            if not ended:
+                raise TimeoutError
+            if not hanging:
+                return call.result()
+            # It began before this was asked: it only shows that calls come to an end again.
+
+
+class _Call(Generic[Result]):
+    def __init__(self, call: Callable[[], Result]) -> None:
+        self._returned: list[Result] = []
+        self._raised: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(call,), daemon=True)
+        self._thread.start()
+
+    def wait(self, limit: float) -> bool:
+        self._thread.join(limit)
+        return not self._thread.is_alive()
+
+    def result(self) -> Result:
+        if self._raised:
+            raise self._raised[0]
+        return self._returned[0]
+
+    def _run(self, call: Callable[[], Result]) -> None:
+        try:
+            self._returned.append(call())
+        except BaseException as error:  # noqa: BLE001 -- raised again where it was called
+            self._raised.append(error)

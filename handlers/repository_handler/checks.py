@@ -1,0 +1,66 @@
+"""Whether this host can clone a repository, in each of the two ways that it may come to that."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from handlers.repository_handler.credentials import GitCredential
+from handlers.repository_handler.handler import RepositoryHandler
+from handlers.repository_handler.scratch import scratch
+from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.checks import Examination, NotApplicable
+
+_LIMIT = 180.0  # seconds
+_REMEDY = (
+    "See that MLGATE_ALLOWED_REPOSITORIES has its URL, and that the job `uses` it, or that "
+    "MLGATE_GIT_CREDENTIALS names a token for it."
+)
+
+
+def examinations(
+    request: RepositoryRequest | None,
+    *,
+    home: Path,
+    allowed: Sequence[str],
+    credentials: Sequence[GitCredential],
+    host_identity: Callable[[], SecretStr] | None,
+    collection: str | None,
+    token: SecretStr | None,
+) -> tuple[Examination, ...]:
+    """The default branch is checked out into a folder of `home` that goes with the check."""
+
+    def clone(*, use_git: bool) -> str:
+        if request is None:
+            raise NotApplicable("No repository was named: give --repository URL.")
+        with scratch(home / "checkouts") as folder:
+            handler = RepositoryHandler(
+                home=folder,
+                allowed=allowed,
+                credentials=credentials,
+                host_identity=host_identity,
+                use_git=use_git,
+                timeout=_LIMIT - 20,  # its own sentence comes first
+            )
+            wanted = replace(request, ref=None, subdirectory=".", submodules=False, lfs=False)
+            with handler.checkout(wanted, collection=collection, token=token) as tree:
+                count = len(tree.files())
+                return f"{request.url} at {tree.commit[:12]} has {count} files."
+
+    def with_git() -> str:
+        if shutil.which("git") is None:
+            raise NotApplicable("There is no git program: no submodules and no LFS on this host.")
+        return clone(use_git=True)
+
+    def without_git() -> str:
+        return clone(use_git=False)
+
+    disk = ("disk",)
+    return (
+        Examination("repository-git", with_git, _REMEDY, disk, _LIMIT),
+        Examination("repository-dulwich", without_git, _REMEDY, disk, _LIMIT),
+    )

@@ -1,0 +1,24 @@
+"""A history by Azure Repos' REST API: the service tells, and nothing of it comes here."""
+
+from __future__ import annotations
+
+from handlers.repository_handler.git_rest import GitRest
+
+
+class RestHistory(GitRest):
+    """Implements `History`."""
+
+    def fetch_history(self, tip: str, depth: int | None) -> None:
+        """There is nothing to bring."""
+
+    def has_files(self, commit: str) -> bool:  # noqa: ARG002 -- the protocol's
+        return False
+
+    def reaches(self, tip: str, commit: str) -> bool | None:
+        found = self._rest.commit(commit)
+        if found is None or found[0] != commit:
+            return False
+        bases = self._rest.merge_bases(tip, commit)
+        if bases is None:
+            raise self._remote.silent("its branches moved while they were read")
+        return commit in bases  # of a commit and its descendant, the commit itself is the base

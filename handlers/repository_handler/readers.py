@@ -1,0 +1,37 @@
+"""Who may read what is cached: a cache has no door of its own, so the server's is asked.
+
+A server lets a credential read a whole repository or nothing of it. That it did is remembered for
+minutes, so that the submodules and the builds of one push do not ask it again and again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from handlers.repository_handler.remote import Remote
+
+_SECONDS = 300.0  # for which an answer counts; a right that is withdrawn counts as long
+
+
+class Readers:
+    """For several threads at once. Holds digests of credentials, never one itself."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._seen: dict[str, float] = {}
+
+    def note(self, remote: Remote) -> None:
+        """The server has just answered this credential."""
+        now = self._now()
+        with self._lock:
+            self._seen = {who: at for who, at in self._seen.items() if now - at < _SECONDS}
+            self._seen[remote.reader] = now
+
+    def lately(self, remote: Remote) -> bool:
+        """Whether the server answered this very credential in the last minutes."""
+        with self._lock:
+            at = self._seen.get(remote.reader)
+        return at is not None and self._now() - at < _SECONDS

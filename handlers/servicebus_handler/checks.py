@@ -1,0 +1,34 @@
+"""Whether this host may receive from the queue and send to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from handlers.servicebus_handler.queue import ServiceBusQueue
+from mlgate.orchestration.checks import Examination
+
+_ROLE = (
+    "Check serviceBusConnectionString and serviceBusQueueName; with a managed identity, "
+    "serviceBusConnectionString__fullyQualifiedNamespace and __clientId. The identity needs the "
+    "role {role}, or Azure Service Bus Data Owner, on the namespace."
+)
+
+
+def examinations(queue: Callable[[], ServiceBusQueue], name: str) -> tuple[Examination, ...]:
+    """`queue` gives the one of that name, or raises what keeps it from being used.
+
+    Nothing is received, and nothing that was sent becomes visible.
+    """
+
+    def receive() -> str:
+        waiting = "a message waits" if queue().peek() else "no message waits"
+        return f"{name} can be read; {waiting}."
+
+    def send() -> str:
+        queue().try_to_send()
+        return f"{name} takes messages."
+
+    return (
+        Examination("queue-receive", receive, _ROLE.format(role="Azure Service Bus Data Receiver")),
+        Examination("queue-send", send, _ROLE.format(role="Azure Service Bus Data Sender")),
+    )

@@ -1,0 +1,85 @@
+"""How a client of the SDK's comes to be, how it ends, and what its faults mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from azure.core.credentials import TokenCredential
+from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus.exceptions import (
+    MessageSizeExceededError,
+    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+)
+from pydantic import SecretStr
+
+from handlers.servicebus_handler.calls import SilentError
+from mlgate.orchestration.errors import Permanent, Temporary
+
+log = logging.getLogger("mlgate")
+
+_TRY_SECONDS = 20.0  # for one answer, which the SDK would else wait for without end
+
+Connect = Callable[[], ServiceBusClient]
+
+
+def connect_with_string(connection_string: SecretStr) -> Connect:
+    """Connect by a shared access key; raises `Permanent` when the string cannot be read."""
+
+    def connect() -> ServiceBusClient:
+        try:
+            return ServiceBusClient.from_connection_string(
+                connection_string.get_secret_value(), try_timeout=_TRY_SECONDS
+            )
+        except ValueError:
+            # Without the cause: its text may quote the string, which holds the key.
+            raise Permanent(
+                "serviceBusConnectionString is not a Service Bus connection string. It begins "
+                "with Endpoint=sb:// and names a SharedAccessKeyName and a SharedAccessKey."
+            ) from None
+
+    return connect
+
+
+def connect_with_identity(namespace: str, credential: TokenCredential) -> Connect:
+    """Connect to a fully qualified namespace with the host's identity."""
+    return lambda: ServiceBusClient(namespace, credential, try_timeout=_TRY_SECONDS)
+
+
+def close(*opened: ServiceBusReceiver | ServiceBusSender | ServiceBusClient) -> None:
+    for each in opened:
+        try:
+            each.close()
+        except Exception as error:  # noqa: BLE001 -- it is let go of either way
+            log.info("closing %s: %s", type(each).__name__, error)
+
+
+@contextmanager
+def translated(queue: str) -> Iterator[None]:
+    """The SDK's faults as `Permanent` or `Temporary`."""
+    try:
+        yield
+    except MessagingEntityNotFoundError as error:
+        raise Permanent(
+            f"The queue {queue} does not exist. Create it, or set serviceBusQueueName."
+        ) from error
+    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
+        raise Permanent(
+            f"The Service Bus namespace refused access to the queue {queue}. Check "
+            "serviceBusConnectionString, or the role of the host's identity."
+        ) from error
+    except MessageSizeExceededError as error:
+        raise Permanent(
+            f"The message is larger than the queue {queue} takes (256 KB in the Standard tier). "
+            "Put the runs into a file of the repository, and name it in `runs_from`."
+        ) from error
+    except ServiceBusError as error:
+        raise Temporary(
+            f"The queue {queue} does not answer: {error.message.rstrip('.')}."
+        ) from error
+    except SilentError as error:
+        raise Temporary(f"The queue {queue} does not answer: {error}.") from None

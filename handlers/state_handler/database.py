@@ -1,0 +1,79 @@
+"""The SQLite file of a state: its tables, and connections to it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.ports import Clock
+
+# `due` is apart from `builds`, so that what wakes a build changes neither it nor its version.
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS builds (
+    key TEXT PRIMARY KEY, version INTEGER NOT NULL, open INTEGER NOT NULL,
+    received_at TEXT NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS open_builds ON builds (received_at) WHERE open = 1;
+CREATE INDEX IF NOT EXISTS builds_by_time ON builds (received_at);
+CREATE TABLE IF NOT EXISTS parts (
+    key TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (key, name)
+);
+CREATE TABLE IF NOT EXISTS due (
+    key TEXT PRIMARY KEY, at TEXT NOT NULL, wakes INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS holders (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, stamp TEXT NOT NULL, seconds REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rejections (
+    key TEXT PRIMARY KEY, received_at TEXT NOT NULL, body TEXT NOT NULL
+);
+INSERT OR IGNORE INTO due SELECT key, received_at, 0 FROM builds WHERE open = 1;
+"""
+_BUSY_TRIES = 50
+_BUSY_SECONDS = 30.0  # how long a statement waits for another process's write
+
+
+class Database:
+    """Raises `Permanent` when the file is not a database of ours, `Temporary` when it stays locked.
+
+    The constructor raises OSError as well, when there cannot be such a file.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        # Created before SQLite opens it, so that it is never readable by others.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with self.connection() as db:
+            # Changing the journal's mode does not wait for another process that does the same.
+            for _ in range(_BUSY_TRIES):
+                try:
+                    db.executescript(_SCHEMA)
+                    break
+                except sqlite3.OperationalError:
+                    clock.sleep(0.1)
+            else:
+                db.executescript(_SCHEMA)
+
+    @contextmanager
+    def connection(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
+        """One for each use: cheap, and safe from any thread. Commits at the end.
+
+        With `writing` nobody else writes meanwhile, so that what is read first stays true.
+        """
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as db, db:
+                if writing:
+                    db.execute("BEGIN IMMEDIATE")
+                yield db
+        except sqlite3.OperationalError as error:
+            raise Temporary(f"The state at {self._path} does not answer: {error}.") from error
+        except sqlite3.DatabaseError as error:
+            raise Permanent(
+                f"The state at {self._path} is not a database of ours: {error}. Move it away, or "
+                "set MLGATE_STATE to another place."
+            ) from error

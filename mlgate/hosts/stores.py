@@ -1,0 +1,80 @@
+"""Where builds, their files and models are kept, as the settings say: a folder, or a container."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handlers.blobs.address import ContainerAddress
+from mlgate.hosts.settings import DEFAULT_MODELS, Settings, SettingsError
+from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.durable import StatePort
+from mlgate.orchestration.ports import BuildFiles
+
+if TYPE_CHECKING:
+    from handlers.blobs.container import Container
+    from handlers.models_handler import ModelStore
+
+
+def make_state(settings: Settings) -> StatePort:
+    """Where builds are remembered."""
+    if "://" in settings.state:
+        from handlers.state_handler.blobs import BlobState
+
+        state = ContainerAddress.parse(settings.state)
+        return BlobState(make_container(state), make_container(state.secrets()))
+    from handlers.state_handler import SqliteState
+
+    return SqliteState(Path(settings.state.removeprefix("sqlite:")).absolute())
+
+
+def make_files(settings: Settings) -> BuildFiles:
+    """Where build files go: a folder per build, named by its key."""
+    if "://" in settings.builds:
+        from handlers.files_handler.blobs import BlobFiles
+
+        return BlobFiles(make_container(ContainerAddress.parse(settings.builds)))
+    from handlers.files_handler import FolderFiles
+
+    root = Path(settings.builds).absolute()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"MLGATE_BUILDS: {root} cannot be written: {error.strerror}."
+        ) from error
+    return FolderFiles(lambda key: root / key)
+
+
+def make_models(settings: Settings) -> ModelStore:
+    """Where models are kept."""
+    from handlers.models_handler import Folder, ModelStore
+
+    where = settings.models
+    if "://" in where:
+        from handlers.models_handler.container import InContainer
+
+        return ModelStore(InContainer(make_container(ContainerAddress.parse(where))))
+    return ModelStore(Folder(Path(where).absolute(), embedded=where == DEFAULT_MODELS))
+
+
+def check_containers(settings: Settings) -> None:
+    """Write something small into each container that the settings name; raises as `Container`."""
+    addresses = [
+        ContainerAddress.parse(url) for url in (settings.state, settings.builds) if "://" in url
+    ]
+    if "://" in settings.state:
+        addresses.append(addresses[0].secrets())
+    for address in addresses:
+        make_container(address).check()
+
+
+def make_container(address: ContainerAddress) -> Container:
+    from handlers.blobs.container import Container
+    from handlers.identity_handler import credential
+
+    identity = None if address.signature is not None else credential()
+    return Container(address, identity, SystemClock())

@@ -1,0 +1,34 @@
+"""The launcher as the one file that travels: a zip application (PEP 441)."""
+
+from __future__ import annotations
+
+import functools
+import io
+import zipfile
+from pathlib import Path
+
+_FIRST = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file knows
+_MODE = 0o644 << 16  # see `ZipInfo.external_attr`
+_UNIX = 3
+
+
+@functools.cache
+def archive() -> bytes:
+    """Its bytes, which follow from its sources alone: what is staged is named by them.
+
+    Stored, as compressed bytes differ between the libraries that compress. The scorer, which a
+    serving run needs, travels in it.
+    """
+    folder = Path(__file__).parent
+    start = folder / "__main__.py"
+    members = {start.name: start.read_bytes(), "mlgate/__init__.py": b""}
+    for path in (*folder.glob("*.py"), *folder.with_name("scorer").glob("*.py")):
+        if path != start:
+            members[f"mlgate/{path.parent.name}/{path.name}"] = path.read_bytes()
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for name, source in sorted(members.items()):
+            member = zipfile.ZipInfo(name, _FIRST)
+            member.create_system, member.external_attr = _UNIX, _MODE
+            made.writestr(member, source)
+    return content.getvalue()

@@ -1,0 +1,304 @@
+"""One notebook, from the first cell to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlgate.launcher.client import cell_error, make_client
+from mlgate.launcher.jupyter import jupyter
+from mlgate.launcher.kernels import Kernel, choose_kernel, installed_kernel
+from mlgate.launcher.log import Log
+from mlgate.launcher.origins import Origins
+from mlgate.launcher.page import prepare_rendering, render
+from mlgate.launcher.parameters import inject, tags
+from mlgate.launcher.processes import FIRST, INTERRUPT_SECONDS, exit_text
+from mlgate.launcher.reasons import classify, explained
+from mlgate.launcher.records import OF_THE_HOST, now
+from mlgate.launcher.text import excerpt, one_line
+from mlgate.launcher.tracebacks import last_raised
+from mlgate.launcher.values import Canceled, Failed, Notebook, Place, Raised, Stopped, Task
+
+STARTUP_SECONDS = 120.0  # for a kernel to answer, on a busy machine
+SHUTDOWN_SECONDS = 10.0  # for the exit hooks of a finished kernel, which send what they hold
+NOT_ENDED = (
+    f"the kernel did not end within {SHUTDOWN_SECONDS:g} seconds after the last cell and was "
+    "killed: what its threads and exit hooks had not done by then is lost"
+)
+EXECUTED, PAGE = "executed.ipynb", "executed.html"
+SAVE_SECONDS = 5.0  # at least, between two saves of a running notebook
+
+
+def read_notebook(path: Path, log: Log) -> Notebook:
+    """The notebook in format 4, without any output; `Failed` (`invalid`) when it is none."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise Failed("invalid", f"there is no notebook {path.name} here") from None
+    if content.startswith(b"version https://git-lfs"):
+        raise Failed("invalid", f"{path.name} is a Git LFS pointer: set `repository.lfs`")
+    nbformat = jupyter("nbformat")
+    try:
+        notebook: Notebook = nbformat.reader.reads(content.decode("utf-8-sig"))
+        if notebook.nbformat < 4:
+            log.warn(f"the notebook was upgraded from format {notebook.nbformat} to 4")
+        notebook = nbformat.convert(notebook, 4)
+        for part in (notebook, *notebook.cells):
+            part.metadata = part.get("metadata") or nbformat.NotebookNode()
+        notebook.metadata.pop("widgets", None)
+        for cell in notebook.cells:
+            cell.setdefault("source", "")
+        check_parts(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.update(outputs=[], execution_count=None)
+    except Exception as error:  # noqa: BLE001 -- what is no notebook fails in any way it likes
+        raise Failed("invalid", f"{path.name} is not a readable notebook: {error}") from None
+    return notebook
+
+
+def check_parts(notebook: Notebook) -> None:
+    """Raises ValueError, in words, for a part that is needed and is not what it should be."""
+
+    def check(what: str, value: Any, *kinds: type) -> None:
+        if not isinstance(value, kinds):
+            shown = one_line(repr(value), 80)
+            raise ValueError(f"{what} cannot be {shown}")  # noqa: TRY004 -- it is data
+
+    nothing = type(None)
+    for name in ("kernelspec", "language_info"):
+        part = notebook.metadata.get(name)
+        check(f"`metadata.{name}`", part, dict, nothing)
+        for word in ("name", "language"):
+            check(f"`metadata.{name}.{word}`", (part or {}).get(word), str, nothing)
+    for number, cell in enumerate(notebook.cells, 1):
+        check(f"the metadata of cell {number}", cell.metadata, dict)
+        check(f"the tags of cell {number}", cell.metadata.get("tags"), list, nothing)
+        check(f"the source of cell {number}", cell.source, str)
+        if cell.cell_type not in ("code", "markdown", "raw"):
+            raise ValueError(f"cell {number} is of an unknown type")
+
+
+class NotebookRun:
+    """One notebook from the first cell to the last, its evidence saved as it goes."""
+
+    def __init__(self, task: Task, place: Place, log: Log, stopped: Stopped) -> None:
+        self.task, self.place, self.log, self.stopped = task, place, log, stopped
+        self.path = place.root / task.path
+        self.warming = threading.Thread(target=prepare_rendering, daemon=True)
+        self.client: Any = None  # once the kernel has answered
+        self.saved, self.save_at = "", 0.0
+        self.grace = 0.0  # for the kernel, once it has answered and while it does as it is told
+
+    async def run(self) -> None:
+        """Raises `Failed` or `Canceled`; either way the notebook is saved and rendered."""
+        name = self._prepare()
+        self.log.event("started", cells_total=self.total, at=now())
+        self._save()
+        try:
+            self.kernel = Kernel(name, self.place, self.log)
+        except OSError as error:
+            kind = "infrastructure" if error.errno in OF_THE_HOST else "environment"
+            raise Failed(kind, f"the kernel `{name}` did not start: {error}") from None
+        try:
+            await self._start(name)
+            await self._run_cells()
+        finally:
+            ending = asyncio.ensure_future(self.kernel.end(self.grace, self.stopped))
+            await asyncio.sleep(0)  # the request is sent, so the kernel ends while we render
+            try:
+                await self._save_at_last()
+            finally:
+                if await ending and not self.stopped.done():
+                    self.log.warn(NOT_ENDED)
+
+    def _prepare(self) -> str:
+        """Reads the notebook and makes it ready; the name of the kernel to run it with."""
+        self.notebook = read_notebook(self.path, self.log)
+        code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        for number, cell in enumerate(code, 1):
+            cell.metadata["mlgate"] = {"number": number, "status": "not_run", "seconds": None}
+        self.total = len(code)
+        name, warning = choose_kernel(
+            self.task.kernel,
+            self.notebook.metadata,
+            lambda name: getattr(installed_kernel(name), "language", None),
+        )
+        cells, warnings = inject(self.notebook.cells, self.task.parameters)
+        for text in [warning, *warnings] if warning else warnings:
+            self.log.warn(text)
+        self.notebook.cells = [jupyter("nbformat").from_dict(cell) for cell in cells]
+        if self.notebook.nbformat_minor < 5:  # cells have ids from 4.5 on
+            for cell in self.notebook.cells:
+                cell.pop("id", None)
+        return name
+
+    async def _start(self, name: str) -> None:
+        """Waits for the kernel; imports meanwhile what is needed once it is there."""
+        jupyter("nbclient")
+        self.warming.start()
+        answer = asyncio.ensure_future(self.kernel.answer())
+        how = await self._wait(answer, STARTUP_SECONDS)
+        if how != "done":
+            answer.cancel()
+        if how == "canceled":
+            raise Canceled
+        if how != "done":
+            why = exit_text(self.kernel.process.ended.result()) if how == "died" else "no answer"
+            raise Failed("environment", f"the kernel `{name}` did not start: {why}")
+        self.notebook.metadata["language_info"] = answer.result().get("language_info", {})
+        self.client = make_client(self.notebook, self.log, self.kernel.client)
+        self.grace = SHUTDOWN_SECONDS
+
+    async def _run_cells(self) -> None:
+        executed = 0
+        for index, cell in enumerate(self.notebook.cells):
+            if cell.cell_type != "code":
+                continue
+            if "skip-execution" in tags(cell):
+                self._finish(cell, "skipped", 0.0)
+                continue
+            executed += bool(cell.source.strip())
+            if await self._run_cell(index, cell):
+                last = self._number(cell) or 0
+                if rest := [str(number) for number in range(last + 1, self.total + 1)]:
+                    cells = rest[0] if len(rest) == 1 else f"{rest[0]} to {rest[-1]}"
+                    self.log.warn(f"cell {last} ended the notebook early; not run: {cells}")
+                break
+        if not executed:
+            self.log.warn("nothing was executed: no code cell was there to run")
+
+    async def _run_cell(self, index: int, cell: Notebook) -> bool:
+        """Whether the cell ended the notebook, as it may; raises when it failed."""
+        number = self._number(cell)
+        label = f"cell {number}" if number else "the injected parameters"
+        self.log.line(f"[{label}/{self.total}]" if number else f"[{label}]")
+        started, status = time.monotonic(), "failed"
+        try:
+            ended = await self._execute(index, cell, label)
+            status = "succeeded"
+        except Failed as failed:
+            trace = failed.traceback or failed.message
+            self.log.line(trace)
+            source = f"{label}:\n{excerpt(cell.source, 10)}\n\n"
+            raise Failed(failed.kind, failed.message, number, source + trace) from None
+        finally:
+            self._finish(cell, status, time.monotonic() - started)
+        return ended
+
+    async def _execute(self, index: int, cell: Notebook, label: str) -> bool:
+        work = asyncio.ensure_future(self.client.async_execute_cell(cell, index))
+        how = await self._wait(work, self.task.cell_timeout_seconds)
+        if how != "done":
+            await self._give_up(work)
+        if how == "canceled":
+            raise Canceled
+        if how == "died":
+            raise self.kernel.death(label)
+        if how == "timeout":
+            limit = f"{self.task.cell_timeout_seconds:g} seconds"
+            raise Failed("timeout", f"{label} was not done after {limit}")
+        work.result()
+        error = cell_error(self.client.reply, cell.outputs) if cell.source.strip() else None
+        expected = "raises-exception" in tags(cell)
+        if error is None and expected:
+            self.log.warn(f"{label} is tagged raises-exception but raised nothing")
+        if error is None or expected:
+            return False
+        if error.name == "SystemExit" and error.message in ("", "0", "None", "False"):
+            return True
+        sources = [c.source for c in self.notebook.cells if c.cell_type == "code"]
+        error = await self._known(error)
+        kind = classify(error, Origins(self.place, sources))
+        raise Failed(kind, explained(error), None, error.traceback)
+
+    async def _known(self, error: Raised) -> Raised:
+        """As the kernel has it, else as far as its traceback shows it."""
+        record = await self.kernel.record()
+        if record and record["name"] == error.name:
+            return Raised.read(record, error.traceback)
+        shown = last_raised(error.traceback)
+        known = shown is not None and shown.name == error.name
+        return replace(shown, traceback=error.traceback) if shown and known else error
+
+    async def _wait(self, work: asyncio.Future[Any], seconds: float) -> str:
+        """Until the work is "done", unless "timeout", "died" (the kernel) or "canceled"."""
+        deadline = time.monotonic() + seconds
+        ended = self.kernel.process.ended
+        while True:
+            late = time.monotonic() >= deadline
+            pause = SAVE_SECONDS if late else min(SAVE_SECONDS, deadline - time.monotonic())
+            await asyncio.wait({work, ended, self.stopped}, timeout=pause, return_when=FIRST)
+            if ended.done() and not work.done():  # what the kernel sent last may be under way
+                await asyncio.wait({work}, timeout=0.2)
+            if work.done():
+                return "done"
+            if self.stopped.done() or ended.done():
+                return "canceled" if self.stopped.done() else "died"
+            # A cell that is done has no time limit for what it has printed.
+            if time.monotonic() >= deadline and not (self.client and self.client.replied):
+                return "timeout"
+            self._save_now_and_then()
+
+    async def _give_up(self, work: asyncio.Future[Any]) -> None:
+        """Interrupts the cell, so that its output is complete, and kills it if that is no use."""
+        self.grace = 0.0
+        process = self.kernel.process
+        process.signal(signal.SIGINT)
+        await asyncio.wait({work, process.ended}, timeout=INTERRUPT_SECONDS, return_when=FIRST)
+        if not work.done():
+            await process.kill()
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+    def _number(self, cell: Notebook) -> int | None:
+        number: int | None = cell.metadata.get("mlgate", {}).get("number")
+        return number
+
+    def _finish(self, cell: Notebook, status: str, seconds: float) -> None:
+        if number := self._number(cell):
+            seconds = round(seconds, 3)
+            cell.metadata["mlgate"].update(status=status, seconds=seconds)
+            self.log.event("cell", number=number, status=status, seconds=seconds)
+        self._save_now_and_then()
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() >= self.save_at:
+            self._save()
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        if self.client:
+            self.client.printed.join()
+            self.client.set_widgets_metadata()
+        text: str = jupyter("nbformat.v4").writes(self.notebook)
+        if text != self.saved:  # a mounted store uploads whatever is written
+            self.saved = text if self.log.records.write(EXECUTED, text) else ""
+        # What takes long to write is written seldom, else nothing else is done.
+        self.save_at = time.monotonic() + max(SAVE_SECONDS, 10 * (time.monotonic() - started))
+
+    async def _save_at_last(self) -> None:
+        """Saves the notebook and its page, with patience for a folder that refuses them."""
+        page = self._render()
+        records = self.log.records
+        while True:
+            self._save()
+            written = not page or records.write(PAGE, page)
+            if (self.saved and written) or self.stopped.done() or records.refusal(lasting=True):
+                return
+            await asyncio.wait({self.stopped}, timeout=1.0)
+
+    def _render(self) -> str:
+        """The notebook as a page, empty when that fails."""
+        try:
+            if self.warming.ident:
+                self.warming.join()
+            return render(self.notebook, self.path, self.place.root)
+        except Exception as error:  # noqa: BLE001 -- a template may fail in any way it likes
+            self.log.warn(f"the notebook could not be rendered as HTML: {error}")
+            return ""

@@ -1,0 +1,30 @@
+"""What is seen of text that writes over itself, as progress bars do."""
+
+from __future__ import annotations
+
+
+def last_state(text: str) -> str:
+    """Each line as Jupyter shows it: with what carriage returns and backspaces have left of it."""
+    if "\r" not in text and "\b" not in text:
+        return text
+    return "\n".join(map(_last_state_of_line, text.split("\n")))
+
+
+def _last_state_of_line(line: str) -> str:
+    if "\b" in line:
+        line = _without_backspaced(line)
+    seen = ""
+    for written in reversed(line.split("\r")):  # the last one wins, as far as it reaches
+        if len(written) > len(seen):
+            seen += written[len(seen) :]
+    return seen
+
+
+def _without_backspaced(line: str) -> str:
+    left: list[str] = []
+    for character in line:
+        if character != "\b":
+            left.append(character)
+        elif left and left[-1] != "\r":
+            left.pop()
+    return "".join(left)

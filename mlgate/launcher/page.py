@@ -1,0 +1,143 @@
+"""The executed notebook as a page: self-contained, and nothing in it runs or leads elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import html
+import mimetypes
+import re
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlgate.launcher.jupyter import jupyter
+from mlgate.launcher.overwriting import last_state
+from mlgate.launcher.values import Notebook
+
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; font-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block jupyter_widgets -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+"""
+IMAGE_BYTES = 10 * 2**20  # of one file
+IMAGES_BYTES = 50 * 2**20  # of all
+
+# No policy of a page stops a `<meta>` that refreshes; what takes their place shows as they do.
+HARMLESS = {"meta": "wbr", "base": "wbr", "form": "div"}
+HARMFUL = re.compile(r"(?<=<)(/?)(meta|base|form)\b", re.IGNORECASE)
+SOURCE = re.compile(r"""(<img\b[^>]*?\ssrc=)(["'])([^"'>]*)\2""", re.IGNORECASE)
+ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
+
+
+@functools.lru_cache
+def exporter() -> Any:
+    """One for all pages, as it compiles its templates when it is first used."""
+    return jupyter("nbconvert.exporters.html").HTMLExporter(raw_template=TEMPLATE)
+
+
+def render(notebook: Notebook, path: Path, root: Path) -> str:
+    """The page of the notebook at `path`, with such images of the tree `root` as it names."""
+    resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
+    page: str = exporter().from_notebook_node(shown(notebook), resources)[0]
+    head, begin, body = page.partition("<body")
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    body = HARMFUL.sub(lambda tag: tag[1] + HARMLESS[tag[2].lower()], body)
+    body = with_images(body, path.parent, root)
+    return head.replace("<head>", f"<head>{policy}", 1) + begin + body
+
+
+def shown(notebook: Notebook) -> Notebook:
+    """A notebook of what is seen of it alone: whatever else it holds may break the format."""
+    v4 = jupyter("nbformat.v4")
+    cells = []
+    for number, cell in enumerate(notebook.cells):
+        more: dict[str, Any] = {}
+        if cell.cell_type == "code":
+            count = whole(cell.get("execution_count"))
+            outputs = [seen for output in cell.outputs if (seen := shown_output(output))]
+            more = {"outputs": outputs, "execution_count": count}
+        elif cell.cell_type == "markdown":
+            missing = {name: {"image/png": ""} for name in ATTACHED.findall(cell.source)}
+            more = {"attachments": {**missing, **shown_attachments(cell.get("attachments"))}}
+        new = getattr(v4, f"new_{cell.cell_type}_cell")
+        cells.append(new(cell.source, id=f"cell-{number}", **more))
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    return v4.new_notebook(cells=cells, metadata={"language_info": language})
+
+
+def whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def shown_output(output: Notebook) -> Notebook | None:
+    v4 = jupyter("nbformat.v4")
+    kind = output.get("output_type")
+    if kind == "stream":
+        return v4.new_output(kind, name=output.name, text=last_state(output.text))
+    if kind == "error":
+        trace = [str(line) for line in output.get("traceback") or ()]
+        name, value = str(output.get("ename")), str(output.get("evalue"))
+        return v4.new_output(kind, ename=name, evalue=value, traceback=trace)
+    if kind in ("display_data", "execute_result"):
+        data = {
+            mime: value
+            for mime, value in (output.get("data") or {}).items()
+            if isinstance(value, str) or mime.endswith("json")
+        }
+        sizes = {
+            mime: {key: size for key, size in each.items() if key in ("width", "height")}
+            for mime, each in (output.get("metadata") or {}).items()
+            if isinstance(each, Mapping)
+        }
+        more = {"execution_count": whole(output.get("execution_count"))}
+        more = more if kind == "execute_result" else {}
+        return v4.new_output(kind, data=data, metadata=sizes, **more) if data else None
+    return None
+
+
+def shown_attachments(attachments: Any) -> dict[str, dict[str, str]]:
+    found = attachments.items() if isinstance(attachments, Mapping) else ()
+    return {
+        name: {mime: data for mime, data in bundle.items() if isinstance(data, str)}
+        for name, bundle in found
+        if isinstance(bundle, Mapping) and bundle
+    }
+
+
+def with_images(body: str, folder: Path, root: Path) -> str:
+    """The images that are files of the tree become part of the page; no other file does."""
+    room = IMAGES_BYTES
+
+    def put(found: re.Match[str]) -> str:
+        nonlocal room
+        name = urllib.parse.unquote(html.unescape(found[3]))
+        kind = mimetypes.guess_type(name)[0] or ""
+        with contextlib.suppress(OSError, ValueError):
+            path = (folder / name).resolve()
+            if not kind.startswith("image/") or not path.is_relative_to(root):
+                return found[0]
+            size = path.stat().st_size
+            if path.is_file() and size <= min(IMAGE_BYTES, room):
+                room -= size
+                data = base64.b64encode(path.read_bytes()).decode()
+                return f"{found[1]}{found[2]}data:{kind};base64,{data}{found[2]}"
+        return found[0]
+
+    return SOURCE.sub(put, body)
+
+
+@functools.lru_cache
+def prepare_rendering() -> None:
+    """Pays for imports and templates early: a second that would come after the last cell."""
+    with contextlib.suppress(Exception):  # the real rendering will fail in the same way, and say so
+        v4 = jupyter("nbformat.v4")
+        cells = [v4.new_code_cell("pass"), v4.new_markdown_cell("*")]
+        render(v4.new_notebook(cells=cells), Path("warm"), Path("warm"))

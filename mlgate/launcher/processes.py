@@ -1,0 +1,135 @@
+"""Processes that a run starts: each ends with the run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlgate.launcher.values import Child
+
+INTERRUPT_SECONDS = 3.0  # between asking a cell or a command to end, and killing it
+KILL_SECONDS = 5.0  # for the end of what was killed
+FIRST = asyncio.FIRST_COMPLETED
+
+
+def start_program(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
+) -> Child:
+    return subprocess.Popen(
+        arguments,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+class Process:
+    """A child that leads a session of its own, and does not outlive the launcher.
+
+    `ended` is done, with the exit code (negative: the signal), once the child has ended. A guard
+    beside it kills the whole group, and removes the scratch folder, when its own input ends: as
+    it does if the launcher is killed.
+    """
+
+    def __init__(self, child: Child, scratch: str = "") -> None:
+        self.pid = child.pid
+        guard = 'read _; kill -KILL "-$0"; rm -rf "$1"'
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", guard, str(self.pid), scratch],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[int] = loop.create_future()
+
+        def wait() -> None:
+            loop.call_soon_threadsafe(self.ended.set_result, child.wait())
+
+        # A daemon, which nobody waits for: not even a signal ends what hangs in its file system.
+        threading.Thread(target=wait, daemon=True).start()
+
+    def signal(self, number: int) -> None:
+        """To the whole group, which may hold more than the child, or nothing any more."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def kill(self) -> int:
+        """Ends the group, and returns the child's exit code, that of the signal if it hangs."""
+        self.signal(signal.SIGKILL)
+        self._guard.kill()
+        self._guard.communicate()
+        await asyncio.wait({self.ended}, timeout=KILL_SECONDS)
+        return self.ended.result() if self.ended.done() else -signal.SIGKILL
+
+
+def adopt_orphans() -> None:
+    """Makes what a run leaves in the background a child of the launcher, so that it is found."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, prctl(2)
+
+
+def kill_children() -> None:
+    """Kills what is left, down to the last adopted grandchild. Nothing of ours runs any more."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while children := _children():
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+
+
+def _children() -> list[int]:
+    found = ""
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += path.read_text()
+    return [int(pid) for pid in found.split()]
+
+
+def oom_kills() -> int:
+    """How many processes were killed for memory here so far, as far as can be known."""
+    groups = "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"
+    total = 0
+    for path in ("/proc/vmstat", *groups):
+        with contextlib.suppress(OSError):
+            found = re.search(r"^oom_kill (\d+)", Path(path).read_text(), re.MULTILINE)
+            total += int(found[1]) if found else 0
+    return total
+
+
+def exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else "a signal"
+    return f"killed by {name} (signal {-code})"
+
+
+def peak_memory() -> str:
+    return f"{peak_memory_mb():.0f} MiB"
+
+
+def peak_memory_mb() -> float:
+    """Of the largest of the children that have ended, in MiB."""
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # see getrusage(2)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit

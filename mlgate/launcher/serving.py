@@ -1,0 +1,241 @@
+"""A kept model, checked: loaded and asked in fresh processes, and what it needs written down.
+
+A model is code, and whoever serves it has nothing but its files. So what is tried is a copy of
+them in a folder of its own, away from the tree that trained it. The copy is hashed as it is made,
+and again once the model's processes have ended. What they say is a claim (see `claims`).
+
+Two processes answer the example, each twice: whoever serves the model loads it again, and has to
+get the answer on record before it takes traffic; and a served model is asked more than once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import shutil
+import sysconfig
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from mlgate.launcher.claims import Said
+from mlgate.launcher.log import Log
+from mlgate.launcher.metrics import METRICS
+from mlgate.launcher.outputs import OUTPUTS
+from mlgate.launcher.processes import FIRST, peak_memory_mb
+from mlgate.launcher.records import OF_THE_HOST, now
+from mlgate.launcher.text import one_line
+from mlgate.launcher.trial import ANSWERING, DONE
+from mlgate.launcher.trying import said_by
+from mlgate.launcher.values import Canceled, Failed, Place, Stopped, Task
+from mlgate.scorer import candidates, examples, files
+from mlgate.scorer.answers import alike
+from mlgate.scorer.errors import BadRequest, ScorerError
+
+T = TypeVar("T")
+RECORD = f"{OUTPUTS}/model.json"
+VERSION = 1  # of the record
+_MLMODEL_BYTES = 4 << 20
+_SHOWN = 200  # characters of an answer in the log
+_NAMED = 5  # files in a sentence
+
+
+@dataclass
+class Check:
+    """What is known of a model by now; `example` is the body of a request, for JSON."""
+
+    candidate: candidates.Candidate
+    parts: list[files.Part]
+    example: Any = None
+    said: list[Said] = field(default_factory=list)
+    failed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, float]:
+        """The example is one request, which has to be answered each time."""
+        asked = any(said.step in (ANSWERING, DONE) for said in self.said)
+        requests = int(asked and self.example is not None)
+        return {
+            "load_seconds": self.said[0].load_seconds,
+            "memory_mb": peak_memory_mb(),
+            "requests": requests,
+            "failures": int(requests and self.failed),
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The fields of a version's manifest, where its files are, and the warnings."""
+        answer = self._answer()
+        return {
+            "version": VERSION,
+            "format": self.candidate.format,
+            "path": self.candidate.path,
+            "python": platform.python_version(),
+            "platform": sysconfig.get_platform(),
+            "distributions": self.said[0].distributions,
+            "files": [asdict(part) for part in self.parts],
+            "folder": self.candidate.folder,  # relative to what its run kept
+            "signature": self.said[0].signature,
+            "example": self.example,
+            "answer": answer,
+            "warnings": self.warnings,
+        }
+
+    def _answer(self) -> Any:
+        """None, with a warning, where no server could give it again."""
+        if self.example is None:
+            return None
+        if size := max(said.answer_bytes for said in self.said):
+            self.warnings.append(
+                f"the answer to the example has {size:,} bytes, which is too much to be kept and "
+                "compared with when the model is served: give an example with fewer rows"
+            )
+            return None
+        first, *others = [answer for said in self.said for answer in said.answers]
+        if all(alike(first, other) for other in others):
+            return first
+        self.warnings.append(
+            "the answers to the example differ, so none is kept and compared with when the model "
+            "is served: if they should not, give the model a fixed seed, and no state that asking "
+            "changes"
+        )
+        return None
+
+
+async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> None:
+    """Raises `Failed` or `Canceled`."""
+    log.event("started", cells_total=None, at=now())
+    scratch = Path(tempfile.mkdtemp(prefix="mlgate-model-"))
+    try:
+        check = await _prepared(task, place, scratch, log, stopped)
+        try:
+            await _try(check, place, scratch, log, stopped)
+        except Failed:
+            with contextlib.suppress(Failed):  # the first one is what people need
+                _write(place, METRICS, check.metrics())
+            raise
+        _write(place, METRICS, check.metrics())
+        _write(place, RECORD, check.record())
+    except ScorerError as error:
+        raise Failed("invalid", str(error)) from None
+    except OSError as error:
+        raise Failed("infrastructure", f"the model cannot be checked: {error}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for warning in check.warnings:
+        log.warn(warning)
+
+
+async def _prepared(task: Task, place: Place, scratch: Path, log: Log, stopped: Stopped) -> Check:
+    """The candidate, copied, with its example. Raises ScorerError, OSError and `Canceled`."""
+    kept = Path(place.environment.get(task.model_variable) or scratch / "nothing")
+    names, others = await _apart(lambda: files.listed(kept), stopped)
+    found = candidates.find([*names, *others], task.path or None)
+    copy = scratch / "model"
+    parts = await _apart(lambda: files.copied(kept / found.folder, found.files, copy), stopped)
+    size = sum(part.size for part in parts)
+    count = "1 file" if len(parts) == 1 else f"{len(parts)} files"
+    log.line(f"model: {found.name} of {task.model} ({found.format}, {count}, {size:,} bytes)")
+    check = Check(found, parts)
+    named = _example(task, kept, names, copy, check)
+    if named is None:
+        check.warnings.append(
+            "the model was loaded and not asked, as there is no example: log it with MLflow's "
+            "`input_example`, or have its run keep a file with a request body and name that "
+            "(`example`)"
+        )
+    else:
+        content = files.read_bounded(named, examples.MOST_BYTES)
+        check.example = examples.checked(content, named.name)
+        log.line(f"example: {named.name}")
+    return check
+
+
+def _example(task: Task, kept: Path, names: list[str], copy: Path, check: Check) -> Path | None:
+    """The file with the example; None where there is none."""
+    if task.example:
+        if task.example not in names:
+            raise BadRequest(
+                f"there is no example `{task.example}` among what {task.model} kept: have it write "
+                "a request body there, as POST /predict takes it"
+            )
+        return kept / task.example
+    if check.candidate.format != candidates.MLFLOW:
+        return None
+    content = files.read_bounded(copy / candidates.MLMODEL, _MLMODEL_BYTES)
+    text = (content or b"").decode("utf-8", "replace")
+    name = examples.named_by_mlflow(text, [part.path for part in check.parts])
+    return copy / name if name else None
+
+
+async def _try(check: Check, place: Place, scratch: Path, log: Log, stopped: Stopped) -> None:
+    """Loads and asks the model, whose files are to stay as they are.
+
+    Raises `Failed`, `Canceled`, OSError and ScorerError.
+    """
+    model = scratch / "model"
+    asked = {
+        "model": str(model / check.candidate.path),
+        "format": check.candidate.format,
+        "example": check.example,
+    }
+    for number in range(1 if check.example is None else 2):
+        log.line("loading it in another process" if number else "loading it")
+        said, failed = await said_by(asked, scratch / f"trial-{number}", place, log, stopped)
+        check.said.append(said)
+        if failed:
+            check.failed = True
+            if failed.traceback:
+                log.line(failed.traceback)
+            raise failed
+        log.line(f"loaded in {said.load_seconds:.2f} s, peak memory {peak_memory_mb():.0f} MiB")
+        if said.answers:
+            log.line(f"answered {one_line(json.dumps(said.answers[0]), _SHOWN)}")
+        after = await _apart(lambda: files.hashed(model), stopped)
+        if changed := _changed(check.parts, after):
+            raise Failed(
+                "code",
+                "the model changes its own files when it is loaded or asked: "
+                f"{', '.join(changed[:_NAMED])}. A version stays as it was checked: have the model "
+                "write elsewhere",
+            )
+
+
+def _changed(before: Sequence[files.Part], after: Sequence[files.Part]) -> list[str]:
+    """The files that differ; what Python has compiled of a model's code lies beside it."""
+    names = {part.path for part in before}
+    compiled = {part for part in after if _is_compiled(part.path) and part.path not in names}
+    return sorted({part.path for part in {*before} ^ ({*after} - compiled)})
+
+
+def _is_compiled(path: str) -> bool:
+    return PurePosixPath(path).parent.name == "__pycache__" and path.endswith(".pyc")
+
+
+async def _apart(work: Callable[[], T], stopped: Stopped) -> T:
+    """What takes long and can be left: the result of the work, or `Canceled`."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    ends: set[asyncio.Future[Any]] = {working, stopped}
+    await asyncio.wait(ends, return_when=FIRST)
+    if stopped.done():
+        raise Canceled
+    return working.result()
+
+
+def _write(place: Place, name: str, content: Mapping[str, Any]) -> None:
+    """Writes an output, whatever there was in its place. Raises `Failed`."""
+    path = place.directory / name
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        kind = "infrastructure" if error.errno in OF_THE_HOST else "invalid"
+        why = error.strerror or error
+        raise Failed(kind, f"{name} cannot be written into the repository's tree: {why}") from None

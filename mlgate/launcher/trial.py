@@ -1,0 +1,123 @@
+"""A model tried in a process of its own, which `serving` starts and does not trust.
+
+It loads the model, asks it for its answer, and writes down what came of each step, so that whoever
+started it knows how far it came. Whatever the model does, nothing is written down for it: the last
+step is said once all answers are there.
+
+    python -c BOOT ROOT FOLDER
+
+FOLDER has `asked.json` ({"model", "format", "example"}) and gets `said.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mlgate.launcher.recording import record
+from mlgate.launcher.text import clipped
+from mlgate.scorer import answers, requests
+from mlgate.scorer.distributions import imported
+from mlgate.scorer.errors import BadAnswer, MissingLibrary, ScorerError
+from mlgate.scorer.loading import answer, load
+
+BOOT = (
+    "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
+    "from mlgate.launcher.trial import main; del sys.path[0]; main(sys.argv.pop())"
+)
+ASKED, SAID = "asked.json", "said.json"
+LOADING, ANSWERING, DONE = "loading", "answering", "done"  # the steps
+TIMES = 2  # that the example is answered by one process, as a server answers more than once
+ANSWER_BYTES = 1 << 20  # of an answer that is kept
+_TRACE_CHARACTERS = 60_000
+
+
+class Trial:
+    """What is said of one, each step over the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._process = folder / SAID, os.getpid()
+
+    def say(self, step: str, **said: Any) -> None:
+        if os.getpid() != self._process:
+            os._exit(1)  # the model has forked, and its child came back here
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps({"step": step, **said}), "utf-8")
+        part.replace(self._path)
+
+    def run(self, asked: dict[str, Any]) -> None:
+        step = LOADING
+        self.say(step)
+        try:
+            before, began = frozenset(sys.modules), time.perf_counter()
+            model = load(Path(asked["model"]), asked["format"])
+            seconds = time.perf_counter() - began
+            step = ANSWERING
+            self.say(step, load_seconds=seconds)
+            found: dict[str, Any] = {"answers": []}
+            if asked["example"] is not None:
+                request = requests.of_json(asked["example"])
+                found = _answers([answer(model, request) for _ in range(TIMES)])
+            signature = model.signature.as_json() if model.signature else None
+            self.say(
+                DONE,
+                load_seconds=seconds,
+                signature=answers.plain(signature),
+                distributions=imported(before),
+                **found,
+            )
+        except ScorerError as error:
+            self.say(step, refused={"kind": _kind(error), "message": str(error)})
+        except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
+            trace = clipped(_shown(error), _TRACE_CHARACTERS)
+            self.say(step, raised=_record(error), traceback=trace)
+
+
+def _answers(found: list[Any]) -> dict[str, Any]:
+    """Within limits: one that is too large is not kept, and only its size is said."""
+    text = json.dumps(found[0])
+    if len(text) > ANSWER_BYTES:
+        return {"answers": [], "answer_bytes": len(text)}
+    return {"answers": found}
+
+
+def _kind(error: ScorerError) -> str:
+    if isinstance(error, MissingLibrary):
+        return "dependency"
+    return "code" if isinstance(error, BadAnswer) else "invalid"
+
+
+def _record(error: BaseException) -> dict[str, Any]:
+    """As of an exception of the model's: the frames that led to it here are none of its own."""
+    found = record(error)
+    found["frames"] = [frame for frame in found["frames"] if not _is_ours(frame[0])]
+    return found
+
+
+def _shown(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).strip()
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(f"{Path(__file__).parents[1]}{os.sep}")
+
+
+def main(folder: str) -> None:
+    """Ends the process: no thread and no exit hook of the model's may hold it up."""
+    code = 1
+    try:
+        asked = json.loads(Path(folder, ASKED).read_text("utf-8"))
+        Trial(Path(folder)).run(asked)
+        code = 0
+    except BaseException:  # noqa: BLE001 -- whoever started this tells of it
+        traceback.print_exc()
+    finally:
+        os._exit(code)

@@ -1,0 +1,1 @@
+"""What may be reached: allow-lists and repository URLs."""

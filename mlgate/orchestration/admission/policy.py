@@ -1,0 +1,126 @@
+"""The host decides, the message asks: what a message may choose among."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlgate.orchestration.addresses.allowlist import path_allowed, url_allowed
+from mlgate.orchestration.addresses.repository_urls import repository_url_allowed
+from mlgate.orchestration.admission.allowed_models import ModelPolicy
+from mlgate.orchestration.builds import PipelineAddress
+from mlgate.orchestration.errors import Finding
+from mlgate.orchestration.findings import Code, finding, pointer
+from mlgate.orchestration.wire.messages import Request, StartMessage
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """The host's settings that messages are held to.
+
+    Workspaces are written `subscription/resource-group/name`, collections as URL prefixes. The
+    default backend and workspace are always allowed.
+    """
+
+    backend: str = "local"
+    allowed_backends: tuple[str, ...] = ()
+    workspace: str | None = None
+    allowed_workspaces: tuple[str, ...] = ()
+    allowed_collections: tuple[str, ...] = ()
+    allowed_repositories: tuple[str, ...] = ()
+    models: ModelPolicy = field(default_factory=ModelPolicy)
+
+    def backend_of(self, message: StartMessage | None) -> str:
+        """The host's where the message, or its kind, says nothing of it."""
+        return self.backend if message is None else message.backend or self.backend
+
+    def workspace_of(self, message: StartMessage | None) -> str | None:
+        """None on a backend that has no workspaces."""
+        if self.backend_of(message) != "azureml":
+            return None
+        if message is None or message.workspace is None:
+            return self.workspace
+        return str(message.workspace)
+
+
+def check(message: Request, policy: HostPolicy, address: PipelineAddress | None) -> list[Finding]:
+    """What the message chooses and this host does not allow, each naming the setting.
+
+    What a file of the repository chooses is not known yet: `ModelPolicy.refusal` says it later.
+    """
+    if isinstance(message, StartMessage):
+        url = message.repository.url
+        found = [*_of_backend(message, policy), *_of_repository(url, policy)]
+        if message.promote is not None:
+            found += _of_model(message.promote.model, url, "/promote/model", policy)
+    else:
+        found = _of_model(message.model, None, "/model", policy)
+    if address is not None and not url_allowed(address.plan_url, policy.allowed_collections):
+        found.append(
+            finding(
+                Code.COLLECTION_NOT_ALLOWED,
+                pointer("application-properties", "PlanUrl"),
+                f"This host does not call `{address.plan_url}` back.",
+                "Have the host add its URL to MLGATE_ALLOWED_COLLECTIONS.",
+            )
+        )
+    return found
+
+
+def _of_model(model: str, url: str | None, where: str, policy: HostPolicy) -> list[Finding]:
+    refusal = policy.models.refusal(model, url, where)
+    return [] if refusal is None else [refusal]
+
+
+def _of_repository(url: str, policy: HostPolicy) -> list[Finding]:
+    allowed = policy.allowed_repositories
+    if url.startswith("/"):
+        fine = path_allowed(url, allowed)
+    else:
+        fine = repository_url_allowed(url, allowed)
+    if fine:
+        return []
+    return [
+        finding(
+            Code.REPOSITORY_NOT_ALLOWED,
+            "/repository/url",
+            "This host does not clone that repository.",
+            "Have the host add its URL or path to MLGATE_ALLOWED_REPOSITORIES.",
+        )
+    ]
+
+
+def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:
+    backend = policy.backend_of(message)
+    if backend not in (policy.backend, *policy.allowed_backends):
+        return [
+            finding(
+                Code.BACKEND_NOT_ALLOWED,
+                "/backend",
+                f"This host does not allow the backend `{backend}`.",
+                "Leave the field out, or have the host add it to MLGATE_ALLOWED_BACKENDS.",
+            )
+        ]
+    if backend != "azureml":
+        return []
+    workspace = policy.workspace_of(message)
+    if workspace is None:
+        return [
+            finding(
+                Code.NO_WORKSPACE,
+                "/workspace",
+                "Neither the message nor this host names an Azure ML workspace.",
+                "Give `workspace`, or have the host set MLGATE_WORKSPACE.",
+            )
+        ]
+    allowed = {each.lower() for each in (policy.workspace, *policy.allowed_workspaces) if each}
+    # Azure compares the three names without regard to case.
+    if workspace.lower() not in allowed:
+        return [
+            finding(
+                Code.WORKSPACE_NOT_ALLOWED,
+                "/workspace",
+                f"This host does not allow the workspace `{workspace}`.",
+                "Leave the field out, or have the host add it to MLGATE_ALLOWED_WORKSPACES.",
+            )
+        ]
+    return []

@@ -1,0 +1,256 @@
+"""From a message to what is done about it; the one door to everything that happens to a build.
+
+A message is a start, which is stored, or a look, for which one handler takes the build's lease and
+its turn. What is raised before a build is stored goes back to the queue after a wait. Afterwards
+the message is completed, and the look comes again by a message of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import uuid
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from mlgate.orchestration.admission.policy import HostPolicy
+from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.durable import NOW, Due, Envelope, Rejected, Rejection, Stored
+from mlgate.orchestration.engine import dispatch, pace, reception, saved
+from mlgate.orchestration.engine.looks import hanging, held, wake
+from mlgate.orchestration.engine.saved import SupersededError
+from mlgate.orchestration.engine.turn import Turn
+from mlgate.orchestration.errors import BadMessage, Temporary
+from mlgate.orchestration.ports import Ports
+from mlgate.orchestration.wire.messages import LookMessage, read
+
+log = logging.getLogger("mlgate")
+
+CHECKOUTS = 2  # at once, on one host: they take minutes, and a look of a second must not wait
+MOST_REMEMBERED = 10_000  # builds with a look that was handed back
+LONGEST_WAIT = 30.0  # seconds; a message that waits keeps its worker from leaving
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds until a look that was handed back comes again
+
+
+class Conductor:
+    """Safe for threads."""
+
+    def __init__(self, ports: Ports, policy: HostPolicy) -> None:
+        self.ports = ports
+        self.policy = policy
+        self._checkouts = threading.BoundedSemaphore(CHECKOUTS)
+        self._handed_back: dict[str, tuple[int, datetime]] = {}  # the look, and when it comes again
+        self._seen_elsewhere: dict[str, tuple[int, datetime]] = {}  # the look, and since when
+
+    def handle(self, envelope: Envelope) -> Rejected | None:
+        """Handle one message; None: complete it. Raises what must be delivered again."""
+        try:
+            return self._handle(envelope)
+        except Exception as error:
+            # Redelivery is immediate in Functions: without a wait, all deliveries burn in seconds.
+            delay = error.delay if isinstance(error, Temporary) else LONGEST_WAIT
+            self._wait(min(delay, LONGEST_WAIT))
+            raise
+
+    def hint(self, key: str) -> bool:
+        """Look at a build now, without a message; false when another handler is at it."""
+        stored = self.ports.state.load(key)
+        if stored is None or not stored.build.open or self._elsewhere(stored.build):
+            return True
+        return self._take_turn(stored)
+
+    def sweep(self, only: str | None = None) -> list[str]:
+        """Wake the builds whose next look is overdue; returns their keys.
+
+        `only` is the key of the one build that this host cares for. Raises what keeps the list of
+        open builds from being read; one that cannot be woken does not keep others from it.
+        """
+        woken = []
+        for due in self.ports.state.due():
+            if only not in (None, due.key) or not pace.overdue(due, self._now()):
+                continue
+            try:
+                if self._wake_overdue(due):
+                    woken.append(due.key)
+            except Temporary as error:
+                log.warning("build %s: it is overdue and could not be woken: %s", due.key, error)
+            except Exception:
+                log.exception("build %s: it is overdue and could not be woken", due.key)
+        return woken
+
+    def mend(self, envelope: Envelope, reason: str | None) -> bool:
+        """Look after a message that ended as a dead letter; true when it is of no more use.
+
+        `reason` is the dead letter's. Raises what may succeed the next time.
+        """
+        found = read(envelope.body)
+        try:
+            message = found.message()
+        except BadMessage:
+            message = None
+        if isinstance(message, LookMessage):
+            # Hosts may have died of it: not here, where other dead letters wait.
+            stored = self.ports.state.load(message.build)
+            if stored is not None and stored.build.open and stored.build.look == message.look:
+                wake(self.ports.queue, message.build, message.look)
+            return True
+        useless = reception.of_no_use(self.ports, envelope, found, reason)
+        return self._handle(envelope) is None if useless is None else useless
+
+    def build(self, key: str) -> Build | None:
+        """The build as stored."""
+        found = self.ports.state.load(key)
+        return None if found is None else found.build
+
+    def rejection(self, key: str) -> Rejection | None:
+        """Why the message of that identity was refused, if it was."""
+        return self.ports.state.rejection(key)
+
+    def cancel(self, key: str, reason: str) -> bool:
+        """Ask for the end of a build; false when it is unknown or has ended."""
+        return saved.cancel(self.ports.state, key, reason)
+
+    def abandon(self, key: str) -> bool:
+        """Say that the build's pipeline is gone; false when it is unknown or has ended."""
+        return saved.abandon(self.ports.state, key)
+
+    def leave(self, key: str) -> Build | None:
+        """Make sure that the end of an open build's runs was asked for; raises what the backend
+        raises. Returns the build as it is left."""
+        build = self.build(key)
+        if build is not None and build.open:
+            dispatch.cancel(self.ports, build)
+        return build
+
+    def _handle(self, envelope: Envelope) -> Rejected | None:
+        found = read(envelope.body)
+        try:
+            message = found.message()
+            if isinstance(message, LookMessage):
+                self._look(message, again=envelope.delivery_count > 1 or message.handed_back > 0)
+            else:
+                reception.start(self.ports, self.policy, envelope, found, message)
+        except BadMessage as error:
+            return reception.reject(self.ports, envelope, found, error)
+        except Exception as error:
+            if (rejected := reception.give_up(self.ports, envelope, found, error)) is not None:
+                return rejected
+            raise
+        return None
+
+    def _look(self, message: LookMessage, *, again: bool) -> None:
+        try:
+            if self._looked(message, again=again):
+                return
+        except Exception as error:  # noqa: BLE001 -- the look comes again, by a message of its own
+            log.warning("build %s: its look comes again: %s", message.build, error)
+        self._hand_back(message)
+
+    def _hand_back(self, message: LookMessage) -> None:
+        """Send a look that could not be taken once more, unless this host just did: copies of a
+        message must not become chains of their own."""
+        sent = self._handed_back.get(message.build)
+        if sent is not None and sent[0] == message.look and self._now() < sent[1]:
+            return
+        seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(message.handed_back, 10))
+        pause = timedelta(seconds=seconds)
+        number = message.handed_back + 1
+        wake(self.ports.queue, message.build, message.look, pause, handed_back=number)
+        if len(self._handed_back) >= MOST_REMEMBERED:
+            self._handed_back.clear()
+        self._handed_back[message.build] = (message.look, self._now() + pause)
+
+    def _looked(self, message: LookMessage, *, again: bool) -> bool:
+        """Whether the look was taken, or is not due any more; `again`: somebody had it before."""
+        stored = self.ports.state.load(message.build)
+        if stored is None or not stored.build.open:
+            return True
+        build = stored.build
+        if message.look != build.look:
+            if not again or message.look != build.look - 1:
+                return True
+            # Who had it may have died between saving and sending, or not have heard that it saved.
+            pause = (build.next_look_at or self._now()) - self._now()
+            if pause > NOW:
+                wake(self.ports.queue, build.key, build.look, min(pause, pace.LONGEST_PAUSE))
+                return True
+        return self._take_turn(stored)
+
+    def _take_turn(self, stored: Stored) -> bool:
+        """False when this handler could not act, and the same look must come again."""
+        build = stored.build
+        elsewhere = self._elsewhere(build)
+        if elsewhere and not self._is_abandoned(build):
+            return False
+        turn = Turn(self.ports, stored, self._checkouts, self.policy.models)
+        hangs = hanging(self.ports.state, build.key, self.ports.clock, turn.steps)
+        with held(self.ports.state, build.key, uuid.uuid4().hex, hangs=hangs) as ours:
+            if not ours:
+                return False
+            try:
+                if elsewhere:
+                    turn.give_up(f"The host {build.host}, where it ran, does not look any more.")
+                else:
+                    turn.take()
+            except SupersededError:
+                log.info("build %s: somebody else saved it meanwhile", build.build_id)
+                return False
+        return True
+
+    def _elsewhere(self, build: Build) -> bool:
+        """Whether the build's runs belong to another host, which alone can look at them."""
+        if build.phase is not Phase.WATCHING or build.host is None:
+            return False
+        try:
+            return self.ports.backend(build).host != build.host
+        except Exception:
+            # This host cannot even tell. Until the build must end, another one may.
+            asked = build.cancel_requested is not None or build.pipeline_ended
+            if not asked and self._now() < build.deadline:
+                raise
+            log.exception("build %s: its backend cannot be asked", build.build_id)
+            return True
+
+    def _is_abandoned(self, build: Build) -> bool:
+        """Whether the host that alone can look at a build did not for so long that it is gone.
+
+        A look of its own changes the number of the next one. How long that stays the same is seen
+        here, by one clock: what another host's clock says of its last look may be wrong. The
+        deadline stands behind that, for where no process lasts long enough to see it.
+        """
+        now = self._now()
+        if now >= build.deadline + pace.HOST_GONE:
+            return True
+        asked = build.cancel_requested is not None or build.pipeline_ended
+        limit = pace.ENDING_GRACE if asked or now >= build.deadline else pace.HOST_GONE
+        look, since = self._seen_elsewhere.get(build.key, (build.look, now))
+        if len(self._seen_elsewhere) >= MOST_REMEMBERED:
+            self._seen_elsewhere.clear()
+        self._seen_elsewhere[build.key] = (build.look, since if look == build.look else now)
+        return look == build.look and now >= since + limit
+
+    def _wake_overdue(self, due: Due) -> bool:
+        """Whether the build's look was overdue, and was sent for once more."""
+        stored = self.ports.state.load(due.key)
+        if stored is None or not stored.build.open:
+            return False
+        build = stored.build
+        known = replace(due, at=build.next_look_at or build.received_at)
+        if not pace.overdue(known, self._now()):
+            self.ports.state.set_due(replace(known, wakes=0))
+            return False
+        log.info("build %s: its next look was overdue", build.build_id)
+        try:
+            wake(self.ports.queue, build.key, build.look)
+        except Exception as error:  # noqa: BLE001 -- a host that cannot send may still look
+            log.warning("build %s: it is looked at without a message: %s", build.build_id, error)
+            return self._take_turn(stored)
+        self.ports.state.set_due(Due(due.key, self._now(), due.wakes + 1))
+        return True
+
+    def _wait(self, seconds: float) -> None:
+        self.ports.clock.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+
+    def _now(self) -> datetime:
+        return self.ports.clock.now()

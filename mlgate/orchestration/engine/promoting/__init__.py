@@ -1,0 +1,1 @@
+"""From a passed gate to the current version: the phase `promoting` of a build."""

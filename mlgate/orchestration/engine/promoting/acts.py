@@ -1,0 +1,245 @@
+"""From a passed gate to the current version: weigh, copy, commit. The effects, through the ports.
+
+The commit point is the entry of the model's log, which is created exclusively. What is to be
+created is remembered before: a handler that dies in between leaves a build whose next handler
+creates the same entry, or finds it. So there is never a second one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+
+from mlgate.orchestration.admission.allowed_models import ModelPolicy
+from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.durable import ModelsPort
+from mlgate.orchestration.engine.acts import concluded
+from mlgate.orchestration.engine.promoting import candidates
+from mlgate.orchestration.engine.promoting.permission import require
+from mlgate.orchestration.engine.trouble import Doing
+from mlgate.orchestration.models import (
+    Entry,
+    EntryKind,
+    Promotion,
+    PromotionOutcome,
+    PromotionRequest,
+    TrendPoint,
+)
+from mlgate.orchestration.ports import Ports
+from mlgate.orchestration.promotion import history, offers
+from mlgate.orchestration.promotion.rollback import going_back
+from mlgate.orchestration.promotion.weighing import Weighed, weigh
+from mlgate.orchestration.wire.messages import message_of
+from mlgate.orchestration.wire.promotion import RollbackMessage
+
+MOST_POINTS = 12  # of what reports draw
+MOST_OUTRUN = 5  # times that somebody else's entry may come first
+
+
+def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
+    """The build with the entry that is to be appended, or with the end of its promotion."""
+    assert build.promotion is not None
+    message = message_of(build.request)
+    if isinstance(message, RollbackMessage):
+        return _weighed_back(ports, build, build.promotion, message)
+    models, now = ports.models(), ports.clock.now()
+    head = models.head(build.promotion.model)
+    offer = candidates.find(ports, build)
+    if offer.source is not build:  # what a build offers itself was asked before it began
+        require(ports, policy, build, offer.source, offer.request.model, "/model")
+    manifest, request, current = offer.manifest, offer.request, head.entry
+    known = models.manifest(request.model, manifest.id) is not None
+    found = weigh(
+        request,
+        manifest.id,
+        offers.metrics_of(offer.source),
+        current,
+        scored=offer.source.current_version,
+        withdrawn=known and history.withdrawn(manifest.id, models.log(request.model)),
+        later=current is not None and _began_later(ports, current, offer.source),
+    )
+    promotion = replace(
+        build.promotion,
+        id=manifest.id,
+        digest=manifest.digest,
+        was=current.id if current else None,
+        trend=_trend(models, request) if current else (),
+        comparison=found.comparison,
+        reason=found.reason,
+    )
+    new = tuple(each for each in found.warnings if each not in build.warnings)
+    build = replace(build, promotion=promotion, warnings=(*build.warnings, *new))
+    if found.outcome is not PromotionOutcome.PROMOTED:
+        return _concluded(ports, build, found)
+    entry = offers.promoted(build, offer.source, request, manifest, head, found, now)
+    return replace(build, promotion=replace(promotion, entry=entry, copied=False))
+
+
+def copied(ports: Ports, build: Build) -> Build:
+    """The build whose version is kept, so that its entry may be appended."""
+    promotion = build.promotion
+    assert promotion is not None
+    assert promotion.entry is not None
+    models = ports.models()
+    if promotion.entry.kind is EntryKind.PROMOTED:
+        offer = candidates.find(ports, build)
+        parts = partial(candidates.parts, ports, offer)
+        models.keep(promotion.model, offer.manifest, parts)
+    return replace(build, promotion=replace(promotion, copied=True))
+
+
+def committed(ports: Ports, build: Build) -> Build:
+    """The build whose entry is appended; where somebody else's came first, it is weighed again."""
+    promotion = build.promotion
+    assert promotion is not None
+    entry = promotion.entry
+    assert entry is not None
+    models = ports.models()
+    if models.append(entry):
+        return _entered(ports, build, entry)
+    own = history.of_build(build.key, models.log(promotion.model), entry.number)
+    if own is not None:
+        return _entered(ports, build, own)
+    outrun = promotion.outrun + 1
+    if outrun >= MOST_OUTRUN:
+        return refused(
+            ports,
+            build,
+            f"Entries of other builds came first {outrun} times in a row. Run the build again.",
+        )
+    again = replace(promotion, entry=None, copied=False, outrun=outrun)
+    return replace(build, promotion=again)
+
+
+def tidied(ports: Ports, model: str, keep: int) -> None:
+    """Remove the files of versions that are not kept any more."""
+    models = ports.models()
+    kept = history.kept(models.log(model), keep, ports.clock.now())
+    for version in models.versions(model):
+        if version not in kept:
+            models.drop_files(model, version)
+
+
+def left(ports: Ports, build: Build) -> Build:
+    """The end of a build that was asked to end meanwhile: an entry that is there stays."""
+    promotion = build.promotion
+    assert promotion is not None
+    entry = promotion.entry
+    if entry is not None and promotion.copied:
+        found = ports.models().entry(promotion.model, entry.number)
+        if found == entry:
+            return _entered(ports, build, entry)
+    return unentered(ports, build)
+
+
+def unentered(ports: Ports, build: Build, doubt: str = "") -> Build:
+    """The end of a build that must end, and has no entry; `doubt`: as far as is known."""
+    what = f"the model {build.promotion.model if build.promotion else ''}"
+    stuck = [each.what for each in build.troubles if each.step == Doing.PROMOTE]
+    outcome, ours = PromotionOutcome.NOT_REACHED, False
+    if build.pipeline_ended:
+        reason = f"The waiting step ended before {what} was promoted."
+    elif build.cancel_requested is not None:
+        reason = build.cancel_requested
+    else:
+        reason = f"The deadline passed before {what} was promoted."
+        if stuck:
+            outcome, ours = PromotionOutcome.REFUSED, True
+            reason = f"{reason} {stuck[-1]}"
+    reason = f"{reason} {doubt}".strip()
+    return _concluded(ports, build, Weighed(outcome, False, reason), ours=ours)
+
+
+def refused(ports: Ports, build: Build, why: str, *, ours: bool = False) -> Build:
+    """The end of a build whose model is not promoted; `ours`: through no fault of the build."""
+    assert build.promotion is not None
+    promotion = build.promotion
+    if promotion.entry is not None and promotion.copied:
+        why = f"{why} {in_doubt(promotion)}"
+    return _concluded(ports, build, Weighed(PromotionOutcome.REFUSED, False, why), ours=ours)
+
+
+def in_doubt(promotion: Promotion) -> str:
+    """What to say where it cannot be found out whether the entry was appended."""
+    assert promotion.entry is not None
+    return (
+        f"It is not known whether entry {promotion.entry.number} of {promotion.model} was "
+        f"appended: see `mlgate models {promotion.model}`."
+    )
+
+
+def _weighed_back(
+    ports: Ports, build: Build, promotion: Promotion, message: RollbackMessage
+) -> Build:
+    to = None if message.to is None else str(message.to)
+    found = going_back(
+        ports.models(), message.model, to, message.reason, ports.clock.now(), build=build
+    )
+    if isinstance(found, Weighed):
+        return _concluded(ports, build, found)
+    promotion = replace(
+        promotion,
+        id=found.id,
+        digest=found.digest,
+        was=found.replaces,
+        entry=found,
+        reason=found.reason,
+    )
+    return replace(build, promotion=promotion)
+
+
+def _trend(models: ModelsPort, request: PromotionRequest) -> tuple[TrendPoint, ...]:
+    """What the last versions had, by what they are compared by first."""
+    if not request.compare:
+        return ()
+    first = request.compare[0]
+    entries = list(islice(models.log(request.model), MOST_POINTS))
+    values = ((each, each.metrics.get(first.run, {}).get(first.metric)) for each in entries)
+    points = [
+        TrendPoint(each.id, first.metric, value) for each, value in values if value is not None
+    ]
+    return tuple(reversed(points))
+
+
+def _began_later(ports: Ports, current: Entry, build: Build) -> bool:
+    """Whether the current version comes from a build of the same repository that began later."""
+    if current.build is None or current.build.key == build.key:
+        return False
+    ours = build.repository.url if build.repository else None
+    if current.repository is None or current.repository.url != ours:
+        return False
+    known = ports.state.load(current.build.key)
+    return known is not None and known.build.received_at > build.received_at
+
+
+def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
+    """The end of a build whose entry is in the log."""
+    assert build.promotion is not None
+    new = f"{entry.model}@{entry.id}"
+    if entry.kind is EntryKind.ROLLED_BACK:
+        outcome, what = PromotionOutcome.ROLLED_BACK, f"{new} is current again"
+    else:
+        outcome, what = PromotionOutcome.PROMOTED, f"{new} is the current version"
+    promotion = replace(build.promotion, number=entry.number, was=entry.replaces, id=entry.id)
+    reason = f"{what}, by entry {entry.number}. {build.promotion.reason}".strip()
+    return _concluded(ports, replace(build, promotion=promotion), Weighed(outcome, True, reason))
+
+
+def _concluded(ports: Ports, build: Build, found: Weighed, *, ours: bool = False) -> Build:
+    """The build with its verdict: what the gate said, unless its model fails it."""
+    assert build.promotion is not None
+    promotion = replace(
+        build.promotion,
+        outcome=found.outcome,
+        passed=found.passed,
+        reason=found.reason,
+        entry=None,
+        copied=False,
+    )
+    verdict = Verdict.SUCCEEDED if found.passed else Verdict.FAILED
+    if build.pipeline_ended:
+        verdict = Verdict.CANCELED
+    build = replace(build, promotion=promotion, infrastructure=build.infrastructure or ours)
+    reason = f"{build.reason} {found.reason}" if found.passed else found.reason
+    return concluded(ports, build, verdict, reason.strip())

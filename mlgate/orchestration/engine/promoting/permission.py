@@ -1,0 +1,46 @@
+"""Whether a commit may change a model: the host's setting says so, and the repository itself."""
+
+from __future__ import annotations
+
+from mlgate.orchestration.admission.allowed_models import ANY, SETTING, ModelPolicy
+from mlgate.orchestration.builds import Build
+from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.findings import Code, finding
+from mlgate.orchestration.ports import Ports
+
+
+def require(
+    ports: Ports, policy: ModelPolicy, asks: Build, source: Build, model: str, where: str
+) -> None:
+    """Raises `BadMessage` unless the commit of `source` may change the model.
+
+    The branches are asked of the repository and not of the message, with what `asks`, the build
+    that wants it, has been given. `where` points to the model's name.
+    """
+    repository, commit = source.repository, source.commit
+    assert repository is not None
+    assert commit is not None
+    if refusal := policy.refusal(model, repository.url, where):
+        raise BadMessage([refusal])
+    branches = policy.branches(model, repository.url)
+    if branches is None or branches is ANY:
+        return
+    collection = asks.pipeline.plan_url if asks.pipeline else None
+    token = ports.state.token(asks.key) if asks.pipeline else None
+    for branch in sorted(branches):
+        if ports.repository.contains(
+            repository, commit, branch, collection=collection, token=token
+        ):
+            return
+    names = " or ".join(f"`{branch}`" for branch in sorted(branches))
+    raise BadMessage(
+        [
+            finding(
+                Code.MODEL_NOT_ALLOWED,
+                where,
+                f"The commit {commit[:12]} is not on {names}, and only what is there may change "
+                f"the model `{model}`.",
+                f"Merge it first, or have the host change {SETTING}.",
+            )
+        ]
+    )

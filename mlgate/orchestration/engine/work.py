@@ -1,0 +1,167 @@
+"""A build in the hands of one handler, with every step of its work counted.
+
+A step is counted before it begins, and uncounted when it has come to an end, whatever the end. To
+spare a quiet look a save for each step, it is the turn that is counted at first; once a turn did
+not come to its end, the next ones count each step as well, until one does. So a step in which hosts
+die is known after the third of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.durable import Stored
+from mlgate.orchestration.engine import progress, trouble
+from mlgate.orchestration.engine.saved import SavedBuild, SupersededError
+from mlgate.orchestration.engine.trouble import TABLE, Doing
+from mlgate.orchestration.errors import OrchestrationError, UnfitHost
+from mlgate.orchestration.ports import Ports
+
+log = logging.getLogger("mlgate")
+
+_MAIN = {
+    Phase.RECEIVED: Doing.PREPARE,
+    Phase.WATCHING: Doing.LOOK,
+    Phase.PROMOTING: Doing.PROMOTE,
+    Phase.COMPLETING: Doing.POST,
+}
+
+
+def _doing(step: str) -> Doing:
+    return Doing(step.partition(":")[0])
+
+
+class DeadlyError(UnfitHost):
+    """A step in which this build's hosts have died too often: it is done without."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{deaths(what)} {remedy}".strip())
+
+
+def deaths(what: str) -> str:
+    """The sentence for hosts that died when they `what`, in the past tense."""
+    return f"{trouble.DEATHS} hosts were ended while they {what}, before that was done."
+
+
+class Work:
+    """`careful`: an earlier turn did not come to its end. `steps`: how many were begun."""
+
+    def __init__(self, ports: Ports, stored: Stored) -> None:
+        self.ports = ports
+        self.saved = SavedBuild(ports.state, stored)
+        self.careful = bool(stored.build.begun)
+        self.saved.silent = self.deadly(Doing.TURN)
+        self.steps = 0
+        self._doing: str | None = None
+        self._began = self.now()
+
+    @property
+    def build(self) -> Build:
+        return self.saved.build
+
+    def now(self) -> datetime:
+        return self.ports.clock.now()
+
+    @property
+    def step(self) -> str:
+        """What is being done, or was when it failed: a `Doing`, perhaps with `:` and of what."""
+        return self._doing or _MAIN.get(self.build.phase, Doing.POST)
+
+    @property
+    def doing(self) -> Doing:
+        """The row of the trouble table that `step` belongs to."""
+        doing = _doing(self.step)
+        return doing if doing in TABLE else _MAIN.get(self.build.phase, Doing.POST)
+
+    @property
+    def took(self) -> float:
+        """Seconds that the step took which has just failed."""
+        return max(0.0, (self.now() - self._began).total_seconds())
+
+    def begin(self) -> None:
+        """Count the turn."""
+        self._count(Doing.TURN)
+
+    def end(self) -> None:
+        """Uncount the turn, with the next save."""
+        self._uncount(Doing.TURN)
+
+    @contextmanager
+    def on(self, step: str, *, whole: bool = True) -> Iterator[None]:
+        """Whatever may end its host; a `whole` step that succeeds ends the trouble with it."""
+        self._doing = step
+        self._began = self.now()
+        self.steps += 1
+        if self.careful:
+            self._count(step)
+        try:
+            yield
+        except Exception:
+            self._uncount(step)
+            raise
+        self._uncount(step)
+        if whole:
+            troubles = trouble.forget(self.build.troubles, _doing(step))
+            self.saved.keep(replace(self.build, troubles=troubles))
+        self._doing = None
+
+    def deadly(self, step: str) -> bool:
+        """Whether hosts died in it too often; the first of them is known by its turn alone."""
+        return self.build.begun.get(step, 0) >= trouble.DEATHS - 1
+
+    def refuse_deadly(self, step: str, what: str, remedy: str = "") -> None:
+        """Raise `DeadlyError` where hosts died in `step` too often."""
+        if self.deadly(step):
+            self._doing = step
+            raise DeadlyError(what, remedy)
+
+    def well_done(self, step: str, act: Callable[[], None]) -> bool:
+        """Do what nothing waits for, as well as it can be done; returns whether nothing failed.
+
+        Each place has a `step` of its own, as what succeeds in one may be deadly in another.
+        """
+        if self.deadly(step):
+            return True
+        try:
+            with self.on(step):
+                act()
+        except SupersededError:
+            raise
+        except OrchestrationError as error:
+            log.warning("build %s: %s: %s", self.build.build_id, step, error)
+        except Exception:
+            log.exception("build %s: %s", self.build.build_id, step)
+        else:
+            return True
+        self._doing = None
+        return False
+
+    def take_in_ending(self) -> None:
+        """Take in whether somebody asked for the end meanwhile, or the deadline has passed."""
+        self.saved.keep(progress.absorb(self.build, {}, self.now()))
+
+    def failed(self, step: str) -> None:
+        """Say that what is about to be raised belongs to `step`."""
+        self._doing = step
+
+    def save(self, build: Build) -> None:
+        """Go on with `build`, which came of a step; counts and, in another phase, nothing else of
+        what was in the way before goes with it."""
+        begun = self.build.begun
+        if build.phase is not self.build.phase:
+            begun = {step: times for step, times in begun.items() if step == Doing.TURN}
+            build = replace(build, troubles=())
+        self.saved.save(replace(build, begun=begun))
+
+    def _count(self, step: str) -> None:
+        begun = {**self.build.begun, step: self.build.begun.get(step, 0) + 1}
+        self.saved.save(replace(self.build, begun=begun))
+
+    def _uncount(self, step: str) -> None:
+        begun = {name: times for name, times in self.build.begun.items() if name != step}
+        self.saved.keep(replace(self.build, begun=begun))

@@ -1,0 +1,294 @@
+"""The nouns of models: what is offered, what is kept, and the log that says which one is current.
+
+A version is its content: its manifest lists every file with its hash, and the hash of the manifest
+is the version's digest. An entry of a model's log is the proof of one change: it is created once
+and never changed. The version that the highest valid entry names is the current one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+FORMAT = 1  # of manifests and entries
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ID = re.compile(r"[0-9a-f]{12}")
+
+
+def is_name(text: str) -> bool:
+    """Whether a model may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_id(text: str) -> bool:
+    """Whether a version may have this id."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_inside(path: object) -> bool:
+    """Whether it is a path, with `/`, that stays below the folder that it is relative to."""
+    return (
+        isinstance(path, str)
+        and bool(path)
+        and "\\" not in path
+        and "\0" not in path
+        and not any(part in ("", ".", "..") for part in path.split("/"))
+    )
+
+
+class PromotionOutcome(StrEnum):
+    """What came of a candidate."""
+
+    PROMOTED = "promoted"
+    KEPT = "kept"  # the current version stays
+    UNCHANGED = "unchanged"  # the candidate is the current version
+    SUPERSEDED = "superseded"  # a build that began later was first
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    NOT_REACHED = "not_reached"
+
+
+class Weight(StrEnum):
+    """A candidate beside the current version, by one metric."""
+
+    BETTER = "better"
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One metric by which a candidate is weighed.
+
+    `current` names a metric of the same run with the current version's value, measured in this
+    build; without it, the value on record counts. At most one of the tolerances is given.
+    """
+
+    run: str
+    metric: str
+    better: str = "higher"  # or "lower"
+    tolerance: float = 0.0
+    relative_tolerance: float | None = None  # of the current version's value
+    current: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRequest:
+    """What a build offers, and what it needs. `path` and `example` are among the run's outputs."""
+
+    model: str
+    run: str
+    path: str | None = None  # None: the one that is recognised
+    compare: tuple[Comparison, ...] = ()
+    when: str = "better"  # or "not_worse"
+    worse: str = "fail"  # or "keep"
+    first: bool = True
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One metric with what came of it; `current` None where there was no version to compare with.
+
+    `measured`: the current version's value is of this build, and not the one on record.
+    """
+
+    run: str
+    metric: str
+    candidate: float | None
+    current: float | None
+    measured: bool
+    verdict: Weight | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """`path` is relative to the version's files, with `/`; `size` is in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A version: its files, and what it needs to answer.
+
+    `path` is what is loaded, "." for the folder of all files. `distributions` are those imported
+    while it was loaded and answered, with their exact versions. `answer` is what it answered to
+    `example`; both are JSON, and None where there is none.
+    """
+
+    format: str
+    path: str
+    python: str
+    platform: str
+    distributions: Mapping[str, str]
+    files: tuple[ModelFile, ...]
+    signature: Any = None
+    example: Any = None
+    answer: Any = None
+
+    @property
+    def content(self) -> bytes:
+        """The same for the same version, wherever it is made; no time is in it."""
+        return canonical({"version": FORMAT, **_MANIFEST.dump_python(self, mode="json")})
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def id(self) -> str:
+        return self.digest[:12]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class EntryKind(StrEnum):
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOfEntry:
+    """The build that an entry comes from."""
+
+    key: str
+    build_id: str
+    pipeline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryOfEntry:
+    url: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a model's log. `replaces` is the id of the version that was current before.
+
+    `metrics` are those of all runs of the build, by run; `comparison` is as in `Compared`.
+    """
+
+    number: int
+    model: str
+    kind: EntryKind
+    id: str
+    digest: str
+    replaces: str | None
+    at: datetime
+    build: BuildOfEntry | None = None
+    person: str | None = None
+    repository: RepositoryOfEntry | None = None
+    run: str | None = None
+    studio_url: str | None = None
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gate: str | None = None
+    comparison: tuple[Compared, ...] = ()
+    reason: str = ""
+
+    @property
+    def content(self) -> bytes:
+        said = {"version": FORMAT, **_ENTRY.dump_python(self, mode="json")}
+        return canonical({**said, "sha256": _checksum(said)})
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """The value of the metric that versions are compared by first, of one version."""
+
+    id: str
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What becomes of what a build offers, or of a rollback; `outcome` is None while it goes on.
+
+    `id` and `digest` are those of the version that it is about, `was` is the id of the one that was
+    current, `trend` tells of the last ones, the oldest first. `entry` is the one to be appended,
+    from when that was decided until it is known what came of it; `copied`: its version is kept, so
+    that from now on the entry may be there. `passed`: the build's verdict stays what its gate said.
+    """
+
+    model: str
+    outcome: PromotionOutcome | None = None
+    passed: bool = False
+    reason: str = ""
+    id: str | None = None
+    digest: str | None = None
+    number: int | None = None
+    was: str | None = None
+    comparison: tuple[Compared, ...] = ()
+    trend: tuple[TrendPoint, ...] = ()
+    entry: Entry | None = None
+    copied: bool = False
+    outrun: int = 0  # how often somebody else's entry came first
+
+
+def canonical(said: Mapping[str, Any]) -> bytes:
+    """JSON that is the same for the same content. Raises ValueError for NaN and infinity."""
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def manifest_of(content: bytes) -> Manifest | None:
+    """None for what is no manifest of a version, or of another format."""
+    said = _parsed(content)
+    if said is None or any(not is_inside(file) for file in _listed(said)):
+        return None
+    try:
+        return _MANIFEST.validate_python(said)
+    except ValidationError:
+        return None
+
+
+def entry_of(content: bytes) -> Entry | None:
+    """None for what is torn, was changed, or is of another format."""
+    said = _parsed(content)
+    if said is None or said.pop("sha256", None) != _checksum({"version": FORMAT, **said}):
+        return None
+    try:
+        return _ENTRY.validate_python(said)
+    except ValidationError:
+        return None
+
+
+def _parsed(content: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or said.pop("version", None) != FORMAT:
+        return None
+    return said
+
+
+def _listed(said: Mapping[str, Any]) -> list[object]:
+    files = said.get("files")
+    if not isinstance(files, list):
+        return [None]
+    return [file.get("path") if isinstance(file, dict) else None for file in files]
+
+
+def _checksum(said: Mapping[str, Any]) -> str:
+    try:
+        return hashlib.sha256(canonical(said)).hexdigest()
+    except ValueError:
+        return ""
+
+
+_MANIFEST = TypeAdapter(Manifest)
+_ENTRY = TypeAdapter(Entry)

@@ -1,0 +1,78 @@
+"""What a model's log says: which version to go back to, and which to keep. Pure.
+
+Each takes the valid entries, the highest number first, and reads no more of them than it needs: a
+log only grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import chain
+
+from mlgate.orchestration.models import Entry, EntryKind, is_id
+
+NAMED_LATELY = timedelta(hours=24)
+
+
+def withdrawn(version: str, log: Iterable[Entry]) -> bool:
+    """Whether it was rolled back, and not brought back since: no build promotes it then."""
+    for entry in log:
+        if entry.id == version:
+            return False
+        if entry.kind is EntryKind.ROLLED_BACK and entry.replaces == version:
+            return True
+    return False
+
+
+def before(log: Iterable[Entry]) -> Entry | None:
+    """The entry whose version a rollback goes back to: the last one that was current before the
+    current one, and was not withdrawn."""
+    return next((entry for entry in _others(log) if entry is not None), None)
+
+
+def named(to: str, log: Iterable[Entry]) -> Entry | None:
+    """The last entry with the version of that id, or the one of that number."""
+    number = int(to) if to.isascii() and to.isdecimal() and not is_id(to) else None
+    return next((entry for entry in log if to == entry.id or number == entry.number), None)
+
+
+def of_build(key: str, log: Iterable[Entry], base: int) -> Entry | None:
+    """The entry that a build appended after number `base`."""
+    for entry in log:
+        if entry.number <= base:
+            return None
+        if entry.build is not None and entry.build.key == key:
+            return entry
+    return None
+
+
+def kept(log: Iterable[Entry], keep: int, now: datetime) -> frozenset[str]:
+    """The versions whose files stay: the last `keep` that were promoted, the current one and what
+    it replaced, the one a rollback goes back to, and what any entry of the last day names."""
+    read, rest = list[Entry](), iter(log)
+    promoted, named_lately = dict[str, None](), set[str]()
+    for entry in rest:
+        read.append(entry)
+        lately = entry.at > now - NAMED_LATELY
+        if lately or len(read) == 1:
+            named_lately |= {entry.id, entry.replaces or entry.id}
+        if entry.kind is EntryKind.PROMOTED and len(promoted) < keep:
+            promoted[entry.id] = None
+        if not lately and len(promoted) >= keep:
+            break
+    back = before(chain(read, rest))
+    return frozenset((*named_lately, *promoted, *((back.id,) if back else ())))
+
+
+def _others(log: Iterable[Entry]) -> Iterator[Entry | None]:
+    """For each entry below the highest: itself where a rollback may go back to it."""
+    current: str | None = None
+    seen, gone = set[str](), set[str]()
+    for entry in log:
+        if current is None:
+            current = entry.id
+        yield None if entry.id == current or entry.id in gone else entry
+        seen.add(entry.id)
+        if entry.kind is EntryKind.ROLLED_BACK and entry.replaces and entry.replaces not in seen:
+            gone.add(entry.replaces)

@@ -1,0 +1,1 @@
+"""The verdict, and everything that is written about a build. Pure."""

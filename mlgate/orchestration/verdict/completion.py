@@ -1,0 +1,27 @@
+"""The end of a build, as its pipeline hears of it. Pure."""
+
+from __future__ import annotations
+
+from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.telling import Completion
+from mlgate.orchestration.verdict.facts import ended_badly
+from mlgate.orchestration.verdict.gates import describe_failure
+from mlgate.orchestration.verdict.variables import output_variables
+
+
+def completion_of(build: Build) -> Completion:
+    """Everything there is to say: the verdict, why, and each failure and warning in a line."""
+    return Completion(
+        verdict=build.verdict or Verdict.FAILED,
+        reason=build.reason,
+        findings=build.findings,
+        issues=(
+            *(describe_failure(run) for run in build.runs if ended_badly(run)),
+            *(str(check) for check in build.checks if check.wrong),
+        ),
+        warnings=(
+            *build.warnings,
+            *(f"{run.spec.name}: {text}" for run in build.runs for text in run.warnings),
+        ),
+        variables=output_variables(build),
+    )

@@ -1,0 +1,1 @@
+"""The report page, made of leaves."""

@@ -1,0 +1,1 @@
+"""The message that people send: read, checked, and its findings."""

@@ -1,0 +1,91 @@
+"""The types of single values in what a message says of models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from mlgate.orchestration.findings import Code
+from mlgate.orchestration.models import is_id
+from mlgate.orchestration.wire.json_text import json_type
+from mlgate.orchestration.wire.types import (
+    LONGEST_PATH,
+    NO_CONTROL,
+    RELATIVE,
+    path_below,
+    refuse,
+)
+
+_LONGEST_REASON = 1000
+_TO = "Give 12 digits of `0-9a-f`, as `mlgate models` lists them, or the number of an entry."
+
+
+def _kept_path(value: str) -> str:
+    remedy = "Name it as the run keeps it, such as `outputs/model.onnx`."
+    return path_below(value, remedy, remedy)
+
+
+def _version_or_number(value: object) -> object:
+    """Strings are ids of versions, so a number between quotes is neither."""
+    if isinstance(value, str):
+        if is_id(value):
+            return value
+        number = value.isascii() and value.isdecimal()
+        raise refuse(
+            Code.BAD_FORMAT,
+            "The string is not the id of a version.",
+            "Drop the quotes of a number." if number else _TO,
+        )
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise refuse(
+            Code.WRONG_TYPE,
+            f"The value must be a string or an integer, not {json_type(value)}.",
+            _TO,
+        )
+    if value < 1:
+        raise refuse(Code.OUT_OF_RANGE, "Entries of a model's log count from 1.", _TO)
+    return value
+
+
+def _reason(value: str) -> str:
+    """It goes into a log that stays for ever, and into terminals."""
+    if len(value) > _LONGEST_REASON:
+        raise refuse(
+            Code.OUT_OF_RANGE,
+            f"The reason has {len(value):,} characters, more than {_LONGEST_REASON:,}.",
+            "Shorten it, and put a link to the rest into it.",
+        )
+    if not value.isprintable():
+        raise refuse(
+            Code.BAD_FORMAT,
+            "The reason holds a line break, or another character that cannot be printed.",
+            "Put it on one line.",
+        )
+    return value
+
+
+ModelName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+VersionOrNumber = Annotated[
+    str | int,
+    BeforeValidator(_version_or_number),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string", "pattern": "^[0-9a-f]{12}$"},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
+    ),
+]
+Reason = Annotated[
+    str,
+    AfterValidator(_reason),
+    Field(json_schema_extra={"maxLength": _LONGEST_REASON, "pattern": NO_CONTROL}),
+]
+# Among the files that a run keeps, by their relative paths.
+KeptPath = Annotated[
+    str,
+    AfterValidator(_kept_path),
+    Field(json_schema_extra={"maxLength": LONGEST_PATH, "pattern": RELATIVE}),
+]

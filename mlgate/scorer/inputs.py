@@ -1,0 +1,208 @@
+"""What a caller sent, as the model takes it: columns in the model's order, values of its types."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from mlgate.scorer.errors import BadRequest
+from mlgate.scorer.requests import Array, Content, Table, Tensors, rows_of
+from mlgate.scorer.signatures import Column, Signature, Tensor
+
+_SHOWN = 10  # names in a sentence
+_VALUE_CHARACTERS = 60
+
+
+def arranged(content: Content, signature: Signature | None) -> Content:
+    """The content in the form and the order that the signature tells of.
+
+    Raises BadRequest that names unknown, missing and extra columns, and the row and the column of a
+    value of another type. Without a signature it is as it was sent.
+    """
+    if signature is None:
+        return content
+    if signature.columns:
+        return _of_columns(content, signature.columns)
+    if signature.width is not None:
+        return _of_width(content, signature.width)
+    return _of_tensors(content, signature.tensors)
+
+
+def _of_columns(content: Content, columns: Sequence[Column]) -> Table:
+    if isinstance(content, Tensors):
+        content = rows_of(content.by_name, "inputs")
+    names = [column.name for column in columns]
+    if isinstance(content, Array):  # in the model's order, there being no names
+        rows = _as_rows(content.values, len(names), f": {_listed(names)}")
+        content = Table(tuple(names), rows)
+    optional = {column.name for column in columns if not column.required}
+    _check_names(content.columns, names, optional)
+    there = [column for column in columns if column.name in content.columns]
+    at = [content.columns.index(column.name) for column in there]
+    rows = [
+        [_typed(row[index], column, number) for index, column in zip(at, there)]
+        for number, row in enumerate(content.rows, 1)
+    ]
+    return Table(tuple(column.name for column in there), rows)
+
+
+def _of_width(content: Content, width: int) -> Array:
+    """Where columns have no names, whatever names a caller has are for the caller."""
+    if isinstance(content, Tensors):
+        content = rows_of(content.by_name, "inputs")
+    values = content.rows if isinstance(content, Table) else content.values
+    return Array(_as_rows(values, width))
+
+
+def _of_tensors(content: Content, tensors: Sequence[Tensor]) -> Content:
+    if len(tensors) == 1:
+        [tensor] = tensors
+        values: Any
+        if isinstance(content, Tensors):
+            _check_names([*content.by_name], [tensor.name or ""], set(), "input")
+            values = content.by_name[tensor.name or ""]
+        else:
+            values = content.rows if isinstance(content, Table) else content.values
+        _check_shape(values, tensor)
+        return Array(values)
+    if isinstance(content, Table):
+        by_column = zip(*content.rows) if content.rows else ([] for _ in content.columns)
+        content = Tensors(dict(zip(content.columns, map(list, by_column))))
+    names = [tensor.name or "" for tensor in tensors]
+    if isinstance(content, Array):
+        raise BadRequest(f"the model takes several inputs, by name: {_listed(names)}")
+    _check_names([*content.by_name], names, set(), "input")
+    for tensor in tensors:
+        _check_shape(content.by_name[tensor.name or ""], tensor)
+    return content
+
+
+def _check_names(
+    given: Collection[str], known: Sequence[str], optional: Collection[str], noun: str = "column"
+) -> None:
+    problems = []
+    missing = [name for name in known if name not in given and name not in optional]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, missing or known, 1, 0.5)
+            hint = f" (did you mean `{near[0]}`?)" if near else ""
+            problems.append(f"unknown {noun} `{name}`{hint}")
+    problems += [f"missing {noun} `{name}`" for name in missing]
+    if problems:
+        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        told = "; ".join(problems[:_SHOWN])
+        raise BadRequest(f"{told}{more}. The model takes {_listed(known)}")
+
+
+def _as_rows(values: Sequence[Any], width: int, which: str = "") -> list[list[Any]]:
+    """Rows of that many values; a value alone is a row of one."""
+    rows = [value if isinstance(value, (list, tuple)) else [value] for value in values]
+    for number, row in enumerate(rows, 1):
+        if len(row) != width:
+            raise BadRequest(
+                f"row {number} has {_count(len(row))}, and the model takes {width}{which}"
+            )
+    return [list(row) for row in rows]
+
+
+def _check_shape(values: Any, tensor: Tensor) -> None:
+    shape: list[int] = []
+    inner = values
+    while isinstance(inner, (list, tuple)):
+        shape.append(len(inner))
+        if not inner:
+            return  # nothing is told of what is in it
+        inner = inner[0]
+    fits = len(shape) == len(tensor.shape) and all(
+        wanted in (None, size) for size, wanted in zip(shape, tensor.shape)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in tensor.shape)
+        name = f" `{tensor.name}`" if tensor.name else ""
+        sent = ", ".join(map(str, shape)) or "none"
+        raise BadRequest(f"the input{name} has the shape ({sent}), and the model takes ({wanted})")
+
+
+def _typed(value: Any, column: Column, row: int) -> Any:
+    if column.type is None:
+        return value
+    if value is None and column.type in ("double", "float"):
+        return math.nan
+    if value is None and column.type in ("string", "datetime"):
+        return None
+    try:
+        return _TYPES[column.type](value)
+    except (TypeError, ValueError, OverflowError):
+        shown = "null" if value is None else repr(value)
+        if len(shown) > _VALUE_CHARACTERS:
+            shown = f"{shown[: _VALUE_CHARACTERS - 1]}…"
+        raise BadRequest(
+            f"row {row}, column `{column.name}`: {shown} is no value of the type {column.type}"
+        ) from None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError
+    return float(value)
+
+
+def _whole(bits: int) -> Callable[[Any], int]:
+    def whole(value: Any) -> int:
+        if _number(value) != int(value) or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+            raise ValueError
+        return int(value)
+
+    return whole
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _time(value: Any) -> str:
+    """As it was sent: a date, or a time of ISO 8601."""
+    text = _text(value)
+    datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
+    return text
+
+
+def _bytes(value: Any) -> bytes:
+    try:
+        return base64.b64decode(_text(value), validate=True)
+    except binascii.Error:
+        raise ValueError from None
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _count(values: int) -> str:
+    return "1 value" if values == 1 else f"{values} values"
+
+
+_TYPES: Mapping[str, Callable[[Any], Any]] = {
+    "double": _number,
+    "float": _number,
+    "long": _whole(64),
+    "integer": _whole(32),
+    "string": _text,
+    "boolean": _truth,
+    "datetime": _time,
+    "binary": _bytes,
+}

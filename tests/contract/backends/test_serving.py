@@ -1,0 +1,76 @@
+"""A kept model is checked alike on both backends, from what its run kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from mlgate.orchestration.models import manifest_of
+from mlgate.orchestration.runs import FailureKind, Outcome, RunKind, RunStatus, Task
+from tests.contract.backends.conftest import Backend
+from tests.support.models import SUM, pickled
+
+KEEPS = """\
+import pathlib, shutil
+for path in pathlib.Path('kept').iterdir():
+    shutil.copy(path, 'outputs')
+"""
+
+
+def trained(backend: Backend, files: Mapping[str, bytes]) -> Task:
+    """A training that has kept these files in its outputs."""
+    task = backend.task(KEEPS, files={f"kept/{name}": content for name, content in files.items()})
+    assert backend.run(task).status is RunStatus.SUCCEEDED
+    return task
+
+
+def check(backend: Backend, training: Task, **fields: object) -> Task:
+    given = {"kind": RunKind.SERVING, "command": None, "model": training.spec.name, **fields}
+    inputs = {training.spec.name: training.attempt}
+    return backend.task("", name="check-churn", inputs=inputs, **given)  # type: ignore[arg-type] # fields of a run
+
+
+def test_a_check_keeps_a_manifest_and_its_metrics(backend: Backend) -> None:
+    model = pickled()
+    training = trained(backend, {"m.pkl": model, "example.json": b'[{"b": 2, "a": 1}]'})
+    task = check(backend, training, example="outputs/example.json")
+
+    outcome = backend.run(task)
+
+    assert outcome.status is RunStatus.SUCCEEDED, backend.log(task)
+    assert outcome.warnings == ()
+    assert outcome.metrics.keys() == {"load_seconds", "memory_mb", "requests", "failures"}
+    kept = ("outputs/metrics.json", "outputs/model.json")
+    assert outcome.outputs == tuple(f"runs/check-churn/{name}" for name in kept)
+    record = json.loads(backend.left(task, "outputs/model.json"))
+    manifest = manifest_of(json.dumps(record).encode())
+    assert manifest is not None
+    assert [(file.path, file.sha256) for file in manifest.files] == [
+        ("m.pkl", hashlib.sha256(model).hexdigest())
+    ]
+    assert (manifest.format, manifest.answer) == ("pickle", [3.0])
+    assert manifest.distributions == {}
+    assert "model: outputs/m.pkl of train (pickle" in backend.log(task)
+
+
+def failed(backend: Backend, task: Task) -> tuple[FailureKind, str]:
+    outcome: Outcome = backend.run(task)
+    assert outcome.status is RunStatus.FAILED
+    assert outcome.failure is not None
+    return outcome.failure.kind, outcome.failure.message
+
+
+def test_a_run_that_kept_nothing_has_no_model(backend: Backend) -> None:
+    kind, message = failed(backend, check(backend, trained(backend, {"a.csv": b""})))
+
+    assert kind is FailureKind.INVALID
+    assert message.startswith("no model is recognised in the kept outputs: outputs/a.csv.")
+
+
+def test_a_model_that_hangs_exceeds_the_limit_of_its_check(backend: Backend) -> None:
+    training = trained(backend, {"m.pkl": pickled(f"import time\ntime.sleep(600)\n{SUM}")})
+    kind, message = failed(backend, check(backend, training, timeout_minutes=0.1))
+
+    assert (kind, message) == (FailureKind.TIMEOUT, "The run exceeded its limit of 0.1 minutes.")
+    assert not backend.processes()

@@ -1,0 +1,159 @@
+"""Models as people meet them: offered by builds, shown, and rolled back, each outcome once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.commands import Done, commit, message, mlgate, run
+from tests.support.models import pickled
+
+TRAIN = """
+import json, os, pathlib, sys
+name, accuracy = sys.argv[1:]
+outputs = pathlib.Path("outputs")
+outputs.mkdir(exist_ok=True)
+(outputs / "model.pkl").write_bytes(pathlib.Path(name).read_bytes())
+metrics = {} if accuracy == "none" else {"accuracy": float(accuracy)}
+current = os.environ.get("MLGATE_CURRENT_MODEL")
+if current:
+    same = pathlib.Path(current, "model.pkl").read_bytes() == pathlib.Path("one.pkl").read_bytes()
+    metrics["current_is_one"] = float(same)
+(outputs / "metrics.json").write_text(json.dumps(metrics))
+(outputs / "example.json").write_text(json.dumps({"instances": [[1, 2]]}))
+"""
+COMPARE = [{"run": "train", "metric": "accuracy", "better": "higher"}]
+
+
+@pytest.fixture
+def models(repository: Path) -> Path:
+    """A repository that trains a model of any name to any accuracy."""
+    (repository / "train.py").write_text(TRAIN)
+    for number, name in enumerate(("one", "two", "three", "four"), 1):
+        source = f"class Model:\n    def predict(self, rows): return [{number} for _ in rows]"
+        (repository / f"{name}.pkl").write_bytes(pickled(source))
+    commit(repository)
+    return repository
+
+
+def offer(folder: Path, repository: Path, name: str, accuracy: object, **promote: Any) -> Done:
+    training = {
+        "kind": "training",
+        "name": "train",
+        "command": f"python train.py {name}.pkl {accuracy}",
+    }
+    gate = promote.pop("gate", {})
+    offered = {"model": "churn", "example": "outputs/example.json", "compare": COMPARE, **promote}
+    return run(folder, message(folder, repository, training, promote=offered, gate=gate))
+
+
+def test_each_outcome_once(tmp_path: Path, models: Path) -> None:
+    def outcome(*offered: Any, **promote: Any) -> tuple[int, str, Any]:
+        done = offer(tmp_path, models, *offered, **promote)
+        said = done.result["promotion"]
+        assert said["reason"] in done.out
+        return done.code, said["outcome"], said["number"]
+
+    assert outcome("one", 0.8) == (0, "promoted", 1)
+    first = offer(tmp_path, models, "one", 0.8)
+    assert first.result["promotion"]["outcome"] == "unchanged"
+    assert first.run("train")["metrics"]["current_is_one"] == 1  # found by the run
+    assert outcome("two", 0.9) == (0, "promoted", 2)
+    assert outcome("three", 0.9) == (0, "kept", None)
+    assert outcome("three", 0.7) == (1, "kept", None)
+    assert outcome("three", 0.7, worse="keep") == (0, "kept", None)
+    assert outcome("three", "none") == (1, "refused", None)
+    never = {"metrics": [{"run": "train", "metric": "accuracy", "at_least": 2}]}
+    assert outcome("three", 0.99, gate=never) == (1, "not_reached", None)
+
+    two = json.loads(mlgate(tmp_path, "models", "churn", "--json").out)["current"]
+    back = mlgate(tmp_path, "rollback", "churn", "--reason", "It was slow.")
+    assert back.code == 0, back.err
+    said = json.loads(mlgate(tmp_path, "models", "churn", "--json").out)
+    assert (said["current"]["number"], said["current"]["kind"]) == (3, "rolled_back")
+    assert (said["current"]["id"], said["previous"]) == (two["replaces"], two["id"])
+    assert (said["current"]["reason"], len(said["log"])) == ("It was slow.", 3)
+
+    assert outcome("two", 0.99) == (1, "refused", None)  # only on purpose
+    assert mlgate(tmp_path, "rollback", "churn").code == 1  # there is nothing before
+    assert mlgate(tmp_path, "rollback", "churn", "--to", two["id"]).code == 0
+    assert mlgate(tmp_path, "models", "--check").code == 0
+    shown = mlgate(tmp_path, "models").out
+    assert "churn" in shown
+    assert two["id"] in shown
+
+
+def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) -> None:
+    """The approval between two of them: nothing is trained or tried again."""
+    assert offer(tmp_path, models, "one", 0.8, model="staging").code == 0
+    build = mlgate(tmp_path, "builds").out.split()[2]
+
+    done = mlgate(tmp_path, "promote", build, "--model", "churn")
+    assert done.code == 0, done.err
+    assert "is the current version, by entry 1" in done.out
+    staged, promoted = (
+        json.loads(mlgate(tmp_path, "models", model, "--json").out)["current"]
+        for model in ("staging", "churn")
+    )
+    assert promoted["id"] == staged["id"]
+    assert promoted["metrics"] == staged["metrics"]
+    again = mlgate(tmp_path, "promote", build, "--model", "churn")
+    assert (again.code, "is the current version already" in again.out) == (0, True)
+
+    assert mlgate(tmp_path, "promote", "nobody", "--model", "churn").code == 3
+    failed = offer(tmp_path, models, "two", 0.7, model="staging")
+    assert failed.code == 1
+    refused = mlgate(tmp_path, "promote", failed.result["build_id"])
+    assert refused.code == 1
+    assert "has not passed its gate" in refused.out
+
+
+def test_messages_of_models_are_run_here_as_well(tmp_path: Path, models: Path) -> None:
+    for name, accuracy in (("one", 0.8), ("two", 0.9)):
+        assert offer(tmp_path, models, name, accuracy).code == 0
+    path = tmp_path / "back.json"
+    path.write_text(json.dumps({"version": 1, "kind": "rollback", "model": "churn"}))
+
+    done = run(tmp_path, path)
+    assert done.code == 0, done.err
+    assert done.result["promotion"]["outcome"] == "rolled_back"
+    assert done.result["runs"] == []
+    assert run(tmp_path, path).code == 1  # there is nothing before
+
+
+def test_a_model_that_does_not_load_again_is_not_promoted(tmp_path: Path, models: Path) -> None:
+    (models / "one.pkl").write_bytes(b"no pickle at all")
+    commit(models)
+    done = offer(tmp_path, models, "one", 0.8)
+
+    assert done.code == 1
+    assert done.run("check-churn")["status"] == "failed"
+    assert done.result["promotion"]["outcome"] == "not_reached"
+    assert "No models" in mlgate(tmp_path, "models").out
+
+
+def test_files_that_were_changed_in_the_store_are_found(tmp_path: Path, models: Path) -> None:
+    assert offer(tmp_path, models, "one", 0.8).code == 0
+    [kept] = tmp_path.glob(".mlgate/models/churn/versions/*/files/model.pkl")
+    kept.chmod(0o600)
+    kept.write_bytes(pickled("class Model: pass"))
+
+    checked = mlgate(tmp_path, "models", "--check")
+    assert checked.code == 3
+    assert "model.pkl" in checked.out
+
+
+def test_a_folder_that_is_no_store_is_refused_with_its_remedy(tmp_path: Path, models: Path) -> None:
+    """So does an unmounted share look."""
+    share = tmp_path / "share"
+    share.mkdir()
+    found = mlgate(tmp_path, "models", MLGATE_MODELS=str(share))
+    assert found.code == 3
+    assert "mlgate models --init" in found.err
+    assert list(share.iterdir()) == []
+
+    assert mlgate(tmp_path, "models", "--init", MLGATE_MODELS=str(share)).code == 0
+    assert mlgate(tmp_path, "models", MLGATE_MODELS=str(share)).code == 0

@@ -1,0 +1,65 @@
+"""What the stories say of models: the store before a build, and what the host lets it change."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from enum import StrEnum
+
+from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
+from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile
+from tests.support.memory import MemoryModels
+from tests.unit.orchestration.builders import NOON
+from tests.unit.orchestration.twins import COLLECTION
+
+MODEL = "churn"
+CONTENT = b"weights"
+BEFORE = (b"one", b"two", b"three")  # versions that were promoted, days ago
+
+
+class Models(StrEnum):
+    """What a story does with a model."""
+
+    FIRST = "first"  # promotes its first version
+    NEXT = "next"  # promotes one over others, whose files go then
+    STUCK = "stuck"  # would promote, and its entry is never answered for
+    BACK = "back"  # goes back, and runs nothing
+
+
+def manifest_of(content: bytes) -> Manifest:
+    file = ModelFile("model.pkl", len(content), hashlib.sha256(content).hexdigest())
+    return Manifest("pickle", "model.pkl", "3.11.7", "linux", {}, (file,))
+
+
+MANIFEST = manifest_of(CONTENT)
+
+
+class Silent(MemoryModels):
+    """One that appends nothing, and never says so."""
+
+    def append(self, entry: Entry) -> bool:
+        raise Temporary("It does not answer.")
+
+
+def store_for(models: Models | None) -> MemoryModels:
+    store = Silent() if models is Models.STUCK else MemoryModels()
+    replaced = None
+    for number, content in enumerate(BEFORE, 1) if models in (Models.NEXT, Models.BACK) else ():
+        made = manifest_of(content)
+        store.keep(MODEL, made, lambda _, content=content: [content])  # type: ignore[misc]
+        at = NOON - timedelta(days=10 - number)
+        store.append(
+            Entry(number, MODEL, EntryKind.PROMOTED, made.id, made.digest, replaced, at, person="a")
+        )
+        replaced = made.id
+    return store
+
+
+def policy_for(models: Models | None) -> ModelPolicy:
+    branch = "@main" if models is Models.NEXT else ""
+    return ModelPolicy((AllowedModel.parse(f"{MODEL}={COLLECTION}{branch}"),), keep=1)
+
+
+def message_back() -> dict[str, object]:
+    return {"version": 1, "kind": "rollback", "model": MODEL, "reason": "It answers wrongly."}

@@ -1,0 +1,93 @@
+"""Request bodies, from their text to what the model takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlgate.scorer.errors import BadRequest
+from mlgate.scorer.requests import Array, Content, Table, Tensors, read
+
+TABLE = Table(("a", "b"), [[1, "x"], [2, None]])
+
+
+@pytest.mark.parametrize(
+    ("body", "form", "content"),
+    [
+        (
+            {"dataframe_split": {"columns": ["a", "b"], "data": [[1, "x"], [2, None]]}},
+            "mlflow",
+            TABLE,
+        ),
+        ({"dataframe_records": [{"a": 1, "b": "x"}, {"b": None, "a": 2}]}, "mlflow", TABLE),
+        ({"instances": [{"a": 1, "b": "x"}, {"a": 2, "b": None}]}, "mlflow", TABLE),
+        ({"instances": [[1, 2], [3, 4]]}, "mlflow", Array([[1, 2], [3, 4]])),
+        ({"inputs": ["text", "more"]}, "mlflow", Array(["text", "more"])),
+        ({"inputs": {"a": [1], "b": [[2, 3]]}}, "mlflow", Tensors({"a": [1], "b": [[2, 3]]})),
+        ({"inputs": [[[1], [2]]]}, "mlflow", Array([[[1], [2]]])),
+        ({"a": {"0": 1, "1": 2}, "b": {"1": None, "0": "x"}}, "columns", TABLE),
+        ([{"a": 1, "b": "x"}, {"a": 2, "b": None}], "rows", TABLE),
+        ([[1, "x"], [2, None]], "rows", Array([[1, "x"], [2, None]])),
+        ([], "rows", Array([])),
+    ],
+)
+def test_each_form_is_read(body: Any, form: str, content: Content) -> None:
+    request = read(json.dumps(body))
+
+    assert (request.form, request.content) == (form, content)
+
+
+def test_params_come_along_with_mlflows_keys() -> None:
+    request = read('{"inputs": [1], "params": {"temperature": 0.5}}')
+
+    assert request.params == {"temperature": 0.5}
+    assert read('{"inputs": [1]}').params is None
+
+
+def test_what_json_has_not_is_null() -> None:
+    assert read("[[NaN, -Infinity, 1]]").content == Array([[None, None, 1]])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("", "the request is not JSON"),
+        ('{"a": ', "the request is not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("1" * 5_000, "the request is not JSON"),
+        (b"\xff", "the request is not JSON"),
+        ('"text"', "the request is text: send"),
+        ("null", "the request is null: send"),
+        ("{}", "in no known format: send"),
+        ('{"a": [1, 2]}', "in no known format: send"),
+        ('{"inputs": [1], "instances": [1]}', "several formats, instances and inputs"),
+        ('{"inputs": [1], "data": 1}', "beside inputs the request has data"),
+        ('{"inputs": [1], "params": 3}', "params has to be an object, and is a number"),
+        ('{"inputs": 3}', "inputs has to be a list of rows, and is a number"),
+        ('{"dataframe_records": {}}', "dataframe_records has to be a list"),
+        ('{"dataframe_split": {"columns": ["a"]}}', "dataframe_split has to be"),
+        ('{"dataframe_split": {"columns": [1], "data": []}}', "a list of names"),
+        ('{"dataframe_split": {"columns": ["a", "a"], "data": []}}', "`a` is there twice"),
+        (
+            '{"dataframe_split": {"columns": ["a"], "data": [[1], [1, 2]]}}',
+            "row 2 has 2 values for 1 columns",
+        ),
+        ('{"dataframe_split": {"columns": ["a"], "data": [1]}}', "row 1 is a number"),
+        ('[{"a": 1}, {"a": 1, "b": 2}]', "row 1 has no `b`"),
+        ('[{"a": 1, "b": 2}, {"a": 1}]', "row 2 has no `b`, which other rows have: send null"),
+        ('[{"a": 1}, [1]]', "row 2 is a list, and row 1 is an object"),
+        ('[1, {"a": 1}]', "row 2 is an object, and row 1 is not"),
+        ("[[1, 2], [1]]", "row 2 has 1 values, and row 1 has 2"),
+        ("[[1], 2]", "row 2 is a number, and others are lists"),
+        ("[[[1, 2], [1]]]", "row 1: row 2 has 1 values"),
+        ('{"a": {"0": 1}, "b": {"1": 1}}', "the column `b` has no row `0`"),
+        ('{"a": {"0": 1}, "b": {"0": 1, "1": 1}}', "the column `a` has no row `1`"),
+    ],
+)
+def test_what_is_wrong_is_told(body: str | bytes, said: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        read(body)
+
+    assert said in str(raised.value)
