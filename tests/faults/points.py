@@ -253,11 +253,7 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
     if len(world.step.told) < 1 + (world.again_at is not None) and not silent:
         yield "the step was never told"
     blind = for_ever and point is not None and point.strikes("pipeline", "is_waiting")
-    if (
-        story == CANCELED
-        and not blind
-        and any(at >= NOON + 1.5 * MINUTE for at, _ in world.step.told)
-    ):
+    if story == CANCELED and not blind and world.step.told_in_vain:
         yield "a canceled pipeline was told"
     yield from _never_twice(world)
     if story == INVALID:

@@ -185,7 +185,7 @@ class Step:
     clock: HandClock
     waiting: bool = True
     told: list[tuple[datetime, Completion]] = field(default_factory=list)
-    after_the_end: list[str] = field(default_factory=list)
+    told_in_vain: int = 0  # completions of a step that did not wait any more
 
     def name(self, address: PipelineAddress, token: SecretStr) -> str | None:
         return "Nightly"
@@ -210,6 +210,7 @@ class Step:
     ) -> None:
         if doubt and not self.waiting:
             return
+        self.told_in_vain += not self.waiting
         self.told.append((self.clock.time, completion))
         self.waiting = False
 
