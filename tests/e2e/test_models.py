@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.commands import Done, commit, message, mlgate, run
+from tests.e2e.commands import (
+    PATIENCE,
+    Done,
+    assert_no_slip,
+    commit,
+    message,
+    mlgate,
+    run,
+    start,
+)
 from tests.support.models import pickled
 
 TRAIN = """
@@ -84,6 +94,43 @@ def test_each_outcome_once(tmp_path: Path, models: Path) -> None:
     shown = mlgate(tmp_path, "models").out
     assert "churn" in shown
     assert two["id"] in shown
+
+
+def test_a_build_that_began_earlier_and_ends_later_is_superseded(
+    tmp_path: Path, models: Path
+) -> None:
+    """However good its model is, it does not replace that of a build which began later."""
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    wait = f"touch {begun}; while [ ! -e {go_on} ]; do sleep 0.1; done; "
+    early = message(
+        tmp_path,
+        models,
+        {"kind": "training", "name": "train", "command": f"{wait}python train.py one.pkl 0.95"},
+        promote={"model": "churn", "example": "outputs/example.json", "compare": COMPARE},
+    ).rename(tmp_path / "early.json")
+    process = start(tmp_path, "run", early, "--output", "early")
+    try:
+        until = time.monotonic() + PATIENCE
+        while not begun.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert offer(tmp_path, models, "two", 0.9).result["promotion"]["outcome"] == "promoted"
+        go_on.touch()
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        go_on.touch()  # whatever happened, its training does not wait for ever
+        process.kill()
+        process.wait()
+
+    done = Done(process.returncode, out, err, tmp_path / "early")
+    assert done.code == 0, err
+    promotion = done.result["promotion"]
+    assert (promotion["outcome"], promotion["number"]) == ("superseded", None)
+    assert f"warning: {promotion['reason']}" in done.out
+    assert_no_slip(err)
+    [entry] = json.loads(mlgate(tmp_path, "models", "churn", "--json").out)["log"]
+    assert entry["metrics"]["train"]["accuracy"] == 0.9
 
 
 def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) -> None:
