@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from handlers.blobs.container import Container
-from handlers.models_handler import Folder, ModelStore
+from handlers.models_handler import Answering, Folder, ModelStore
 from handlers.models_handler.disk import Disk
 from mlgate.emulators.azure_ml import Azurite, StorageUnavailable
 from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _keeping(folder: Path, size: int) -> float:
-    store = ModelStore(Folder(folder / "models", embedded=True))
+    store = ModelStore(Answering(Folder(folder / "models", embedded=True)))
     taken: dict[str, list[float]] = {"cp and sha256sum": [], "keep": []}
     for _ in range(ROUNDS):
         source = folder / uuid.uuid4().hex  # of other bytes, so that nothing is there already
@@ -102,7 +102,7 @@ def _folder_heads(folder: Path) -> float:
     stores, disk = [], Counting()
     for count in (FEW, MANY):
         root = folder / f"{count}"
-        store = ModelStore(Folder(root, disk=disk))
+        store = ModelStore(Answering(Folder(root, disk=disk)))
         store.init()
         (root / MODEL / "log").mkdir(parents=True)
         for entry in _log(count):

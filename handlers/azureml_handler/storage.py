@@ -91,7 +91,8 @@ class Outputs:
             }
 
     def upload(self, folder: str, files: Mapping[str, Path], pool: Executor) -> None:
-        """Have these files below `folder`: those that are there with the same size are left."""
+        """Have these files below `folder`, and no others, which a job may have put there: a module
+        beside a model is executed with it. Those that are there with the same size are left."""
         there = self.sizes(folder)
         missing = {
             f"{folder}/{name}": path
@@ -99,6 +100,9 @@ class Outputs:
             if there.get(name) != path.stat().st_size
         }
         _put(self._container, missing, pool)
+        for name in there.keys() - files.keys():
+            with read_by_sdk():
+                self._container.delete_blob(f"{folder}/{name}")
 
     def read(self, path: str, most: int) -> bytes | None:
         """A file's content; None when it is not there, or larger than `most` bytes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 from uuid import uuid4
 
 from azure.core import MatchConditions
@@ -16,6 +17,7 @@ from azure.storage.blob import (
 
 from handlers.blobs.container import MISSING, NO_CONTAINER, REFUSED, Container, is_folder
 from handlers.blobs.faults import code_of, translated
+from mlgate.orchestration.errors import Temporary
 
 _PIECE = 8 << 20  # bytes that are sent at once; a blob has 50,000 such pieces at most
 # Bytes that are asked for at once. The SDK's answers refer to themselves, so some are in memory
@@ -58,9 +60,12 @@ def write_streamed(
 
 
 def read_streamed(container: Container, name: str) -> Iterator[bytes] | None:
-    """A blob's content in pieces, the first of which is read already; None when it is not there."""
+    """A blob's content in pieces, the first of which is read already; None when it is not there.
+
+    Raises `Temporary` where it is gone, or another one, before it was read to its end.
+    """
     first = _piece(container, name, 0)
-    return None if first is None else _from(container, name, first)
+    return None if first is None else _from(container, name, *first)
 
 
 def sizes(container: Container, folder: str) -> dict[str, int]:
@@ -90,24 +95,37 @@ def folders(container: Container) -> list[str]:
             raise
 
 
-def _from(container: Container, name: str, piece: bytes) -> Iterator[bytes]:
+def _from(container: Container, name: str, piece: bytes, version: str) -> Iterator[bytes]:
     offset = 0
     while piece:
         yield piece
         offset += len(piece)
-        following = _piece(container, name, offset) if len(piece) == _READ else None
-        piece = following or b""
+        if len(piece) < _READ:
+            return
+        following = _piece(container, name, offset, version)
+        if following is None:
+            raise Temporary(f"{container.url}/{name} changed while it was read.")
+        piece, _ = following
 
 
-def _piece(container: Container, name: str, offset: int) -> bytes | None:
-    """Not by the SDK's own way to read in chunks: it takes more memory than the blob has bytes."""
+def _piece(
+    container: Container, name: str, offset: int, version: str | None = None
+) -> tuple[bytes, str] | None:
+    """With the blob's version; None when that one is not there.
+
+    Not by the SDK's own way to read in chunks: it takes more memory than the blob has bytes.
+    """
+    same: dict[str, Any] = {}
+    if version is not None:
+        same = {"etag": version, "match_condition": MatchConditions.IfNotModified}
     with translated(container.address):
         try:
-            return container.client.download_blob(name, offset, _READ).readall()
+            found = container.client.download_blob(name, offset, _READ, **same)
+            return found.readall(), str(found.properties.etag)
         except HttpResponseError as error:
             if code_of(error) == "InvalidRange":
-                return b""  # nothing begins there
-            if code_of(error) in MISSING:
+                return b"", version or ""  # nothing begins there
+            if code_of(error) in (*MISSING, *REFUSED):
                 return None
             raise
 

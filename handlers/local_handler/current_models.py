@@ -6,6 +6,7 @@ own, and what was used of late stays for builds that have no attempt yet.
 
 from __future__ import annotations
 
+import filecmp
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
@@ -20,9 +21,15 @@ class CurrentModels(StagedTrees):
     """Named by the version's id, and protected: attempts read them in place."""
 
     def stage(self, version: str, folder: Path) -> str:
-        """Copy a version's files unless that was done before; returns its name."""
+        """Copy a version's files unless they are there; returns its name.
+
+        A run may have changed what is there: it is compared with the files themselves.
+        """
         if not is_id(version):
             raise Permanent(f"{version!r} is not the id of a model's version.")
+        there = self.use(version)
+        if there is not None and not _are_alike(folder, there):
+            trees.remove_tree(there)
         self._add(version, folder, trees.protect)
         return version
 
@@ -39,6 +46,19 @@ class CurrentModels(StagedTrees):
                 self.use(path.name)  # it is asked again a day from now
             elif _is_idle(path):
                 trees.remove_tree(path)
+
+
+def _are_alike(one: Path, other: Path) -> bool:
+    names = {path.relative_to(one) for path in one.rglob("*")}
+    if names != {path.relative_to(other) for path in other.rglob("*")}:
+        return False
+    return all(_is_like(other / name, one / name) for name in names)
+
+
+def _is_like(path: Path, given: Path) -> bool:
+    if path.is_symlink() or path.is_dir() is not given.is_dir():
+        return False
+    return path.is_dir() or (path.is_file() and filecmp.cmp(path, given, shallow=False))
 
 
 def _is_idle(path: Path) -> bool:

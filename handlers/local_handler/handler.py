@@ -34,6 +34,7 @@ from handlers.local_handler.attempts import AttemptFolder, Ended, create_file, t
 from handlers.local_handler.current_models import CurrentModels
 from handlers.local_handler.own import plain
 from handlers.local_handler.snapshots import Snapshots
+from handlers.local_handler.staging import CURRENT_MODELS
 from handlers.local_handler.upkeep import Builds, Places, Upkeep
 from handlers.local_handler.warm import Templates
 from handlers.local_handler.watcher import Watcher
@@ -50,7 +51,7 @@ _logger = logging.getLogger(__name__)
 CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
 
 _FOLDERS = (
-    "attempts", "current-models", "environments", "kept", "launchers", "places", "snapshots",
+    "attempts", CURRENT_MODELS, "environments", "kept", "launchers", "places", "snapshots",
 )  # a row a line # fmt: skip
 _SOURCES = Path(__file__).resolve().parents[2]
 _LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
@@ -91,7 +92,7 @@ class LocalHandler:
         self._snapshots = Snapshots(self._home / "snapshots")
         self._places = Places(self._home / "places")
         self._builds = Builds(self._home / "kept")
-        self._models = CurrentModels(self._home / "current-models")
+        self._models = CurrentModels(self._home / CURRENT_MODELS)
         staged = (self._snapshots, self._models)
         self._upkeep = Upkeep(self._home, self._places, self._builds, *staged, self._over)
         with self._disk():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from handlers.local_handler import interpreters, trees, variables, views
 from handlers.local_handler.attempts import AttemptFolder
+from handlers.local_handler.staging import CURRENT_MODELS
 from mlgate.orchestration.backends.launching import CURRENT_MODEL
 
 _UNFIT = frozenset("%?")  # in a path
@@ -22,6 +23,9 @@ def view(folder: AttemptFolder, python: Path) -> views.View | None:
     """
     task = folder.task()
     read_only = [Path(path) for path in (*task["inputs"], task.get("model")) if path]
+    models = Path(task["environments"]).with_name(CURRENT_MODELS)
+    if models.is_dir():  # those of other builds as well
+        read_only.append(models)
     shared = interpreters.folders(python) + interpreters.folders(Path(task["python"]))
     if python.is_relative_to(task["environments"]):
         shared.append(python.parents[2])  # with the tree that an editable package is in

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from handlers.local_handler import trees
 
+CURRENT_MODELS = "current-models"  # the folder of those versions of models, in a host's home
 IDLE = 24 * 3600.0  # seconds; a build that waits for a place uses what it has every few seconds
 
 

@@ -4,7 +4,8 @@ One algorithm (`store`), and the places that it can be carried out in: `folder`,
 which is imported where it is used because it loads Azure's SDK.
 """
 
+from handlers.models_handler.answering import Answering
 from handlers.models_handler.folder import Folder
 from handlers.models_handler.store import ModelStore
 
-__all__ = ["Folder", "ModelStore"]
+__all__ = ["Answering", "Folder", "ModelStore"]

@@ -8,6 +8,7 @@ its manifest, and its manifest before the entry that names it.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -80,7 +81,12 @@ class ModelStore:
             before = self._heads.known(model)
         current = before.entry.id if before.entry else None
         follows = before.taken == number - 1 and entry.replaces == current
+        began = time.monotonic()
         if follows and self._place.create(name, content):
+            # Written for so long, it may have been taken for void meanwhile.
+            late = time.monotonic() - began > self._void_after.total_seconds() / 2
+            if late and self._read(entry_name(model, number + 1)) is not None:
+                return False
             self._heads.learn(model, Head(entry, number))
             return True
         # By this very append it may be: of a process that was killed, or whose answer was lost.
@@ -96,6 +102,11 @@ class ModelStore:
             )
         return False
 
+    def void(self, model: str, number: int) -> None:
+        name = entry_name(model, number)
+        self._enter(writing=True)
+        self._place.create(name, b"")  # as a torn one is
+
     def keep(self, model: str, manifest: Manifest, parts: Callable[[str], Iterable[bytes]]) -> None:
         check_files(manifest)
         content = _sized(manifest.content)
@@ -107,8 +118,9 @@ class ModelStore:
             raise Permanent(f"{whose} is another version of that id: its digest is {kept.digest}.")
         sizes = self._place.sizes(f"{folder}/files")
         for file in manifest.files:
-            if sizes.get(file.path) != file.size:
-                name, over = f"{folder}/files/{file.path}", file.path in sizes
+            name = f"{folder}/files/{file.path}"
+            if sizes.get(file.path) != file.size or self._differs(name, file):
+                over = file.path in sizes
                 self._place.write(name, hashed(parts(file.path), file, whose), over=over)
         if lost := self._lost(folder, manifest):
             raise Permanent(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import DEFAULT_MODELS, Settings, SettingsError
 from mlgate.hosts.stores import make_models
 from mlgate.orchestration.checks import Check, Examination, NotApplicable, Wrong, examine
 from mlgate.orchestration.durable import StatePort
@@ -97,7 +97,7 @@ class HostDoctor:
         return Examination("models", models, ROLE if "://" in where else _STORE)
 
     def _models_folder(self) -> str:
-        folder = Path(self.settings.models).absolute()
+        folder = Path(self.settings.models or DEFAULT_MODELS).absolute()
         found = len(make_models(self.settings).models())
         _try_folder(folder)
         return f"{folder} can be written, and has {found} models."

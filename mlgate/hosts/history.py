@@ -17,6 +17,7 @@ from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import one_line
 from mlgate.orchestration.verdict.gates import describe_failure
+from mlgate.orchestration.verdict.narration import operation
 
 OK, UNKNOWN = 0, 3
 
@@ -149,7 +150,9 @@ def _status(build: Build) -> str:
         rest = " (its files or its pipeline are not done yet)" if build.open else ""
         return f"{build.verdict}: {one_line(build.reason, 500)}{rest}"
     if build.phase is Phase.RECEIVED:
-        return f"{build.phase}: its repository is not checked out yet"
+        return f"{build.phase}: {operation(build)}"
+    if build.phase is Phase.PROMOTING:
+        return operation(build)
     ended = sum(run.status.ended for run in build.runs)
     running = sum(run.status is RunStatus.RUNNING for run in build.runs)
     asked = build.cancel_requested is not None or build.ending_since is not None

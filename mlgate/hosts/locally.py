@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlgate.hosts.history import find
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
 from mlgate.hosts.terminal import complain
@@ -17,6 +16,7 @@ from mlgate.hosts.usage import UsageError, read_message
 from mlgate.orchestration.addresses.allowlist import without_azure_user
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.admission.policy import HostPolicy
+from mlgate.orchestration.engine.promoting.candidates import NotOfferedError, earlier
 from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.wire.data_contract import unwrap
 from mlgate.orchestration.wire.json_text import read_object
@@ -83,9 +83,11 @@ def _models_here(settings: Settings, message: Request) -> ModelPolicy:
     elif isinstance(message, RollbackMessage):
         named = AllowedModel(message.model, "/")
     else:
-        build = find(make_state(settings), message.build)
-        if build is None or build.repository is None:  # it is told that there is no such build
+        try:
+            build = earlier(make_state(settings), message.build, message.run)
+        except NotOfferedError:  # which the build is told
             return settings.policy.models
+        assert build.repository is not None
         named = AllowedModel(message.model, without_azure_user(build.repository.url))
     return ModelPolicy((named, *allowed), keep)
 

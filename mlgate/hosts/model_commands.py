@@ -8,7 +8,9 @@ import textwrap
 from typing import Any
 
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.models import is_name
 
 
 def add(commands: Any) -> None:
@@ -22,9 +24,10 @@ def add(commands: Any) -> None:
         "0   3 no such model, a store that cannot be read, or files that differ",
     )
     models.add_argument("model", metavar="MODEL", nargs="?", help="a model, for its log")
-    models.add_argument("--json", action="store_true", help="as JSON on stdout, with the proof")
-    models.add_argument("--check", action="store_true", help="read and hash every file there is")
-    models.add_argument("--init", action="store_true", help="make MLGATE_MODELS a store")
+    how = models.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="as JSON on stdout, with the proof")
+    how.add_argument("--check", action="store_true", help="read and hash every file there is")
+    how.add_argument("--init", action="store_true", help="make MLGATE_MODELS a store")
     models.set_defaults(command=_models)
 
     promote = _command(
@@ -69,6 +72,8 @@ def _models(options: argparse.Namespace) -> int:
     from mlgate.hosts import models
     from mlgate.hosts.stores import make_models
 
+    if options.model is not None:
+        _require_name(options.model)
     store = make_models(Settings.read())
     if options.init:
         return models.init(store)
@@ -82,19 +87,27 @@ def _models(options: argparse.Namespace) -> int:
 def _promote(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.history import find, unknown
+    from mlgate.hosts.models import REFUSED
     from mlgate.hosts.stores import make_state
+    from mlgate.orchestration.engine.promoting.candidates import NotOfferedError, earlier
     from mlgate.orchestration.findings import Findings
     from mlgate.orchestration.wire.messages import validated
     from mlgate.orchestration.wire.promotion import PromoteMessage
 
     logging.getLogger("mlgate").setLevel(logging.ERROR)  # what happens is in the live log
     settings = Settings.read()
-    build = find(make_state(settings), options.build)
-    if build is None:
+    state = make_state(settings)
+    if find(state, options.build) is None:
         return unknown(options.build)
-    model = options.model or (build.promote and build.promote.model)
-    if model is None:
+    try:
+        build = earlier(state, options.build, options.run)
+    except NotOfferedError as error:
+        complain(f"mlgate: {error}")
+        return REFUSED
+    model = options.model or (build.promote.model if build.promote else "")
+    if not model:
         raise UsageError(f"build {build.build_id} offered no model: say which with --model")
+    _require_name(model)
     raw = {"version": 1, "kind": "promote", "model": model, "build": build.key}
     if options.run:
         raw["run"] = options.run
@@ -107,5 +120,14 @@ def _rollback(options: argparse.Namespace) -> int:
     from mlgate.hosts.stores import make_models
     from mlgate.orchestration.clock import SystemClock
 
+    _require_name(options.model)
     store = make_models(Settings.read())
     return models.roll_back(store, SystemClock(), options.model, options.to, options.reason)
+
+
+def _require_name(model: str) -> None:
+    if not is_name(model):
+        raise UsageError(
+            f"{model[:80]!a} cannot be the name of a model: it has 1 to 63 lower-case letters, "
+            "digits, - and _, and begins with a letter or a digit"
+        )

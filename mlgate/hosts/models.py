@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -41,10 +42,9 @@ def show_models(store: ModelsPort, *, as_json: bool) -> int:
 
 def show_model(store: ModelsPort, model: str, *, as_json: bool) -> int:
     """One model's log, the last entry first."""
-    entries = list(islice(store.log(model), MOST_SHOWN))
+    entries = list(islice(store.log(model), None if as_json else MOST_SHOWN))
     if not entries:
-        complain(f"mlgate: there is no model {one_line(model, 100)} in {store.location}")
-        return COULD_NOT
+        return _unknown(store, model)
     back = history.before(store.log(model))
     if as_json:
         said = [_proof(entry) for entry in entries]
@@ -76,10 +76,16 @@ def init(store: ModelStore) -> int:
 
 def check(store: ModelsPort, model: str | None) -> int:
     """Read every file of every version that is kept, and say which differ."""
+    names = store.models()
+    if model is not None and model not in names:
+        return _unknown(store, model)
     damaged = 0
-    for name in [model] if model else store.models():
-        for version in store.versions(name):
-            wrong = store.damaged(name, version)
+    for name in [model] if model else names:
+        for version in sorted({*store.versions(name), *_needed(store, name)}):
+            if store.manifest(name, version) is None:
+                wrong = ["manifest.json"]
+            else:
+                wrong = store.damaged(name, version)
             damaged += len(wrong)
             said = f"{len(wrong)} files differ or are missing" if wrong else "as it was kept"
             say(f"{name}@{version}: {said}")
@@ -100,6 +106,18 @@ def roll_back(store: ModelsPort, clock: Clock, model: str, to: str | None, reaso
             say(f"It replaced {model}@{found.replaces}.")
             return OK
     complain(f"mlgate: entries of others came first {_TRIES} times in a row. Try again.")
+    return COULD_NOT
+
+
+def _needed(store: ModelsPort, model: str) -> Iterator[str]:
+    """The current version, and the one that a rollback goes back to."""
+    for found in (store.head(model).entry, history.before(store.log(model))):
+        if found is not None:
+            yield found.id
+
+
+def _unknown(store: ModelsPort, model: str) -> int:
+    complain(f"mlgate: there is no model {one_line(model, 100)} in {store.location}")
     return COULD_NOT
 
 

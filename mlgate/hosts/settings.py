@@ -88,7 +88,7 @@ class _Reader:
         builds = self._text("MLGATE_BUILDS") or DEFAULT_BUILDS
         if "://" in builds:
             self._check_container("MLGATE_BUILDS", builds)
-        models = self._text("MLGATE_MODELS") or DEFAULT_MODELS
+        models = self._text("MLGATE_MODELS")
         if "://" in models:
             self._check_container("MLGATE_MODELS", models)
         if backend not in backends:

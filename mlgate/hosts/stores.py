@@ -51,14 +51,15 @@ def make_files(settings: Settings) -> BuildFiles:
 
 def make_models(settings: Settings) -> ModelStore:
     """Where models are kept."""
-    from handlers.models_handler import Folder, ModelStore
+    from handlers.models_handler import Answering, Folder, ModelStore
 
     where = settings.models
     if "://" in where:
         from handlers.models_handler.container import InContainer
 
         return ModelStore(InContainer(make_container(ContainerAddress.parse(where))))
-    return ModelStore(Folder(Path(where).absolute(), embedded=where == DEFAULT_MODELS))
+    folder = Folder(Path(where or DEFAULT_MODELS).absolute(), embedded=not where)
+    return ModelStore(Answering(folder))
 
 
 def check_containers(settings: Settings) -> None:

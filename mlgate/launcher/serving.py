@@ -231,7 +231,7 @@ def _write(place: Place, name: str, content: Mapping[str, Any]) -> None:
     path = place.directory / name
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(json.dumps(content, indent=1, allow_nan=False), "utf-8")
+        part.write_text(json.dumps(content, allow_nan=False), "utf-8")
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):

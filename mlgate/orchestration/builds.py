@@ -218,6 +218,7 @@ class Build:
     infrastructure: bool = False  # failed through no fault of the message or the repository
     verdict: Verdict | None = None
     reason: str = ""
+    gate_passed: str | None = None  # what the gate said when it passed
     metric_checks: tuple[MetricCheck, ...] = ()
     promote: PromotionRequest | None = None  # the model that it offers
     current_version: str | None = None  # of that model, as its runs found it

@@ -157,6 +157,8 @@ class ModelsPort(Protocol):
        head again. Must be idempotent: the same entry again is true and nothing more. `Busy` while
        the entry before it is torn and younger than a minute by the store's own clock: it may be
        being written. `Permanent` where there is no entry before it.
+       `void` takes a number that nobody has taken, so that no append of that number, not even one
+       that hangs at this moment, comes true afterwards.
     4. `log` yields the valid entries, the highest number first.
     5. `keep` makes a version from what `parts` gives for each of its files' paths, hashed on the
        way: `Permanent` when a hash or a size differs, and nothing of that file is there then. The
@@ -188,6 +190,8 @@ class ModelsPort(Protocol):
     def entry(self, model: str, number: int) -> Entry | None: ...
 
     def log(self, model: str) -> Iterator[Entry]: ...
+
+    def void(self, model: str, number: int) -> None: ...
 
     def append(self, entry: Entry) -> bool: ...
 

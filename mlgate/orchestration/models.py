@@ -19,8 +19,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 1  # of manifests and entries
+FORMATS = frozenset({"mlflow", "skops", "onnx", "joblib", "pickle"})  # of versions
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ID = re.compile(r"[0-9a-f]{12}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_name(text: str) -> bool:
@@ -245,14 +247,27 @@ def canonical(said: Mapping[str, Any]) -> bytes:
 
 
 def manifest_of(content: bytes) -> Manifest | None:
-    """None for what is no manifest of a version, or of another format."""
+    """None for what is no manifest of a version that could be loaded, or of another format."""
     said = _parsed(content)
     if said is None or any(not is_inside(file) for file in _listed(said)):
         return None
     try:
-        return _MANIFEST.validate_python(said)
+        manifest = _MANIFEST.validate_python(said)
     except ValidationError:
         return None
+    return manifest if _is_whole(manifest) else None
+
+
+def _is_whole(manifest: Manifest) -> bool:
+    """Whether what it says is loaded is among its files, each of which can be told by its hash."""
+    names = [file.path for file in manifest.files]
+    there = manifest.path in names or any(name.startswith(f"{manifest.path}/") for name in names)
+    return (
+        manifest.format in FORMATS
+        and bool(names)
+        and (manifest.path == "." or there)
+        and all(file.size >= 0 and _SHA256.fullmatch(file.sha256) for file in manifest.files)
+    )
 
 
 def entry_of(content: bytes) -> Entry | None:

@@ -155,7 +155,7 @@ def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) ->
     assert failed.code == 1
     refused = mlgate(tmp_path, "promote", failed.result["build_id"])
     assert refused.code == 1
-    assert "has not passed its gate" in refused.out
+    assert "its model was worse" in refused.err
 
 
 def test_messages_of_models_are_run_here_as_well(tmp_path: Path, models: Path) -> None:

@@ -158,8 +158,16 @@ class MemoryModels:
                 yield entry
 
     def append(self, entry: Entry) -> bool:
-        log = self.logs.setdefault(entry.model, {})
-        return log.setdefault(entry.number, entry.content) == entry.content
+        log, head = self.logs.setdefault(entry.model, {}), self.head(entry.model)
+        current = head.entry.id if head.entry else None
+        if head.taken == entry.number - 1 and entry.replaces == current:
+            log[entry.number] = entry.content
+        if head.taken < entry.number - 1:
+            raise Permanent(f"There is no entry {entry.number - 1}.")
+        return log.get(entry.number) == entry.content
+
+    def void(self, model: str, number: int) -> None:
+        self.logs.setdefault(model, {}).setdefault(number, b"")
 
     def keep(self, model: str, manifest: Manifest, parts: Callable[[str], Iterable[bytes]]) -> None:
         files = {}
@@ -181,7 +189,7 @@ class MemoryModels:
     def missing(self, model: str, version: str) -> list[str]:
         found = self.kept.get((model, version))
         if found is None:
-            return ["manifest.json"]
+            raise Permanent(f"There is no version {version} of {model}.")
         return [file.path for file in found[0].files if file.path not in found[1]]
 
     def fetch(self, model: str, version: str, folder: Path) -> None:

@@ -26,6 +26,7 @@ from mlgate.emulators.azure_ml.tokens import STORAGE
 # The operations of blob storage that the SDK uses to upload and to download.
 _BLOB_CALLS = {
     ("PUT", ""): "blob.put",
+    ("DELETE", ""): "blob.delete",
     ("PUT", "metadata"): "blob.metadata",
     ("PUT", "block"): "blob.block",
     ("PUT", "blocklist"): "blob.blocklist",

@@ -102,6 +102,18 @@ def path_allowed(path: str, prefixes: Iterable[str]) -> bool:
     return any(plain == root or plain.startswith(root.rstrip("/") + "/") for root in roots)
 
 
+def same_place(one: str, other: str) -> bool:
+    """Whether two URLs of repositories, or absolute paths, name the same one, however spelled."""
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> object:
+    address = parse_url(without_azure_user(url).removesuffix("/").removesuffix(".git"))
+    if address is not None:
+        return address
+    return posixpath.normpath(url).removesuffix(".git") if url.startswith("/") else url
+
+
 def azure_organization(address: Address) -> str | None:
     """The organization of an Azure Repos URL, in its new form or its old one."""
     if (address.scheme, address.port) != ("https", 443):

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final, Literal, Self
 
 from mlgate.orchestration.addresses.allowlist import path_allowed, without_azure_user
+from mlgate.orchestration.addresses.branches import is_branch_name
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed
 from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.findings import Code, finding
@@ -21,11 +22,6 @@ from mlgate.orchestration.models import is_name
 SETTING = "MLGATE_ALLOWED_MODELS"
 
 _SERVER = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
-# What `git check-ref-format --branch` takes, less `@`.
-_BRANCH = re.compile(
-    r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\@/.-][^\x00-\x20\x7f~^:?*\[\\@]*"
-    r"(?<![/.])"
-)
 
 
 class AnyBranch(Enum):
@@ -66,7 +62,7 @@ class AllowedModel:
         if server is not None and not repository_url_allowed(prefix, [prefix]):
             raise ValueError("can match no repository")
         name = branch.removeprefix("refs/heads/")
-        if at and (not _BRANCH.fullmatch(name) or name.startswith("refs/")):
+        if at and (not is_branch_name(name) or name.startswith("refs/")):
             raise ValueError("names no branch behind its @")
         return cls(model, prefix, name if at else None)
 

@@ -8,6 +8,7 @@ from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
 from mlgate.orchestration.durable import Envelope
+from mlgate.orchestration.models import Promotion
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.wire.fields import Repository
 from mlgate.orchestration.wire.messages import Read, Request, StartMessage
@@ -44,7 +45,14 @@ def new_build(
         received_at=now,
         deadline=(envelope.enqueued_at or now) + timedelta(minutes=message.deadline_minutes),
         pipeline=address,
+        promotion=_promotion(message),
     )
+
+
+def _promotion(message: Request) -> Promotion | None:
+    """Of what the message itself names; a file of the repository may name a model as well."""
+    named = message.promote if isinstance(message, StartMessage) else message
+    return None if named is None else Promotion(named.model)
 
 
 def _requested(repository: Repository) -> RepositoryRequest:

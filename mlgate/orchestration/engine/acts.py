@@ -18,7 +18,8 @@ from mlgate.orchestration.engine.promoting.current import staged
 from mlgate.orchestration.engine.promoting.permission import require
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.errors import Permanent, UnfitHost
-from mlgate.orchestration.models import Promotion, PromotionOutcome, PromotionRequest
+from mlgate.orchestration.findings import Code
+from mlgate.orchestration.models import Promotion, PromotionOutcome
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.ports import Asked, Ports
 from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
@@ -46,12 +47,12 @@ def prepare(ports: Ports, build: Build, models: ModelPolicy) -> Build:
     """
     if build.is_check:
         return examined(ports, build)
+    message = message_of(build.request)
+    if isinstance(message, PromoteMessage | RollbackMessage):
+        return replace(build, phase=Phase.PROMOTING)
     collection = build.pipeline.plan_url if build.pipeline else None
     token = ports.state.token(build.key) if build.pipeline else None
     backend = ports.backend(build)
-    message = message_of(build.request)
-    if isinstance(message, PromoteMessage | RollbackMessage):
-        return replace(build, phase=Phase.PROMOTING, promotion=Promotion(message.model))
     assert isinstance(message, StartMessage)
     assert build.repository is not None
     with ports.repository.checkout(
@@ -74,6 +75,7 @@ def prepare(ports: Ports, build: Build, models: ModelPolicy) -> Build:
         runs=planned.runs,
         gate=planned.gate,
         promote=planned.promote,
+        promotion=None if planned.promote is None else Promotion(planned.promote.model),
         warnings=(*build.warnings, *warnings, *planned.warnings),
         troubles=(),
     )
@@ -95,32 +97,30 @@ def judged(ports: Ports, build: Build) -> Build:
     build = _given_up(build)
     judgment = judge(build)
     build = replace(build, metric_checks=judgment.metric_checks)
-    if build.promote is not None and judgment.verdict is Verdict.SUCCEEDED:
-        return _passed(ports, build, build.promote, judgment.reason)
-    if build.promote is not None:
-        not_reached = PromotionOutcome.NOT_REACHED
-        promotion = Promotion(build.promote.model, not_reached, reason=judgment.reason)
-        build = replace(build, promotion=promotion)
+    if judgment.verdict is Verdict.SUCCEEDED:
+        build = replace(build, gate_passed=judgment.reason)
+        if build.promote is not None:  # its model is to be weighed
+            return replace(
+                build,
+                phase=Phase.PROMOTING,
+                reason=judgment.reason,
+                troubles=(),
+                ended_at=build.ended_at or ports.clock.now(),
+            )
     return concluded(ports, build, judgment.verdict, judgment.reason)
-
-
-def _passed(ports: Ports, build: Build, promote: PromotionRequest, reason: str) -> Build:
-    """The build whose gate has passed, and whose model is to be weighed."""
-    return replace(
-        build,
-        phase=Phase.PROMOTING,
-        reason=reason,
-        promotion=Promotion(promote.model),
-        troubles=(),
-        ended_at=build.ended_at or ports.clock.now(),
-    )
 
 
 def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Build:
     """The build with that verdict, and its completion intended."""
     now = ports.clock.now()
+    promotion = build.promotion
+    if promotion is not None and promotion.outcome is None:
+        denied = any(each.code == Code.MODEL_NOT_ALLOWED for each in build.findings)
+        outcome = PromotionOutcome.REFUSED if denied else PromotionOutcome.NOT_REACHED
+        promotion = replace(promotion, outcome=outcome, reason=reason)
     return replace(
         build,
+        promotion=promotion,
         phase=Phase.COMPLETING,
         verdict=verdict,
         reason=reason,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from mlgate.orchestration.builds import Build, Phase, TroubleKind, Verdict
 from mlgate.orchestration.engine import acts, dispatch, pace, progress, trouble
 from mlgate.orchestration.engine.promoting import acts as promoting
+from mlgate.orchestration.engine.promoting.candidates import NotOfferedError
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import DeadlyError, Work
 from mlgate.orchestration.errors import BadMessage, Busy, OrchestrationError, UnfitHost
@@ -48,7 +49,7 @@ def sort(work: Work, error: Exception) -> datetime:
         if now < build.ending_since + pace.ENDING_GRACE and not spent:
             work.save(build)
             return now + min(met.pause, pace.FASTEST_LOOK)
-        work.save(promoting.unentered(work.ports, build))
+        work.save(promoting.unentered(work.ports, build, unknown=True))
     elif build.phase is Phase.WATCHING and build.ending_since is not None:
         if now < build.ending_since + pace.ENDING_GRACE and not spent:
             work.save(build)
@@ -104,6 +105,12 @@ def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
             build = replace(build, infrastructure=ours, findings=findings)
             return acts.concluded(work.ports, build, Verdict.FAILED, what)
         case Doing.OFFER | Doing.PROMOTE:
+            ours = not isinstance(error, NotOfferedError | BadMessage)
+            if build.promotion and build.promotion.copied and build.ending_since is None:
+                # The entry may be in the log: that is looked for, as for any build that must end.
+                return replace(
+                    build, cancel_requested=what, ending_since=work.now(), infrastructure=ours
+                )
             return promoting.refused(work.ports, build, what, ours=ours)
         case Doing.WRITE:
             over = trouble.over_limit(build, doing)

@@ -13,16 +13,12 @@ from itertools import chain
 from mlgate.orchestration.models import Entry, EntryKind, is_id
 
 NAMED_LATELY = timedelta(hours=24)
+_DIGITS = 9  # of an entry's number
 
 
 def withdrawn(version: str, log: Iterable[Entry]) -> bool:
     """Whether it was rolled back, and not brought back since: no build promotes it then."""
-    for entry in log:
-        if entry.id == version:
-            return False
-        if entry.kind is EntryKind.ROLLED_BACK and entry.replaces == version:
-            return True
-    return False
+    return _withdrawn(version, _Read(log), 0)
 
 
 def before(log: Iterable[Entry]) -> Entry | None:
@@ -33,7 +29,8 @@ def before(log: Iterable[Entry]) -> Entry | None:
 
 def named(to: str, log: Iterable[Entry]) -> Entry | None:
     """The last entry with the version of that id, or the one of that number."""
-    number = int(to) if to.isascii() and to.isdecimal() and not is_id(to) else None
+    numeric = to.isascii() and to.isdecimal() and len(to) <= _DIGITS
+    number = int(to) if numeric and not is_id(to) else None
     return next((entry for entry in log if to == entry.id or number == entry.number), None)
 
 
@@ -67,12 +64,48 @@ def kept(log: Iterable[Entry], keep: int, now: datetime) -> frozenset[str]:
 
 def _others(log: Iterable[Entry]) -> Iterator[Entry | None]:
     """For each entry below the highest: itself where a rollback may go back to it."""
+    read = _Read(log)
     current: str | None = None
     seen, gone = set[str](), set[str]()
-    for entry in log:
+    at = 0
+    while (entry := read.at(at)) is not None:
         if current is None:
             current = entry.id
         yield None if entry.id == current or entry.id in gone else entry
         seen.add(entry.id)
-        if entry.kind is EntryKind.ROLLED_BACK and entry.replaces and entry.replaces not in seen:
+        if entry.replaces and entry.replaces not in seen and _withdraws(entry, read, at):
             gone.add(entry.replaces)
+        at += 1
+
+
+class _Read:
+    """A log, of which no more is read than was asked for."""
+
+    def __init__(self, log: Iterable[Entry]) -> None:
+        self._rest = iter(log)
+        self._read = list[Entry]()
+
+    def at(self, index: int) -> Entry | None:
+        while len(self._read) <= index:
+            entry = next(self._rest, None)
+            if entry is None:
+                return None
+            self._read.append(entry)
+        return self._read[index]
+
+
+def _withdrawn(version: str, read: _Read, at: int) -> bool:
+    """Whether it was, by the entries from `at` on."""
+    while (entry := read.at(at)) is not None:
+        if entry.id == version:
+            return False
+        if entry.replaces == version and _withdraws(entry, read, at):
+            return True
+        at += 1
+    return False
+
+
+def _withdraws(entry: Entry, read: _Read, at: int) -> bool:
+    """Whether an entry takes back what it replaces: not where it brings back what was itself taken
+    back, since nothing was wrong with what was current meanwhile."""
+    return entry.kind is EntryKind.ROLLED_BACK and not _withdrawn(entry.id, read, at + 1)

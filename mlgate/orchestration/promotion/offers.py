@@ -39,8 +39,8 @@ def check_of(build: Build, run: str) -> RunState | None:
 
 
 def metrics_of(build: Build) -> Mapping[str, Mapping[str, float]]:
-    """Those of all its runs."""
-    return {run.spec.name: run.metrics for run in build.runs if run.metrics}
+    """Those of all its runs that passed: what a failed one said, no gate counts either."""
+    return {run.spec.name: run.metrics for run in _passed(build) if run.metrics}
 
 
 def promoted(
@@ -67,7 +67,7 @@ def promoted(
         run=request.run,
         studio_url=run.studio_url,
         metrics=_on_record(source, request),
-        gate=source.reason,
+        gate=source.gate_passed,
         comparison=weighed.comparison,
         reason=one_line(weighed.reason, _REASON),
     )
@@ -90,6 +90,10 @@ def rolled_back(
     )
 
 
+def _passed(build: Build) -> list[RunState]:
+    return [run for run in build.runs if run.status is RunStatus.SUCCEEDED]
+
+
 def _build(build: Build) -> BuildOfEntry:
     return BuildOfEntry(build.key, build.build_id, build.pipeline_name)
 
@@ -107,7 +111,9 @@ def _on_record(build: Build, request: PromotionRequest) -> Mapping[str, Mapping[
 def _in_their_order(build: Build, request: PromotionRequest) -> Iterator[tuple[str, str, float]]:
     compared = {(each.run, each.metric) for each in request.compare}
     told = [
-        (run.spec.name, name, value) for run in build.runs for name, value in run.metrics.items()
+        (run.spec.name, name, value)
+        for run in _passed(build)
+        for name, value in run.metrics.items()
     ]
     yield from (each for each in told if each[:2] in compared)
     yield from (each for each in told if each[:2] not in compared)

@@ -43,6 +43,8 @@ def going_back(
         return Weighed(unchanged, True, f"{version} is the current version already.")
     if gone := models.missing(model, target.id):
         return _refused(f"The files of {version} are not kept any more, {gone[0]} among them.")
+    if wrong := models.damaged(model, target.id):
+        return _refused(f"The files of {version} are damaged, {wrong[0]} among them.")
     why = reason or f"{model}@{current.id} is rolled back."
     return offers.rolled_back(target, head, why, now, build=build, person=person)
 

@@ -136,7 +136,8 @@ def _ending_reason(build: Build) -> str:
     minutes = float(build.request.get("deadline_minutes", _DEADLINE))
     unfinished = [run.spec.name for run in build.runs if _cut_short(run)]
     if not unfinished:
-        return f"The deadline of {minutes:g} minutes passed before the repository was checked out."
+        what = "the repository was checked out" if build.repository else "the model was looked at"
+        return f"The deadline of {minutes:g} minutes passed before {what}."
     return (
         f"The deadline of {minutes:g} minutes passed before these runs ended: {listed(unfinished)}."
     )

@@ -43,7 +43,7 @@ def story(build: Build) -> ModelStory | None:
     if promotion is None or promotion.outcome is None:
         return None
     entered = promotion.outcome in _ENTERED
-    was = _version(promotion.model, promotion.was)
+    was = _version(promotion.model, promotion.was or build.current_version)
     return ModelStory(
         name=promotion.model,
         outcome=_WORDS[promotion.outcome],
@@ -94,7 +94,7 @@ def promotion_variables(build: Build) -> dict[str, str]:
         "model": promotion.model,
         "id": promotion.id,
         "number": promotion.number,
-        "previous": promotion.was,
+        "previous": promotion.was if promotion.outcome in _ENTERED else None,
     }
     return {f"promotion.{key}": str(value) for key, value in said.items() if value is not None}
 

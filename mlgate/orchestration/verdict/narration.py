@@ -47,7 +47,9 @@ def narrate(before: Build, after: Build) -> list[str]:
 def operation(build: Build) -> str:
     """What goes on now, in a few words: "3/7 runs, train: cell 12/40"."""
     if build.phase is Phase.RECEIVED:
-        return "making checks" if build.is_check else "checking out the repository"
+        if build.is_check:
+            return "making checks"
+        return "checking out the repository" if build.repository else "looking at the model"
     if build.phase is Phase.PROMOTING and build.promotion is not None:
         return f"promoting {build.promotion.model}"
     if build.is_check:

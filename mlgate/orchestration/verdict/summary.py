@@ -120,7 +120,9 @@ def _model_section(build: Build) -> list[str]:
     if told is None:
         return []
     lines = [f"## Model {_escape(told.name)}: {told.outcome}", ""]
-    lines += [f"Was `{told.was}`, is `{told.now}`.", "", _escape(told.why, 1000), ""]
+    if told.now != "-":
+        lines += [f"Was `{told.was}`, is `{told.now}`.", ""]
+    lines += [_escape(told.why, 1000), ""]
     if told.back:
         lines += [f"To go back: `{told.back}`", ""]
     if told.comparison:

@@ -56,6 +56,14 @@ def test_a_version_is_uploaded_once_and_costs_one_request_from_then_on(bench: Be
     assert stored(bench) == {name: text.encode() for name, text in FILES.items()}
 
 
+def test_what_a_job_has_put_beside_it_goes(bench: Bench) -> None:
+    stage(bench)
+    folder = Folder(bench.server.workspace.containers[BLOB_STORE], PLACE)
+    bench.server.storage.put(folder / "sitecustomize.py", b"evil = True")
+    stage(bench)
+    assert stored(bench) == {name: text.encode() for name, text in FILES.items()}
+
+
 def test_a_run_costs_no_more_with_it(bench: Bench) -> None:
     task = replace(bench.task(READS), current_model=stage(bench))
     asked(bench)

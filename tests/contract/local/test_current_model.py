@@ -94,6 +94,39 @@ def test_the_same_version_is_copied_once(bench: Bench) -> None:
     assert kept(bench) == [VERSION]
 
 
+@pytest.mark.parametrize("how", ["changed", "added", "linked"])
+def test_one_that_a_run_has_changed_is_copied_again(bench: Bench, how: str) -> None:
+    bench.stage_model(VERSION, FILES)
+    place = bench.home / "current-models" / VERSION
+    for path in (place, place / "MLmodel"):
+        path.chmod(0o700)
+    if how == "changed":
+        (place / "MLmodel").write_text("flavors: no")
+    elif how == "added":
+        (place / "sitecustomize.py").write_text("evil = True")
+    else:
+        (place / "MLmodel").rename(place.with_name("elsewhere"))
+        (place / "MLmodel").symlink_to(place.with_name("elsewhere"))
+        place.with_name("elsewhere").rename(bench.home / "elsewhere")
+    bench.stage_model(VERSION, FILES)
+
+    found = sorted(path.relative_to(place).as_posix() for path in place.rglob("*"))
+    assert found == ["MLmodel", "data", "data/model.pkl"]
+    assert (place / "MLmodel").read_text() == "flavors: {}"
+    assert not (place / "MLmodel").is_symlink()
+
+
+@LINUX_ALONE
+def test_a_run_without_one_cannot_change_those_of_others(bench: Bench) -> None:
+    bench.stage_model(VERSION, FILES)
+    place = bench.home / "current-models" / VERSION
+    writes = f"import pathlib; p = pathlib.Path({str(place)!r}); p.chmod(0o700); (p / 'x').touch()"
+    outcome = bench.run(bench.task(writes))
+
+    assert outcome.status is RunStatus.FAILED
+    assert not (place / "x").exists()
+
+
 def test_it_goes_when_no_open_build_needs_it(bench: Bench) -> None:
     word = bench.stage_model(VERSION, FILES)
     bench.stage_model(OTHER, FILES)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from handlers.blobs.address import ContainerAddress
 from handlers.blobs.container import Container
-from handlers.models_handler import Folder, ModelStore
+from handlers.models_handler import Answering, Folder, ModelStore
 from handlers.models_handler.container import InContainer
 from handlers.models_handler.disk import Disk
 from handlers.models_handler.store import VOID_AFTER
@@ -28,7 +28,7 @@ def opened(where: str, void_after: timedelta = VOID_AFTER) -> ModelStore:
         address = ContainerAddress.parse(place)
         return ModelStore(InContainer(Container(address, None, MovableClock())), void_after)
     disk = Smb() if kind == "smb" else Disk()
-    return ModelStore(Folder(Path(place), disk=disk), void_after)
+    return ModelStore(Answering(Folder(Path(place), disk=disk)), void_after)
 
 
 class Place(Protocol):
@@ -64,7 +64,7 @@ class OnDisk:
 
     def open(self) -> ModelStore:
         self.watched.append(Watched(self.disk))
-        return ModelStore(Folder(self.root, disk=self.watched[-1]))
+        return ModelStore(Answering(Folder(self.root, disk=self.watched[-1])))
 
     def put(self, name: str, content: bytes, age: float = 0) -> None:
         path = self.root / name

@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from handlers.models_handler import Folder, ModelStore
+from handlers.models_handler import Answering, Folder, ModelStore
 from handlers.models_handler.disk import Disk
 from handlers.state_handler import SqliteState
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
@@ -267,7 +267,7 @@ class Host(World):
         if kind == "container":
             return opened(where)
         disk = DyingDisk(Smb() if kind == "smb" else Disk(), effects, self.clock)
-        return ModelStore(Folder(Path(place), disk=disk))
+        return ModelStore(Answering(Folder(Path(place), disk=disk)))
 
     def live(self, *, to_end: bool) -> None:
         if not self.state.builds():

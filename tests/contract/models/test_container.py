@@ -56,6 +56,24 @@ def test_an_answer_that_is_lost_changes_nothing(containers: InBlobs, call: str) 
     assert containers.open().damaged(MODEL, ID) == []
 
 
+@pytest.mark.parametrize("becomes", ["other", "none"])
+def test_what_changes_while_it_is_read_is_not_read_in_part(
+    containers: InBlobs, becomes: str
+) -> None:
+    containers.open().init()
+    containers.put("a", bytes(9 << 20))
+    container = containers.container()
+    parts = read_streamed(container, "a")
+    assert parts is not None
+    next(parts)
+    if becomes == "none":
+        container.delete("a")
+    else:
+        containers.put("a", b"\1" * (9 << 20))
+    with pytest.raises(Temporary, match="changed while it was read"):
+        list(parts)
+
+
 def test_wherever_a_host_is_killed_its_version_is_whole_or_not_there(containers: InBlobs) -> None:
     append(containers.open(), model="first")
     for requests in range(40):

@@ -99,4 +99,4 @@ def test_a_version_costs_a_request_for_each_file_and_few_more(place: Place) -> N
     keep(store)
     assert asked(place) <= len(FILES) + 5
     keep(store)
-    assert asked(place) == 3
+    assert asked(place) == len(FILES) + 3, "what is there is read, as it may have been damaged"

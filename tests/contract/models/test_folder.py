@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from handlers.models_handler import Folder, ModelStore
+from handlers.models_handler import Answering, Folder, ModelStore
+from handlers.models_handler.answering import THREAD
 from handlers.models_handler.disk import Disk
 from mlgate.orchestration.durable import Head
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
@@ -106,6 +109,70 @@ def test_a_folder_that_hangs_is_an_error_in_time(tmp_path: Path) -> None:
     disk.hangs = False
     disk.go_on.set()
     assert store.head(MODEL) == Head(first, 1)
+
+
+def test_a_folder_that_hangs_once_its_mark_was_read_is_an_error_in_time(tmp_path: Path) -> None:
+    class Gone(Watched):
+        def _ask(self, call: str) -> None:
+            if call != "open mark" and self.hangs:
+                self.go_on.wait()
+
+    disk = Gone(Disk())
+    store = ModelStore(Answering(Folder(tmp_path / "models", disk=disk), limit=0.2))
+    store.init()
+    first = append(store)
+    disk.hangs = True
+    began = time.monotonic()
+    with pytest.raises(Temporary, match="does not answer"):
+        store.head(MODEL)
+    assert time.monotonic() - began < 5
+    with pytest.raises(Temporary, match="does not answer"):
+        store.append(entry_after(Head(first, 1)))
+    for _ in range(30):
+        with pytest.raises(Temporary, match="does not answer"):
+            store.head(MODEL)
+    assert len([each for each in threading.enumerate() if each.name == THREAD]) <= 8
+
+    disk.hangs = False
+    disk.go_on.set()
+    for each in threading.enumerate():
+        if each.name == THREAD:
+            each.join(5)
+    assert store.head(MODEL).taken >= 1
+
+
+def test_an_entry_that_was_written_too_slowly_is_none(tmp_path: Path) -> None:
+    """Others have taken it for void meanwhile, and gone on."""
+
+    class Slow(Smb):
+        others: ModelStore | None = None
+
+        def close(self, descriptor: int) -> None:
+            others, self.others = self.others, None
+            if others is not None and self.entry:
+                time.sleep(0.3)
+                assert others.append(entry_after(others.head(MODEL), "quick"))
+            elif others is not None:
+                self.others = others
+            super().close(descriptor)
+
+        entry = False
+
+        def create(self, path: Path) -> int:
+            self.entry = path.name == "00000002.json"
+            return super().create(path)
+
+    void_after = timedelta(seconds=0.2)
+    disk, root = Slow(), tmp_path / "models"
+    slow = ModelStore(Folder(root, disk=disk), void_after)
+    slow.init()
+    first = append(slow)
+    disk.others = ModelStore(Folder(root, disk=Smb()), void_after)
+
+    assert not slow.append(entry_after(Head(first, 1), "slow"))
+    head = slow.head(MODEL)
+    assert head.entry is not None
+    assert (head.entry.number, head.entry.person) == (3, "quick")
 
 
 def test_the_mark_is_looked_at_in_time_by_default(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_what_is_in_the_way_of_a_build_and_of_its_runs_is_shown(shown: Shown) ->
 
 
 def test_a_build_is_said_to_wait_for_its_checkout(shown: Shown) -> None:
-    assert "received: its repository is not checked out yet" in shown(build(phase=Phase.RECEIVED))
+    assert "received: checking out the repository" in shown(build(phase=Phase.RECEIVED))
 
 
 def test_a_build_that_was_canceled_is_said_to_be_while_it_goes_on(

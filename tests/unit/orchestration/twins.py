@@ -20,7 +20,7 @@ from mlgate.orchestration.checks import Check, CheckStatus
 from mlgate.orchestration.durable import NOW, Envelope, ModelsPort, Rejected, StatePort
 from mlgate.orchestration.engine.conductor import Conductor
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.ports import Asked, BuildFiles, Checkout, Ports
+from mlgate.orchestration.ports import Asked, BackendPort, BuildFiles, Checkout, Ports
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
 from mlgate.orchestration.telling import Completion, Progress, Results
 from tests.support.memory import MemoryModels, MemoryState
@@ -315,6 +315,9 @@ class World:
         self._ids = itertools.count()
         self._hosts: dict[timedelta, Conductor] = {}
 
+    def backend_of(self, build: Build) -> BackendPort:
+        return self.backend
+
     @property
     def conductor(self) -> Conductor:
         return self.host()
@@ -326,7 +329,7 @@ class World:
             queue=self.queue,
             repository=self.repository,
             pipeline=self.pipeline,
-            backend=lambda _: self.backend,
+            backend=self.backend_of,
             files=self.files,
             clock=HostClock(self.clock, ahead),
             doctor=self.doctor,

@@ -46,7 +46,8 @@ def log(words: str, ages: Sequence[float] | None = None) -> list[Entry]:
         ("a b c <b", "a"),  # not to what was just found bad
         ("a b c <b <a", None),
         ("a b c <b d", "b"),
-        ("a b c <b <c", "a"),  # b is what was gone back from last
+        ("a b c <b <c", "b"),  # nothing was wrong with it: c was brought back
+        ("a b <a <b", "a"),
         ("a b a", "b"),
         ("a b <a b", "a"),
     ],
@@ -60,7 +61,14 @@ def test_a_rollback_goes_to_the_last_one_that_was_not_withdrawn(
 
 @pytest.mark.parametrize(
     ("words", "withdrawn"),
-    [("a b", ""), ("a b <a", "b"), ("a b <a c", "b"), ("a b <a <b", "a"), ("a b c <b <a", "bc")],
+    [
+        ("a b", ""),
+        ("a b <a", "b"),
+        ("a b <a c", "b"),
+        ("a b <a <b", ""),
+        ("a b c <b <a", "bc"),
+        ("a b <a <b <a", "b"),
+    ],
 )
 def test_what_was_rolled_back_stays_withdrawn_until_it_is_brought_back(
     words: str, withdrawn: str

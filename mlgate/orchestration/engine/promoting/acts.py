@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+from mlgate.orchestration.addresses.allowlist import same_place
 from mlgate.orchestration.admission.allowed_models import ModelPolicy
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.durable import ModelsPort
@@ -57,7 +58,7 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
         current,
         scored=offer.source.current_version,
         withdrawn=known and history.withdrawn(manifest.id, models.log(request.model)),
-        later=current is not None and _began_later(ports, current, offer.source),
+        later=offer.source is build and _trained_later(ports, current, build),
     )
     promotion = replace(
         build.promotion,
@@ -81,12 +82,23 @@ def copied(ports: Ports, build: Build) -> Build:
     promotion = build.promotion
     assert promotion is not None
     assert promotion.entry is not None
-    models = ports.models()
     if promotion.entry.kind is EntryKind.PROMOTED:
-        offer = candidates.find(ports, build)
-        parts = partial(candidates.parts, ports, offer)
-        models.keep(promotion.model, offer.manifest, parts)
+        _keep(ports, build, promotion.entry)
     return replace(build, promotion=replace(promotion, copied=True))
+
+
+def _keep(ports: Ports, build: Build, entry: Entry) -> None:
+    """Have the store keep the entry's version, and no other that has taken the place of its files.
+
+    Raises `candidates.NotOfferedError`.
+    """
+    offer = candidates.find(ports, build)
+    if offer.manifest.digest != entry.digest:
+        raise candidates.NotOfferedError(
+            f"What {offer.request.run} kept was changed since it was weighed: it was {entry.id}, "
+            f"and is {offer.manifest.id}."
+        )
+    ports.models().keep(entry.model, offer.manifest, partial(candidates.parts, ports, offer))
 
 
 def committed(ports: Ports, build: Build) -> Build:
@@ -96,28 +108,41 @@ def committed(ports: Ports, build: Build) -> Build:
     entry = promotion.entry
     assert entry is not None
     models = ports.models()
+    # Whoever was first meanwhile has removed what no entry named.
+    if models.missing(promotion.model, entry.id):
+        return _not_there(ports, build, entry)
     if models.append(entry):
+        if entry.kind is EntryKind.PROMOTED and models.missing(promotion.model, entry.id):
+            _keep(ports, build, entry)
         return _entered(ports, build, entry)
     own = history.of_build(build.key, models.log(promotion.model), entry.number)
     if own is not None:
         return _entered(ports, build, own)
     outrun = promotion.outrun + 1
-    if outrun >= MOST_OUTRUN:
+    build = replace(build, promotion=replace(promotion, entry=None, copied=False, outrun=outrun))
+    if outrun > MOST_OUTRUN:
         return refused(
             ports,
             build,
             f"Entries of other builds came first {outrun} times in a row. Run the build again.",
         )
-    again = replace(promotion, entry=None, copied=False, outrun=outrun)
-    return replace(build, promotion=again)
+    return build
+
+
+def _not_there(ports: Ports, build: Build, entry: Entry) -> Build:
+    assert build.promotion is not None
+    if entry.kind is EntryKind.PROMOTED:
+        return replace(build, promotion=replace(build.promotion, copied=False))
+    build = replace(build, promotion=replace(build.promotion, entry=None, copied=False))
+    return refused(ports, build, f"The files of {entry.model}@{entry.id} are not kept any more.")
 
 
 def tidied(ports: Ports, model: str, keep: int) -> None:
     """Remove the files of versions that are not kept any more."""
     models = ports.models()
-    kept = history.kept(models.log(model), keep, ports.clock.now())
     for version in models.versions(model):
-        if version not in kept:
+        # Read each time: somebody may have brought it back since.
+        if version not in history.kept(models.log(model), keep, ports.clock.now()):
             models.drop_files(model, version)
 
 
@@ -127,40 +152,41 @@ def left(ports: Ports, build: Build) -> Build:
     assert promotion is not None
     entry = promotion.entry
     if entry is not None and promotion.copied:
-        found = ports.models().entry(promotion.model, entry.number)
-        if found == entry:
+        models = ports.models()
+        # Another handler's append may hang at this moment; from now on it cannot come true.
+        models.void(promotion.model, entry.number)
+        if models.entry(promotion.model, entry.number) == entry:
             return _entered(ports, build, entry)
     return unentered(ports, build)
 
 
-def unentered(ports: Ports, build: Build, doubt: str = "") -> Build:
-    """The end of a build that must end, and has no entry; `doubt`: as far as is known."""
+def unentered(ports: Ports, build: Build, *, unknown: bool = False) -> Build:
+    """The end of a build that must end, and has no entry; `unknown`: as far as is known."""
     what = f"the model {build.promotion.model if build.promotion else ''}"
     stuck = [each.what for each in build.troubles if each.step == Doing.PROMOTE]
     outcome, ours = PromotionOutcome.NOT_REACHED, False
     if build.pipeline_ended:
         reason = f"The waiting step ended before {what} was promoted."
     elif build.cancel_requested is not None:
-        reason = build.cancel_requested
+        reason, ours = build.cancel_requested, build.infrastructure
+        outcome = PromotionOutcome.REFUSED if ours else outcome
     else:
         reason = f"The deadline passed before {what} was promoted."
         if stuck:
             outcome, ours = PromotionOutcome.REFUSED, True
             reason = f"{reason} {stuck[-1]}"
-    reason = f"{reason} {doubt}".strip()
+    if unknown and build.promotion is not None and build.promotion.copied:
+        outcome, ours = PromotionOutcome.REFUSED, True
+        reason = f"{reason} {_in_doubt(build.promotion)}"
     return _concluded(ports, build, Weighed(outcome, False, reason), ours=ours)
 
 
 def refused(ports: Ports, build: Build, why: str, *, ours: bool = False) -> Build:
     """The end of a build whose model is not promoted; `ours`: through no fault of the build."""
-    assert build.promotion is not None
-    promotion = build.promotion
-    if promotion.entry is not None and promotion.copied:
-        why = f"{why} {in_doubt(promotion)}"
     return _concluded(ports, build, Weighed(PromotionOutcome.REFUSED, False, why), ours=ours)
 
 
-def in_doubt(promotion: Promotion) -> str:
+def _in_doubt(promotion: Promotion) -> str:
     """What to say where it cannot be found out whether the entry was appended."""
     assert promotion.entry is not None
     return (
@@ -202,15 +228,21 @@ def _trend(models: ModelsPort, request: PromotionRequest) -> tuple[TrendPoint, .
     return tuple(reversed(points))
 
 
-def _began_later(ports: Ports, current: Entry, build: Build) -> bool:
-    """Whether the current version comes from a build of the same repository that began later."""
-    if current.build is None or current.build.key == build.key:
+def _trained_later(ports: Ports, current: Entry | None, build: Build) -> bool:
+    """Whether the current version was trained by a build of the same repository that began later.
+
+    What a rollback or a promotion of an earlier build made current was somebody's decision.
+    """
+    if current is None or current.build is None or current.build.key == build.key:
         return False
-    ours = build.repository.url if build.repository else None
-    if current.repository is None or current.repository.url != ours:
+    if current.kind is not EntryKind.PROMOTED or current.repository is None:
+        return False
+    if build.repository is None or not same_place(current.repository.url, build.repository.url):
         return False
     known = ports.state.load(current.build.key)
-    return known is not None and known.build.received_at > build.received_at
+    if known is None or known.build.promote is None:
+        return False
+    return known.build.received_at > build.received_at
 
 
 def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
@@ -222,8 +254,9 @@ def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
     else:
         outcome, what = PromotionOutcome.PROMOTED, f"{new} is the current version"
     promotion = replace(build.promotion, number=entry.number, was=entry.replaces, id=entry.id)
-    reason = f"{what}, by entry {entry.number}. {build.promotion.reason}".strip()
-    return _concluded(ports, replace(build, promotion=promotion), Weighed(outcome, True, reason))
+    reason = f"{what}, by entry {entry.number}. {promotion.reason}".strip()
+    build = replace(build, promotion=promotion, infrastructure=False)
+    return _concluded(ports, build, Weighed(outcome, True, reason))
 
 
 def _concluded(ports: Ports, build: Build, found: Weighed, *, ours: bool = False) -> Build:

@@ -8,12 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.durable import StatePort
 from mlgate.orchestration.engine.dispatch import NOT_KEPT
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.models import Manifest, PromotionRequest, is_inside, manifest_of
+from mlgate.orchestration.models import (
+    Manifest,
+    PromotionOutcome,
+    PromotionRequest,
+    is_inside,
+    manifest_of,
+)
 from mlgate.orchestration.ports import Ports
 from mlgate.orchestration.promotion import offers
 from mlgate.orchestration.runs import RunKind
+from mlgate.orchestration.verdict.facts import listed
 from mlgate.orchestration.wire.messages import message_of
 from mlgate.orchestration.wire.promotion import PromoteMessage
 
@@ -31,6 +39,10 @@ class Offer:
     folder: str
 
 
+class NotOfferedError(Permanent):
+    """There is nothing to promote: no fault of the store's."""
+
+
 class FilesError(Exception):
     """The files of a build cannot be read, which is no fault of the store of models."""
 
@@ -46,15 +58,18 @@ def parts(ports: Ports, offer: Offer, path: str) -> Iterator[bytes]:
 
 
 def find(ports: Ports, build: Build) -> Offer:
-    """What is offered. Raises `Permanent` where there is nothing to promote, and `FilesError`."""
+    """What is offered. Raises `NotOfferedError` and `FilesError`."""
     source, request = build, build.promote
     message = message_of(build.request)
     if isinstance(message, PromoteMessage):
-        source, request = _earlier(ports, message)
+        source = earlier(ports.state, message.build, message.run)
+        request = PromotionRequest(message.model, message.run or _tried(source)[0])
     assert request is not None
     check = offers.check_of(source, request.run)
     if check is None:
-        raise Permanent(f"No run has tried the model that {request.run} kept, or it did not pass.")
+        raise NotOfferedError(
+            f"No run has tried the model that {request.run} kept, or it did not pass."
+        )
     with _reading():
         content = ports.files.read(source.key, f"runs/{check.spec.name}/{RECORD}")
     manifest = manifest_of(content or b"")
@@ -62,7 +77,7 @@ def find(ports: Ports, build: Build) -> Offer:
     if manifest is None or folder is None:
         lost = next((each for each in check.warnings if NOT_KEPT in each), "")
         why = f"The run {check.spec.name} left no record of the model that can be read. {lost}"
-        raise Permanent(why.strip())
+        raise NotOfferedError(why.strip())
     if source is not build:
         _require_unchanged(source, request, manifest)
     kept = f"runs/{request.run}"
@@ -82,7 +97,7 @@ def _require_unchanged(source: Build, request: PromotionRequest, manifest: Manif
     if source.promote is None or source.promotion is None or source.promote.run != request.run:
         return
     if source.promotion.id != manifest.id:
-        raise Permanent(
+        raise NotOfferedError(
             f"The files of the build {source.build_id} are not its own any more: it offered "
             f"{source.promotion.id}, and they are of {manifest.id}."
         )
@@ -98,25 +113,64 @@ def _folder(content: bytes | None) -> str | None:
     return folder if folder == "." or is_inside(folder) else None
 
 
-def _earlier(ports: Ports, message: PromoteMessage) -> tuple[Build, PromotionRequest]:
-    """The build that the message names, and what of it is offered."""
-    known = ports.state.load(message.build)
-    found = (
-        [known.build]
-        if known
-        else [each for each in ports.state.builds(MOST_BUILDS) if each.build_id == message.build]
-    )
-    if not found:
-        raise Permanent(f"There is no build {message.build} among the latest ones.")
-    source = next((each for each in found if each.verdict is Verdict.SUCCEEDED), None)
-    if source is None:
-        raise Permanent(f"The build {message.build} has not passed its gate.")
-    tried = [run.spec.model for run in source.runs if run.spec.kind is RunKind.SERVING]
-    run = message.run or (tried[0] if len(tried) == 1 else None)
-    if run is None:
-        names = ", ".join(str(each) for each in tried) or "none"
-        raise Permanent(
-            f"Say with `run` which model of the build {message.build} is meant: it has tried those "
-            f"of {names}."
+def earlier(state: StatePort, name: str, run: str | None) -> Build:
+    """The earlier build of that key, or the one of that id, whose gate passed and that has tried
+    what `run` kept; None is the only model that it has tried.
+
+    Raises `NotOfferedError` where there is none, or more than one: steps of a pipeline share an id.
+    """
+    known = state.load(name)
+    named = [known.build] if known else _of_id(state, name)
+    if not named:
+        raise NotOfferedError(f"There is no build {name} among the latest ones.")
+    passed = [build for build in named if build.gate_passed is not None]
+    if not passed:
+        raise NotOfferedError(f"The build {name} has not passed its gate.")
+    worse = [build for build in passed if _was_worse(build)]
+    passed = [build for build in passed if build not in worse]
+    if not passed:
+        raise NotOfferedError(f"The build {name} failed, as its model was worse: {worse[0].reason}")
+    tried = [build for build in passed if run in _tried(build) or (run is None and _tried(build))]
+    if not tried:
+        raise NotOfferedError(
+            f"The build {name} has tried no model{f' that {run} kept' if run else ''}."
         )
-    return source, PromotionRequest(message.model, run)
+    newest = {_what(build): build for build in reversed(tried)}  # a step that ran again counts once
+    if len(newest) > 1:
+        raise NotOfferedError(
+            f"Several builds have the id {name}: "
+            f"{listed([f'{build.key} ({_offered(build)})' for build in newest.values()])}. "
+            "Name one by its key."
+        )
+    [source] = newest.values()
+    if run is None and len(_tried(source)) > 1:
+        raise NotOfferedError(
+            f"Say with `run` which model of the build {name} is meant: it has tried those of "
+            f"{listed(_tried(source))}."
+        )
+    return source
+
+
+def _of_id(state: StatePort, name: str) -> list[Build]:
+    """The newest first."""
+    return [build for build in state.builds(MOST_BUILDS) if build.build_id == name]
+
+
+def _was_worse(build: Build) -> bool:
+    """Whether it failed for that. One that was refused may have been left to people to decide."""
+    kept = build.promotion is not None and build.promotion.outcome is PromotionOutcome.KEPT
+    return kept and build.verdict is Verdict.FAILED
+
+
+def _tried(build: Build) -> list[str]:
+    """The runs whose models were tried."""
+    return [str(each.spec.model) for each in build.runs if each.spec.kind is RunKind.SERVING]
+
+
+def _what(build: Build) -> tuple[str, str, str]:
+    """What two builds of one id have in common where one is a second try of the other."""
+    return build.subject, _offered(build), " ".join(_tried(build))
+
+
+def _offered(build: Build) -> str:
+    return build.promote.model if build.promote else build.subject

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mlgate.orchestration.builds import Build
+from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.ports import BackendPort, Ports
 
 
@@ -16,6 +17,16 @@ def staged(ports: Ports, build: Build, backend: BackendPort) -> Build:
     current = models.head(model).entry
     if current is None:
         return build
-    with models.fetched(model, current.id) as folder:
-        word = backend.stage_model(current.id, folder)
+    try:
+        with models.fetched(model, current.id) as folder:
+            word = backend.stage_model(current.id, folder)
+    except Permanent as error:
+        if isinstance(error, UnfitHost):
+            raise
+        # Were it to fail the build, nothing could ever take the place of a damaged version.
+        warning = (
+            f"The runs find no current version of {model}: {error} "
+            "`mlgate models --check` tells what is wrong with it."
+        )
+        return replace(build, warnings=(*build.warnings, warning))
     return replace(build, current_model=word, current_version=current.id)

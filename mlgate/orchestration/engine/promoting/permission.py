@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlgate.orchestration.admission.allowed_models import ANY, SETTING, ModelPolicy
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.errors import BadMessage, Permanent, UnfitHost
 from mlgate.orchestration.findings import Code, finding
 from mlgate.orchestration.ports import Ports
 
@@ -27,11 +27,19 @@ def require(
         return
     collection = asks.pipeline.plan_url if asks.pipeline else None
     token = ports.state.token(asks.key) if asks.pipeline else None
+    absent: Permanent | None = None
     for branch in sorted(branches):
-        if ports.repository.contains(
-            repository, commit, branch, collection=collection, token=token
-        ):
-            return
+        try:
+            if ports.repository.contains(
+                repository, commit, branch, collection=collection, token=token
+            ):
+                return
+        except UnfitHost:
+            raise
+        except Permanent as error:  # perhaps there is no such branch, and another one has it
+            absent = error
+    if absent is not None:
+        raise absent
     names = " or ".join(f"`{branch}`" for branch in sorted(branches))
     raise BadMessage(
         [

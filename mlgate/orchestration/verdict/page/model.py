@@ -31,8 +31,8 @@ def model_section(build: Build) -> Markup | None:
 def _facts(told: ModelStory) -> Markup:
     facts: dict[str, Child] = {
         "Outcome": status_label(told.status, told.outcome),
-        "Was": tag("code", told.was),
-        "Is": tag("code", told.now),
+        "Was": tag("code", told.was) if told.now != "-" else None,
+        "Is": tag("code", told.now) if told.now != "-" else None,
         "To go back": tag("code", told.back) if told.back else None,
     }
     pairs = (
