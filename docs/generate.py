@@ -23,7 +23,8 @@ from mlgate.orchestration.wire.schema import schema
 Schema = Mapping[str, Any]
 
 MESSAGE = "Message"  # the schema's root, which has no definition's name
-BOTH = "Run"  # what a notebook and a training have in common
+EVERY = "Run"  # what all runs have in common
+RUNS = ("NotebookRun", "TrainingRun", "ServingRun")
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     MESSAGE: {
@@ -48,7 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "submodules": True,
         "lfs": True,
     },
-    BOTH: {
+    EVERY: {
         "name": "train",
         "needs": ["prepare"],
         "directory": "models",
@@ -69,6 +70,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "cell_timeout_seconds": 600,
     },
     "TrainingRun": {"kind": "training", "command": "python train.py --alpha 0.5"},
+    "ServingRun": {
+        "kind": "serving",
+        "model": "train",
+        "path": "outputs/model.onnx",
+        "environment": {"requirements": "requirements-serving.txt"},
+        "requests": "requests.json",
+    },
     "EnvironmentFiles": {
         "requirements": "requirements.txt",
         "conda_file": "conda.yml",
@@ -129,9 +137,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 _TITLES = {
     MESSAGE: "The message",
     "Repository": "`repository`",
-    BOTH: "Every run",
+    EVERY: "Every run",
     "NotebookRun": "A notebook",
     "TrainingRun": "A training",
+    "ServingRun": "A serving run",
     "EnvironmentFiles": "`environment`",
     "ComputeResources": "`resources`",
     "Workspace": "`workspace`",
@@ -187,8 +196,9 @@ _DEFAULTS = """\
 
 Any field of [every run](#every-run) but `name` and `needs`, and of [a notebook](#a-notebook) but
 `kind` and `path`. What a run says itself wins. `parameters`, `environment_variables` and `tags` are
-merged key by key; any other field replaces the default as a whole. A training takes no notice of
-a notebook's fields.
+merged key by key; any other field replaces the default as a whole. Only a notebook takes a
+notebook's fields. The `environment` of a serving run is that of its model's run, and not the
+default, unless it names one itself.
 
 ## `runs_from`
 
@@ -199,16 +209,21 @@ file's, its `defaults` go over the file's field by field.
 """
 
 _PROMOTION = """\
-## The run that `promote` adds
+## The run that tries what is promoted
 
-Its name is `check-<model>`, cut and ended by a hash when that has more than 63 characters. It needs
-the run that keeps the model, and has that run's `environment`, `compute` and `resources`; of
-`defaults` it takes `timeout_minutes`, `retries` and `tags`. No other run may have its name.
-`mlgate validate` says what it adds.
+It is the first [serving run](#a-serving-run) with the same `model` and `path`, where there is one.
+It counts as any run; when it fails there is no candidate, and the promotion is refused whatever the
+gate says. `promote.example` is its example.
+
+Else `promote` adds a run. Its name is `check-<model>`, cut and ended by a hash when that has more
+than 63 characters. It needs the run that keeps the model, and has that run's `environment`,
+`compute` and `resources`; of `defaults` it takes `timeout_minutes`, `retries` and `tags`. No other
+run may have its name. `mlgate validate` says what it adds.
 
 For `all_pass` it counts as any run. No number counts it, neither `any_pass` nor `at_least`: it
-tries what another run left, and by itself must not open a gate. When it fails there is no
-candidate, and the promotion is refused whatever the gate says. `gate.metrics` may name it.
+tries what another run left, and by itself must not open a gate. `gate.metrics` may name it. It
+passes with a warning when there is no example to ask the model: nobody asked for more than that it
+loads.
 """
 
 _RUNS = """\
@@ -326,22 +341,22 @@ def fields(owner: str) -> dict[str, Schema]:
     """The schemas of a section's fields, by name."""
     if owner == MESSAGE:
         return dict(schema()["properties"])
-    notebook, training = _definition("NotebookRun"), _definition("TrainingRun")
+    first, *others = [_definition(kind)["properties"] for kind in RUNS]
     common = {
         name: field
-        for name, field in notebook["properties"].items()
-        if name in training["properties"] and name != "kind"
+        for name, field in first.items()
+        if all(name in other for other in others) and name != "kind"
     }
-    if owner == BOTH:
+    if owner == EVERY:
         return common
     own = _definition(owner)["properties"]
-    if owner not in ("NotebookRun", "TrainingRun"):
+    if owner not in RUNS:
         return dict(own)
-    return {name: field for name, field in own.items() if name not in common}
+    return {name: field for name, field in own.items() if field != common.get(name)}
 
 
 def _required(owner: str) -> list[str]:
-    if owner == BOTH:
+    if owner == EVERY:
         return []
     if owner == MESSAGE:
         return [name for name, each in StartMessage.model_fields.items() if each.is_required()]
@@ -355,7 +370,7 @@ def _definition(name: str) -> Schema:
 
 def _section(title: str, owner: str) -> str:
     rows = "".join(_rows(owner))
-    about = "" if owner in (MESSAGE, BOTH) else _meaning(_definition(owner)) + "\n\n"
+    about = "" if owner in (MESSAGE, EVERY) else _meaning(_definition(owner)) + "\n\n"
     head = "| field | type | default | meaning | example |\n|---|---|---|---|---|\n"
     return f"## {title}\n\n{about}{head}{rows}"
 

@@ -82,7 +82,8 @@ def _asked(value: Any) -> Any:
     """For JSON. What is empty is left out, so that fields can be added later."""
     if is_dataclass(value):
         told = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
-        return {name: _number(each) for name, each in told.items() if each not in _EMPTY}
+        asked = {name: each for name, each in told.items() if each not in _EMPTY}
+        return {name: _number(each) for name, each in asked.items() if each is not False}
     if isinstance(value, Mapping):
         return {name: _asked(each) for name, each in value.items()}
     return value

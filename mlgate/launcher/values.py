@@ -42,7 +42,7 @@ class Task:
     """What to run; `path` and `directory` are relative to the root.
 
     Of a serving run, `path` and `example` are relative to what the run `model` kept: the folder
-    that the variable `model_variable` holds.
+    that the variable `model_variable` holds. `requests` is relative to the root.
     """
 
     kind: str
@@ -56,6 +56,8 @@ class Task:
     model: str = ""
     model_variable: str = ""
     example: str | None = None
+    requests: str | None = None
+    must_answer: bool = False
 
     @classmethod
     def read(cls, text: str) -> Task:

@@ -59,7 +59,11 @@ class Code(StrEnum):
     DUPLICATE_NAME = "duplicate-name", "Two runs have the same name, or differ in `-` and `_` only."
     UNKNOWN_NEED = "unknown-need", "A run needs a run that does not exist."
     CYCLE = "cycle", "Runs need one another in a circle."
-    UNKNOWN_RUN = "unknown-run", "A gate metric or `promote` names a run that does not exist."
+    UNKNOWN_RUN = (
+        "unknown-run",
+        "A gate metric, `promote` or a serving run names a run that does not exist.",
+    )
+    NOTHING_TO_SERVE = "nothing-to-serve", "A serving run is named as the one that keeps a model."
     DUPLICATE_COMPARISON = "duplicate-comparison", "A metric of a run is compared more than once."
     UNREACHABLE_GATE = "unreachable-gate", "The gate requires more runs than there are."
     TOO_MANY_RUNS = "too-many-runs", "There are more runs than a build may have."
@@ -74,6 +78,8 @@ class Code(StrEnum):
     MISSING_DIRECTORY = "missing-directory", "A working directory is not in the repository."
     MISSING_ENVIRONMENT = "missing-environment", "An environment's file is not in the repository."
     MISSING_SCRIPT = "missing-script", "The Python file that a command runs is not there."
+    MISSING_REQUESTS = "missing-requests", "The file of a serving run's requests is not there."
+    BAD_REQUESTS = "bad-requests", "A file of requests does not hold a list of them."
     MISSING_DATA = "missing-data", "A notebook reads a file that is not there."
     UNREADABLE_NOTEBOOK = "unreadable-notebook", "A file is not a notebook that can be read."
     WRONG_LANGUAGE = "wrong-language", "A notebook or kernel is not of Python."

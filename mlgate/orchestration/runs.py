@@ -94,7 +94,8 @@ class RunSpec:
     `directory` is the working directory ("." for the root). Durations say their unit.
 
     A serving run tries the model that the run `model` kept: `path` and `example` are then relative
-    to what that run kept; None is the one that is recognised there.
+    to what that run kept; None is the one that is recognised there. `requests` is a file of the
+    repository. `must_answer`: it fails when there is nothing to ask the model.
     """
 
     name: str
@@ -116,6 +117,8 @@ class RunSpec:
     needs: tuple[str, ...] = ()
     model: str | None = None
     example: str | None = None
+    requests: str | None = None
+    must_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ def launch_task(spec: RunSpec) -> dict[str, Any]:
         "model": spec.model,
         "model_variable": input_variable(spec.model) if spec.model else None,
         "example": spec.example,
+        "requests": spec.requests,
+        "must_answer": spec.must_answer,
     }
 
 

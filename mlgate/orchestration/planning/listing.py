@@ -12,7 +12,7 @@ from posixpath import commonprefix
 from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.findings import Code, finding, nearest
 from mlgate.orchestration.planning.globs import is_glob
-from mlgate.orchestration.runs import RunSpec
+from mlgate.orchestration.runs import RunKind, RunSpec
 
 # For each run that names a file that is not there: a look at a file takes a microsecond, and
 # comparing it closely fifty.
@@ -54,10 +54,26 @@ def _overlap(path: str, other: str) -> int:
     return sum(len(commonprefix(each)) for each in ends)
 
 
-def missing_paths(spec: RunSpec, listing: Listing, where: str) -> list[Finding]:
-    """What makes a run impossible in this tree; `where` points to the entry that asks for it."""
+def missing_paths(
+    spec: RunSpec, named: Mapping[str, RunSpec], listing: Listing, where: str
+) -> list[Finding]:
+    """What makes a run impossible in this tree; `where` points to the entry that asks for it.
+
+    `named` are all runs: what one has of another is reported of that one alone.
+    """
     found = []
-    if spec.path is not None and spec.path not in listing.files:
+    serving = spec.kind is RunKind.SERVING
+    if spec.requests is not None and spec.requests not in listing.files:
+        found.append(
+            finding(
+                Code.MISSING_REQUESTS,
+                f"{where}/requests",
+                f"There is no file `{spec.requests}`.",
+                listing.similar(spec.requests),
+            )
+        )
+    # The path of a model is one among the files that its run will keep.
+    if spec.path is not None and not serving and spec.path not in listing.files:
         if is_glob(spec.path):
             code, message = Code.NO_MATCH, f"No notebook matches `{spec.path}`."
         else:
@@ -72,7 +88,8 @@ def missing_paths(spec: RunSpec, listing: Listing, where: str) -> list[Finding]:
                 "Git keeps no empty folders: put a file into it, or choose another.",
             )
         )
-    if spec.environment is not None:
+    keeper = named.get(spec.model or "")
+    if spec.environment is not None and not (keeper and keeper.environment == spec.environment):
         for field in ("requirements", "conda_file"):
             file = getattr(spec.environment, field)
             if file is not None and file not in listing.files:

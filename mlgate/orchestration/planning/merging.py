@@ -22,11 +22,14 @@ from mlgate.orchestration.wire.fields import (
     NotebookRun,
     PlanFile,
     RunFields,
+    ServingRun,
     TrainingRun,
 )
 from mlgate.orchestration.wire.json_text import read_object
 from mlgate.orchestration.wire.messages import StartMessage, validated
 from mlgate.orchestration.wire.promotion import PromoteRequest
+
+AnyRun = NotebookRun | TrainingRun | ServingRun
 
 _MERGED = ("parameters", "environment_variables", "tags")
 
@@ -40,7 +43,7 @@ class Entry:
     """
 
     where: str
-    run: NotebookRun | TrainingRun
+    run: AnyRun
     fields: Mapping[str, Any]
 
 
@@ -139,12 +142,10 @@ def _plan_file(file: str, tree: Tree) -> PlanFile:
         raise BadMessage(inside(file, error.findings)) from None
 
 
-def _entries(
-    where: str, runs: Sequence[NotebookRun | TrainingRun], below: Mapping[str, Any]
-) -> tuple[Entry, ...]:
+def _entries(where: str, runs: Sequence[AnyRun], below: Mapping[str, Any]) -> tuple[Entry, ...]:
     defaults = {
         model: {name: value for name, value in below.items() if name in model.model_fields}
-        for model in (NotebookRun, TrainingRun)
+        for model in (NotebookRun, TrainingRun, ServingRun)
     }
     same: dict[tuple[str, str], Any] = {}
     entries = []

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -19,25 +18,32 @@ from mlgate.orchestration.errors import BadMessage, Finding
 from mlgate.orchestration.findings import Code, Findings, choices, finding
 from mlgate.orchestration.models import PromotionRequest
 from mlgate.orchestration.planning.globs import is_glob, matches
+from mlgate.orchestration.planning.linking import (
+    Planned,
+    check_cycles,
+    check_models,
+    check_needs,
+    linked,
+    meanings,
+)
 from mlgate.orchestration.planning.listing import Listing, missing_paths
 from mlgate.orchestration.planning.merging import Entry, Merged, merged
 from mlgate.orchestration.planning.names import Unnamed, check_name, same, unique_names
 from mlgate.orchestration.planning.promotion import offered
 from mlgate.orchestration.planning.size import check_size
 from mlgate.orchestration.ports import Tree
-from mlgate.orchestration.runs import Failure, FailureKind, RunKind, RunSpec, RunStatus
-from mlgate.orchestration.wire.fields import MAX_RUNS, AtLeast, NotebookRun
+from mlgate.orchestration.runs import Failure, FailureKind, RunSpec, RunStatus
+from mlgate.orchestration.wire.fields import MAX_RUNS, AtLeast, NotebookRun, ServingRun
 from mlgate.orchestration.wire.messages import StartMessage
 from mlgate.orchestration.wire.types import MOST_TAGS
-
-_CIRCLES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`sources`: for each run's name the pointer of the entry it comes from.
 
-    `promote` is what the build offers; then one of the runs is added to try it.
+    `promote` is what the build offers; then one of the runs tries it, `gate.added` where no run of
+    the message does.
     """
 
     runs: tuple[RunState, ...]
@@ -45,17 +51,6 @@ class Plan:
     promote: PromotionRequest | None = None
     warnings: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A run to be; `path` is one file, or with `unmatched` a glob."""
-
-    entry: Entry
-    path: str | None
-    name: str | None
-    prefix: str = ""
-    unmatched: bool = False
 
 
 def plan(message: StartMessage, tree: Tree | None) -> Plan:
@@ -68,31 +63,40 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     if message.kind == "check":
         return Plan((), Gate())
     entries = merged(message, tree)
-    added = [] if entries.promote is None else [check_name(entries.promote.model)]
     findings = Findings()
     listing = None if tree is None else Listing.of(tree.files())
-    planned: list[_Planned] = []
+    planned: list[Planned] = []
     for entry in entries.entries:
         planned += _expanded(entry, listing)
-        if len(planned) + len(added) > MAX_RUNS:
-            raise BadMessage([_too_many(len(planned), f"{entries.where}/runs", added)])
+        _check_number(planned, [], f"{entries.where}/runs")
     planned = _named(planned)
     # Names that a glob will bring are unknown as long as there is no tree.
     open_ended = not entries.complete or (tree is None and any(each.unmatched for each in planned))
-    _check_names(planned, added, findings)
-    unclear = bool(findings)  # who needs whom, as long as a name means two
-    specs = _linked(planned, open_ended, findings)
-    if not unclear:
-        _check_cycles(planned, specs, findings)
+    meant = meanings(planned)
+    specs = linked(planned, meant)
     offer = offered(entries, specs, open_ended, findings)
-    checks = [] if offer is None else [offer.check]
+    checks = [offer.check] if offer is not None and offer.added else []
+    added = [spec.name for spec in checks]
+    if entries.promote is not None and offer is None:  # of what, is not known
+        added = [check_name(entries.promote.model)]
+    _check_number(planned, added, f"{entries.where}/runs")
+    # Who needs whom is not clear as long as a name means two.
+    clear = _check_names(planned, added, findings)
+    if not open_ended:
+        check_needs(planned, meant, findings)
+        check_models(planned, specs, findings)
+    if clear:
+        check_cycles(planned, specs, findings)
     if not open_ended:
         _check_gate(entries, [spec.name for spec in specs], added, findings)
     _check_tags(entries.entries, findings)
+    if offer is not None and not offer.added:
+        specs = [offer.check if spec.name == offer.check.name else spec for spec in specs]
     check_size([*specs, *checks], f"{entries.where}/runs", findings)
     findings.check()
     sources = {spec.name: each.entry.where for spec, each in zip(specs, planned, strict=True)}
-    states = [_state(spec, listing, sources[spec.name]) for spec in specs]
+    named = {spec.name: spec for spec in specs}
+    states = [_state(spec, named, listing, sources[spec.name]) for spec in specs]
     # What is added needs nothing of the tree but what the run that it tries needs as well.
     states += [RunState(spec) for spec in checks]
     return Plan(
@@ -104,19 +108,19 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     )
 
 
-def _expanded(entry: Entry, listing: Listing | None) -> list[_Planned]:
+def _expanded(entry: Entry, listing: Listing | None) -> list[Planned]:
     run = entry.run
     if not isinstance(run, NotebookRun):
-        return [_Planned(entry, None, run.name)]
+        return [Planned(entry, None, run.name)]
     if not is_glob(run.path) or (listing is not None and run.path in listing.files):
-        return [_Planned(entry, run.path, run.name)]
+        return [Planned(entry, run.path, run.name)]
     found = [] if listing is None else matches(run.path, listing.notebooks)
     if not found:
-        return [_Planned(entry, run.path, run.name, unmatched=True)]
-    return [_Planned(entry, path, None, prefix=run.name or "") for path in found]
+        return [Planned(entry, run.path, run.name, unmatched=True)]
+    return [Planned(entry, path, None, prefix=run.name or "") for path in found]
 
 
-def _named(planned: Sequence[_Planned]) -> list[_Planned]:
+def _named(planned: Sequence[Planned]) -> list[Planned]:
     taken = [each.entry.run.name for each in planned if each.entry.run.name is not None]
     unnamed = [
         Unnamed(each.path or _script(each.entry), each.prefix)
@@ -128,7 +132,10 @@ def _named(planned: Sequence[_Planned]) -> list[_Planned]:
 
 
 def _script(entry: Entry) -> str:
-    """What a command runs, to name it after: its first file, or else its module or program."""
+    """What a run without a file is named after: the model that it serves; the first file that its
+    command runs, or else its module or program."""
+    if isinstance(entry.run, ServingRun):
+        return f"serve-{entry.run.model}"
     try:
         words = shlex.split(entry.fields["command"])
     except ValueError:
@@ -138,18 +145,10 @@ def _script(entry: Entry) -> str:
     return next(iter([*files, *modules, *words]), "training")
 
 
-def _spec(planned: _Planned, needs: tuple[str, ...]) -> RunSpec:
-    fields = dict(planned.entry.fields)
-    if planned.path is not None:
-        fields["path"] = planned.path
-        if not planned.unmatched:
-            fields.setdefault("directory", str(PurePosixPath(planned.path).parent))
-    kind = RunKind(fields.pop("kind"))
-    return RunSpec(name=planned.name or "", kind=kind, needs=needs, **fields)
-
-
-def _state(spec: RunSpec, listing: Listing | None, where: str) -> RunState:
-    found = [] if listing is None else missing_paths(spec, listing, where)
+def _state(
+    spec: RunSpec, named: Mapping[str, RunSpec], listing: Listing | None, where: str
+) -> RunState:
+    found = [] if listing is None else missing_paths(spec, named, listing, where)
     if not found:
         return RunState(spec)
     message = " ".join(f"{each.message} {each.remedy}" for each in found)
@@ -157,8 +156,18 @@ def _state(spec: RunSpec, listing: Listing | None, where: str) -> RunState:
     return RunState(spec, status=RunStatus.FAILED, failure=failure)
 
 
-def _check_names(planned: Sequence[_Planned], added: Sequence[str], findings: Findings) -> None:
-    """The name of a glob counts as well: `needs` could mean either. An added run keeps its name."""
+def _check_number(planned: Sequence[Planned], added: Sequence[str], where: str) -> None:
+    """Raises `BadMessage` at once: a glob may find any number."""
+    if len(planned) + len(added) > MAX_RUNS:
+        raise BadMessage([_too_many(len(planned), where, added)])
+
+
+def _check_names(planned: Sequence[Planned], added: Sequence[str], findings: Findings) -> bool:
+    """Whether each name means one thing.
+
+    The name of a glob counts as well: `needs` could mean either. An added run keeps its name.
+    """
+    clear = True
     claims: dict[tuple[str, str], str] = {}
     for each in planned:
         where = each.entry.where
@@ -171,6 +180,7 @@ def _check_names(planned: Sequence[_Planned], added: Sequence[str], findings: Fi
         first, other = owners.setdefault(same(name), (where, name))
         if first == where:
             continue
+        clear = False
         if name == other:
             message, remedy = (
                 f"`{name}` is the name of {first} as well.",
@@ -180,35 +190,7 @@ def _check_names(planned: Sequence[_Planned], added: Sequence[str], findings: Fi
             message = f"`{name}` is too close to `{other}`, the name of {first}."
             remedy = "Choose names that differ in more than `-` and `_`."
         findings.add(Code.DUPLICATE_NAME, where, message, remedy)
-
-
-def _linked(planned: Sequence[_Planned], open_ended: bool, findings: Findings) -> list[RunSpec]:
-    """The specs with their needs as names of runs: the name of a glob means all of its runs."""
-    meant: dict[str, list[str]] = {each.name or "": [each.name or ""] for each in planned}
-    for each in planned:
-        if each.prefix:
-            meant.setdefault(each.prefix, []).append(each.name or "")
-    # Many entries, and all runs of a glob, need the same: then they hold the same names.
-    linked: dict[tuple[str, ...], tuple[str, ...]] = {}
-    checked: set[str] = set()
-    specs = []
-    for each in planned:
-        needs = each.entry.run.needs
-        if needs not in linked:
-            names = (name for need in dict.fromkeys(needs) for name in meant.get(need, ()))
-            linked[needs] = tuple(dict.fromkeys(names))
-        if not open_ended and each.entry.where not in checked:
-            checked.add(each.entry.where)
-            for index, need in enumerate(needs):
-                if need not in meant:
-                    findings.add(
-                        Code.UNKNOWN_NEED,
-                        f"{each.entry.where}/needs/{index}",
-                        f"There is no run `{need}`.",
-                        partial(choices, need, meant),
-                    )
-        specs.append(_spec(each, linked[needs]))
-    return specs
+    return clear
 
 
 def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
@@ -221,30 +203,6 @@ def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
                 f"The run has {count} tags with those of `defaults`, more than {MOST_TAGS}.",
                 f"Leave out {count - MOST_TAGS}.",
             )
-
-
-def _check_cycles(
-    planned: Sequence[_Planned], specs: Sequence[RunSpec], findings: Findings
-) -> None:
-    """One finding for each of the first few circles that have no run in common."""
-    graph = {spec.name: set(spec.needs) for spec in specs}
-    sources = {spec.name: each.entry.where for spec, each in zip(specs, planned, strict=True)}
-    for _ in range(_CIRCLES_SHOWN):
-        try:
-            TopologicalSorter(graph).prepare()
-        except CycleError as error:
-            # The sorter lists it from the needed to the needing, its first run again at the end.
-            circle = error.args[1][::-1]
-            findings.add(
-                Code.CYCLE,
-                f"{sources[circle[0]]}/needs",
-                f"The runs need one another in a circle: {' needs '.join(circle)}.",
-                "Remove one of these needs.",
-            )
-            entries = {sources[name] for name in circle}
-            graph = {name: needs for name, needs in graph.items() if sources[name] not in entries}
-        else:
-            break
 
 
 def _check_gate(

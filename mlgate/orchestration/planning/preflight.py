@@ -6,6 +6,7 @@ notebook that works stays silent.
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,6 +20,7 @@ from mlgate.orchestration.planning.notebooks import Notebook, Unreadable, read_n
 from mlgate.orchestration.planning.plan import Plan
 from mlgate.orchestration.ports import Tree
 from mlgate.orchestration.runs import RunKind, RunSpec
+from mlgate.orchestration.wire.json_text import json_type
 from mlgate.orchestration.wire.messages import Request, StartMessage
 
 
@@ -34,6 +36,8 @@ class Added:
 def added(message: StartMessage, planned: Plan) -> list[Added]:
     """What is known of the runs that the build gets beside those that are written down."""
     if (offer := planned.promote) is not None:
+        if not planned.gate.added:  # a serving run of the message tries it
+            return []
         name = check_name(offer.model)
         says = (
             f"`promote` adds the run `{name}`, which loads the model that `{offer.run}` keeps and "
@@ -41,7 +45,7 @@ def added(message: StartMessage, planned: Plan) -> list[Added]:
         )
     elif message.promote is not None:  # of a run that is not known without the repository
         name = check_name(message.promote.model)
-        says = f"`promote` adds the run `{name}`."
+        says = f"`promote` adds the run `{name}`, unless a serving run tries the same model."
     else:
         return []
     return [Added(name, RunKind.SERVING, says)]
@@ -69,14 +73,17 @@ def preflight(plan: Plan, tree: Tree) -> list[Finding]:
     """
     listing = Listing.of(tree.files())
     found: dict[Finding, None] = {}
+    named = {run.spec.name: run.spec for run in plan.runs}
     for run in plan.runs:
-        if run.spec.kind is RunKind.SERVING:
-            continue  # what it tries is still to be made, in the environment of another run
         where = plan.sources[run.spec.name]
-        missing = missing_paths(run.spec, listing, where)
+        missing = missing_paths(run.spec, named, listing, where)
         found.update(dict.fromkeys(missing))
         if run.spec.kind is RunKind.TRAINING:
             found.update(dict.fromkeys(_of_command(run.spec, listing, where)))
+        elif run.spec.kind is RunKind.SERVING:
+            # The model is still to be made.
+            if run.spec.requests in listing.files:
+                found.update(dict.fromkeys(_of_requests(run.spec, tree, where)))
         elif run.spec.path in listing.files:
             found.update(dict.fromkeys(_of_notebook(run.spec, tree, listing, where)))
     return list(found)
@@ -101,6 +108,21 @@ def _of_command(spec: RunSpec, listing: Listing, where: str) -> list[Finding]:
             listing.similar(script),
         )
     ]
+
+
+def _of_requests(spec: RunSpec, tree: Tree, where: str) -> list[Finding]:
+    """Whether there are any; the model alone knows what it takes."""
+    path = spec.requests or ""
+    remedy = "Write a list of request bodies, each as `POST /predict` takes it."
+    try:
+        content = json.loads(tree.read(path))
+    except (ValueError, RecursionError):
+        problem = "is not JSON"
+    else:
+        if isinstance(content, list) and content:
+            return []
+        problem = "has an empty list" if content == [] else f"holds {json_type(content)}"
+    return [finding(Code.BAD_REQUESTS, f"{where}/requests", f"`{path}` {problem}.", remedy)]
 
 
 def _of_notebook(spec: RunSpec, tree: Tree, listing: Listing, where: str) -> list[Finding]:

@@ -1,9 +1,10 @@
-"""What a build offers: the run that keeps the candidate, and the run that is added to try it."""
+"""What a build offers: the run that keeps the candidate, and the one that tries it, which is added
+where none does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -21,10 +22,11 @@ _DEFAULTS = ("timeout_minutes", "retries", "tags")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`check` is the run that is added."""
+    """`check` is the run that tries it; `added`: the message does not name it itself."""
 
     request: PromotionRequest
     check: RunSpec
+    added: bool
 
 
 def offered(
@@ -37,13 +39,49 @@ def offered(
     promote = merged.promote
     if promote is None:
         return None
-    check = check_name(promote.model)
-    names = [spec.name for spec in specs]
-    _check_compared(merged, [] if open_ended else [*names, check], findings)
+    name = check_name(promote.model)
     keeper = _keeper(merged, specs, open_ended, findings)
+    trial = None if keeper is None else _trial(promote, keeper, specs)
+    names = [spec.name for spec in specs]
+    if trial is None:
+        names.append(name)
+    _check_compared(merged, [] if open_ended else names, findings)
     if keeper is None:
         return None
-    return Offer(_request(promote, keeper.name), _spec(promote, keeper, check, merged.defaults))
+    request = _request(promote, keeper.name)
+    if trial is None:
+        return Offer(request, _spec(promote, keeper, name, merged.defaults), added=True)
+    return Offer(request, replace(trial, example=promote.example), added=False)
+
+
+def _trial(promote: PromoteRequest, keeper: RunSpec, specs: Sequence[RunSpec]) -> RunSpec | None:
+    """The first serving run of what is offered: `promotion.offers` looks for the same one."""
+    return next(
+        (
+            spec
+            for spec in specs
+            if spec.kind is RunKind.SERVING
+            and spec.model == keeper.name
+            and spec.path == promote.path
+        ),
+        None,
+    )
+
+
+def keepers(specs: Sequence[RunSpec]) -> list[RunSpec]:
+    """The runs that may keep a model: all but those that try one."""
+    return [spec for spec in specs if spec.kind is not RunKind.SERVING]
+
+
+def keeps_none(name: str, where: str, specs: Sequence[RunSpec], findings: Findings) -> None:
+    """Add a finding: `where` names a serving run as the one that keeps a model."""
+    known = [spec.name for spec in keepers(specs)]
+    findings.add(
+        Code.NOTHING_TO_SERVE,
+        where,
+        f"`{name}` is a serving run, which keeps no model.",
+        lambda: f"Name the run that makes the model. {choices('', known)}",
+    )
 
 
 def _keeper(
@@ -59,6 +97,9 @@ def _keeper(
             findings.add(
                 Code.UNKNOWN_RUN, where, f"There is no run `{name}`.", partial(choices, name, names)
             )
+        elif found is not None and found.kind is RunKind.SERVING:
+            keeps_none(found.name, where, specs, findings)
+            return None
         return found
     if not merged.complete:
         return None
@@ -67,7 +108,7 @@ def _keeper(
     if len(trainings) == 1:
         return trainings[0]
     count = f"{len(trainings)} trainings" if trainings else "no training"
-    known = [spec.name for spec in trainings or specs]
+    known = [spec.name for spec in trainings or keepers(specs)]
     findings.add(
         Code.MISSING_FIELD,
         where,

@@ -24,18 +24,20 @@ MOST_METRICS = 1_000  # of an entry
 _REASON = 1_000  # characters
 
 
-def check_of(build: Build, run: str) -> RunState | None:
-    """The run that has tried the model that `run` kept; None where none did, or it did not pass."""
-    return next(
-        (
-            each
-            for each in build.runs
-            if each.spec.kind is RunKind.SERVING
-            and each.spec.model == run
-            and each.status is RunStatus.SUCCEEDED
-        ),
-        None,
-    )
+def trials_of(build: Build, run: str) -> list[RunState]:
+    """The runs that have tried a model that `run` kept, in their order."""
+    return [
+        each for each in build.runs if each.spec.kind is RunKind.SERVING and each.spec.model == run
+    ]
+
+
+def check_of(build: Build, run: str, path: str | None) -> RunState | None:
+    """The run that has tried the model at `path` among what `run` kept: the first of several.
+
+    None where none did, or it did not pass.
+    """
+    first = next((each for each in trials_of(build, run) if each.spec.path == path), None)
+    return first if first and first.status is RunStatus.SUCCEEDED else None
 
 
 def metrics_of(build: Build) -> Mapping[str, Mapping[str, float]]:

@@ -96,7 +96,7 @@ def _finding(error: ErrorDetails, model: type[BaseModel]) -> Finding:
             Code.MISSING_FIELD,
             f"{where}/kind",
             "The run does not say its kind.",
-            'Add `"kind": "notebook"` or `"kind": "training"`.',
+            'Add `"kind": "notebook"`, `"kind": "training"` or `"kind": "serving"`.',
         )
     if kind in ("union_tag_invalid", "literal_error"):
         if place == ("version",):
@@ -172,9 +172,10 @@ def _unknown_field(model: type[BaseModel], place: Place, where: str) -> Finding:
     remedy = choices(field, known)
     if place[0] == "runs":
         # Of the other kind of run, perhaps: `command` of a notebook.
-        for sibling in _models_at(model, place[:2]):
-            if field in sibling.model_fields:
-                remedy = f"It belongs to a run of kind `{_kind(sibling)}`."
+        siblings = _models_at(model, place[:2])
+        kinds = [f"`{_kind(each)}`" for each in siblings if field in each.model_fields]
+        if kinds:
+            remedy = f"It belongs to a run of kind {' or '.join(kinds)}."
     return finding(Code.UNKNOWN_FIELD, where, f"Unknown field `{field[:80]}`.", remedy)
 
 

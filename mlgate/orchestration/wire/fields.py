@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mlgate.orchestration.findings import Code
+from mlgate.orchestration.wire.model_types import KeptPath
 from mlgate.orchestration.wire.promotion import PromoteRequest
 from mlgate.orchestration.wire.types import (
     List,
@@ -126,7 +127,7 @@ class ComputeResources(Wire):
 
 
 class RunFields(Wire):
-    """What notebooks and trainings have in common, and `defaults` may hold."""
+    """What all runs have in common, and `defaults` may hold."""
 
     directory: RelativePath | None = Field(
         default=None,
@@ -181,7 +182,7 @@ class Defaults(RunFields, NotebookFields):
     """Fields for all runs; what a run says itself wins.
 
     `parameters`, `environment_variables` and `tags` are merged key by key; any other field of a
-    run replaces the default as a whole. A training takes no notice of a notebook's fields.
+    run replaces the default as a whole. Only a notebook takes a notebook's fields.
     """
 
 
@@ -220,7 +221,36 @@ class TrainingRun(RunFields, RunIdentity):
     )
 
 
-Run = Annotated[NotebookRun | TrainingRun, Field(discriminator="kind")]
+class ServingRun(RunFields, RunIdentity):
+    """One model that another run kept: it is loaded, and answers requests, where nothing but its
+    files is.
+
+    The run fails when a request fails, and when there is none: neither `requests` nor an example.
+    """
+
+    kind: Literal["serving"] = Field(description="A model is loaded and asked.")
+    model: Text = Field(
+        description="The run that keeps the model, a notebook or a training. The serving run needs "
+        "it, whether `needs` names it or not."
+    )
+    path: KeptPath | None = Field(
+        default=None,
+        description="The model among the files that the run keeps, a file or a folder. When "
+        "absent, the only one that is recognised: see `promote.path`.",
+    )
+    environment: EnvironmentFiles | None = Field(
+        default=None,
+        description="That of the run that keeps the model when absent. Name the file that the "
+        "serving app installs, to prove what will serve.",
+    )
+    requests: RelativePath | None = Field(
+        default=None,
+        description="A JSON file in the repository: a list of request bodies as `POST /predict` "
+        "takes them, each of which is answered once. The model's example when absent.",
+    )
+
+
+Run = Annotated[NotebookRun | TrainingRun | ServingRun, Field(discriminator="kind")]
 Runs = Annotated[List[Run], Field(min_length=1, max_length=MAX_RUNS)]
 
 

@@ -65,7 +65,8 @@ class CompareRequest(Wire):
 class PromoteRequest(Wire):
     """The model that the build offers, and what it takes to become the current version.
 
-    The build gets one more run, `check-<model>`, which loads the model and has it answer.
+    The first serving run whose `model` is the same run, with the same `path`, tries it. Without
+    one, the build gets one more run, `check-<model>`, which loads the model and has it answer.
     """
 
     model: ModelName = Field(

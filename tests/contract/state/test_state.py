@@ -54,7 +54,14 @@ def test_a_build_comes_back_as_it_was_stored(state: StatePort, store: Store) -> 
 
 def test_a_build_without_a_repository_comes_back_as_well(state: StatePort, store: Store) -> None:
     gate = Gate("any_pass", added=("check-churn",))
-    tried = spec("check-churn", kind=RunKind.SERVING, model="train", example="x.json")
+    tried = spec(
+        "check-churn",
+        kind=RunKind.SERVING,
+        model="train",
+        example="x.json",
+        requests="r.json",
+        must_answer=True,
+    )
     request = {"kind": "rollback", "model": "churn"}
     made = build(RunState(tried), repository=None, request=request, gate=gate)
     assert state.create(made, None)

@@ -38,6 +38,10 @@ def training_run(command: str = "python train.py", **fields: Any) -> dict[str, A
     return {"kind": "training", "command": command, **fields}
 
 
+def serving_run(model: str = "train", **fields: Any) -> dict[str, Any]:
+    return {"kind": "serving", "model": model, **fields}
+
+
 def request(*runs: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
     """A valid message with these runs (one notebook when there are none), and other fields."""
     message: dict[str, Any] = {

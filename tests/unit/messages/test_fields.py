@@ -12,6 +12,7 @@ from tests.unit.messages.samples import (
     places,
     refused,
     request,
+    serving_run,
     training_run,
 )
 
@@ -90,6 +91,8 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
     ({"name": "Train"}, "bad-format", "/name", "lower-case"),
     ({"name": "a" * 64}, "bad-format", "/name", "63"),
     ({"command": "python x.py"}, "unknown-field", "/command", "`training`"),
+    ({"model": "train"}, "unknown-field", "/model", "`serving`"),
+    ({"kind": "serve"}, "unknown-value", "/kind", "`serving`"),
     ({"path": "/a.ipynb"}, "unsafe-path", "/path", "subdirectory"),
     ({"path": "a/../../b.ipynb"}, "unsafe-path", "/path", "subdirectory"),
     ({"path": "a\\b.ipynb"}, "unsafe-path", "/path", "`/`"),
@@ -126,10 +129,31 @@ WRONG_IN_A_RUN: list[tuple[dict[str, Any], str, str, str]] = [
 ]
 
 
+WRONG_IN_A_SERVING_RUN: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"command": "python x.py"}, "unknown-field", "/command", "kind `training`."),
+    ({"parameters": {"a": 1}}, "unknown-field", "/parameters", "kind `notebook`."),
+    ({"kernel": "python3"}, "unknown-field", "/kernel", "kind `notebook`."),
+    ({"example": "outputs/e.json"}, "unknown-field", "/example", ""),
+    ({"request": "r.json"}, "unknown-field", "/request", "`requests`"),
+    ({"model": ""}, "out-of-range", "/model", ""),
+    ({"model": ["train"]}, "wrong-type", "/model", ""),
+    ({"path": "/model.onnx"}, "unsafe-path", "/path", "as the run keeps it"),
+    ({"path": "../model.onnx"}, "unsafe-path", "/path", "as the run keeps it"),
+    ({"requests": "/r.json"}, "unsafe-path", "/requests", "subdirectory"),
+    ({"requests": [{"instances": [1]}]}, "wrong-type", "/requests", "Give a string"),
+    ({"environment": {}}, "missing-field", "/environment", "requirements"),
+    ({"retries": 6}, "out-of-range", "/retries", ""),
+]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "pointer", "remedy"),
     [
         *WRONG,
+        *(
+            ({"runs": [serving_run() | change]}, code, f"/runs/0{pointer}", remedy)
+            for change, code, pointer, remedy in WRONG_IN_A_SERVING_RUN
+        ),
         *(
             ({"runs": [notebook_run() | change]}, code, f"/runs/0{pointer}", remedy)
             for change, code, pointer, remedy in WRONG_IN_A_RUN
@@ -144,6 +168,16 @@ def test_one_wrong_field_is_one_finding_with_a_remedy(
     assert remedy in found[0].remedy
     assert found[0].message
     assert found[0].remedy
+
+
+def test_a_field_of_two_kinds_names_both() -> None:
+    [found] = refused(body(request(training_run(path="x"))))
+    assert found.remedy == "It belongs to a run of kind `notebook` or `serving`."
+
+
+def test_a_serving_run_names_the_run_whose_model_it_serves() -> None:
+    [found] = refused(body(request({"kind": "serving"})))
+    assert (found.code, found.pointer) == ("missing-field", "/runs/0/model")
 
 
 @pytest.mark.parametrize("build_id", ["1", "x" * 128, "Nightly build é 2026/11 №3"])

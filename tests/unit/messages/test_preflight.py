@@ -13,6 +13,7 @@ from tests.unit.messages.samples import (
     notebook,
     notebook_run,
     places,
+    serving_run,
     start,
     training_run,
     tree,
@@ -100,6 +101,51 @@ def test_a_defect_of_one_notebook_in_a_glob_names_the_notebook() -> None:
         "unreadable-notebook",
         "missing-data",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+        (b"\xff", "is not JSON"),
+        (b'{"instances": [[1]]}', "holds an object"),
+        (b"[]", "has an empty list"),
+    ],
+)
+def test_a_file_that_holds_no_list_of_requests_is_a_finding(content: bytes, words: str) -> None:
+    files = Files({"src/t.py": b"", "r.json": content})
+    runs = [training_run("python src/t.py", name="train"), serving_run(requests="r.json")]
+    [found] = preflight(plan(start(*runs), files), files)
+    assert (found.code, found.pointer) == ("bad-requests", "/runs/1/requests")
+    assert words in found.message
+
+
+def test_what_a_serving_run_names_that_is_not_there_is_a_finding() -> None:
+    files = Files({"src/t.py": b"", "requests/good.json": b'[{"instances": [[1]]}]'})
+    training = training_run("python src/t.py", name="train")
+
+    def found(**fields: Any) -> set[tuple[str, str]]:
+        planned = plan(start(training, serving_run(**fields)), files)
+        assert (planned.runs[1].failure is None) == (not preflight(planned, files))
+        return places(preflight(planned, files))
+
+    assert found(requests="requests/good.json", path="outputs/m.onnx") == set()
+    assert found(requests="requests/god.json") == {("missing-requests", "/runs/1/requests")}
+    assert found(environment={"requirements": "r.txt"}) == {
+        ("missing-environment", "/runs/1/environment/requirements")
+    }
+    assert found(directory="gone") == {("missing-directory", "/runs/1/directory")}
+
+
+def test_what_a_serving_run_has_of_its_models_run_is_found_there_alone() -> None:
+    files = Files({"src/t.py": b""})
+    training = training_run("python src/t.py", name="t", environment={"requirements": "r.txt"})
+    planned = plan(start(training, serving_run("t")), files)
+    assert places(preflight(planned, files)) == {
+        ("missing-environment", "/runs/0/environment/requirements")
+    }
+    assert planned.runs[1].failure is None
 
 
 def test_pointers_lead_into_the_file_that_names_the_run() -> None:

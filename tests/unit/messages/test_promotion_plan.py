@@ -294,7 +294,7 @@ def test_without_a_tree_nothing_is_said_of_runs_that_are_not_known_yet() -> None
         planned = plan(message, None)
         assert planned.promote is None
         assert planned.gate.added == ()
-        says = "`promote` adds the run `check-churn`."
+        says = "`promote` adds the run `check-churn`, unless a serving run tries the same model."
         assert added(message, planned) == [Added("check-churn", RunKind.SERVING, says)]
     # A glob finds no trainings, so which one is the only one is known.
     alone = start(notebook_run("n/*.ipynb"), TRAIN, promote={"model": "churn"})

@@ -9,8 +9,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from mlgate.orchestration.wire.schema import schema
-from tests.unit.messages.samples import body, notebook_run, refused, request, training_run
-from tests.unit.messages.test_fields import WRONG, WRONG_IN_A_RUN
+from tests.unit.messages.samples import (
+    body,
+    notebook_run,
+    refused,
+    request,
+    serving_run,
+    training_run,
+)
+from tests.unit.messages.test_fields import WRONG, WRONG_IN_A_RUN, WRONG_IN_A_SERVING_RUN
 
 VALIDATOR = Draft202012Validator(schema())
 
@@ -32,6 +39,7 @@ VALID = [
     request(notebook_run("n/**/*.ipynb", environment={"requirements": "r.txt", "azureml": "a:1"})),
     request(notebook_run(environment={"conda_file": "c.yml", "image": "base", "azureml": "a:1"})),
     request(notebook_run(parameters={"x": None, "y": [1, {"z": "$"}]}, directory=".")),
+    request(training_run(name="train"), serving_run(), serving_run(path="m", requests="r.json")),
     request(gate={"condition": {"at_least": 2}, "metrics": []}),
     request(gate={"metrics": [{"run": "a", "metric": "m", "at_most": -1.5}]}),
 ]
@@ -49,6 +57,11 @@ INVALID = [
         ({"runs": [notebook_run() | change]}, code, f"/runs/0{pointer}")
         for change, code, pointer, _ in WRONG_IN_A_RUN
     ),
+    *(
+        ({"runs": [serving_run() | change]}, code, f"/runs/0{pointer}")
+        for change, code, pointer, _ in WRONG_IN_A_SERVING_RUN
+    ),
+    ({"runs": [{"kind": "serving"}]}, "missing-field", "/runs/0/model"),
     ({"version": None}, "wrong-type", "/version"),
     ({"runs": [{"path": "a.ipynb"}]}, "missing-field", "/runs/0/kind"),
 ]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
-from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.models import Entry, EntryKind
 from mlgate.orchestration.runs import Outcome, RunStatus
 from tests.support.memory import MemoryModels
 from tests.unit.orchestration.builders import outcome
-from tests.unit.orchestration.scene import COMPARE, MODEL, Faulty, Scene, manifest
+from tests.unit.orchestration.scene import COMPARE, MODEL, TRAIN, Faulty, Scene, manifest
 from tests.unit.orchestration.twins import COLLECTION
 
 
@@ -223,6 +223,92 @@ def test_what_an_earlier_build_kept_can_be_promoted_later(scene: Scene) -> None:
     assert (entry.id, entry.run, entry.metrics) == (version, "train", {"train": {"accuracy": 0.9}})
     assert entry.repository is not None
     assert entry.repository.url == build.repository.url if build.repository else False
+
+
+SERVE = {"kind": "serving", "model": "train"}
+
+
+def serving(scene: Scene, *runs: dict[str, Any], **fields: Any) -> Build:
+    """A build that trains, and tries its model in these runs, to its end."""
+    scene.pipeline.waiting, scene.pipeline.said_ended = True, False
+    key = scene.start(TRAIN, *runs, attempt=next(scene.attempts), **fields)
+    assert key is not None
+    scene.run_to_end()
+    return scene.build(key)
+
+
+def test_a_serving_run_of_the_same_model_is_the_check(scene: Scene) -> None:
+    version = scene.trains(b"one")
+    scene.backend.kept["serve"] = scene.backend.kept.pop(f"check-{MODEL}")
+    build = serving(scene, {**SERVE, "name": "serve"}, promote={"model": MODEL})
+
+    assert [run.spec.name for run in build.runs] == ["train", "serve"]
+    assert [entry.id for entry in scene.log()] == [version]
+
+
+def test_the_first_of_several_decides_whatever_the_gate_says(scene: Scene) -> None:
+    scene.trains(b"one")
+    kept = scene.backend.kept.pop(f"check-{MODEL}")
+    scene.backend.kept |= {"first": kept, "second": kept}
+    scene.backend.outcomes["first"] = [outcome(None, status=RunStatus.FAILED)]
+    runs = [{**SERVE, "name": name} for name in ("first", "second")]
+    serving(scene, *runs, promote={"model": MODEL}, gate={"condition": "any_pass"})
+
+    assert scene.log() == []
+    assert scene.told().variables["promotion.outcome"] == "refused"
+
+
+def test_a_serving_run_of_another_model_is_not_the_check(scene: Scene) -> None:
+    version = scene.trains(b"one")
+    other = {**SERVE, "name": "other", "path": "outputs/other.pkl"}
+    build = serving(scene, other, promote={"model": MODEL})
+
+    assert [run.spec.name for run in build.runs] == ["train", "other", f"check-{MODEL}"]
+    assert [entry.id for entry in scene.log()] == [version]
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ([None], "promoted"),
+        (["outputs/model.pkl"], "promoted"),
+        (["outputs/model.pkl", None], "outputs/model.pkl, the recognised one, and offers none"),
+    ],
+)
+def test_what_a_build_tried_without_offering_it_can_be_promoted_later(
+    scene: Scene, paths: list[str | None], said: str
+) -> None:
+    version = scene.trains(b"one")
+    kept = scene.backend.kept.pop(f"check-{MODEL}")
+    names = [f"serve-{number}" for number, _ in enumerate(paths)]
+    scene.backend.kept |= dict.fromkeys(names, kept)
+    runs = [
+        {**SERVE, "name": name, **({} if path is None else {"path": path})}
+        for name, path in zip(names, paths, strict=True)
+    ]
+    serving(scene, *runs, build_id="77")
+    build = scene.message("promote", build="77")
+
+    assert build.promotion is not None
+    if said == "promoted":
+        assert [entry.id for entry in scene.log()] == [version]
+    else:
+        assert scene.log() == []
+        assert said in build.promotion.reason
+
+
+def test_of_what_an_earlier_build_tried_its_offer_is_promoted(scene: Scene) -> None:
+    version = scene.trains(b"one")
+    scene.backend.kept["serve"] = scene.backend.kept[f"check-{MODEL}"]
+    offer = {"model": MODEL, "path": "outputs/model.pkl"}
+    serving(scene, {**SERVE, "name": "serve"}, promote=offer, build_id="77")
+    other = AllowedModel.parse(f"production={COLLECTION}")
+    scene.policy = replace(scene.policy, models=ModelPolicy((*scene.policy.models.allowed, other)))
+    scene.pipeline.waiting, scene.pipeline.said_ended = True, False
+    assert scene.start(kind="promote", model="production", build="77", attempt=99)
+    scene.run_to_end()
+
+    assert [entry.id for entry in scene.models.log("production")] == [version]
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -63,9 +63,9 @@ def find(ports: Ports, build: Build) -> Offer:
     message = message_of(build.request)
     if isinstance(message, PromoteMessage):
         source = earlier(ports.state, message.build, message.run)
-        request = PromotionRequest(message.model, message.run or _tried(source)[0])
+        request = _request(source, message)
     assert request is not None
-    check = offers.check_of(source, request.run)
+    check = offers.check_of(source, request.run, request.path)
     if check is None:
         raise NotOfferedError(
             f"No run has tried the model that {request.run} kept, or it did not pass."
@@ -82,6 +82,22 @@ def find(ports: Ports, build: Build) -> Offer:
         _require_unchanged(source, request, manifest)
     kept = f"runs/{request.run}"
     return Offer(source, request, manifest, kept if folder == "." else f"{kept}/{folder}")
+
+
+def _request(source: Build, message: PromoteMessage) -> PromotionRequest:
+    """What of an earlier build is meant. Raises `NotOfferedError` where it could be several."""
+    offer = source.promote
+    run = message.run or (offer.run if offer else _tried(source)[0])
+    if offer is not None and offer.run == run:
+        return PromotionRequest(message.model, run, offer.path)
+    paths = [*dict.fromkeys(each.spec.path for each in offers.trials_of(source, run))]
+    if len(paths) > 1:
+        names = listed([path or "the recognised one" for path in paths])
+        raise NotOfferedError(
+            f"The build {message.build} has tried several models of {run}, {names}, and offers "
+            "none of them: have it offer one to a stage, with `promote`, and promote that."
+        )
+    return PromotionRequest(message.model, run, paths[0] if paths else None)
 
 
 @contextmanager
@@ -143,7 +159,7 @@ def earlier(state: StatePort, name: str, run: str | None) -> Build:
             "Name one by its key."
         )
     [source] = newest.values()
-    if run is None and len(_tried(source)) > 1:
+    if run is None and source.promote is None and len(_tried(source)) > 1:
         raise NotOfferedError(
             f"Say with `run` which model of the build {name} is meant: it has tried those of "
             f"{listed(_tried(source))}."
@@ -164,7 +180,8 @@ def _was_worse(build: Build) -> bool:
 
 def _tried(build: Build) -> list[str]:
     """The runs whose models were tried."""
-    return [str(each.spec.model) for each in build.runs if each.spec.kind is RunKind.SERVING]
+    tried = [each.spec.model for each in build.runs if each.spec.kind is RunKind.SERVING]
+    return [*dict.fromkeys(map(str, tried))]
 
 
 def _what(build: Build) -> tuple[str, str, str]:
