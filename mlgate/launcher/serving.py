@@ -5,7 +5,13 @@ them in a folder of its own, away from the tree that trained it. The copy is has
 and again once the model's processes have ended. What they say is a claim (see `claims`).
 
 Two processes answer the example, each twice: whoever serves the model loads it again, and has to
-get the answer on record before it takes traffic; and a served model is asked more than once.
+get the answer on record before it takes traffic; and a served model is asked more than once. Each
+of the requests is answered once, by the first process. Without an example, the first of them
+becomes the one on record.
+
+A run that a message asks for fails when there is nothing to ask. The one that `promote` adds does
+not: whoever promotes a model without an example asks for no more than that it loads, and would
+have no other way.
 """
 
 from __future__ import annotations
@@ -14,96 +20,31 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import shutil
-import sysconfig
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from mlgate.launcher.claims import Said
+from mlgate.launcher.checking import Check
+from mlgate.launcher.claims import MOST_REQUESTS
 from mlgate.launcher.log import Log
 from mlgate.launcher.metrics import METRICS
 from mlgate.launcher.outputs import OUTPUTS
 from mlgate.launcher.processes import FIRST, peak_memory_mb
 from mlgate.launcher.records import OF_THE_HOST, now
 from mlgate.launcher.text import one_line
-from mlgate.launcher.trial import ANSWERING, DONE
 from mlgate.launcher.trying import said_by
 from mlgate.launcher.values import Canceled, Failed, Place, Stopped, Task
-from mlgate.scorer import candidates, examples, files
-from mlgate.scorer.answers import alike
+from mlgate.scorer import candidates, examples, files, requests
 from mlgate.scorer.errors import BadRequest, ScorerError
 
 T = TypeVar("T")
 RECORD = f"{OUTPUTS}/model.json"
-VERSION = 1  # of the record
 _MLMODEL_BYTES = 4 << 20
+_REQUESTS_BYTES = 16 << 20
 _SHOWN = 200  # characters of an answer in the log
 _NAMED = 5  # files in a sentence
-
-
-@dataclass
-class Check:
-    """What is known of a model by now; `example` is the body of a request, for JSON."""
-
-    candidate: candidates.Candidate
-    parts: list[files.Part]
-    example: Any = None
-    said: list[Said] = field(default_factory=list)
-    failed: bool = False
-    warnings: list[str] = field(default_factory=list)
-
-    def metrics(self) -> dict[str, float]:
-        """The example is one request, which has to be answered each time."""
-        asked = any(said.step in (ANSWERING, DONE) for said in self.said)
-        requests = int(asked and self.example is not None)
-        return {
-            "load_seconds": self.said[0].load_seconds,
-            "memory_mb": peak_memory_mb(),
-            "requests": requests,
-            "failures": int(requests and self.failed),
-        }
-
-    def record(self) -> dict[str, Any]:
-        """The fields of a version's manifest, where its files are, and the warnings."""
-        answer = self._answer()
-        return {
-            "version": VERSION,
-            "format": self.candidate.format,
-            "path": self.candidate.path,
-            "python": platform.python_version(),
-            "platform": sysconfig.get_platform(),
-            "distributions": self.said[0].distributions,
-            "files": [asdict(part) for part in self.parts],
-            "folder": self.candidate.folder,  # relative to what its run kept
-            "signature": self.said[0].signature,
-            "example": self.example,
-            "answer": answer,
-            "warnings": self.warnings,
-        }
-
-    def _answer(self) -> Any:
-        """None, with a warning, where no server could give it again."""
-        if self.example is None:
-            return None
-        if size := max(said.answer_bytes for said in self.said):
-            self.warnings.append(
-                f"the answer to the example has {size:,} bytes, which is too much to be kept and "
-                "compared with when the model is served: give an example with fewer rows"
-            )
-            return None
-        first, *others = [answer for said in self.said for answer in said.answers]
-        if all(alike(first, other) for other in others):
-            return first
-        self.warnings.append(
-            "the answers to the example differ, so none is kept and compared with when the model "
-            "is served: if they should not, give the model a fixed seed, and no state that asking "
-            "changes"
-        )
-        return None
 
 
 async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> None:
@@ -113,7 +54,7 @@ async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> N
     try:
         check = await _prepared(task, place, scratch, log, stopped)
         try:
-            await _try(check, place, scratch, log, stopped)
+            await _try(check, task, place, scratch, log, stopped)
         except Failed:
             with contextlib.suppress(Failed):  # the first one is what people need
                 _write(place, METRICS, check.metrics())
@@ -141,18 +82,42 @@ async def _prepared(task: Task, place: Place, scratch: Path, log: Log, stopped: 
     count = "1 file" if len(parts) == 1 else f"{len(parts)} files"
     log.line(f"model: {found.name} of {task.model} ({found.format}, {count}, {size:,} bytes)")
     check = Check(found, parts)
+    if task.requests:
+        check.asks = _asks(place.root / task.requests, task.requests)
     named = _example(task, kept, names, copy, check)
-    if named is None:
+    if named is not None:
+        content = files.read_bounded(named, examples.MOST_BYTES)
+        check.example = examples.checked(content, named.name)
+        log.line(f"example: {named.name}")
+    elif check.asks is None and not task.must_answer:
         check.warnings.append(
             "the model was loaded and not asked, as there is no example: log it with MLflow's "
             "`input_example`, or have its run keep a file with a request body and name that "
             "(`example`)"
         )
-    else:
-        content = files.read_bounded(named, examples.MOST_BYTES)
-        check.example = examples.checked(content, named.name)
-        log.line(f"example: {named.name}")
     return check
+
+
+def _asks(path: Path, name: str) -> list[Any]:
+    """The bodies in a file of the repository. Raises BadRequest."""
+    try:
+        content = files.read_bounded(path, _REQUESTS_BYTES)
+    except FileNotFoundError:
+        raise BadRequest(f"there is no file {name} in the repository") from None
+    if content is None:
+        raise BadRequest(f"{name} has more than {_REQUESTS_BYTES >> 20} MiB of requests")
+    try:
+        found = requests.json_of(content)
+    except BadRequest as error:
+        raise BadRequest(f"{name} holds no requests: {error}") from None
+    if not isinstance(found, list) or not found:
+        what = "an empty list" if found == [] else "no list"
+        raise BadRequest(
+            f"{name} holds {what}: write a list of request bodies, each as POST /predict takes it"
+        )
+    if len(found) > MOST_REQUESTS:
+        raise BadRequest(f"{name} holds {len(found):,} requests, more than {MOST_REQUESTS:,}")
+    return found
 
 
 def _example(task: Task, kept: Path, names: list[str], copy: Path, check: Check) -> Path | None:
@@ -172,20 +137,26 @@ def _example(task: Task, kept: Path, names: list[str], copy: Path, check: Check)
     return copy / name if name else None
 
 
-async def _try(check: Check, place: Place, scratch: Path, log: Log, stopped: Stopped) -> None:
+async def _try(
+    check: Check, task: Task, place: Place, scratch: Path, log: Log, stopped: Stopped
+) -> None:
     """Loads and asks the model, whose files are to stay as they are.
 
     Raises `Failed`, `Canceled`, OSError and ScorerError.
     """
-    model = scratch / "model"
-    asked = {
-        "model": str(model / check.candidate.path),
-        "format": check.candidate.format,
-        "example": check.example,
-    }
-    for number in range(1 if check.example is None else 2):
+    model, source = scratch / "model", task.requests or ""
+    for number in range(2):
+        if number and check.example is None:
+            break
         log.line("loading it in another process" if number else "loading it")
-        said, failed = await said_by(asked, scratch / f"trial-{number}", place, log, stopped)
+        asked = {
+            "model": str(model / check.candidate.path),
+            "format": check.candidate.format,
+            "example": check.example,
+            "requests": None if number else check.asks,
+        }
+        folder = scratch / f"trial-{number}"
+        said, failed = await said_by(asked, source, folder, place, log, stopped)
         check.said.append(said)
         if failed:
             check.failed = True
@@ -195,6 +166,8 @@ async def _try(check: Check, place: Place, scratch: Path, log: Log, stopped: Sto
         log.line(f"loaded in {said.load_seconds:.2f} s, peak memory {peak_memory_mb():.0f} MiB")
         if said.answers:
             log.line(f"answered {one_line(json.dumps(said.answers[0]), _SHOWN)}")
+        if said.number:
+            log.line(f"answered {said.number} of {source} in {sum(said.seconds):.2f} s")
         after = await _apart(lambda: files.hashed(model), stopped)
         if changed := _changed(check.parts, after):
             raise Failed(
@@ -203,6 +176,26 @@ async def _try(check: Check, place: Place, scratch: Path, log: Log, stopped: Sto
                 f"{', '.join(changed[:_NAMED])}. A version stays as it was checked: have the model "
                 "write elsewhere",
             )
+        if check.example is None and check.asks is not None:
+            _adopt(check.asks[0], check)
+    if check.example is None and check.asks is None and task.must_answer:
+        raise Failed(
+            "invalid",
+            "the model was loaded and not asked: it has no example, and its serving run names no "
+            "`requests`. Name a file with a list of request bodies, or log the model with MLflow's "
+            "`input_example`",
+        )
+
+
+def _adopt(first: Any, check: Check) -> None:
+    """Makes the first request, which was answered, the example that is kept with the model."""
+    if len(json.dumps(first)) <= examples.MOST_BYTES:
+        check.example = first
+        return
+    check.warnings.append(
+        f"no example is kept with the model: the first request has more than "
+        f"{examples.MOST_BYTES >> 20} MiB, so put a smaller one first"
+    )
 
 
 def _changed(before: Sequence[files.Part], after: Sequence[files.Part]) -> list[str]:

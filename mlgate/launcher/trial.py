@@ -1,12 +1,13 @@
 """A model tried in a process of its own, which `serving` starts and does not trust.
 
-It loads the model, asks it for its answer, and writes down what came of each step, so that whoever
+It loads the model, asks it for its answers, and writes down what came of each step, so that whoever
 started it knows how far it came. Whatever the model does, nothing is written down for it: the last
 step is said once all answers are there.
 
     python -c BOOT ROOT FOLDER
 
-FOLDER has `asked.json` ({"model", "format", "example"}) and gets `said.json`.
+FOLDER has `asked.json` ({"model", "format", "example", "requests"}) and gets `said.json`. The
+example, where there is one, is asked first, as it is of a server; then each of the requests, once.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from mlgate.launcher.asking import ask
 from mlgate.launcher.recording import record
 from mlgate.launcher.text import clipped
 from mlgate.scorer import answers, requests
 from mlgate.scorer.distributions import imported
 from mlgate.scorer.errors import BadAnswer, MissingLibrary, ScorerError
-from mlgate.scorer.loading import answer, load
+from mlgate.scorer.loading import Model, answer, load
 
 BOOT = (
     "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
@@ -35,6 +37,7 @@ LOADING, ANSWERING, DONE = "loading", "answering", "done"  # the steps
 TIMES = 2  # that the example is answered by one process, as a server answers more than once
 ANSWER_BYTES = 1 << 20  # of an answer that is kept
 _TRACE_CHARACTERS = 60_000
+_MISS = 8_000  # characters of the traceback of one request
 
 
 class Trial:
@@ -59,10 +62,7 @@ class Trial:
             seconds = time.perf_counter() - began
             step = ANSWERING
             self.say(step, load_seconds=seconds)
-            found: dict[str, Any] = {"answers": []}
-            if asked["example"] is not None:
-                request = requests.of_json(asked["example"])
-                found = _answers([answer(model, request) for _ in range(TIMES)])
+            found = self._asked(model, asked, seconds)
             signature = model.signature.as_json() if model.signature else None
             self.say(
                 DONE,
@@ -71,19 +71,43 @@ class Trial:
                 distributions=imported(before),
                 **found,
             )
-        except ScorerError as error:
-            self.say(step, refused={"kind": _kind(error), "message": str(error)})
         except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
-            trace = clipped(_shown(error), _TRACE_CHARACTERS)
-            self.say(step, raised=_record(error), traceback=trace)
+            self.say(step, **_told(error, _TRACE_CHARACTERS))
+
+    def _asked(self, model: Model, asked: dict[str, Any], load_seconds: float) -> dict[str, Any]:
+        """The answers, and what came of the requests. Raises what the example is failed with."""
+        found: dict[str, Any] = {"answers": []}
+        if asked["example"] is not None:
+            began, request = time.perf_counter(), requests.of_json(asked["example"])
+            first = answer(model, request)
+            seconds = round(time.perf_counter() - began, 6)
+            again = [answer(model, request) for _ in range(TIMES - 1)]
+            found = {"answers": [first, *again], "seconds": [seconds]}
+        if asked["requests"] is not None:
+
+            def begin(number: int, failed: int) -> None:
+                self.say(ANSWERING, load_seconds=load_seconds, number=number, failed=failed)
+
+            of_all = ask(model, asked["requests"], begin, lambda error: _told(error, _MISS))
+            found = {**of_all, "answers": found["answers"] or of_all["answers"]}
+        return {**found, **_answers(found["answers"])}
 
 
 def _answers(found: list[Any]) -> dict[str, Any]:
     """Within limits: one that is too large is not kept, and only its size is said."""
-    text = json.dumps(found[0])
+    text = json.dumps(found[0]) if found else ""
     if len(text) > ANSWER_BYTES:
         return {"answers": [], "answer_bytes": len(text)}
     return {"answers": found}
+
+
+def _told(error: BaseException, most: int) -> dict[str, Any]:
+    """Of what a model or its request was failed with; `most`: characters of the traceback."""
+    if isinstance(error, ScorerError):
+        return {
+            "refused": {"kind": _kind(error), "message": clipped(str(error), _TRACE_CHARACTERS)}
+        }
+    return {"raised": _record(error), "traceback": clipped(_shown(error), most)}
 
 
 def _kind(error: ScorerError) -> str:

@@ -17,17 +17,14 @@ from mlgate.launcher.log import Log
 from mlgate.launcher.origins import Origins
 from mlgate.launcher.processes import exit_text, oom_kills, peak_memory
 from mlgate.launcher.reasons import classify, explained
-from mlgate.launcher.values import Failed, Place, Raised, Stopped
+from mlgate.launcher.text import one_line
+from mlgate.launcher.values import MESSAGE_CHARACTERS, Failed, Place, Raised, Stopped
 from mlgate.scorer.libraries import distribution_of
 
 # What a platform gives a run for itself, and no served model finds.
 _OF_THE_RUN = ("MLGATE_", "MLFLOW_", "AZUREML_", "AZUREAI_", "MSI_", "IDENTITY_", "OBO_")
 _ADDED = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # MLflow tells its makers of its use
-_DOING = {trial.LOADING: "while it was loaded", trial.ANSWERING: "while it answered the example"}
-_NOT_DONE = {
-    trial.LOADING: "the model could not be loaded",
-    trial.ANSWERING: "the model could not answer the example",
-}
+_EXAMPLE = "the example"
 _TRAVELS = (
     "The model's files alone are served: keep the code with it (MLflow's `code_paths`), or install "
     "it as a package"
@@ -35,11 +32,12 @@ _TRAVELS = (
 
 
 async def said_by(
-    asked: Mapping[str, Any], folder: Path, place: Place, log: Log, stopped: Stopped
+    asked: Mapping[str, Any], source: str, folder: Path, place: Place, log: Log, stopped: Stopped
 ) -> tuple[Said, Failed | None]:
     """What a process says that tries a model, and why it did not do all of it.
 
-    `asked` is as of `trial`, which works in `folder`, to be made. Raises `Canceled`.
+    `asked` is as of `trial`, which works in `folder`, to be made; `source` is what people call the
+    file of its requests. Raises `Canceled`.
     """
     (folder / "work").mkdir(parents=True)
     (folder / trial.ASKED).write_text(json.dumps(asked), "utf-8")
@@ -51,10 +49,15 @@ async def said_by(
     said = Said.read(folder / trial.SAID)
     if said.refused:
         return said, Failed(*said.refused)
+    what = f"request {said.number} of {source}" if said.number else _EXAMPLE
     if said.raised:
-        return said, _failure(said.step, said.raised, Origins(place))
+        done = "be loaded" if said.step == trial.LOADING else f"answer {what}"
+        return said, _failure(f"the model could not {done}", said.raised, Origins(place))
     if code or said.step != trial.DONE:
-        return said, _death(said.step, code, tail, oom_kills() > kills)
+        doing = {trial.LOADING: "while it was loaded", trial.ANSWERING: f"while it answered {what}"}
+        return said, _death(said.step, doing, code, tail, oom_kills() > kills)
+    if said.failed:
+        return said, _missed(said, source, log, Origins(place))
     return said, None
 
 
@@ -63,10 +66,30 @@ def _variables(given: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **_ADDED}
 
 
-def _failure(step: str, error: Raised, origins: Origins) -> Failed:
+def _missed(said: Said, source: str, log: Log, origins: Origins) -> Failed:
+    """Of requests that failed: the first one is what people need, and the log has more."""
+    found = []
+    for miss in said.misses:
+        what = f"request {miss.number} of {source}"
+        if miss.refused:
+            found.append(Failed(miss.refused[0], f"{what} is refused: {miss.refused[1]}"))
+        elif miss.raised:
+            found.append(_failure(f"the model could not answer {what}", miss.raised, origins))
+    for each in found:
+        log.line(each.message)
+    first = found[0]
+    if said.failed > 1:
+        first.message = one_line(
+            f"{said.failed} of {said.number} requests failed, the first one so: {first.message}",
+            MESSAGE_CHARACTERS,
+        )
+    return first
+
+
+def _failure(what: str, error: Raised, origins: Origins) -> Failed:
     """Of what the model raised."""
     kind = classify(error, origins)
-    message = f"{_NOT_DONE.get(step, 'the model failed')}: {explained(error)}"
+    message = f"{what}: {explained(error)}"
     module = str(error.facts.get("module") or "") if error.name == "ModuleNotFoundError" else ""
     if "<module '__main__'" in error.message:
         message = f"{message}. It is of the script that trained. {_TRAVELS}"
@@ -77,12 +100,12 @@ def _failure(step: str, error: Raised, origins: Origins) -> Failed:
     return Failed(kind, message, None, error.traceback)
 
 
-def _death(step: str, code: int, tail: str, out_of_memory: bool) -> Failed:
+def _death(step: str, told: Mapping[str, str], code: int, tail: str, out_of_memory: bool) -> Failed:
     """Of a process that ended without a word: a negative code is the signal that ended it."""
     if not step:
         last = (tail.strip().splitlines() or ["no output"])[-1]
         return Failed("infrastructure", f"the model was not tried: {exit_text(code)}: {last}")
-    doing = _DOING.get(step, "after it had answered")
+    doing = told.get(step, "after it had answered")
     if (code == -signal.SIGKILL and out_of_memory) or (
         code == -signal.SIGABRT and "std::bad_alloc" in tail
     ):

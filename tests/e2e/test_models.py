@@ -182,6 +182,35 @@ def test_a_model_that_does_not_load_again_is_not_promoted(tmp_path: Path, models
     assert "No models" in mlgate(tmp_path, "models").out
 
 
+def test_a_serving_run_asks_for_the_gate_and_is_the_check(tmp_path: Path, models: Path) -> None:
+    (models / "requests.json").write_text(json.dumps([{"instances": [[1, 2]]}, [[3, 4]]]))
+    (models / "wrong.json").write_text(json.dumps([{"instances": [[1, 2]]}, {"a": 1}]))
+    commit(models)
+    training = {"kind": "training", "name": "train", "command": "python train.py one.pkl 0.8"}
+
+    def serve(requests: str, at_most: float) -> Done:
+        serving = {"kind": "serving", "model": "train", "requests": requests}
+        bound = {"run": "serve-train", "metric": "p95_ms", "at_most": at_most}
+        gate = {"metrics": [bound]}
+        path = message(tmp_path, models, training, serving, promote={"model": "churn"}, gate=gate)
+        return run(tmp_path, path)
+
+    wrong = serve("wrong.json", 60_000)
+    assert wrong.code == 1
+    assert "request 2 of wrong.json is refused" in wrong.run("serve-train")["failure"]["message"]
+    slow = serve("requests.json", 0)
+    assert (slow.code, slow.run("serve-train")["status"]) == (1, "succeeded")
+    assert slow.result["promotion"]["outcome"] == "not_reached"
+
+    done = serve("requests.json", 60_000)
+    assert done.code == 0, done.err
+    assert [each["name"] for each in done.result["runs"]] == ["train", "serve-train"]
+    metrics = done.run("serve-train")["metrics"]
+    assert (metrics["requests"], metrics["failures"], metrics["failure_ratio"]) == (2, 0, 0)
+    assert done.result["promotion"]["outcome"] == "promoted"
+    assert done.run("serve-train")["kind"] == "serving"
+
+
 def test_files_that_were_changed_in_the_store_are_found(tmp_path: Path, models: Path) -> None:
     assert offer(tmp_path, models, "one", 0.8).code == 0
     [kept] = tmp_path.glob(".mlgate/models/churn/versions/*/files/model.pkl")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlgate.launcher.claims import MOST_BYTES, Said
+from mlgate.launcher.claims import MOST_BYTES, Miss, Said
 
 DONE = {
     "step": "done",
@@ -31,6 +31,28 @@ def test_what_holds_is_read(tmp_path: Path) -> None:
 
     assert (said.step, said.load_seconds, said.answers) == ("done", 1.5, ([1], [1]))
     assert said.distributions == {"numpy": "2.0"}
+
+
+ASKED: dict[str, Any] = {
+    "number": 2,
+    "failed": 1,
+    "answers": [[1]],
+    "seconds": [0.5, 0.25],
+    "misses": [{"number": 2, "refused": {"kind": "invalid", "message": "no"}}],
+}
+
+
+def test_what_came_of_requests_is_read(tmp_path: Path) -> None:
+    (tmp_path / "said.json").write_text(json.dumps({**DONE, **ASKED}))
+    said = Said.read(tmp_path / "said.json")
+
+    assert (said.number, said.failed, said.seconds) == (2, 1, (0.5, 0.25))
+    assert said.misses == (Miss(2, ("invalid", "no"), None),)
+
+    under_way = {"step": "answering", "load_seconds": 1, "number": 3, "failed": 2}
+    (tmp_path / "said.json").write_text(json.dumps(under_way))
+    said = Said.read(tmp_path / "said.json")
+    assert (said.step, said.number, said.failed) == ("answering", 3, 2)
 
 
 def test_an_exception_is_read_with_its_traceback(tmp_path: Path) -> None:
@@ -64,6 +86,14 @@ def test_an_exception_is_read_with_its_traceback(tmp_path: Path) -> None:
         {"refused": "x"},
         {"raised": {}, "traceback": ""},
         {"raised": {**RAISED, "causes": [1]}, "traceback": ""},
+        {**ASKED, "failed": 3},
+        {**ASKED, "failed": 0},
+        {**ASKED, "misses": []},
+        {**ASKED, "misses": [{"number": 2}]},
+        {**ASKED, "misses": ASKED["misses"] * 21},
+        {**ASKED, "number": 100_001},
+        {**ASKED, "seconds": [0.5, "1"]},
+        {**ASKED, "seconds": [0.5]},
     ],
 )
 def test_what_does_not_hold_is_as_if_nothing_had_been_said(

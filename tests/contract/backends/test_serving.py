@@ -11,6 +11,18 @@ from mlgate.orchestration.runs import FailureKind, Outcome, RunKind, RunStatus, 
 from tests.contract.backends.conftest import Backend
 from tests.support.models import SUM, pickled
 
+METRICS = {
+    "load_seconds",
+    "memory_mb",
+    "requests",
+    "failures",
+    "failure_ratio",
+    "requests_per_second",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+}
+
 KEEPS = """\
 import pathlib, shutil
 for path in pathlib.Path('kept').iterdir():
@@ -40,7 +52,7 @@ def test_a_check_keeps_a_manifest_and_its_metrics(backend: Backend) -> None:
 
     assert outcome.status is RunStatus.SUCCEEDED, backend.log(task)
     assert outcome.warnings == ()
-    assert outcome.metrics.keys() == {"load_seconds", "memory_mb", "requests", "failures"}
+    assert outcome.metrics.keys() == METRICS
     kept = ("outputs/metrics.json", "outputs/model.json")
     assert outcome.outputs == tuple(f"runs/check-churn/{name}" for name in kept)
     record = json.loads(backend.left(task, "outputs/model.json"))
@@ -52,6 +64,31 @@ def test_a_check_keeps_a_manifest_and_its_metrics(backend: Backend) -> None:
     assert (manifest.format, manifest.answer) == ("pickle", [3.0])
     assert manifest.distributions == {}
     assert "model: outputs/m.pkl of train (pickle" in backend.log(task)
+
+
+def test_a_file_of_the_repository_is_asked(backend: Backend) -> None:
+    bodies = b'[[{"b": 2, "a": 1}], {"instances": [[1, 2], [3, 4]]}]'
+    training = trained(backend, {"m.pkl": pickled()})
+    asked = {"requests": "ask/requests.json", "must_answer": True}
+    task = check(backend, training, files={"ask/requests.json": bodies}, **asked)
+
+    outcome = backend.run(task)
+
+    assert outcome.status is RunStatus.SUCCEEDED, backend.log(task)
+    assert outcome.metrics.keys() == METRICS
+    assert (outcome.metrics["requests"], outcome.metrics["failures"]) == (2, 0)
+    record = json.loads(backend.left(task, "outputs/model.json"))
+    assert (record["example"], record["answer"]) == ([{"b": 2, "a": 1}], [3.0])
+
+
+def test_a_request_that_fails_is_named(backend: Backend) -> None:
+    training = trained(backend, {"m.pkl": pickled()})
+    asked = {"requests": "r.json", "must_answer": True}
+    files = {"r.json": b'[[{"b": 2, "a": 1}], [{"b": 2}]]'}
+    kind, message = failed(backend, check(backend, training, files=files, **asked))
+
+    assert kind is FailureKind.INVALID
+    assert message.startswith("request 2 of r.json is refused: missing column `a`.")
 
 
 def failed(backend: Backend, task: Task) -> tuple[FailureKind, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract.launcher.harness import Run, Start
+from tests.contract.launcher.models import Serve
 
 
 @pytest.fixture
@@ -52,3 +53,28 @@ def run_command(start: Start) -> Start:
         return start(files or {}, kind="training", command=command, **task).wait()
 
     return run
+
+
+@pytest.fixture
+def serve(start: Start, tmp_path: Path) -> Serve:
+    """Checks a model among what the run `train` kept; to its end, unless it is not waited for."""
+
+    def serve(
+        kept: Mapping[str, str | bytes],
+        *,
+        files: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        wait: bool = True,
+        **task: Any,
+    ) -> Run:
+        for name, content in kept.items():
+            path = tmp_path / "kept" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        variables = {"MLGATE_INPUT_TRAIN": str(tmp_path / "kept"), **(environment or {})}
+        fields = {"kind": "serving", "path": None, "model": "train"}
+        fields |= {"model_variable": "MLGATE_INPUT_TRAIN", **task}
+        run = start(files or {}, variables, **fields)
+        return run.wait() if wait else run
+
+    return serve

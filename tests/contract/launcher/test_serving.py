@@ -9,56 +9,29 @@ import pickle
 import platform
 import re
 import signal
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlgate.orchestration.models import Manifest, manifest_of
-from tests.contract.launcher.harness import Run, Start
+from tests.contract.launcher.harness import Run
+from tests.contract.launcher.models import (
+    ASKED,
+    ASKED_ONCE,
+    EXAMPLE,
+    ROWS,
+    UNASKED,
+    Serve,
+    predict,
+    recorded,
+)
 from tests.support.models import SUM, pickled
-
-ROWS = [{"b": 2, "a": 1}, {"b": 4, "a": 3.5}]
-EXAMPLE = {"outputs/example.json": json.dumps(ROWS)}
-ASKED = {"example": "outputs/example.json"}
-
-Serve = Callable[..., Run]
-
-
-@pytest.fixture
-def serve(start: Start, tmp_path: Path) -> Serve:
-    """Checks a model among what the run `train` kept; to its end, unless it is not waited for."""
-
-    def serve(
-        kept: Mapping[str, str | bytes],
-        *,
-        files: Mapping[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None,
-        wait: bool = True,
-        **task: Any,
-    ) -> Run:
-        for name, content in kept.items():
-            path = tmp_path / "kept" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
-        variables = {"MLGATE_INPUT_TRAIN": str(tmp_path / "kept"), **(environment or {})}
-        fields = {"kind": "serving", "path": None, "model": "train"}
-        fields |= {"model_variable": "MLGATE_INPUT_TRAIN", **task}
-        run = start(files or {}, variables, **fields)
-        return run.wait() if wait else run
-
-    return serve
 
 
 def asked(serve: Serve, source: str, expression: str = "Model()", **more: Any) -> Run:
     """A check of a model of this source, with an example."""
     return serve({"outputs/m.pkl": pickled(source, expression), **EXAMPLE}, **ASKED, **more)
-
-
-def recorded(run: Run) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((run.output / "kept/outputs/model.json").read_text())
-    return content
 
 
 def test_what_is_recorded_is_a_manifest(serve: Serve) -> None:
@@ -87,8 +60,10 @@ def test_what_is_measured_and_said(serve: Serve) -> None:
     run = asked(serve, SUM + "print('hello from the model')\n")
 
     metrics = run.outcome["metrics"]
-    assert metrics.keys() == {"load_seconds", "memory_mb", "requests", "failures"}
-    assert (metrics["requests"], metrics["failures"]) == (1.0, 0.0)
+    assert metrics.keys() == {*UNASKED, *ASKED_ONCE}
+    assert [metrics[name] for name in ("requests", "failures", "failure_ratio")] == [1, 0, 0]
+    assert metrics["p50_ms"] == metrics["p95_ms"] == metrics["p99_ms"]
+    assert metrics["p50_ms"] * metrics["requests_per_second"] == pytest.approx(1000)
     assert 0 < metrics["load_seconds"] < 60
     assert 5 < metrics["memory_mb"] < 1000
     assert [event["event"] for event in run.events] == ["started"]
@@ -113,8 +88,28 @@ def test_without_an_example_loading_alone_is_checked(serve: Serve) -> None:
     assert (recorded(run)["example"], recorded(run)["answer"]) == (None, None)
     assert "`input_example`" in run.outcome["warnings"][0]
     assert recorded(run)["warnings"] == run.outcome["warnings"]
+    assert run.outcome["metrics"].keys() == UNASKED
     assert run.outcome["metrics"]["requests"] == 0
     assert run.log.count("loading it") == 1
+
+
+def test_a_serving_run_that_has_nothing_to_ask_fails_though_its_model_loads(serve: Serve) -> None:
+    run = serve({"m.pkl": pickled()}, must_answer=True)
+
+    assert (run.exit_code, run.failure["kind"]) == (1, "invalid")
+    assert "was loaded and not asked" in run.failure["message"]
+    assert "`requests`" in run.failure["message"]
+    assert run.outcome["metrics"].keys() == UNASKED
+    assert run.outcome["metrics"]["requests"] == 0
+    assert run.outcome["outputs"] == ["outputs/metrics.json"]
+
+
+def test_a_serving_run_with_an_example_is_as_the_check_of_a_promotion(serve: Serve) -> None:
+    run = asked(serve, SUM, must_answer=True)
+
+    assert run.outcome["status"] == "succeeded"
+    assert recorded(run)["answer"] == [3.0, 7.5]
+    assert run.outcome["metrics"]["requests"] == 1
 
 
 COUNTS = """
@@ -142,10 +137,6 @@ def test_an_answer_that_no_server_could_give_again_is_not_kept(
     assert (recorded(run)["example"], recorded(run)["answer"]) == (ROWS, None)
     [warning] = recorded(run)["warnings"]
     assert said in warning
-
-
-def predict(line: str) -> str:
-    return f"import os, sys\nclass Model:\n  def predict(self, rows):\n    {line}\n    return [1]"
 
 
 def loading(line: str) -> str:

@@ -1,0 +1,94 @@
+"""What is known of a model that is checked, and what of it is kept."""
+
+from __future__ import annotations
+
+import platform
+import sysconfig
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mlgate.launcher.claims import Said
+from mlgate.launcher.processes import peak_memory_mb
+from mlgate.launcher.timings import timings
+from mlgate.launcher.trial import ANSWERING, DONE
+from mlgate.scorer import candidates, files
+from mlgate.scorer.answers import alike
+
+VERSION = 1  # of the record
+
+
+@dataclass
+class Check:
+    """What is known of a model by now.
+
+    `example` and each of `asks` are the body of a request, for JSON; `asks` is None where the
+    example alone is asked.
+    """
+
+    candidate: candidates.Candidate
+    parts: list[files.Part]
+    example: Any = None
+    asks: list[Any] | None = None
+    said: list[Said] = field(default_factory=list)
+    failed: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, float]:
+        """Without a request there is no ratio, and no time."""
+        asked, failures = self._counts()
+        found = {
+            "load_seconds": self.said[0].load_seconds,
+            "memory_mb": peak_memory_mb(),
+            "requests": asked,
+            "failures": failures,
+        }
+        if asked:
+            found["failure_ratio"] = failures / asked
+        return {**found, **timings(self.said[0].seconds)}
+
+    def _counts(self) -> tuple[int, int]:
+        """Requests and failures. The example, alone, is one, which has to be answered each time."""
+        first = self.said[0]
+        if first.number:  # where the process is not done, it ended with the last one
+            return first.number, first.failed + int(first.step != DONE)
+        answering = any(said.step in (ANSWERING, DONE) for said in self.said)
+        asked = int(answering and self.example is not None)
+        return asked, int(asked and self.failed)
+
+    def record(self) -> dict[str, Any]:
+        """The fields of a version's manifest, where its files are, and the warnings."""
+        answer = self._answer()
+        return {
+            "version": VERSION,
+            "format": self.candidate.format,
+            "path": self.candidate.path,
+            "python": platform.python_version(),
+            "platform": sysconfig.get_platform(),
+            "distributions": self.said[0].distributions,
+            "files": [asdict(part) for part in self.parts],
+            "folder": self.candidate.folder,  # relative to what its run kept
+            "signature": self.said[0].signature,
+            "example": self.example,
+            "answer": answer,
+            "warnings": self.warnings,
+        }
+
+    def _answer(self) -> Any:
+        """None, with a warning, where no server could give it again."""
+        if self.example is None:
+            return None
+        if size := max(said.answer_bytes for said in self.said):
+            self.warnings.append(
+                f"the answer to the example has {size:,} bytes, which is too much to be kept and "
+                "compared with when the model is served: give an example with fewer rows"
+            )
+            return None
+        first, *others = [answer for said in self.said for answer in said.answers]
+        if all(alike(first, other) for other in others):
+            return first
+        self.warnings.append(
+            "the answers to the example differ, so none is kept and compared with when the model "
+            "is served: if they should not, give the model a fixed seed, and no state that asking "
+            "changes"
+        )
+        return None
