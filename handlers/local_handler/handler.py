@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from handlers.local_handler import (
     collection,
     outcomes,
@@ -35,6 +33,7 @@ from handlers.local_handler.current_models import CurrentModels
 from handlers.local_handler.own import plain
 from handlers.local_handler.snapshots import Snapshots
 from handlers.local_handler.staging import CURRENT_MODELS
+from handlers.local_handler.tools import find_uv
 from handlers.local_handler.upkeep import Builds, Places, Upkeep
 from handlers.local_handler.warm import Templates
 from handlers.local_handler.watcher import Watcher
@@ -42,7 +41,7 @@ from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.backends.launching import launch_task, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
-from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 
@@ -105,7 +104,7 @@ class LocalHandler:
             self._watcher = Watcher(on_ended)
         self._task_host = tasks.Host(
             python=python,
-            uv=_uv(),
+            uv=find_uv(),
             launcher=launcher,
             environments=self._home / "environments",
             grace_seconds=grace_seconds,
@@ -313,10 +312,3 @@ def _gone(staged: str) -> Permanent:
     return Permanent(
         f"The staged files {staged} are not on this machine any more: publish the message again."
     )
-
-
-def _uv() -> str:
-    try:
-        return find_uv_bin()
-    except FileNotFoundError as error:
-        raise UnfitHost("Runs on this machine need the program uv: install it.") from error

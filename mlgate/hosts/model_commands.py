@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import textwrap
 from typing import Any
 
@@ -11,6 +12,8 @@ from mlgate.hosts.settings import Settings
 from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.models import is_name
+
+_MOST = 100_000  # callers, and seconds
 
 
 def add(commands: Any) -> None:
@@ -56,6 +59,36 @@ def add(commands: Any) -> None:
     rollback.add_argument("--to", metavar="ID|N", help="a version, or the number of an entry")
     rollback.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
     rollback.set_defaults(command=_rollback)
+
+    load = _command(
+        commands,
+        "load",
+        "have callers ask a served model, and hold it to limits",
+        "Send requests to a served model for some seconds, by locust, and show how many failed and "
+        "how long they took. By default callers send the example that GET /model of the URL shows, "
+        "each again as soon as it is answered.",
+        "0 within the limits   1 a limit broken, or no request made   2 usage\n"
+        "  3 the model or locust's environment cannot be reached",
+    )
+    load.add_argument("url", metavar="URL", help="where the model is served: http or https")
+    load.add_argument("--users", metavar="N", type=_count, default=10, help="callers; default 10")
+    load.add_argument(
+        "--seconds", metavar="S", type=_count, default=15, help="how long; default 15"
+    )
+    load.add_argument(
+        "--p95-ms", metavar="L", type=_number, help="of 100 requests, 95 may take so long at most"
+    )
+    load.add_argument(
+        "--failures",
+        metavar="R",
+        type=_share,
+        default=0.0,
+        help="the share of requests that may fail: 0.01 is one percent; default 0",
+    )
+    load.add_argument(
+        "--locustfile", metavar="F", help="a Python file of locust's that says what callers do"
+    )
+    load.set_defaults(command=_load)
 
 
 def _command(commands: Any, name: str, short: str, says: str, codes: str) -> Any:
@@ -131,3 +164,35 @@ def _require_name(model: str) -> None:
             f"{model[:80]!a} cannot be the name of a model: it has 1 to 63 lower-case letters, "
             "digits, - and _, and begins with a letter or a digit"
         )
+
+
+def _load(options: argparse.Namespace) -> int:
+    from mlgate.hosts.load import Load, load
+    from mlgate.load.stats import Limits
+
+    asked = Load(options.url, options.users, options.seconds, options.locustfile)
+    return load(Settings.read().home, asked, Limits(options.p95_ms, options.failures))
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST:,}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    """Finite, and not negative."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number
+
+
+def _share(text: str) -> float:
+    number = _number(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
+    return number

@@ -1,0 +1,105 @@
+"""What locust measured, from the files that it writes when it ends, and whether that is enough."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+_REASONS = 5  # of failures, that are shown
+
+
+class NoStats(Exception):
+    """What there is was not written by a locust that came to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Percentiles are None where nothing was answered; of 100 ms and more, locust keeps two
+    digits."""
+
+    requests: int
+    failures: int
+    requests_per_second: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+    @property
+    def failure_ratio(self) -> float:
+        return self.failures / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`failures` is a share of the requests."""
+
+    p95_ms: float | None = None
+    failures: float = 0.0
+
+    def broken(self, measured: Measured) -> list[str]:
+        """A sentence for each. No request at all is one, whatever locust says."""
+        if not measured.requests:
+            return ["No request was made."]
+        found = []
+        if measured.failure_ratio > self.failures:
+            found.append(
+                f"{measured.failures:,} of {measured.requests:,} requests failed "
+                f"({measured.failure_ratio:.2%}), and {self.failures:.2%} may."
+            )
+        if self.p95_ms is not None and (measured.p95_ms is None or measured.p95_ms > self.p95_ms):
+            took = "is not known" if measured.p95_ms is None else f"is {measured.p95_ms:g} ms"
+            found.append(f"p95 {took}, and must be at most {self.p95_ms:g} ms.")
+        return found
+
+
+def measured(content: bytes) -> Measured:
+    """From locust's `--json-file`, an entry for each name of a request. Raises NoStats."""
+    try:
+        entries = json.loads(content)
+        times: Counter[float] = Counter()
+        for entry in entries:
+            for milliseconds, count in entry["response_times"].items():
+                times[float(milliseconds)] += int(count)
+        requests = sum(int(entry["num_requests"]) for entry in entries)
+        failures = sum(int(entry["num_failures"]) for entry in entries)
+        seconds = _seconds(entries)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NoStats(f"locust's statistics cannot be read: {error!r}") from None
+    return Measured(
+        requests=requests,
+        failures=failures,
+        requests_per_second=requests / seconds if seconds else 0.0,
+        p50_ms=_percentile(times, 50),
+        p95_ms=_percentile(times, 95),
+        p99_ms=_percentile(times, 99),
+    )
+
+
+def reasons(content: bytes) -> list[str]:
+    """Why requests failed and what the locustfile raised, as `program` wrote it; none if not."""
+    try:
+        found = [str(each) for each in json.loads(content)]
+    except (ValueError, TypeError):
+        return []
+    more = len(found) - _REASONS
+    return [*found[:_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
+
+
+def _seconds(entries: list[dict[str, Any]]) -> float:
+    """From the first request to the last answer."""
+    ends = [entry["last_request_timestamp"] for entry in entries]
+    known = [float(end) for end in ends if end is not None]
+    return max(known) - min(float(entry["start_time"]) for entry in entries) if known else 0.0
+
+
+def _percentile(times: Counter[float], percent: int) -> float | None:
+    """The least time that so many percent of the requests took at most."""
+    left = math.ceil(times.total() * percent / 100)
+    for milliseconds, count in sorted(times.items()):
+        left -= count
+        if left <= 0:
+            return milliseconds
+    return None
