@@ -12,6 +12,9 @@ inside functions, and nothing of ours outside this folder. Python 3.9 is enough.
     examples     what a caller would send, as the model's own run says
     inputs       that in the form and the order that the model takes
     answers      what it predicts, as JSON
+    csv_rows     the same from CSV
+    replies      a loaded model that answers, right or with what is wrong
+    child        that in a process of its own, which takes `frames`, and keeps its `belongings`
     distributions  which installed packages it needed for that
 
 A model is code: loading it and asking it execute whatever it brings. So both belong in a process of

@@ -4,7 +4,9 @@
     ├── Unusable         what was kept is no model that can be served
     ├── MissingLibrary   the environment lacks what the model's format needs
     ├── BadRequest       the caller's fault; the model was not asked
-    └── BadAnswer        the model answered with what no JSON can hold
+    │   └── BadMedia     the body is of a type that is not taken
+    ├── BadAnswer        the model answered with what no JSON can hold
+    └── NotAsRecorded    it answers its example otherwise than when it was checked
 
 The message of each is for people, with a remedy. What the model itself raises is none of them.
 """
@@ -35,5 +37,13 @@ class BadRequest(ScorerError):
     """A request that the model does not take."""
 
 
+class BadMedia(BadRequest):
+    """A request of another content type."""
+
+
 class BadAnswer(ScorerError):
     """An answer that cannot be sent."""
+
+
+class NotAsRecorded(ScorerError):
+    """A model that would answer otherwise than the one that was weighed."""

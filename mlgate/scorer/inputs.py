@@ -13,9 +13,11 @@ from typing import Any
 from mlgate.scorer.errors import BadRequest
 from mlgate.scorer.requests import Array, Content, Table, Tensors, rows_of
 from mlgate.scorer.signatures import Column, Signature, Tensor
+from mlgate.scorer.wording import listed, short
 
-_SHOWN = 10  # names in a sentence
-_VALUE_CHARACTERS = 60
+_SHOWN = 10  # problems in a sentence
+_NEAR = 1_000  # names that are compared with a wrong one
+MOST_COLUMNS = 10_000  # where the model does not say how many it takes: pandas needs a second
 
 
 def arranged(content: Content, signature: Signature | None) -> Content:
@@ -25,6 +27,11 @@ def arranged(content: Content, signature: Signature | None) -> Content:
     value of another type. Without a signature it is as it was sent.
     """
     if signature is None:
+        if isinstance(content, Table) and len(content.columns) > MOST_COLUMNS:
+            raise BadRequest(
+                f"the request has {len(content.columns)} columns, and a model without a signature "
+                f"takes {MOST_COLUMNS}: send lists without names (`instances`)"
+            )
         return content
     if signature.columns:
         return _of_columns(content, signature.columns)
@@ -38,12 +45,13 @@ def _of_columns(content: Content, columns: Sequence[Column]) -> Table:
         content = rows_of(content.by_name, "inputs")
     names = [column.name for column in columns]
     if isinstance(content, Array):  # in the model's order, there being no names
-        rows = _as_rows(content.values, len(names), f": {_listed(names)}")
+        rows = _as_rows(content.values, len(names), f": {listed(names)}")
         content = Table(tuple(names), rows)
     optional = {column.name for column in columns if not column.required}
     _check_names(content.columns, names, optional)
-    there = [column for column in columns if column.name in content.columns]
-    at = [content.columns.index(column.name) for column in there]
+    places = {name: index for index, name in enumerate(content.columns)}
+    there = [column for column in columns if column.name in places]
+    at = [places[column.name] for column in there]
     rows = [
         [_typed(row[index], column, number) for index, column in zip(at, there)]
         for number, row in enumerate(content.rows, 1)
@@ -75,7 +83,7 @@ def _of_tensors(content: Content, tensors: Sequence[Tensor]) -> Content:
         content = Tensors(dict(zip(content.columns, map(list, by_column))))
     names = [tensor.name or "" for tensor in tensors]
     if isinstance(content, Array):
-        raise BadRequest(f"the model takes several inputs, by name: {_listed(names)}")
+        raise BadRequest(f"the model takes several inputs, by name: {listed(names)}")
     _check_names([*content.by_name], names, set(), "input")
     for tensor in tensors:
         _check_shape(content.by_name[tensor.name or ""], tensor)
@@ -85,18 +93,20 @@ def _of_tensors(content: Content, tensors: Sequence[Tensor]) -> Content:
 def _check_names(
     given: Collection[str], known: Sequence[str], optional: Collection[str], noun: str = "column"
 ) -> None:
+    of_caller, of_model = {*given}, {*known}
+    missing = [name for name in known if name not in of_caller and name not in optional]
+    unknown = [name for name in given if name not in of_model]
+    if not missing and not unknown:
+        return
     problems = []
-    missing = [name for name in known if name not in given and name not in optional]
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, missing or known, 1, 0.5)
-            hint = f" (did you mean `{near[0]}`?)" if near else ""
-            problems.append(f"unknown {noun} `{name}`{hint}")
-    problems += [f"missing {noun} `{name}`" for name in missing]
-    if problems:
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        told = "; ".join(problems[:_SHOWN])
-        raise BadRequest(f"{told}{more}. The model takes {_listed(known)}")
+    for name in unknown[:_SHOWN]:
+        near = difflib.get_close_matches(short(name), (missing or known)[:_NEAR], 1, 0.5)
+        hint = f" (did you mean `{near[0]}`?)" if near else ""
+        problems.append(f"unknown {noun} `{short(name)}`{hint}")
+    problems += [f"missing {noun} `{name}`" for name in missing[: _SHOWN - len(problems)]]
+    left = len(missing) + len(unknown) - len(problems)
+    more = f"; and {left} more" if left else ""
+    raise BadRequest(f"{'; '.join(problems)}{more}. The model takes {listed(known)}")
 
 
 def _as_rows(values: Sequence[Any], width: int, which: str = "") -> list[list[Any]]:
@@ -138,9 +148,7 @@ def _typed(value: Any, column: Column, row: int) -> Any:
     try:
         return _TYPES[column.type](value)
     except (TypeError, ValueError, OverflowError):
-        shown = "null" if value is None else repr(value)
-        if len(shown) > _VALUE_CHARACTERS:
-            shown = f"{shown[: _VALUE_CHARACTERS - 1]}…"
+        shown = "null" if value is None else short(repr(value))
         raise BadRequest(
             f"row {row}, column `{column.name}`: {shown} is no value of the type {column.type}"
         ) from None
@@ -185,11 +193,6 @@ def _bytes(value: Any) -> bytes:
         return base64.b64decode(_text(value), validate=True)
     except binascii.Error:
         raise ValueError from None
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _count(values: int) -> str:

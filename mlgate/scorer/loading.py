@@ -19,11 +19,12 @@ from mlgate.scorer.inputs import arranged
 from mlgate.scorer.libraries import distribution_of, has, library
 from mlgate.scorer.requests import Array, Content, Request, Table, Tensors
 from mlgate.scorer.signatures import Signature
+from mlgate.scorer.wording import short
 
 # By it MLflow logs to Azure ML, where runs have it; it is imported with MLflow, and half of Azure's
 # SDK with it. No model needs that, nor whoever serves it.
 _PLUGIN = "azureml.mlflow"
-_DTYPES = {
+_DTYPES = {  # of others, text among them, pandas makes what it made of them in training
     "double": "float64",
     "float": "float32",
     "long": "int64",
@@ -69,7 +70,10 @@ class _PyFunc:
 
     def predict(self, content: Content, params: Mapping[str, Any] | None) -> Any:
         given = self._given(content)
-        return self._loaded.predict(given, params=params) if params else self._loaded.predict(given)
+        with _enforced():
+            if params:
+                return self._loaded.predict(given, params=params)
+            return self._loaded.predict(given)
 
     def _given(self, content: Content) -> Any:
         tensors = self.signature.tensors if self.signature else ()
@@ -204,17 +208,8 @@ def _table(table: Table, signature: Signature | None) -> Any:
             if kind == "datetime":
                 made[name] = pandas.to_datetime(pandas.Series(values))
             else:
-                dtype = "object" if kind in ("string", "binary") else _DTYPES.get(kind or "")
-                made[name] = pandas.Series(values, dtype=dtype or _inferred(values))
+                made[name] = pandas.Series(values, dtype=_DTYPES.get(kind or ""))
     return pandas.DataFrame(made, columns=[*table.columns])
-
-
-def _inferred(values: Sequence[Any]) -> str | None:
-    """The type of a column that the model says nothing of; None is what pandas makes of it."""
-    numbers = [value for value in values if value is not None]
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers):
-        return None
-    return "object" if any(isinstance(value, (str, list, dict)) for value in numbers) else None
 
 
 def _array(values: Any, dtype: str | None = None) -> Any:
@@ -247,6 +242,19 @@ def _refused(what: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest(f"{what} cannot be taken: {error}") from None
+
+
+@contextlib.contextmanager
+def _enforced() -> Iterator[None]:
+    """What MLflow finds wrong with values and params is the caller's fault: it looks first."""
+    exceptions = library("mlflow.exceptions", "an MLflow model")
+    try:
+        yield
+    except exceptions.MlflowException as error:
+        if getattr(error, "error_code", "") not in ("BAD_REQUEST", "INVALID_PARAMETER_VALUE"):
+            raise
+        message = str(error.message)  # repeats the values first
+        raise BadRequest(short(message.rpartition("Error: ")[2], 500)) from None
 
 
 def _no_params(params: Mapping[str, Any] | None) -> None:

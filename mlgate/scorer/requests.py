@@ -13,11 +13,15 @@ Whether the model takes it is the matter of `inputs`.
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
 from mlgate.scorer.errors import BadRequest
+from mlgate.scorer.wording import listed, short
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
 MLFLOW_KEYS = (SPLIT, RECORDS, INSTANCES, INPUTS)
@@ -28,6 +32,10 @@ _FORMS = (
     "a list of rows"
 )
 _BESIDE = {"params", "signature_name"}  # what MLflow lets callers send with its keys
+_BESIDE_DATA = {"columns", "data", "index"}
+_DEPTH = 64  # of nested lists and objects: numpy has no more dimensions
+# Only a text with a number like these can have one that no double holds.
+_LARGE = re.compile(r"(?<![0-9])[0-9]{200,}|[eE]\+?[0-9]{3,}")
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,32 @@ def read(body: bytes | str) -> Request:
 
 
 def json_of(body: bytes | str) -> Any:
-    """The body as JSON; NaN and infinity, which JSON has not and Python writes, are null."""
+    """The body as JSON; NaN and infinity, which JSON has not and Python writes, are null.
+
+    Raises BadRequest, also for what JSON allows and no model can be asked: a key that is there
+    twice, a number that no double holds, and lists in lists without end.
+    """
+    text = text_of(body) if isinstance(body, bytes) else body
+    # Functions of Python's for each number would double the time.
+    numbers: Any = _NUMBERS if _LARGE.search(text) else {}
     try:
-        return json.loads(body, parse_constant=lambda _: None)
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadRequest(f"the request is not JSON: {why}") from None
+        said = json.loads(text, parse_constant=lambda _: None, object_pairs_hook=_object, **numbers)
+    except ValueError as error:
+        raise BadRequest(f"the request is not JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest(_TOO_DEEP) from None
+    _check_depth(said)
+    return said
+
+
+def text_of(body: bytes) -> str:
+    """The body as text, without a byte order mark. Raises BadRequest."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"the request is not UTF-8: {error.reason} at byte {error.start + 1}"
+        ) from None
 
 
 def of_json(said: Any) -> Request:
@@ -89,7 +117,7 @@ def of_json(said: Any) -> Request:
         raise BadRequest(f"the request has several formats, {' and '.join(keys)}: send one of them")
     if keys:
         if others := sorted(said.keys() - {*keys} - _BESIDE):
-            raise BadRequest(f"beside {keys[0]} the request has {', '.join(others)}: leave it out")
+            raise BadRequest(f"beside {keys[0]} the request has {listed(others)}: leave it out")
         return Request(OF_MLFLOW, _READERS[keys[0]](said[keys[0]]), _params(said.get("params")))
     if said and all(isinstance(value, dict) for value in said.values()):
         return Request(OF_COLUMNS, _of_columns(said))
@@ -101,22 +129,37 @@ def rows_of(columns: Mapping[str, Any], what: str) -> Table:
     lengths = {}
     for name, values in columns.items():
         if not isinstance(values, list):
-            raise BadRequest(f"{what}: `{name}` is {_what(values)}, and has to be a list of values")
+            raise BadRequest(
+                f"{what}: `{short(name)}` is {_what(values)}, and has to be a list of values"
+            )
         lengths[name] = len(values)
     if len({*lengths.values()}) > 1:
-        told = ", ".join(f"`{name}` has {length}" for name, length in lengths.items())
+        told = listed([f"`{short(name)}` has {length}" for name, length in lengths.items()])
         raise BadRequest(f"{what}: the columns have different numbers of rows: {told}")
     return Table(tuple(columns), [list(row) for row in zip(*columns.values())])
+
+
+def no_twice(names: Sequence[str], what: str) -> None:
+    """Raises BadRequest that names the first name which is there twice."""
+    if len({*names}) < len(names):
+        twice = next(name for name, times in Counter(names).items() if times > 1)
+        raise BadRequest(f"{what} `{short(twice)}` is there twice")
 
 
 def _split(said: Any) -> Table:
     if not isinstance(said, dict) or not isinstance(said.get("data"), list):
         raise BadRequest(f'{SPLIT} has to be {{"columns": [..], "data": [[..], ..]}}')
+    if others := sorted(said.keys() - _BESIDE_DATA):
+        raise BadRequest(f"{SPLIT}: beside its data it has {listed(others)}: leave it out")
     columns, data = said.get("columns"), said["data"]
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+    # pandas numbers the columns that have no names.
+    if not isinstance(columns, list) or not all(type(name) in (str, int) for name in columns):
         raise BadRequest(f"{SPLIT}: `columns` has to be a list of names")
-    if twice := sorted({name for name in columns if columns.count(name) > 1}):
-        raise BadRequest(f"{SPLIT}: the column `{twice[0]}` is there twice")
+    index = said.get("index")  # of the caller's own rows: the model does not get it
+    if index is not None and not (isinstance(index, list) and len(index) == len(data)):
+        raise BadRequest(f"{SPLIT}: `index` has to be a list with a value for each row")
+    columns = [str(name) for name in columns]
+    no_twice(columns, f"{SPLIT}: the column")
     for number, row in enumerate(data, 1):
         if not isinstance(row, list):
             raise BadRequest(f"{SPLIT}: row {number} is {_what(row)}, and has to be a list")
@@ -138,8 +181,8 @@ def _records(said: Any, what: str = RECORDS) -> Table:
         if differing := sorted({*columns} ^ row.keys()):
             lacking = number if differing[0] in columns else 1
             raise BadRequest(
-                f"{what}: row {lacking} has no `{differing[0]}`, which other rows have: send null "
-                "for a value that is missing"
+                f"{what}: row {lacking} has no `{short(differing[0])}`, which other rows have: "
+                "send null for a value that is missing"
             )
         rows.append([row[name] for name in columns])
     return Table(columns, rows)
@@ -166,7 +209,7 @@ def _of_columns(said: Mapping[str, Mapping[str, Any]]) -> Table:
     for name, values in said.items():
         if differing := sorted({*first} ^ values.keys()):
             lacking = name if differing[0] in first else names[0]
-            raise BadRequest(f"the column `{lacking}` has no row `{differing[0]}`")
+            raise BadRequest(f"the column `{short(lacking)}` has no row `{short(differing[0])}`")
     return Table(names, [[said[name][row] for name in names] for row in first])
 
 
@@ -188,6 +231,37 @@ def _check_even(values: Sequence[Any], what: str) -> None:
         _check_even(value, f"{what}: row {number}")
 
 
+def _check_depth(said: Any) -> None:
+    level = [said]
+    for _ in range(_DEPTH + 1):
+        lists = [each for each in level if isinstance(each, (list, dict))]
+        if not lists:
+            return
+        values = (each.values() if isinstance(each, dict) else each for each in lists)
+        level = [inner for each in values for inner in each if isinstance(inner, (list, dict))]
+    raise BadRequest(_TOO_DEEP)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """One of two values would be dropped, and nobody would know."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        no_twice([name for name, _ in pairs], "the request is ambiguous: the key")
+    return made
+
+
+def _whole(text: str) -> int:
+    _fraction(text)  # which takes as long as the text is, whereas int() takes the square of that
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise BadRequest(f"the number {short(text)} is too large")
+    return number
+
+
 def _params(said: Any) -> Mapping[str, Any] | None:
     if said is not None and not isinstance(said, dict):
         raise BadRequest(f"params has to be an object, and is {_what(said)}")
@@ -200,6 +274,8 @@ def _what(value: Any) -> str:
     return kinds[type(value)]
 
 
+_TOO_DEEP = f"the request is nested too deeply: {_DEPTH} lists and objects in one another are taken"
+_NUMBERS = {"parse_int": _whole, "parse_float": _fraction}
 _READERS: Mapping[str, Callable[[Any], Content]] = {
     SPLIT: _split,
     RECORDS: _records,
