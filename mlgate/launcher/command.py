@@ -28,9 +28,12 @@ TAIL_CHARACTERS = 65_536  # of a command's output, searched for a traceback
 
 
 async def run_command(
-    arguments: Sequence[str], place: Place, log: Log, stopped: Stopped
+    arguments: Sequence[str], place: Place, log: Log, stopped: Stopped, scratch: str = ""
 ) -> tuple[int, str]:
-    """The exit code and the last output of a command that is logged as it runs; or `Canceled`."""
+    """The exit code and the last output of a command that is logged as it runs; or `Canceled`.
+
+    `scratch` is a folder that is removed where the launcher is killed meanwhile.
+    """
     pieces: collections.deque[str] = collections.deque()
     kept = 0
 
@@ -42,7 +45,8 @@ async def run_command(
             kept -= len(pieces.popleft())
 
     pipe = Pipe(log, keep)
-    process = Process(start_program(arguments, place.directory, place.environment, pipe.writing))
+    child = start_program(arguments, place.directory, place.environment, pipe.writing)
+    process = Process(child, scratch)
     ends: set[asyncio.Future[Any]] = {process.ended, stopped}
     await asyncio.wait(ends, return_when=FIRST)
     if stopped.done() and not process.ended.done():

@@ -23,6 +23,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -38,6 +39,7 @@ from mlgate.launcher.trying import said_by
 from mlgate.launcher.values import Canceled, Failed, Place, Stopped, Task
 from mlgate.scorer import candidates, examples, files, requests
 from mlgate.scorer.errors import BadRequest, ScorerError
+from mlgate.scorer.variables import for_model
 
 T = TypeVar("T")
 RECORD = f"{OUTPUTS}/model.json"
@@ -156,7 +158,8 @@ async def _try(
             "requests": None if number else check.asks,
         }
         folder = scratch / f"trial-{number}"
-        said, failed = await said_by(asked, source, folder, place, log, stopped)
+        own = replace(place, environment=for_model(place.environment, task.variables))
+        said, failed = await said_by(asked, source, folder, own, log, stopped)
         check.said.append(said)
         if failed:
             check.failed = True

@@ -1,8 +1,9 @@
 """A model tried in a process of its own, which `serving` starts and does not trust.
 
 It loads the model, asks it for its answers, and writes down what came of each step, so that whoever
-started it knows how far it came. Whatever the model does, nothing is written down for it: the last
-step is said once all answers are there.
+started it knows how far it came: the last step is said once all answers are there. A model that
+fails or ends its process is told from one that answers; one that forges what is said here lies of
+itself, as it could by its answers.
 
     python -c BOOT ROOT FOLDER
 

@@ -21,9 +21,6 @@ from mlgate.launcher.text import one_line
 from mlgate.launcher.values import MESSAGE_CHARACTERS, Failed, Place, Raised, Stopped
 from mlgate.scorer.libraries import distribution_of
 
-# What a platform gives a run for itself, and no served model finds.
-_OF_THE_RUN = ("MLGATE_", "MLFLOW_", "AZUREML_", "AZUREAI_", "MSI_", "IDENTITY_", "OBO_")
-_ADDED = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # MLflow tells its makers of its use
 _EXAMPLE = "the example"
 _TRAVELS = (
     "The model's files alone are served: keep the code with it (MLflow's `code_paths`), or install "
@@ -36,16 +33,17 @@ async def said_by(
 ) -> tuple[Said, Failed | None]:
     """What a process says that tries a model, and why it did not do all of it.
 
-    `asked` is as of `trial`, which works in `folder`, to be made; `source` is what people call the
-    file of its requests. Raises `Canceled`.
+    `asked` is as of `trial`, which works in `folder`: to be made, and gone with what it is in where
+    the launcher is killed. `source` is what people call the file of its requests. The environment
+    of `place` is the process's. Raises `Canceled`.
     """
     (folder / "work").mkdir(parents=True)
     (folder / trial.ASKED).write_text(json.dumps(asked), "utf-8")
     root = Path(__file__).parents[2]  # the archive, or what the package is in
     command = [sys.executable, "-c", trial.BOOT, str(root), str(folder)]
-    own = replace(place, directory=folder / "work", environment=_variables(place.environment))
+    own = replace(place, directory=folder / "work")
     kills = oom_kills()
-    code, tail = await run_command(command, own, log, stopped)
+    code, tail = await run_command(command, own, log, stopped, scratch=str(folder.parent))
     said = Said.read(folder / trial.SAID)
     if said.refused:
         return said, Failed(*said.refused)
@@ -59,11 +57,6 @@ async def said_by(
     if said.failed:
         return said, _missed(said, source, log, Origins(place))
     return said, None
-
-
-def _variables(given: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in given.items() if not name.startswith(_OF_THE_RUN)}
-    return {**kept, **_ADDED}
 
 
 def _missed(said: Said, source: str, log: Log, origins: Origins) -> Failed:

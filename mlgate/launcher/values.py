@@ -42,7 +42,8 @@ class Task:
     """What to run; `path` and `directory` are relative to the root.
 
     Of a serving run, `path` and `example` are relative to what the run `model` kept: the folder
-    that the variable `model_variable` holds. `requests` is relative to the root.
+    that the variable `model_variable` holds. `requests` is relative to the root. `variables` are
+    the names of the run's own, which a model's process is given as well.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Task:
     example: str | None = None
     requests: str | None = None
     must_answer: bool = False
+    variables: Sequence[str] = ()
 
     @classmethod
     def read(cls, text: str) -> Task:

@@ -15,6 +15,7 @@ inside functions, and nothing of ours outside this folder. Python 3.9 is enough.
     csv_rows     the same from CSV
     replies      a loaded model that answers, right or with what is wrong
     child        that in a process of its own, which takes `frames`, and keeps its `belongings`
+    variables    what a model's process finds of a host's
     distributions  which installed packages it needed for that
 
 A model is code: loading it and asking it execute whatever it brings. So both belong in a process of

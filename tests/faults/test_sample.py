@@ -54,7 +54,6 @@ UNUSED = {
     ("files", "list"),
     ("files", "location"),
     ("files", "tail"),
-    ("models", "damaged"),
     ("models", "fetch"),
     ("models", "models"),
     ("renderer", "acts:no_notebooks"),

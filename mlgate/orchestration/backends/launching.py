@@ -51,6 +51,7 @@ def launch_task(spec: RunSpec) -> dict[str, Any]:
         "example": spec.example,
         "requests": spec.requests,
         "must_answer": spec.must_answer,
+        "variables": sorted(own_variables(spec.environment_variables)[0]),
     }
 
 

@@ -279,11 +279,12 @@ def test_nothing_but_its_files_is_there(serve: Serve) -> None:
 import os, sys
 class Model:
     def predict(self, rows):
-        told = [n for n in os.environ if n.startswith(("MLGATE_", "AZUREML_", "MLFLOW_RUN"))]
+        told = [n for n in os.environ if n.startswith(("MLGATE_", "AZURE", "MLFLOW_RUN"))]
         return [told, os.listdir(), os.environ["SEED"], "helper.py" in str(sys.path)]
 """
-    platforms = {"AZUREML_RUN_ID": "1", "MLFLOW_RUN_ID": "1", "SEED": "7"}
-    run = asked(serve, source, files={"helper.py": "x = 1"}, environment=platforms)
+    platforms = {"AZUREML_RUN_ID": "1", "MLFLOW_RUN_ID": "1", "SEED": "7", "AZURE_SECRET": "x"}
+    files = {"helper.py": "x = 1"}
+    run = asked(serve, source, files=files, environment=platforms, variables=["SEED"])
 
     assert recorded(run)["answer"] == [[], [], "7", False]
 
