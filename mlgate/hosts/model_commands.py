@@ -8,7 +8,7 @@ import math
 import textwrap
 from typing import Any
 
-from mlgate.hosts.settings import Settings
+from mlgate.hosts.settings import Settings, SettingsError
 from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.models import is_name
@@ -90,6 +90,25 @@ def add(commands: Any) -> None:
     )
     load.set_defaults(command=_load)
 
+    serve = _command(
+        commands,
+        "serve",
+        "answer requests with the current version of a model",
+        "Serve a model's current version, and each one that follows it, without a request lost on "
+        "the way; MODEL@ID serves that version alone. Its example is tried in a form at /.",
+        "0 on SIGTERM, once all requests were answered   2 usage\n"
+        "  3 a store that cannot be read, or a port that is in use",
+    )
+    serve.add_argument("model", metavar="MODEL[@ID]", nargs="?", help="MLGATE_MODEL when absent")
+    serve.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
+    serve.add_argument("--port", type=int, default=5000, help="default 5000; 0 for a free one")
+    serve.add_argument(
+        "--own-environment",
+        action="store_true",
+        help="load models with this Python, as in an image, and make no environments",
+    )
+    serve.set_defaults(command=_serve)
+
 
 def _command(commands: Any, name: str, short: str, says: str, codes: str) -> Any:
     return commands.add_parser(
@@ -146,6 +165,29 @@ def _promote(options: argparse.Namespace) -> int:
         raw["run"] = options.run
     shown = local_run.Options(None, as_json=False, quiet=False, parallel=None)
     return local_run.run(settings, validated(PromoteMessage, raw, Findings()), raw, shown)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from mlgate.hosts.serving.server import serve
+    from mlgate.hosts.serving.settings import ServingSettings
+    from mlgate.hosts.stores import make_models
+
+    logging.getLogger("mlgate").setLevel(logging.INFO)
+    settings = Settings.read()
+    try:
+        serving = ServingSettings.read(options.model)
+    except SettingsError as error:
+        if options.model:
+            raise UsageError(str(error)) from error
+        raise
+    return serve(
+        make_models(settings),
+        serving,
+        settings.home,
+        host=options.host,
+        port=options.port,
+        own_environment=options.own_environment,
+    )
 
 
 def _rollback(options: argparse.Namespace) -> int:

@@ -1,0 +1,184 @@
+"""The process that has a version loaded, as its parent sees it.
+
+The child is `mlgate.scorer.child`, executed by the version's own interpreter. It gets neither a
+token nor a setting of this host, and ends when its standard input does: with this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import struct
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlgate.hosts.serving.versions import Refused, Version
+from mlgate.scorer.child import BOOT
+
+LOAD_LIMIT = 600.0  # seconds in which a version has to be loaded, and its example answered
+_POLL = 0.05
+_FRAME = struct.Struct("!II")  # the bytes of a header, which is JSON, and of a body
+_ROOT = Path(__file__).resolve().parents[3]
+_PASSED = {"PATH", "LANG", "TZ", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+_THREADS = ("OMP_", "OPENBLAS_", "MKL_")  # how many threads numerical libraries use
+
+
+class Gone(Exception):
+    """The child ended, or broke off, while it was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Child:
+    """One that is ready; see `start`."""
+
+    def __init__(self, version: Version, process: asyncio.subprocess.Process, home: Path) -> None:
+        self.version = version
+        self.in_flight = 0
+        self._process = process
+        self._home = home
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def memory(self) -> int:
+        """The most memory that it has had; 0 where nobody knows."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            [line] = [each for each in status.splitlines() if each.startswith("VmHWM:")]
+            return int(line.split()[1]) << 10
+        return 0
+
+    async def ended(self) -> None:
+        await self._process.wait()
+
+    async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
+        """Its answer to a POST. Raises `Gone`."""
+        self.in_flight += 1
+        self._quiet.clear()
+        try:
+            return await self._asked(path, content_type, body)
+        finally:
+            self.in_flight -= 1
+            if not self.in_flight:
+                self._quiet.set()
+
+    async def close(self, patience: float) -> None:
+        """End it once it has answered what it was asked, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._quiet.wait()
+        await self.kill()
+
+    async def kill(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
+        _end(self._process)
+        await self._process.wait()
+        await asyncio.to_thread(shutil.rmtree, self._home, True)
+
+    async def _asked(self, path: str, content_type: str, body: bytes) -> Answer:
+        try:
+            reader, writer = self._idle.pop() if self._idle else await self._connected()
+            header = json.dumps({"path": path, "content_type": content_type}).encode()
+            writer.write(_FRAME.pack(len(header), len(body)) + header + body)
+            await writer.drain()
+            sizes = _FRAME.unpack(await reader.readexactly(_FRAME.size))
+            said = json.loads(await reader.readexactly(sizes[0]))
+            content = await reader.readexactly(sizes[1])
+        except (OSError, EOFError, ValueError) as error:
+            raise Gone(self.version.name) from error
+        self._idle.append((reader, writer))
+        return Answer(said["status"], said["content_type"], said["headers"], content)
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._home / "socket", limit=1 << 20)
+
+
+async def start(version: Version, python: str, files: Path, limit: float = LOAD_LIMIT) -> Child:
+    """A child that has loaded the version from `files` and answered its example as recorded.
+
+    Raises `Refused`, with the child's own sentence.
+    """
+    home = Path(tempfile.mkdtemp(prefix="mlgate-child-"))  # a socket's path has to be short
+    manifest = version.manifest
+    asked = {
+        "model": str(files / manifest.path),
+        "format": manifest.format,
+        "name": version.name,
+        "number": version.number,
+        "example": manifest.example,
+        "answer": manifest.answer,
+    }
+    (home / "asked.json").write_text(json.dumps(asked), "utf-8")
+    process = await asyncio.create_subprocess_exec(
+        python, "-c", BOOT, str(_ROOT), str(home),
+        stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home), start_new_session=True,
+    )  # fmt: skip
+    child = Child(version, process, home)
+    try:
+        async with asyncio.timeout(limit):
+            while (said := _said(home)).get("step") not in ("ready", "failed"):
+                if not child.alive:
+                    break
+                await asyncio.sleep(_POLL)
+    except TimeoutError:
+        said = {"reason": f"It was not loaded within {limit:.0f} seconds."}
+    except BaseException:
+        await child.kill()
+        raise
+    if said.get("step") == "ready" and child.alive:
+        return child
+    code = process.returncode
+    await child.kill()
+    reason = said.get("reason") or f"Its process ended while it was loaded ({_exit(code)})."
+    raise Refused(f"{version.name} cannot be served: {reason}")
+
+
+def _said(home: Path) -> dict[str, Any]:
+    try:
+        said = json.loads((home / "said.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _variables(home: Path) -> dict[str, str]:
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.startswith(_THREADS)
+    }
+    return {**passed, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"}
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    """And whatever it has started, which is of its session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _exit(code: int | None) -> str:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit code {code}"

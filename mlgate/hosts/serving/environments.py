@@ -1,0 +1,116 @@
+"""The Python that loads a version: one made by uv with what it needs, or the one at hand."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mlgate.hosts.serving.versions import Refused
+from mlgate.orchestration.models import Manifest
+
+LIMIT = 1800.0  # seconds that making one may take
+_MOST_BYTES = 20 << 30  # of environments that are kept
+_NUMBERS = re.compile(r"(?:\d+!)?(\d+)(?:\.(\d+))?")
+
+
+def own(manifest: Manifest) -> str:
+    """The interpreter that this is, if it has what the version needs: Python and distributions,
+    each equal in X.Y. Raises `Refused`, which names whatever differs."""
+    wrong = []
+    if _minor(manifest.python) != _minor(platform.python_version()):
+        wrong.append(f"Python {manifest.python} is needed, {platform.python_version()} is here")
+    for name, needed in sorted(manifest.distributions.items()):
+        try:
+            here = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} {needed} is needed, and not here")
+            continue
+        if _minor(needed) != _minor(here):
+            wrong.append(f"{name} {needed} is needed, {here} is here")
+    if wrong:
+        raise Refused(f"{'; '.join(wrong)}.")
+    return sys.executable
+
+
+class Maker:
+    """Makes environments under `root`, one for each set of what is needed, kept for the next time.
+
+    A model is code and may write to its environment, so none is shared with anything else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._held: list[Any] = []  # their locks: what is used stays
+
+    def make(self, manifest: Manifest) -> str:
+        """The interpreter of an environment with what the version needs. Raises `Refused`."""
+        from uv import find_uv_bin
+
+        from handlers.local_handler import environments, installing
+
+        python = ".".join(_minor(manifest.python))
+        lines = [f"{name}=={version}" for name, version in sorted(manifest.distributions.items())]
+        plan = {
+            "requirements": lines, "added": [], "constraints": [], "python": python,
+            "local": False, "folder": ".",
+        }  # fmt: skip
+        self._root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="mlgate-serve-") as made:
+            folder = Path(made)
+            runner = _Runner(folder / "log.txt")
+            asked = environments.Asked(plan, sys.executable, folder)
+            installer = installing.Installer(find_uv_bin(), runner, runner.log, *asked)
+            shelf = environments.Shelf(self._root, "serving", runner, guarded=False)
+            try:
+                interpreter, warnings = shelf.take(asked, installer, folder / "resolving")
+            except installing.EnvironmentFailure as failure:
+                raise Refused(str(failure), lasting=failure.kind != "network") from failure
+        if warnings:
+            raise Refused(f"Python {python} is needed: {warnings[0]}")
+        self._held = [*self._held[-1:], shelf]  # that of the version before, and this one
+        environments.prune(self._root, _MOST_BYTES)
+        return str(interpreter)
+
+
+class _Runner:
+    """`installing.Runner`, for a process that makes one environment after the other."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._until = time.monotonic() + LIMIT
+
+    def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int:
+        with self.log.open("ab") as log:
+            left = max(1.0, self._until - time.monotonic())
+            try:
+                return subprocess.run(
+                    command,
+                    check=False,
+                    cwd=directory,
+                    env={**os.environ, **more},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    timeout=left,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                log.write(f"\nerror: not done after {LIMIT:.0f} s\n".encode())
+                return 1
+
+    def attend(self, seconds: float = 0.0) -> None:
+        time.sleep(seconds)
+
+
+def _minor(version: str) -> tuple[str, ...]:
+    """X and Y of a version X.Y.Z, without which no two are equal."""
+    found = _NUMBERS.match(version)
+    return (found[1], found[2] or "0") if found else (version,)

@@ -1,0 +1,90 @@
+"""`mlgate serve`: the listener, until SIGTERM; what was asked by then is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+
+from mlgate.hosts.serving import environments
+from mlgate.hosts.serving.app import App
+from mlgate.hosts.serving.keeper import DRAIN, Keeper
+from mlgate.hosts.serving.settings import ServingSettings
+from mlgate.hosts.terminal import complain, say
+from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.durable import ModelsPort
+
+OK, COULD_NOT = 0, 3
+
+
+def serve(
+    models: ModelsPort,
+    settings: ServingSettings,
+    home: Path,
+    *,
+    host: str,
+    port: int,
+    own_environment: bool,
+) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises what the store raises."""
+    model = settings.model or _only(models)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        complain(f"mlgate: {host}:{port} cannot be listened on: {error.strerror or error}")
+        return COULD_NOT
+    python_for = environments.own
+    if not own_environment:
+        python_for = environments.Maker(home / "serving-environments").make
+    make = partial(
+        Keeper,
+        models,
+        model,
+        settings.pinned,
+        python_for,
+        settings.formats,
+        refresh=settings.refresh,
+        swap_wait=settings.swap_wait,
+    )
+    asyncio.run(_run(make, listener, settings.most, model))
+    return OK
+
+
+async def _run(make: partial[Keeper], listener: socket.socket, most: int, model: str) -> None:
+    config = uvicorn.Config(
+        App(make(), most),
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(DRAIN),
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    host, port = listener.getsockname()[:2]
+    say(f"{model} is served on http://{f'[{host}]' if ':' in host else host}:{port}/")
+    await server.serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """They are handled by the loop: after the shutdown this process ends as it should."""
+        yield
+
+
+def _only(models: ModelsPort) -> str:
+    names = models.models()
+    if len(names) == 1:
+        return names[0]
+    there = f"There are {', '.join(names[:20])}." if names else "There are none."
+    raise UsageError(f"name the model to serve, or set MLGATE_MODEL. {there}")
