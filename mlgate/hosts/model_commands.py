@@ -101,7 +101,7 @@ def add(commands: Any) -> None:
     )
     serve.add_argument("model", metavar="MODEL[@ID]", nargs="?", help="MLGATE_MODEL when absent")
     serve.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
-    serve.add_argument("--port", type=int, default=5000, help="default 5000; 0 for a free one")
+    serve.add_argument("--port", type=_port, default=5000, help="default 5000; 0 for a free one")
     serve.add_argument(
         "--own-environment",
         action="store_true",
@@ -118,6 +118,12 @@ def _command(commands: Any, name: str, short: str, says: str, codes: str) -> Any
         epilog=f"exit codes:\n  {codes}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
 
 
 def _models(options: argparse.Namespace) -> int:

@@ -12,20 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from mlgate import __version__
-from mlgate.hosts.serving.keeper import Died, Keeper, Serving, Unavailable
+from mlgate.hosts.serving.keeper import Died, Keeper, Unavailable
 from mlgate.hosts.serving.page import page
 from mlgate.hosts.serving.versions import Version
+from mlgate.scorer.replies import CODES, JSON, ROUTES
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MODEL_ROUTES = ("/invocations", "/predict", "/api/predict")
-_JSON = "application/json"
-_CODES = {
-    400: "BAD_REQUEST", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "REQUEST_TOO_LARGE",
-    500: "INTERNAL_ERROR", 503: "NO_MODEL",
-}  # fmt: skip
 # The page is all in itself, and talks to nobody but this server.
 _PAGE = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -70,13 +65,13 @@ class App:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         try:
-            if path in MODEL_ROUTES:
+            if path in ROUTES:
                 await self._ask(scope, receive, send)
                 return
             status, kind, body, headers = self._look(path, method)
         except _Refusal as refusal:
-            status, kind, headers = refusal.status, _JSON, dict(refusal.headers)
-            body = _json({"error_code": _CODES[status], "message": str(refusal)})
+            status, kind, headers = refusal.status, JSON, dict(refusal.headers)
+            body = _json({"error_code": CODES[status], "message": str(refusal)})
         except _Left:
             return
         now = self._keeper.serving
@@ -98,27 +93,26 @@ class App:
             raise _Refusal(
                 500, f"The process of {error} ended while it answered. It is started again."
             ) from None
-        headers = {**answer.headers, **_named(version)}
-        await _send(send, answer.status, answer.content_type, answer.body, headers)
+        await _send(send, answer.status, answer.content_type, answer.body, _named(version))
 
     async def _body(self, told: Mapping[bytes, bytes], receive: Receive) -> bytes:
         said = told.get(b"content-length", b"0")
+        size = int(said) if said.isdigit() else 0
         body, more = bytearray(), True
-        while more:
-            if len(body) > self._most or (said.isdigit() and int(said) > self._most):
-                raise _Refusal(
-                    413,
-                    f"The request has more than {self._most:,} bytes, which is the most that is "
-                    "taken here (MLGATE_MAX_REQUEST).",
-                    {"connection": "close"},
-                )
+        while more and size <= self._most:
             event = await receive()
             if event["type"] == "http.disconnect":
                 raise _Left
             body += event.get("body", b"")
             more = event.get("more_body", False)
-        if len(body) > self._most:
-            raise _Refusal(413, f"The request has more than {self._most:,} bytes.")
+            size = max(size, len(body))
+        if size > self._most:
+            raise _Refusal(
+                413,
+                f"The request has more than {self._most:,} bytes, which is the most that is taken "
+                "here (MLGATE_MAX_REQUEST).",
+                {"connection": "close"},
+            )
         return bytes(body)
 
     def _look(self, path: str, method: str) -> tuple[int, str, bytes, dict[str, str]]:
@@ -130,7 +124,7 @@ class App:
             "/model": self._model,
         }
         if path != "/" and path not in looks:
-            known = ", ".join(sorted((*looks, *MODEL_ROUTES, "/")))
+            known = ", ".join(sorted((*looks, *ROUTES, "/")))
             raise _Refusal(404, f"There is no {path[:200]} here: {known}.")
         if method not in ("GET", "HEAD"):
             raise _not_allowed(path, "GET, HEAD")
@@ -139,14 +133,13 @@ class App:
             told = self._model()[1] if now else None
             return 200, "text/html; charset=utf-8", page(self._keeper.model, told), dict(_PAGE)
         status, said = looks[path]()
-        return status, _JSON, _json(said), {}
+        return status, JSON, _json(said), {}
 
     def _ping(self) -> tuple[int, Any]:
-        now = self._serving()
-        return (200, {}) if now else (503, {})
+        return (200, {}) if self._keeper.alive else (503, {})
 
     def _health(self) -> tuple[int, Any]:
-        now, held = self._serving(), self._keeper.held_back
+        now, held = self._keeper.alive, self._keeper.held_back
         said = {
             "status": self._keeper.status,
             "model": self._keeper.model,
@@ -178,10 +171,6 @@ class App:
             },
             "proof": json.loads(entry.content),
         }
-
-    def _serving(self) -> Serving | None:
-        now = self._keeper.serving
-        return now if now is not None and now.child.alive else None
 
 
 def _not_allowed(path: str, methods: str) -> _Refusal:

@@ -12,19 +12,17 @@ import json
 import os
 import shutil
 import signal
-import struct
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlgate.hosts.serving.versions import Refused, Version
-from mlgate.scorer.child import BOOT
+from mlgate.scorer import frames
+from mlgate.scorer.child import ASKED, BOOT, FAILED, READY, SAID, SOCKET
 
 LOAD_LIMIT = 600.0  # seconds in which a version has to be loaded, and its example answered
 _POLL = 0.05
-_FRAME = struct.Struct("!II")  # the bytes of a header, which is JSON, and of a body
 _ROOT = Path(__file__).resolve().parents[3]
 _PASSED = {"PATH", "LANG", "TZ", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
 _THREADS = ("OMP_", "OPENBLAS_", "MKL_")  # how many threads numerical libraries use
@@ -38,7 +36,6 @@ class Gone(Exception):
 class Answer:
     status: int
     content_type: str
-    headers: Mapping[str, str]
     body: bytes
 
 
@@ -83,10 +80,12 @@ class Child:
 
     async def close(self, patience: float) -> None:
         """End it once it has answered what it was asked, or after so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                await self._quiet.wait()
-        await self.kill()
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._quiet.wait()
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         for _, writer in self._idle:
@@ -99,27 +98,38 @@ class Child:
     async def _asked(self, path: str, content_type: str, body: bytes) -> Answer:
         try:
             reader, writer = self._idle.pop() if self._idle else await self._connected()
-            header = json.dumps({"path": path, "content_type": content_type}).encode()
-            writer.write(_FRAME.pack(len(header), len(body)) + header + body)
-            await writer.drain()
-            sizes = _FRAME.unpack(await reader.readexactly(_FRAME.size))
-            said = json.loads(await reader.readexactly(sizes[0]))
-            content = await reader.readexactly(sizes[1])
-        except (OSError, EOFError, ValueError) as error:
+        except OSError as error:
             raise Gone(self.version.name) from error
+        try:
+            writer.write(frames.packed({"path": path, "content_type": content_type}, body))
+            await writer.drain()
+            lengths = frames.LENGTHS.unpack(await reader.readexactly(frames.LENGTHS.size))
+            said = json.loads(await reader.readexactly(lengths[0]))
+            answer = Answer(
+                int(said["status"]), str(said["content_type"]), await reader.readexactly(lengths[1])
+            )
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            writer.close()
+            raise Gone(self.version.name) from error
+        except BaseException:
+            writer.close()
+            raise
         self._idle.append((reader, writer))
-        return Answer(said["status"], said["content_type"], said["headers"], content)
+        return answer
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(self._home / "socket", limit=1 << 20)
+        return await asyncio.open_unix_connection(self._home / SOCKET, limit=1 << 20)
 
 
-async def start(version: Version, python: str, files: Path, limit: float = LOAD_LIMIT) -> Child:
+async def start(
+    version: Version, python: str, files: Path, root: Path, limit: float = LOAD_LIMIT
+) -> Child:
     """A child that has loaded the version from `files` and answered its example as recorded.
 
-    Raises `Refused`, with the child's own sentence.
+    What it needs is in a folder of its own below `root`; `limit` is in seconds. Raises `Refused`,
+    with the child's own sentence.
     """
-    home = Path(tempfile.mkdtemp(prefix="mlgate-child-"))  # a socket's path has to be short
+    home = Path(tempfile.mkdtemp(prefix="c-", dir=root))
     manifest = version.manifest
     asked = {
         "model": str(files / manifest.path),
@@ -129,7 +139,7 @@ async def start(version: Version, python: str, files: Path, limit: float = LOAD_
         "example": manifest.example,
         "answer": manifest.answer,
     }
-    (home / "asked.json").write_text(json.dumps(asked), "utf-8")
+    (home / ASKED).write_text(json.dumps(asked), "utf-8")
     process = await asyncio.create_subprocess_exec(
         python, "-c", BOOT, str(_ROOT), str(home),
         stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home), start_new_session=True,
@@ -137,16 +147,16 @@ async def start(version: Version, python: str, files: Path, limit: float = LOAD_
     child = Child(version, process, home)
     try:
         async with asyncio.timeout(limit):
-            while (said := _said(home)).get("step") not in ("ready", "failed"):
+            while (said := _said(home)).get("step") not in (READY, FAILED):
                 if not child.alive:
                     break
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        said = {"reason": f"It was not loaded within {limit:.0f} seconds."}
+        said = {"reason": f"It was not loaded within {limit:g} seconds."}
     except BaseException:
         await child.kill()
         raise
-    if said.get("step") == "ready" and child.alive:
+    if said.get("step") == READY and child.alive:
         return child
     code = process.returncode
     await child.kill()
@@ -156,7 +166,7 @@ async def start(version: Version, python: str, files: Path, limit: float = LOAD_
 
 def _said(home: Path) -> dict[str, Any]:
     try:
-        said = json.loads((home / "said.json").read_text("utf-8"))
+        said = json.loads((home / SAID).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return said if isinstance(said, dict) else {}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -50,6 +52,11 @@ class Maker:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._held: list[Any] = []  # their locks: what is used stays
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End what is being made, from another thread."""
+        self._stopping.set()
 
     def make(self, manifest: Manifest) -> str:
         """The interpreter of an environment with what the version needs. Raises `Refused`."""
@@ -66,7 +73,7 @@ class Maker:
         self._root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="mlgate-serve-") as made:
             folder = Path(made)
-            runner = _Runner(folder / "log.txt")
+            runner = _Runner(folder / "log.txt", self._stopping)
             asked = environments.Asked(plan, sys.executable, folder)
             installer = installing.Installer(find_uv_bin(), runner, runner.log, *asked)
             shelf = environments.Shelf(self._root, "serving", runner, guarded=False)
@@ -84,30 +91,39 @@ class Maker:
 class _Runner:
     """`installing.Runner`, for a process that makes one environment after the other."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, stopping: threading.Event) -> None:
         self.log = log
+        self._stopping = stopping
         self._until = time.monotonic() + LIMIT
 
     def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int:
-        with self.log.open("ab") as log:
-            left = max(1.0, self._until - time.monotonic())
+        from handlers.local_handler.variables import passed_on
+
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen(
+                command,
+                cwd=directory,
+                env={**passed_on(os.environ), **more},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            ) as process,
+        ):
             try:
-                return subprocess.run(
-                    command,
-                    check=False,
-                    cwd=directory,
-                    env={**os.environ, **more},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    timeout=left,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                log.write(f"\nerror: not done after {LIMIT:.0f} s\n".encode())
-                return 1
+                while process.poll() is None:
+                    self.attend(0.05)
+            finally:
+                if process.returncode is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        return process.returncode
 
     def attend(self, seconds: float = 0.0) -> None:
-        time.sleep(seconds)
+        if self._stopping.wait(seconds):
+            raise Refused("This host is being stopped.", lasting=False)
+        if time.monotonic() > self._until:
+            raise Refused(f"The environment was not made within {LIMIT:.0f} s.", lasting=False)
 
 
 def _minor(version: str) -> tuple[str, ...]:

@@ -1,21 +1,20 @@
 """From one version to the next, and back from one that fails.
 
-`Keeper.run` looks at the log again and again. Another version than the one that serves is copied,
-checked, loaded and tried by a child process of its own while the old one serves on; then new
-requests go to it, the old child answers what it was asked, and ends. A version that cannot be served
-is held back, and is not tried again until the log names another one.
+`Keeper.run` does two things side by side. It looks at the log: another version than the one that
+serves is copied, checked, loaded and tried by a child process of its own while the old one serves
+on; then new requests go to it, and the old child answers what it was asked, and ends. A version
+that cannot be served is held back, and is not tried again until the log names another one. And it
+starts a child again that has died, whatever is being loaded meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,14 +24,18 @@ from mlgate.hosts.serving.child import Answer, Child, Gone
 from mlgate.hosts.serving.memory import available
 from mlgate.hosts.serving.versions import Refused, Version
 from mlgate.orchestration.durable import ModelsPort
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError, Permanent, UnfitHost
 from mlgate.orchestration.models import Entry, Manifest
 
 log = logging.getLogger("mlgate")
 
 DRAIN = 30.0  # seconds that a child may take to answer what it was asked
+_WATCH = 0.1  # seconds from one look at the child to the next
 _RESTARTS, _MINUTE = 3, 60.0  # of a child that dies
 _ROOM = 1.2  # of the memory that the version before has had, for the next one beside it
+
+# Of a version, its interpreter, its files, and a folder for what the process needs.
+Start = Callable[[Version, str, Path, Path], Awaitable[Child]]
 
 
 class Unavailable(Exception):
@@ -65,8 +68,8 @@ class Serving:
 
 
 class Keeper:
-    """`python_for` gives the interpreter for a version, and raises `Refused`; `refresh` and
-    `swap_wait` are in seconds."""
+    """`python_for` gives the interpreter for a version, and raises `Refused`; `home` is a folder
+    for this keeper alone, which its owner removes; `refresh` and `swap_wait` are in seconds."""
 
     def __init__(
         self,
@@ -75,46 +78,54 @@ class Keeper:
         pinned: str | None,
         python_for: Callable[[Manifest], str],
         formats: Collection[str],
+        home: Path,
         *,
         refresh: float,
         swap_wait: float,
         free: Callable[[], int | None] = available,
+        start: Start = children.start,
     ) -> None:
         self.model = model
         self.serving: Serving | None = None
         self.held_back: HeldBack | None = None
-        self.looked = False  # whether the log was read at all
         self._models = models
         self._pinned = pinned
         self._python_for = python_for
         self._formats = formats
+        self._home = home
         self._refresh = refresh
         self._swap_wait = swap_wait
         self._free = free
+        self._start = start
+        self._looked = False  # whether the log was read at all
+        self._trouble = ""  # what kept it from being read the last time
+        self._taking = False
         self._changed = asyncio.Condition()
         self._deaths = list[float]()
-        self._swapping = False
-        self._home = Path(tempfile.mkdtemp(prefix="mlgate-serve-"))
+
+    @property
+    def alive(self) -> Serving | None:
+        """What serves, unless its process has just died."""
+        return self.serving if self.serving is not None and self.serving.child.alive else None
 
     @property
     def status(self) -> str:
         """As `GET /health` tells it."""
-        if self._swapping and self.serving is None:
+        if self.alive is not None:
+            return "held_back" if self.held_back is not None else "ok"
+        if self.serving is not None or self._taking or not self._looked:
             return "loading"
-        if self.held_back is not None:
-            return "held_back"
-        if self.serving is not None:
-            return "ok"
-        return "no_model" if self.looked else "loading"
+        return "held_back" if self.held_back is not None else "no_model"
 
     async def run(self) -> None:
         """Until it is canceled."""
         try:
-            while True:
-                await self._turn()
-                await self._rest()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow())
+                tasks.create_task(self._watch())
         finally:
-            await self._leave()
+            if self.serving is not None:
+                await self.serving.child.close(DRAIN)
 
     async def ask(self, path: str, content_type: str, body: bytes) -> tuple[Version, Answer]:
         """The answer of the version that serves, and which that is.
@@ -129,44 +140,56 @@ class Keeper:
             raise Died(version.name) from None
 
     async def _ready(self) -> Child:
-        if (now := self._alive()) is not None:
+        if (now := self.alive) is not None:
             return now.child
-        if self.status in ("no_model", "held_back") and not self._swapping:
-            raise Unavailable(self._why(), self._refresh)
         try:
             async with asyncio.timeout(self._swap_wait), self._changed:
-                while (now := self._alive()) is None:
+                while (now := self.alive) is None:
+                    if self.status != "loading":
+                        raise Unavailable(self._why(), self._refresh)
                     await self._changed.wait()
                 return now.child
         except TimeoutError:
             raise Unavailable(self._why(), self._refresh) from None
 
-    def _alive(self) -> Serving | None:
-        return self.serving if self.serving is not None and self.serving.child.alive else None
-
     def _why(self) -> str:
+        if self.status == "loading":
+            return f"{self.model} is being loaded."
         if self.held_back is not None:
             return self.held_back.reason
-        if self.status == "no_model":
-            return f"{self.model} has no version yet."
-        return f"{self.model} is being loaded."
+        return f"{self.model} has no version yet."
 
-    async def _turn(self) -> None:
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _follow(self) -> None:
+        while True:
+            entry = await self._entry()
+            if entry is not None and self._is_news(entry):
+                await self._take(entry)
+            await asyncio.sleep(self._refresh)
+
+    async def _entry(self) -> Entry | None:
+        """The one to be served; None while nobody knows, and where nothing can change."""
+        if self._pinned and self.serving is not None:
+            return None
+        look = versions.entry_to_serve
         try:
-            entry = await asyncio.to_thread(
-                versions.entry_to_serve, self._models, self.model, self._pinned
-            )
-        except OrchestrationError as error:
-            log.warning(
-                "the log of %s cannot be read, so what serves serves on: %s", self.model, error
-            )
-            entry = None
-        else:
-            self.looked = True
-        if entry is not None and self._is_news(entry):
-            await self._take(entry)
-        elif self.serving is not None and not self.serving.child.alive:
-            await self._restart(self.serving)
+            entry = await asyncio.to_thread(look, self._models, self.model, self._pinned)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, what serves serves on
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.warning(
+                    "the log of %s cannot be read, what serves goes on: %s", self.model, error
+                )
+            return None
+        self._trouble = ""
+        if not self._looked:
+            self._looked = True
+            self._taking = entry is not None
+            await self._tell()
+        return entry
 
     def _is_news(self, entry: Entry) -> bool:
         held = self.held_back
@@ -175,70 +198,76 @@ class Keeper:
         return self.serving is None or self.serving.child.version.number != entry.number
 
     async def _take(self, entry: Entry) -> None:
-        now = self.serving
+        self._taking = True
         try:
-            version = await asyncio.to_thread(
-                versions.version_of, self._models, entry, self._formats
-            )
-            if now is not None and now.child.version.entry.id == entry.id and now.child.alive:
+            find = versions.version_of
+            version = await asyncio.to_thread(find, self._models, entry, self._formats)
+            now = self.serving
+            if now is not None and now.child.version.entry.id == entry.id:
                 now.child.version = version  # the same one, current again
+                await self._put(now)
             else:
                 await self._swap(version)
-            self.held_back = None
-            log.info("%s serves, by entry %s", version.name, version.number)
-        except (Refused, OrchestrationError) as error:
-            lasting = error.lasting if isinstance(error, Refused) else isinstance(error, Permanent)
-            self.held_back = HeldBack(entry, str(error), lasting)
-            log.error("%s@%s is held back: %s", entry.model, entry.id, error)  # noqa: TRY400 -- a sentence says it
-        async with self._changed:
-            self._changed.notify_all()
+        except Exception as error:
+            self.held_back = HeldBack(entry, str(error) or repr(error), _is_lasting(error))
+            unknown = not isinstance(error, (Refused, OrchestrationError, OSError))
+            log.error(  # noqa: TRY400 -- a sentence says it, where it is one of ours
+                "%s@%s is held back: %s", entry.model, entry.id, error, exc_info=unknown
+            )
+        finally:
+            self._taking = False
+            await self._tell()
 
     async def _swap(self, version: Version) -> None:
         """Raises `Refused`, and what the store raises: what served before then serves on."""
         files = self._home / f"{version.entry.id}-{version.number}"
-        self._swapping = True
         try:
-            await asyncio.to_thread(shutil.rmtree, files, True)
             python = await asyncio.to_thread(self._python_for, version.manifest)
             await asyncio.to_thread(versions.copy, self._models, version, files)
-            before = self._alive()
-            if before is not None and not self._has_room(before):
-                await self._swap_alone(before, version, python, files)
-                return
-            child = await children.start(version, python, files)
+            before = self.alive
+            if before is None or self._has_room(before):
+                child = await self._start(version, python, files, self._home)
+            else:
+                child = await self._start_alone(before, version, python, files)
         except BaseException:
-            await asyncio.to_thread(shutil.rmtree, files, True)
+            await _remove(files)
             raise
-        finally:
-            self._swapping = False
+        before = self.serving
         await self._put(Serving(child, files, python, datetime.now(UTC)))
+        if before is not None:
+            await before.child.close(DRAIN)
+            await _remove(before.files)
 
-    async def _swap_alone(
+    async def _start_alone(
         self, before: Serving, version: Version, python: str, files: Path
-    ) -> None:
+    ) -> Child:
         """Where memory does not allow two: requests wait meanwhile."""
         self.serving = None
-        await before.child.close(DRAIN)
         try:
-            child = await children.start(version, python, files)
+            await before.child.close(DRAIN)
+            child = await self._start(version, python, files, self._home)
         except BaseException:
-            again = await children.start(before.child.version, before.python, before.files)
-            await self._put(Serving(again, before.files, before.python, before.since))
+            self.serving = before  # its process is started again
             raise
-        await asyncio.to_thread(shutil.rmtree, before.files, True)
-        await self._put(Serving(child, files, python, datetime.now(UTC)))
+        await _remove(before.files)
+        return child
+
+    async def _put(self, serving: Serving) -> None:
+        self.serving, self.held_back = serving, None
+        version = serving.child.version
+        log.info("%s serves, by entry %s", version.name, version.number)
+        await self._tell()
 
     def _has_room(self, before: Serving) -> bool:
         free = self._free()
         return free is None or free >= before.child.memory * _ROOM
 
-    async def _put(self, after: Serving) -> None:
-        before, self.serving = self.serving, after
-        async with self._changed:
-            self._changed.notify_all()
-        if before is not None:
-            await before.child.close(DRAIN)
-            await asyncio.to_thread(shutil.rmtree, before.files, True)
+    async def _watch(self) -> None:
+        while True:
+            now = self.serving
+            if now is not None and not now.child.alive:
+                await self._restart(now)
+            await asyncio.sleep(_WATCH)
 
     async def _restart(self, dead: Serving) -> None:
         now = time.monotonic()
@@ -246,31 +275,28 @@ class Keeper:
         if len(self._deaths) >= _RESTARTS:
             return  # until a minute has passed
         self._deaths.append(now)
-        log.error("the process of %s ended: it is started again", dead.child.version.name)
-        await dead.child.kill()
-        self._swapping = True
+        name = dead.child.version.name
+        log.error("the process of %s ended: it is started again", name)
         try:
-            again = await children.start(dead.child.version, dead.python, dead.files)
-        except Refused as error:
-            log.error("%s", error)  # noqa: TRY400 -- a sentence says it
+            await dead.child.kill()
+            child = await self._start(dead.child.version, dead.python, dead.files, self._home)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is tried again
+            log.error("%s was not started again: %s", name, error)  # noqa: TRY400
             return
-        finally:
-            self._swapping = False
-        self.serving = Serving(again, dead.files, dead.python, dead.since)
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def _rest(self) -> None:
-        """For a refresh, or until the child dies."""
-        now = self._alive()
-        if now is None:
-            await asyncio.sleep(min(self._refresh, 1.0))
+        if self.serving is not dead:  # another one serves by now
+            await child.kill()
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._refresh):
-                await now.child.ended()
+        child.version = dead.child.version  # by another entry meanwhile, perhaps
+        self.serving = replace(dead, child=child)
+        await self._tell()
 
-    async def _leave(self) -> None:
-        if self.serving is not None:
-            await self.serving.child.close(DRAIN)
-        await asyncio.to_thread(shutil.rmtree, self._home, True)
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether it will be so again, as long as the version and this host stay what they are."""
+    if isinstance(error, Refused):
+        return error.lasting
+    return isinstance(error, Permanent) and not isinstance(error, UnfitHost)
+
+
+async def _remove(folder: Path) -> None:
+    await asyncio.to_thread(shutil.rmtree, folder, True)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -34,33 +35,41 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises what the store raises."""
     model = settings.model or _only(models)
+    models.head(model)  # a store that cannot be read is said now
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         complain(f"mlgate: {host}:{port} cannot be listened on: {error.strerror or error}")
         return COULD_NOT
-    python_for = environments.own
-    if not own_environment:
-        python_for = environments.Maker(home / "serving-environments").make
-    make = partial(
-        Keeper,
-        models,
-        model,
-        settings.pinned,
-        python_for,
-        settings.formats,
-        refresh=settings.refresh,
-        swap_wait=settings.swap_wait,
-    )
-    asyncio.run(_run(make, listener, settings.most, model))
+    maker = environments.Maker(home / "serving-environments")
+    with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
+        make = partial(
+            Keeper,
+            models,
+            model,
+            settings.pinned,
+            environments.own if own_environment else maker.make,
+            settings.formats,
+            Path(folder),
+            refresh=settings.refresh,
+            swap_wait=settings.swap_wait,
+        )
+        asyncio.run(_run(make, listener, settings.most, model, maker.stop))
     return OK
 
 
-async def _run(make: partial[Keeper], listener: socket.socket, most: int, model: str) -> None:
+async def _run(
+    make: Callable[[], Keeper],
+    listener: socket.socket,
+    most: int,
+    model: str,
+    stop: Callable[[], None],
+) -> None:
     config = uvicorn.Config(
         App(make(), most),
         lifespan="on",
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
@@ -73,6 +82,7 @@ async def _run(make: partial[Keeper], listener: socket.socket, most: int, model:
     host, port = listener.getsockname()[:2]
     say(f"{model} is served on http://{f'[{host}]' if ':' in host else host}:{port}/")
     await server.serve(sockets=[listener])
+    stop()  # what is being made in a thread
 
 
 class _Server(uvicorn.Server):
