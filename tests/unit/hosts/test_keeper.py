@@ -1,0 +1,273 @@
+"""How one version follows another, with children that are no processes, and one that is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlgate.hosts.serving import child as children
+from mlgate.hosts.serving import versions
+from mlgate.hosts.serving.child import Answer, Child, Gone
+from mlgate.hosts.serving.keeper import Keeper, Start, Unavailable
+from mlgate.hosts.serving.versions import Refused, Version
+from tests.support.stores import Store, answering
+
+PATIENCE = 60.0  # seconds
+
+
+class Pretended(Child):
+    """One that answers with its version's number, once it is let."""
+
+    def __init__(self, version: Version, number: int) -> None:
+        self.version = version
+        self.number = number  # of the children that were started
+        self.let = asyncio.Event()
+        self.let.set()
+        self.in_flight = 0
+        self.closing = self.dead = False
+
+    @property
+    def alive(self) -> bool:
+        return not self.dead
+
+    @property
+    def memory(self) -> int:
+        return 1000
+
+    async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
+        self.in_flight += 1
+        number = self.version.number
+        try:
+            await self.let.wait()
+        finally:
+            self.in_flight -= 1
+        if self.dead:
+            raise Gone
+        return Answer(200, content_type, str(number).encode())
+
+    async def close(self, patience: float) -> None:
+        self.closing = True
+        while self.in_flight:  # noqa: ASYNC110 -- short, and seldom
+            await asyncio.sleep(0.01)
+        self.dead = True
+
+    async def kill(self) -> None:
+        self.dead = True
+
+
+@dataclass
+class Nursery:
+    """Starts children, unless a version is said to fail."""
+
+    failing: set[int] = field(default_factory=set)
+    started: list[Pretended] = field(default_factory=list)
+    most: int = 0  # that were alive at a time, with the one being started
+    let: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self, version: Version, python: str, files: Path, root: Path) -> Child:
+        self.most = max(self.most, 1 + sum(each.alive for each in self.started))
+        await self.let.wait()
+        if version.number in self.failing:
+            raise Refused(f"{version.number} is none.")
+        self.started.append(Pretended(version, len(self.started)))
+        return self.started[-1]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "models")
+
+
+@contextlib.asynccontextmanager
+async def keeping(store: Store, start: Start, **more: Any) -> AsyncIterator[Keeper]:
+    home = store.root.with_name("home")
+    home.mkdir(exist_ok=True)
+    how = {"refresh": 0.05, "swap_wait": PATIENCE, "free": lambda: None, "start": start, **more}
+    python = lambda _: sys.executable  # noqa: E731
+    keeper = Keeper(store.models, "churn", None, python, {"pickle"}, home, **how)
+    running = asyncio.create_task(keeper.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield keeper
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def until(true: Callable[[], Any]) -> None:
+    while not true():  # noqa: ASYNC110 -- anything can be waited for
+        await asyncio.sleep(0.01)
+
+
+async def asked(keeper: Keeper) -> bytes:
+    return (await keeper.ask("/predict", "", b""))[1].body
+
+
+def run(test: Callable[[Nursery], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        nursery = Nursery()
+        nursery.let.set()
+        await test(nursery)
+
+    asyncio.run(inside())
+
+
+def test_the_old_one_answers_what_it_was_asked(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        async with keeping(store, nursery.start) as keeper:
+            await until(lambda: keeper.alive)
+            nursery.started[0].let.clear()
+            early = asyncio.create_task(asked(keeper))
+            store.promote(answering(2))
+            await until(lambda: nursery.started[0].closing)
+            assert await asked(keeper) == b"2"
+            assert nursery.started[0].alive
+            nursery.started[0].let.set()
+            assert await early == b"1"
+            await until(lambda: not nursery.started[0].alive)
+        assert nursery.most == 2
+
+    run(test)
+
+
+def test_where_memory_does_not_allow_two_requests_wait(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        async with keeping(store, nursery.start, free=lambda: 1199) as keeper:
+            await until(lambda: keeper.alive)
+            nursery.started[0].let.clear()
+            early = asyncio.create_task(asked(keeper))
+            nursery.let.clear()
+            store.promote(answering(2))
+            await until(lambda: nursery.started[0].closing)
+            late = [asyncio.create_task(asked(keeper)) for _ in range(20)]
+            nursery.started[0].let.set()
+            assert await early == b"1"
+            await asyncio.sleep(0.2)
+            assert keeper.status == "loading"
+            assert not any(each.done() for each in late)
+            nursery.let.set()
+            assert await asyncio.gather(*late) == [b"2"] * 20
+        assert nursery.most == 1
+
+    run(test)
+
+
+def test_where_memory_does_not_allow_two_a_bad_one_brings_the_old_one_back(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        nursery.failing = {2}
+        store.promote(answering(1))
+        async with keeping(store, nursery.start, free=lambda: 0) as keeper:
+            await until(lambda: keeper.alive)
+            nursery.let.clear()
+            store.promote(answering(2))
+            await until(lambda: not keeper.alive)
+            late = asyncio.create_task(asked(keeper))
+            nursery.let.set()
+            assert await late == b"1"
+            assert keeper.status == "held_back"
+            assert keeper.held_back is not None
+            assert keeper.held_back.reason == "2 is none."
+        assert (nursery.most, len(nursery.started)) == (1, 2)
+
+    run(test)
+
+
+def test_who_waited_for_too_long_is_asked_to_come_again(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        nursery.let.clear()
+        store.promote(answering(1))
+        async with keeping(store, nursery.start, swap_wait=0.2) as keeper:
+            with pytest.raises(Unavailable, match="churn is being loaded") as refused:
+                await asked(keeper)
+            assert refused.value.after == 0.05
+
+    run(test)
+
+
+def test_whoever_waits_is_answered_at_once_when_the_version_is_held_back(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        nursery.failing = {1}
+        nursery.let.clear()
+        store.promote(answering(1))
+        async with keeping(store, nursery.start) as keeper:
+            waiting = asyncio.create_task(asked(keeper))
+            await until(lambda: nursery.most)
+            nursery.let.set()
+            with pytest.raises(Unavailable, match="1 is none"):
+                await waiting
+
+    run(test)
+
+
+def test_one_that_dies_is_started_again_three_times_a_minute(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        async with keeping(store, nursery.start, swap_wait=0.5) as keeper:
+            await until(lambda: keeper.alive)
+            for _ in range(3):
+                nursery.started[-1].dead = True
+                assert await asked(keeper) == b"1"  # it waits
+            nursery.started[-1].dead = True
+            with pytest.raises(Unavailable):
+                await asked(keeper)
+            assert len(nursery.started) == 4
+            store.promote(answering(2))
+            await until(lambda: keeper.alive)
+            assert await asked(keeper) == b"2"
+
+    run(test)
+
+
+def test_a_disk_that_is_full_is_tried_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, tries = versions.copy, list[int]()
+
+    def full(*arguments: Any) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError(28, "No space left on device")
+        copy(*arguments)
+
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        async with keeping(store, nursery.start) as keeper:
+            await until(lambda: keeper.held_back)
+            assert keeper.held_back is not None
+            assert "No space left" in keeper.held_back.reason
+            await until(lambda: keeper.alive)
+            assert keeper.status == "ok"
+
+    monkeypatch.setattr(versions, "copy", full)
+    run(test)
+
+
+def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
+    begun = store.root.with_name("begun")
+
+    async def start(version: Version, python: str, files: Path, root: Path) -> Child:
+        limit = children.LOAD_LIMIT if version.number == 1 else 5.0
+        return await children.start(version, python, files, root, limit)
+
+    async def test() -> None:
+        store.promote(answering(1))
+        async with keeping(store, start) as keeper:
+            await until(lambda: keeper.alive)
+            store.promote(answering(2, f"import time; open({str(begun)!r}, 'w'); time.sleep(600)"))
+            await until(lambda: keeper.held_back)
+            assert keeper.held_back is not None
+            assert "It was not loaded within 5 seconds" in keeper.held_back.reason
+            assert begun.exists()
+            _, answer = await keeper.ask("/predict", "", b'{"instances": [[1, 2]]}')
+            assert answer.body == b'{"predictions": [1]}'
+
+    asyncio.run(test())
+    assert list(store.root.with_name("home").glob("c-*")) == []
