@@ -13,19 +13,13 @@ from typing import Any
 
 from mlgate import __version__
 from mlgate.hosts.serving.keeper import Died, Keeper, Unavailable
-from mlgate.hosts.serving.page import page
+from mlgate.hosts.serving.page import POLICY, page
 from mlgate.hosts.serving.versions import Version
 from mlgate.scorer.replies import CODES, JSON, ROUTES
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-# The page is all in itself, and talks to nobody but this server.
-_PAGE = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'; connect-src 'self'; form-action 'none'; frame-ancestors 'none'"
-}
 
 
 class _Refusal(Exception):
@@ -129,11 +123,20 @@ class App:
         if method not in ("GET", "HEAD"):
             raise _not_allowed(path, "GET, HEAD")
         if path == "/":
-            now = self._keeper.serving
-            told = self._model()[1] if now else None
-            return 200, "text/html; charset=utf-8", page(self._keeper.model, told), dict(_PAGE)
+            return (
+                200,
+                "text/html; charset=utf-8",
+                self._page(),
+                {"content-security-policy": POLICY},
+            )
         status, said = looks[path]()
         return status, JSON, _json(said), {}
+
+    def _page(self) -> bytes:
+        told = self._model()[1] if self._keeper.serving else None
+        held = self._keeper.held_back
+        notice = f"Entry {held.entry.number} is held back. {held.reason}" if held else None
+        return page(self._keeper.model, told, notice)
 
     def _ping(self) -> tuple[int, Any]:
         return (200, {}) if self._keeper.alive else (503, {})

@@ -1,52 +1,167 @@
 """The page at `GET /`: a form for the model's example, the answer, and which version gave it.
 
 It is all in itself. What a model says of itself is text of others: it is shown as text, and reaches
-the page's script as JSON alone.
+the page's script as JSON alone. The policy lets nothing else be executed or asked for.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
+from collections.abc import Mapping
 from typing import Any
 
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{model}</title>
-<style>
-:root {{ color-scheme: light dark; --line: #8884; --accent: #0b62c4; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --accent: #7fb8ff; }} }}
-* {{ box-sizing: border-box; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1.5rem; }}
-h1 {{ font-size: 1.5rem; margin: 0 0 .25rem; }}
-h2 {{ font-size: 1.1rem; margin: 2rem 0 .5rem; }}
-p {{ margin: .25rem 0; }}
-code, textarea, output {{ font-family: ui-monospace, monospace; font-size: .875rem; }}
-label {{ display: block; font-weight: 600; }}
-.fields {{ display: grid; gap: .75rem;
-  grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); }}
-.fields small {{ font-weight: 400; opacity: .75; }}
-input, textarea {{ border: 1px solid var(--line); border-radius: 4px; font: inherit;
-  padding: .5rem; width: 100%; }}
-textarea {{ font-family: ui-monospace, monospace; min-height: 9rem; resize: vertical; }}
-button {{ background: var(--accent); border: 0; border-radius: 4px; color: #fff; cursor: pointer;
-  font: inherit; font-weight: 600; margin-top: 1rem; padding: .5rem 1.25rem; }}
-@media (prefers-color-scheme: dark) {{ button {{ color: #000; }} }}
-output {{ border: 1px solid var(--line); border-radius: 4px; display: block; min-height: 3rem;
-  overflow-wrap: anywhere; padding: .75rem; white-space: pre-wrap; }}
-:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; }}
-details {{ margin-top: 1rem; }}
-</style>
-</head>
-<body>
-<main>
-<h1>{model}</h1>
-<p id="version">{version}</p>
-<form id="form">
-<div id="form-of-columns" class="fields"></div>
+_STYLE = """
+:root { color-scheme: light dark; --line: #767676; --accent: #0b57b0; --on-accent: #fff;
+  --faint: #5c5c5c; --error: #b3261e; }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #8a8a8a; --accent: #8ab8ff; --on-accent: #000; --faint: #b0b0b0;
+    --error: #ff8a80; }
+}
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem;
+  overflow-wrap: anywhere; padding: 1.5rem; }
+h1 { font-size: 1.5rem; margin: 0; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+p { margin: .25rem 0; }
+form { margin-top: 1.5rem; }
+code, textarea, output { font: .875rem/1.5 ui-monospace, monospace; }
+label { display: block; font-weight: 600; margin-bottom: .25rem; }
+small, #from { color: var(--faint); font-size: .875rem; font-weight: 400; }
+.fields { align-items: end; display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(14rem, 100%), 1fr)); }
+.fields:empty { display: none; }
+.fields > div { min-width: 0; }
+input { border: 1px solid var(--line); border-radius: 4px; font: inherit; padding: .5rem;
+  width: 100%; }
+textarea { border: 1px solid var(--line); border-radius: 4px; min-height: 9rem; padding: .5rem;
+  resize: vertical; width: 100%; }
+.fields textarea { min-height: 4rem; }
+details { margin-top: 1rem; }
+summary { margin-bottom: .5rem; }
+button { background: var(--accent); border: 0; border-radius: 4px; color: var(--on-accent);
+  cursor: pointer; font: inherit; font-weight: 600; margin-top: 1rem; padding: .5rem 1.25rem; }
+output { border: 1px solid var(--line); border-radius: 4px; display: block; min-height: 3rem;
+  padding: .75rem; white-space: pre-wrap; }
+.error, .notice { color: var(--error); }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+"""
+
+_SCRIPT = r"""
+"use strict";
+const told = JSON.parse(document.getElementById("told").textContent);
+const [form, request, answer, from] =
+  ["form", "request", "answer", "from"].map(id => document.getElementById(id));
+const columns = (told.signature && told.signature.columns) || [];
+const kinds = {string: "string", boolean: "boolean", number: "double"};
+
+function firstRow(example) {
+  if (example === null || typeof example !== "object") return {};
+  if (example.dataframe_split) {
+    const split = example.dataframe_split;
+    return Object.fromEntries(split.columns.map((name, at) => [name, (split.data[0] || [])[at]]));
+  }
+  const rows = example.dataframe_records || example.instances || example.inputs || example;
+  if (Array.isArray(rows)) {
+    const row = rows[0];
+    if (Array.isArray(row)) {
+      return Object.fromEntries(columns.map((each, at) => [each.name, row[at]]));
+    }
+    return row !== null && typeof row === "object" ? row : {};
+  }
+  return Object.fromEntries(Object.entries(rows).map(([name, values]) =>
+    [name, values !== null && typeof values === "object" ? Object.values(values)[0] : values]));
+}
+
+// As JSON has it; digits stay as they were typed, of which a number of JavaScript loses some.
+function literal(kind, typed) {
+  const text = kind === "string" ? typed : typed.trim();
+  if (text === "") return "null";
+  const number = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text);
+  if (number && (!kind || ["double", "float", "long", "integer"].includes(kind))) return text;
+  if (kind === "boolean" && ["true", "false"].includes(text.toLowerCase()))
+    return text.toLowerCase();
+  return JSON.stringify(text);
+}
+
+// What is short stays in one line.
+function shown(value, indent = "") {
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const inner = indent + "  ";
+  const list = Array.isArray(value);
+  const parts = list ? value.map(each => shown(each, inner)) : Object.entries(value).map(
+    ([name, each]) => JSON.stringify(name) + ": " + shown(each, inner));
+  const line = parts.join(", ");
+  const [open, close] = list ? "[]" : "{}";
+  if (!line.includes("\n") && indent.length + line.length <= 70) return open + line + close;
+  return open + "\n" + inner + parts.join(",\n" + inner) + "\n" + indent + close;
+}
+
+const row = firstRow(told.example);
+const fields = columns.map((column, at) => {
+  const value = Object.hasOwn(row, column.name) ? row[column.name] : null;
+  const label = document.createElement("label");
+  const lines = typeof value === "string" && /[\r\n]/.test(value);  // an input has but one
+  const input = document.createElement(lines ? "textarea" : "input");
+  const type = document.createElement("small");
+  label.htmlFor = input.id = "column-" + at;
+  type.append(column.type || "");
+  label.append(column.name + " ", type);
+  const kind = column.type || kinds[typeof value];
+  input.value = value === null || value === undefined ? ""
+    : typeof value === "object" ? JSON.stringify(value) : String(value);
+  input.autocomplete = "off";
+  if (["double", "float", "long", "integer"].includes(kind)) input.inputMode = "decimal";
+  input.addEventListener("input", write);
+  const field = document.createElement("div");
+  field.append(label, input);
+  document.getElementById("fields").append(field);
+  return {name: column.name, kind, input};
+});
+
+function write() {
+  const parts = fields.map(({name, kind, input}) =>
+    "    " + JSON.stringify(name) + ": " + literal(kind, input.value));
+  request.value = '{"dataframe_records": [\n  {\n' + parts.join(",\n") + "\n  }\n]}";
+}
+
+if (fields.length) write();
+else {
+  request.value = shown(told.example === null ? {instances: [[]]} : told.example);
+  document.getElementById("as-json").open = true;
+}
+
+request.addEventListener("keydown", event => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+});
+
+form.addEventListener("submit", async event => {
+  event.preventDefault();
+  answer.className = "";
+  answer.textContent = "…";
+  from.textContent = "";
+  try {
+    const got = await fetch("invocations", {
+      method: "POST", headers: {"content-type": "application/json"}, body: request.value,
+    });
+    const said = await got.json();
+    answer.className = got.ok ? "" : "error";
+    answer.textContent = got.ok ? shown("predictions" in said ? said.predictions : said)
+      : said.error_code + ": " + said.message;
+    const name = got.headers.get("mlgate-model");
+    if (name) from.textContent = "Answered by " + name + ", entry "
+      + got.headers.get("mlgate-model-number") + " of its log.";
+  } catch (error) {
+    answer.className = "error";
+    answer.textContent = "The server did not answer: " + error.message;
+  }
+});
+"""
+
+_FORM = """<form id="form">
+<div id="fields" class="fields"></div>
 <details id="as-json"><summary>The request as JSON</summary>
 <label for="request">Body of <code>POST /invocations</code></label>
 <textarea id="request" spellcheck="false"></textarea></details>
@@ -55,107 +170,50 @@ details {{ margin-top: 1rem; }}
 <h2 id="answer-title">Answer</h2>
 <output id="answer" aria-labelledby="answer-title" aria-live="polite"></output>
 <p id="from"></p>
-</main>
 <script type="application/json" id="told">{told}</script>
-<script>
-"use strict";
-const told = JSON.parse(document.getElementById("told").textContent) || {{}};
-const form = document.getElementById("form");
-const request = document.getElementById("request");
-const answer = document.getElementById("answer");
-const from = document.getElementById("from");
-const columns = (told.signature && told.signature.columns) || [];
-const numbers = ["double", "float", "long", "integer"];
+<script>{script}</script>"""
 
-function firstRow(example) {{
-  if (!example) return {{}};
-  if (example.dataframe_split) {{
-    const split = example.dataframe_split;
-    return Object.fromEntries(split.columns.map((name, at) => [name, (split.data[0] || [])[at]]));
-  }}
-  const rows = example.dataframe_records || example.instances || example.inputs || example;
-  if (Array.isArray(rows)) {{
-    const row = rows[0];
-    if (Array.isArray(row)) {{
-      return Object.fromEntries(columns.map((each, at) => [each.name, row[at]]));
-    }}
-    return row && typeof row === "object" ? row : {{}};
-  }}
-  return Object.fromEntries(Object.entries(rows).map(([name, values]) =>
-    [name, values && typeof values === "object" ? Object.values(values)[0] : values]));
-}}
-
-const row = firstRow(told.example);
-for (const [at, column] of columns.entries()) {{
-  const label = document.createElement("label");
-  const input = document.createElement("input");
-  label.htmlFor = input.id = "column-" + at;
-  label.append(column.name + " ");
-  const small = document.createElement("small");
-  small.append(column.type || "");
-  label.append(small);
-  const value = row[column.name];
-  input.value = value === undefined || value === null ? "" : String(value);
-  if (numbers.includes(column.type)) input.inputMode = "decimal";
-  input.addEventListener("input", write);
-  const field = document.createElement("div");
-  field.append(label, input);
-  document.getElementById("form-of-columns").append(field);
-}}
-
-function valueOf(column, text) {{
-  if (text === "") return null;
-  if (column.type === "string") return text;
-  if (column.type === "boolean") return text === "true" || text === "1";
-  const number = Number(text);
-  return Number.isNaN(number) ? text : number;
-}}
-
-function write() {{
-  const record = Object.fromEntries(columns.map((column, at) =>
-    [column.name, valueOf(column, document.getElementById("column-" + at).value)]));
-  request.value = JSON.stringify({{dataframe_records: [record]}}, null, 2);
-}}
-
-if (columns.length) write();
-else {{
-  request.value = JSON.stringify(told.example || {{instances: []}}, null, 2);
-  document.getElementById("as-json").open = true;
-}}
-
-form.addEventListener("submit", async event => {{
-  event.preventDefault();
-  answer.textContent = "…";
-  from.textContent = "";
-  try {{
-    const got = await fetch("invocations", {{
-      method: "POST", headers: {{"content-type": "application/json"}}, body: request.value,
-    }});
-    const said = await got.json();
-    answer.textContent = got.ok
-      ? JSON.stringify("predictions" in said ? said.predictions : said, null, 2)
-      : said.message;
-    const name = got.headers.get("mlgate-model");
-    if (name) from.textContent = "Answered by " + name + ", entry "
-      + got.headers.get("mlgate-model-number") + ".";
-  }} catch (error) {{
-    answer.textContent = "The server did not answer: " + error.message;
-  }}
-}});
-</script>
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{model}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{model}</h1>
+<p>{version}</p>
+{notice}
+{form}
+</main>
 </body>
 </html>
 """
 
 
-def page(model: str, told: dict[str, Any] | None) -> bytes:
-    """For people; `told` is what `GET /model` says, None while no version serves."""
-    version = "No version serves now."
+def page(model: str, told: Mapping[str, Any] | None, notice: str | None) -> bytes:
+    """For people. `told` is what `GET /model` says, None while no version serves; `notice` says
+    what is wrong."""
+    version, form = "No version serves now. Reload this page to look again.", ""
     if told is not None:
-        version = f"{model}@{told['id']}, entry {told['number']} of its log"
-    content = json.dumps(told and {key: told[key] for key in ("signature", "example")})
-    for character in "<>&":  # else a text could end the element
-        content = content.replace(character, f"\\u{ord(character):04x}")
-    return _TEMPLATE.format(
-        model=html.escape(model), version=html.escape(version), told=content
-    ).encode()
+        version = f"{told['model']}@{told['id']}, entry {told['number']} of its log"
+        content = json.dumps({key: told[key] for key in ("signature", "example")})
+        for character in "<>&":  # else a text could end the element
+            content = content.replace(character, f"\\u{ord(character):04x}")
+        form = _FORM.format(told=content, script=_SCRIPT)
+    said = f'<p class="notice">{html.escape(notice)}</p>' if notice else ""
+    names = {"model": html.escape(model), "version": html.escape(version)}
+    return _PAGE.format(**names, style=_STYLE, notice=said, form=form).encode()
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+POLICY = (
+    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_SCRIPT)}; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
