@@ -5,15 +5,13 @@ Needs Chromium (`apt-get install chromium`) and the playwright package.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, Verdict
 from mlgate.orchestration.runs import RunKind
@@ -33,15 +31,6 @@ from tests.unit.report.samples import (
 pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
-FLAGS = (
-    "--no-sandbox",  # containers and build agents have no user namespaces for it
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 R2 = GateMetric("train", "r2", at_least=0.9)
 PASSING = a_build(
@@ -96,21 +85,6 @@ TEXT_OF_LITTLE_CONTRAST = """() => {
   }
   return faint;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium with a profile of its own; required when CI says so."""
-    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    executable = next(found, None)
-    if executable is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is not installed, and CI must look at the report.")
-        pytest.skip("Chromium is not installed (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=[*FLAGS])
-        yield browser
-        browser.close()
 
 
 @dataclass
