@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,19 @@ from tests.support.stores import EXAMPLE, MODEL
 class Server:
     """`mlgate serve`, with temporary files in a folder of its own, until the context ends."""
 
-    def __init__(self, folder: Path, store: Path, *arguments: str, **more: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Path,
+        *arguments: str,
+        environments: Sequence[str] = ("--own-environment",),
+        **more: str,
+    ) -> None:
         self.temporary = Path(tempfile.mkdtemp(prefix="serve-"))  # short: it holds sockets
         variables = {"MLGATE_MODELS": str(store), "MLGATE_MODEL_REFRESH": "0.2", **more}
         variables["TMPDIR"] = str(self.temporary)
-        self.process = start(folder, "serve", *(arguments or (MODEL,)), "--port", "0",
-                             "--own-environment", **variables)  # fmt: skip
+        given = (*(arguments or (MODEL,)), "--port", "0", *environments)
+        self.process = start(folder, "serve", *given, **variables)
         self.out, self.err = list[str](), list[str]()
         self._first = queue.SimpleQueue[str]()
         self._readers = [

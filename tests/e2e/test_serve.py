@@ -38,7 +38,7 @@ def serving(tmp_path: Path, store: Store) -> Iterator[Any]:
     """Starts servers of the store, and ends them."""
     servers = list[Server]()
 
-    def serve(*arguments: str, **more: str) -> Server:
+    def serve(*arguments: str, **more: Any) -> Server:
         servers.append(Server(tmp_path, store.root, *arguments, **more))
         return servers[-1]
 
@@ -419,6 +419,43 @@ def test_a_model_finds_no_setting_and_no_token_of_the_host(store: Store, serving
     assert "PATH" in found
     for word in ("secret", "MLGATE", "serviceBus", "PYTHONPATH", str(store.root)):
         assert word not in found
+
+
+def test_each_version_has_the_environment_that_it_needs(store: Store, serving: Any) -> None:
+    """Made by uv, beside that of the version before; one that cannot be made is held back."""
+    source = (
+        "import six\nclass Model:\n"
+        "    def predict(self, rows):\n        return [six.__version__ for _ in rows]"
+    )
+    store.promote(source, distributions={"six": "1.16.0"})
+    server = serving(environments=(), GITHUB_TOKEN="secret")
+    server.serves(1)
+    with Callers(server, 2) as callers:
+        store.promote(source, distributions={"six": "1.17.0"})
+        server.serves(2)
+        store.promote(source, distributions={"six": "0.0.1"})
+        assert "six==0.0.1" in server.holds_back(3)
+    assert {(status, *answer["predictions"]) for status, _, answer in callers.answers} == {
+        (200, "1.16.0"),
+        (200, "1.17.0"),
+    }
+    store.promote(source, python="3.5.1")
+    assert "Python 3.5 is needed" in server.holds_back(4)
+
+
+def test_sigterm_while_an_environment_is_made(tmp_path: Path, store: Store, serving: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store.promote(answering(1), distributions={"six": "1.16.0"})
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        more = {"UV_DEFAULT_INDEX": index, "UV_CACHE_DIR": str(tmp_path / "cache")}
+        server = serving(environments=(), **more)
+        connection, _ = silent.accept()  # of uv, which waits
+        began = time.monotonic()
+        assert server.terminate() == 0
+        assert time.monotonic() - began < 15
+        connection.close()
+    assert server.children() == []
+    assert list(server.temporary.iterdir()) == []
 
 
 def test_nothing_that_models_need_is_imported_by_the_parent() -> None:
