@@ -174,10 +174,16 @@ def _promote(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from mlgate.hosts.serving.server import serve
     from mlgate.hosts.serving.settings import ServingSettings
     from mlgate.hosts.stores import make_models
 
+    try:
+        from mlgate.hosts.serving.server import serve
+    except ModuleNotFoundError as missing:
+        if missing.name != "uvicorn":
+            raise
+        complain("mlgate: Install mlgate with what serving needs: pip install -e '.[serving]'.")
+        return 3
     logging.getLogger("mlgate").setLevel(logging.INFO)
     settings = Settings.read()
     try:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from mlgate.hosts import cli, settings
+from mlgate.hosts.serving import settings as serving_settings
 from mlgate.orchestration.builds import Phase, TroubleKind
 from mlgate.orchestration.engine import trouble
 from mlgate.orchestration.planning.plan import plan
@@ -137,6 +138,22 @@ def test_operations_lists_exactly_the_settings_that_are_read() -> None:
     assert set(re.findall(r"^\| `((?:MLGATE|serviceBus)\w+)` \|", page, re.MULTILINE)) == read
 
 
+def test_serving_lists_exactly_the_settings_that_it_reads() -> None:
+    source = Path(serving_settings.__file__).read_text("utf-8")
+    read = {*re.findall(r'"(MLGATE_[A-Z_]+)"', source), "MLGATE_MODELS", "MLGATE_HOME"}
+    page = (ROOT / "docs/serving.md").read_text("utf-8")
+
+    assert set(re.findall(r"^\| `(MLGATE_\w+)` \|", page, re.MULTILINE)) == read
+
+
+def test_the_map_of_serving_is_its_tree() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    _, section = page.split("\n## Serving\n")
+    table, _ = section.split("\n- **", maxsplit=1)
+
+    assert set(re.findall("^\\| `([a-z]+)` \\|", table, re.MULTILINE)) == modules_in(SERVING)
+
+
 def test_the_readme_lists_exactly_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--help"])
@@ -146,6 +163,7 @@ def test_the_readme_lists_exactly_the_commands(capsys: pytest.CaptureFixture[str
     assert set(listed) == commands
 
 
+SERVING = ROOT / "mlgate/hosts/serving"
 ORCHESTRATION = ROOT / "mlgate/orchestration"
 ROOMS = [ORCHESTRATION, *sorted(path.parent for path in ORCHESTRATION.rglob("*/__init__.py"))]
 MOST_FILES = 14  # that a room holds and a newcomer still takes in at a glance
