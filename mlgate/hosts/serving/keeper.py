@@ -157,6 +157,8 @@ class Keeper:
             return f"{self.model} is being loaded."
         if self.held_back is not None:
             return self.held_back.reason
+        if self._pinned:
+            return f"No entry of the log of {self.model} names the version {self._pinned}."
         return f"{self.model} has no version yet."
 
     async def _tell(self) -> None:

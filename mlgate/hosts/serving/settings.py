@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class ServingSettings:
             refresh=_number(found, "MLGATE_MODEL_REFRESH", 10),
             swap_wait=_number(found, "MLGATE_SWAP_WAIT", 30),
             formats=formats or FORMATS,
-            most=int(_number(found, "MLGATE_MAX_REQUEST", 10 << 20)),
+            most=math.ceil(_number(found, "MLGATE_MAX_REQUEST", 10 << 20)),
         )
 
 

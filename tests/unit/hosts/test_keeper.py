@@ -86,12 +86,14 @@ def store(tmp_path: Path) -> Store:
 
 
 @contextlib.asynccontextmanager
-async def keeping(store: Store, start: Start, **more: Any) -> AsyncIterator[Keeper]:
+async def keeping(
+    store: Store, start: Start, *, pinned: str | None = None, **more: Any
+) -> AsyncIterator[Keeper]:
     home = store.root.with_name("home")
     home.mkdir(exist_ok=True)
     how = {"refresh": 0.05, "swap_wait": PATIENCE, "free": lambda: None, "start": start, **more}
     python = lambda _: sys.executable  # noqa: E731
-    keeper = Keeper(store.models, "churn", None, python, {"pickle"}, home, **how)
+    keeper = Keeper(store.models, "churn", pinned, python, {"pickle"}, home, **how)
     running = asyncio.create_task(keeper.run())
     try:
         async with asyncio.timeout(PATIENCE):
@@ -271,3 +273,15 @@ def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
 
     asyncio.run(test())
     assert list(store.root.with_name("home").glob("c-*")) == []
+
+
+def test_a_pinned_version_that_nobody_promoted_is_named(store: Store) -> None:
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        pinned = store.keep(answering(2)).id
+        async with keeping(store, nursery.start, pinned=pinned) as keeper:
+            await until(lambda: keeper.status == "no_model")
+            with pytest.raises(Unavailable, match=f"No entry of .* names the version {pinned}"):
+                await asked(keeper)
+
+    run(test)
