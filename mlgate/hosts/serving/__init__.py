@@ -1,4 +1,4 @@
-"""`mlgate serve`: the current version of a model answers, and the next one takes over unnoticed.
+"""`mlgate serve`: the current version of a model answers, and no caller notices a switch.
 
 The parent process has the listener, the store and the clock, and imports nothing that models need.
 Each version is loaded by a child process, in an environment of its own.

@@ -1,4 +1,4 @@
-"""The Python that loads a version: one made by uv with what it needs, or the one at hand."""
+"""The Python that loads a version: one made by uv with what it needs, or the host's own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBERS = re.compile(r"(?:\d+!)?(\d+)(?:\.(\d+))?")
 
 def own(manifest: Manifest) -> str:
     """The interpreter that this is, if it has what the version needs: Python and distributions,
-    each equal in X.Y. Raises `Refused`, which names whatever differs."""
+    each equal in X.Y. Raises `Refused`, which names each difference."""
     wrong = []
     if _minor(manifest.python) != _minor(platform.python_version()):
         wrong.append(f"Python {manifest.python} is needed, {platform.python_version()} is here")

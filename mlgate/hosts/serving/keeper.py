@@ -4,7 +4,7 @@
 serves is copied, checked, loaded and tried by a child process of its own while the old one serves
 on; then new requests go to it, and the old child answers what it was asked, and ends. A version
 that cannot be served is held back, and is not tried again until the log names another one. And it
-starts a child again that has died, whatever is being loaded meanwhile.
+restarts a child that has died, also while a version is being loaded.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Keeper:
 
     @property
     def status(self) -> str:
-        """As `GET /health` tells it."""
+        """As `GET /health` shows it."""
         if self.alive is not None:
             return "held_back" if self.held_back is not None else "ok"
         if self.serving is not None or self._taking or not self._looked:
@@ -179,7 +179,7 @@ class Keeper:
         look = versions.entry_to_serve
         try:
             entry = await asyncio.to_thread(look, self._models, self.model, self._pinned)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, what serves serves on
+        except Exception as error:  # noqa: BLE001 -- what serves serves on
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning(
@@ -282,7 +282,7 @@ class Keeper:
         try:
             await dead.child.kill()
             child = await self._start(dead.child.version, dead.python, dead.files, self._home)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is tried again
+        except Exception as error:  # noqa: BLE001 -- it is tried again
             log.error("%s was not started again: %s", name, error)  # noqa: TRY400
             return
         if self.serving is not dead:  # another one serves by now

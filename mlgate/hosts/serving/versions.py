@@ -1,7 +1,7 @@
 """Which version is to be served, and whether it may be: nothing of it is loaded here.
 
-A process that serves takes only what a valid entry of the model's log names. Whatever is wrong with
-a version is found before its files are executed, and told in a sentence.
+A process that serves takes only what a valid entry of the model's log names. What is wrong
+with a version is found before its files are executed, and said in a sentence.
 """
 
 from __future__ import annotations
