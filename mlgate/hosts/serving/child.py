@@ -23,6 +23,7 @@ from mlgate.scorer.child import ASKED, BOOT, FAILED, READY, SAID, SOCKET
 
 LOAD_LIMIT = 600.0  # seconds in which a version has to be loaded, and its example answered
 _POLL = 0.05
+_CONNECTIONS = 8  # it answers one request at a time, and is to find the next one there
 _ROOT = Path(__file__).resolve().parents[3]
 _PASSED = {"PATH", "LANG", "TZ", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
 _THREADS = ("OMP_", "OPENBLAS_", "MKL_")  # how many threads numerical libraries use
@@ -30,6 +31,10 @@ _THREADS = ("OMP_", "OPENBLAS_", "MKL_")  # how many threads numerical libraries
 
 class Gone(Exception):
     """The child ended, or broke off, while it was asked."""
+
+
+class NotAsked(Gone):
+    """... before it got the request, which another one may answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,16 @@ class Child:
         self.in_flight = 0
         self._process = process
         self._home = home
+        self._broke_off = False
+        self._places = asyncio.Semaphore(_CONNECTIONS)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None
+        """False as soon as it has broken off: the system says a moment later that it ended."""
+        return self._process.returncode is None and not self._broke_off
 
     @property
     def memory(self) -> int:
@@ -68,11 +76,15 @@ class Child:
         await self._process.wait()
 
     async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
-        """Its answer to a POST. Raises `Gone`."""
+        """Its answer to a POST. Raises `NotAsked`, `Gone`."""
         self.in_flight += 1
         self._quiet.clear()
         try:
-            return await self._asked(path, content_type, body)
+            async with self._places:
+                return await self._asked(path, content_type, body)
+        except Gone:
+            self._broke_off = True
+            raise
         finally:
             self.in_flight -= 1
             if not self.in_flight:
@@ -96,10 +108,15 @@ class Child:
         await asyncio.to_thread(shutil.rmtree, self._home, True)
 
     async def _asked(self, path: str, content_type: str, body: bytes) -> Answer:
+        if self._broke_off:
+            raise NotAsked(self.version.name)
         try:
             reader, writer = self._idle.pop() if self._idle else await self._connected()
-        except OSError as error:
-            raise Gone(self.version.name) from error
+        except (ConnectionError, FileNotFoundError) as error:
+            raise NotAsked(self.version.name) from error
+        if reader.at_eof():
+            writer.close()
+            raise NotAsked(self.version.name)
         try:
             writer.write(frames.packed({"path": path, "content_type": content_type}, body))
             await writer.drain()
@@ -108,7 +125,7 @@ class Child:
             answer = Answer(
                 int(said["status"]), str(said["content_type"]), await reader.readexactly(lengths[1])
             )
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (ConnectionError, EOFError, ValueError, KeyError, TypeError) as error:
             writer.close()
             raise Gone(self.version.name) from error
         except BaseException:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
-from mlgate.hosts.serving.child import Answer, Child, Gone
+from mlgate.hosts.serving.child import Answer, Child, Gone, NotAsked
 from mlgate.hosts.serving.memory import available
 from mlgate.hosts.serving.versions import Refused, Version
 from mlgate.orchestration.durable import ModelsPort
@@ -132,12 +132,15 @@ class Keeper:
 
         Raises `Unavailable` where none does, and none will within the wait; `Died`.
         """
-        child = await self._ready()
-        version = child.version
-        try:
-            return version, await child.ask(path, content_type, body)
-        except Gone:
-            raise Died(version.name) from None
+        while True:
+            child = await self._ready()
+            version = child.version
+            try:
+                return version, await child.ask(path, content_type, body)
+            except NotAsked:
+                continue
+            except Gone:
+                raise Died(version.name) from None
 
     async def _ready(self) -> Child:
         if (now := self.alive) is not None:
