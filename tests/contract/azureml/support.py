@@ -97,9 +97,13 @@ class Bench:
         return made
 
     def stage(self, files: Mapping[str, str], *runs: RunSpec) -> str:
-        checkout = write(self.folder / f"checkout-{secrets.token_hex(4)}", files)
-        self.snapshot = self.handler.stage(checkout, REPOSITORY, runs)
+        self._checkout = write(self.folder / f"checkout-{secrets.token_hex(4)}", files)
+        self.snapshot = self.handler.stage(self._checkout, REPOSITORY, runs)
         return self.snapshot
+
+    def stage_again(self) -> None:
+        """What is written already, and so without a file of the test's own to be opened."""
+        self.handler.stage(self._checkout, REPOSITORY, ())
 
     def task(self, command: str, name: str = "train", number: int = 1, **fields: Any) -> Task:
         if not self.snapshot:

@@ -102,7 +102,7 @@ SLIPS = {
     "form field": Slip(lambda c: c.sign_in(response_type="token"), 200, "'response_type'"),
     "scope": Slip(lambda c: c.sign_in(scope="https://vault.azure.net/.default"), 400, "scope"),
     "operation of storage": Slip(
-        lambda c: c.send("DELETE", f"https://{c.server.storage.host}/container/blob"),
+        lambda c: c.send("PATCH", f"https://{c.server.storage.host}/container/blob"),
         404,
         "no such route",
     ),

@@ -71,7 +71,9 @@ def test_every_kind_of_run_finds_the_current_model(kind: RunKind) -> None:
 def test_the_launchers_task_travels_in_a_variable() -> None:
     made = job(parameters={"a": 'é"$'}, environment_variables={"A": "1", "mlgate_task": "x"})
     told = base64.b64decode(made.variables["MLGATE_TASK"])
-    assert json.loads(told) == launch_task(replace(SPEC, parameters={"a": 'é"$'}))
+    variables = {"A": "1", "mlgate_task": "x"}
+    asked = replace(SPEC, parameters={"a": 'é"$'}, environment_variables=variables)
+    assert json.loads(told) == launch_task(asked)
     assert dict(made.variables) == {
         "A": "1",
         "MLGATE_BUILD_ID": "4711",
