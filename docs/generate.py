@@ -103,6 +103,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "worse": "keep",
         "first": False,
         "example": "outputs/example.json",
+        "verify": {"url": "https://churn.example.net"},
+    },
+    "VerifyRequest": {
+        "url": "https://churn.example.net",
+        "answers": 20,
+        "timeout_minutes": 5,
     },
     "CompareRequest": {
         "run": "evaluate",
@@ -121,6 +127,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "model": "churn",
         "build": "20261121.3",
         "run": "train",
+        "verify": {"url": "https://churn.example.net"},
     },
     "RollbackMessage": {
         "version": 1,
@@ -131,6 +138,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "model": "churn",
         "to": "3f9a1c0b7d52",
         "reason": "It refuses every customer of the west.",
+        "verify": {"url": "https://churn.example.net"},
     },
 }
 
@@ -148,6 +156,7 @@ _TITLES = {
     "MetricBound": "An entry of `gate.metrics`",
     "PromoteRequest": "`promote`",
     "CompareRequest": "An entry of `promote.compare`",
+    "VerifyRequest": "`verify`",
 }
 
 # The kinds that run nothing.

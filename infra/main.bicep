@@ -40,6 +40,9 @@ param allowedRepositories string[]
 @description('Who may change which model: model=REPOSITORY_URL_PREFIX, with @BRANCH behind it for the commits of a branch alone.')
 param allowedModels string[] = []
 
+@description('Servers that are asked whether they answer with a promoted model, each with the secret of the vault that holds its key, where it needs one.')
+param services service[] = []
+
 @description('Secrets of the vault, each the token for repositories whose URL begins so.')
 param repositoryTokens repositoryToken[] = []
 
@@ -79,6 +82,11 @@ type repositoryToken = {
   secret: string
   @description('Such as https://github.com/contoso/')
   urlPrefix: string
+}
+
+type service = {
+  urlPrefix: string
+  secret: string?
 }
 
 var suffix = uniqueString(resourceGroup().id, name)
@@ -162,10 +170,12 @@ var settings = {
   MLGATE_ALLOWED_COLLECTIONS: join(allowedCollections, ',')
   MLGATE_ALLOWED_REPOSITORIES: join(allowedRepositories, ',')
   MLGATE_ALLOWED_MODELS: join(allowedModels, ',')
+  MLGATE_SERVICES: join(map(services, each => empty(each.?secret) ? each.urlPrefix : '${each.urlPrefix}=TOKEN_${each.?secret}'), ',')
   MLGATE_GIT_CREDENTIALS: join(map(repositoryTokens, each => '${each.urlPrefix}=TOKEN_${each.secret}'), ',')
   MLGATE_DEVOPS_IDENTITY: devopsIdentity ? '1' : ''
 }
-var secretNames = map(repositoryTokens, each => each.secret)
+var servicesWithKeys = filter(services, each => !empty(each.?secret))
+var secretNames = union(map(repositoryTokens, each => each.secret), map(servicesWithKeys, each => each.?secret ?? ''))
 
 module functionApp 'function.bicep' = if (host == 'functionApp') {
   name: 'functionApp'

@@ -58,6 +58,7 @@ def assemble(
     if notebooks_here:
         backends.expect_notebooks()
     from handlers.devops_handler import DevOpsHandler
+    from handlers.service_handler import ServiceHandler
 
     _keep_out_of_git(settings.home)
     queue = make_queue(settings.service_bus)
@@ -76,6 +77,7 @@ def assemble(
             clock=clock,
             doctor=make_doctor(settings, lambda: queue),
             models=cache(lambda: make_models(settings)),
+            service=ServiceHandler(settings.policy.models.services, settings.services),
         ),
         settings.policy,
     )

@@ -86,10 +86,10 @@ def _models_here(settings: Settings, message: Request) -> ModelPolicy:
         try:
             build = earlier(make_state(settings), message.build, message.run)
         except NotOfferedError:  # which the build is told
-            return settings.policy.models
+            return ModelPolicy(allowed, keep, services=None)
         assert build.repository is not None
         named = AllowedModel(message.model, without_azure_user(build.repository.url))
-    return ModelPolicy((named, *allowed), keep)
+    return ModelPolicy((named, *allowed), keep, services=None)
 
 
 def _named_workspace(message: StartMessage) -> tuple[str, ...]:

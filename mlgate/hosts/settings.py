@@ -31,6 +31,9 @@ _WORKSPACE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
 _JOB_IDENTITY = re.compile("user|managed(:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?")
 
 
+Services = tuple[tuple[str, SecretStr | None], ...]  # URL prefixes of models' servers, and keys
+
+
 class SettingsError(Exception):
     """The settings cannot be used; one line per finding."""
 
@@ -50,6 +53,7 @@ class Settings:
     service_bus: ServiceBus
     policy: HostPolicy
     git_credentials: tuple[tuple[str, SecretStr], ...]  # URL prefix, token
+    services: Services
     compute: str  # Azure ML defaults of the host
     environment: str
     job_identity: str | None  # of Azure ML jobs; None for their compute's
@@ -91,6 +95,7 @@ class _Reader:
         models = self._text("MLGATE_MODELS")
         if "://" in models:
             self._check_container("MLGATE_MODELS", models)
+        services = self._services()
         if backend not in backends:
             self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
         settings = Settings(
@@ -102,9 +107,10 @@ class _Reader:
                 allowed_workspaces=self._allowed_workspaces(),
                 allowed_collections=self._allowed_collections(),
                 allowed_repositories=self._allowed_repositories(),
-                models=self._allowed_models(),
+                models=self._allowed_models(services),
             ),
             git_credentials=self._git_credentials(),
+            services=services,
             compute=self._text("MLGATE_COMPUTE") or "serverless",
             environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
             job_identity=self._job_identity(),
@@ -177,7 +183,7 @@ class _Reader:
                 )
         return self._list(name)
 
-    def _allowed_models(self) -> ModelPolicy:
+    def _allowed_models(self, services: Services) -> ModelPolicy:
         name = "MLGATE_ALLOWED_MODELS"
         allowed = []
         for number, entry in enumerate(self._list(name), 1):
@@ -186,7 +192,29 @@ class _Reader:
             except ValueError as error:
                 form = "model=https://host/path or model=https://host/path@branch"
                 self._error(name, f"entry {number} {error}; write it as {form}")
-        return ModelPolicy(tuple(allowed), self._count("MLGATE_MODELS_KEEP", 10))
+        keep = self._count("MLGATE_MODELS_KEEP", 10)
+        return ModelPolicy(tuple(allowed), keep, tuple(prefix for prefix, _ in services))
+
+    def _services(self) -> Services:
+        name = "MLGATE_SERVICES"
+        services: list[tuple[str, SecretStr | None]] = []
+        for number, entry in enumerate(self._list(name), 1):
+            prefix, separator, variable = entry.rpartition("=") if "=" in entry else (entry, "", "")
+            key = self._environ.get(variable, "")
+            if not url_allowed(prefix, [prefix]):
+                self._error(
+                    name,
+                    f"entry {number} can match no server; write it as https://host/path or "
+                    "https://host/path=NAME_OF_VARIABLE, without user name or query; http is for a "
+                    "loopback address such as 127.0.0.1",
+                )
+            elif not separator:
+                services.append((prefix, None))
+            elif what := _no_secret(key):
+                self._error(name, f"the variable that entry {number} names {what}")
+            else:
+                services.append((prefix, SecretStr(key)))
+        return tuple(services)
 
     def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
         name = "MLGATE_GIT_CREDENTIALS"
@@ -204,12 +232,8 @@ class _Reader:
                     "https://host/path, without user name, password or query (ssh URLs are opened "
                     "with the host's own key)",
                 )
-            elif not token:
-                self._error(name, f"the variable that entry {number} names is not set")
-            elif token.startswith(_REFERENCE):
-                what = f"the variable that entry {number} names is a Key Vault reference that the "
-                what += "app could not resolve; check that its identity may read the vault's secret"
-                self._error(name, what)
+            elif what := _no_secret(token):
+                self._error(name, f"the variable that entry {number} names {what}")
             else:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)
@@ -283,6 +307,18 @@ class _Reader:
 
     def _error(self, name: str, what: str) -> None:
         self._errors.append(f"{name}: {what}.")
+
+
+def _no_secret(value: str) -> str | None:
+    """Why the value of a variable is not the secret that its entry needs."""
+    if not value:
+        return "is not set"
+    if value.startswith(_REFERENCE):
+        return (
+            "is a Key Vault reference that the app could not resolve; check that its identity may "
+            "read the vault's secret"
+        )
+    return None
 
 
 def _writable(folder: Path) -> bool:

@@ -94,6 +94,7 @@ class Code(StrEnum):
     COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host does not call that server back."
     NO_WORKSPACE = "no-workspace", "Neither the message nor the host names a workspace."
     MODEL_NOT_ALLOWED = "model-not-allowed", "This host does not let that change the model."
+    SERVICE_NOT_ALLOWED = "service-not-allowed", "This host does not ask that server."
 
     ALREADY_JUDGED = "already-judged", "The build that this step and attempt identify has ended."
     DIFFERENT_BODY = "different-body", "An open build of the same identity has another message."

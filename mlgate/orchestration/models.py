@@ -83,6 +83,16 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """What has to serve a version before its build passes: the server at `url` gives so many
+    answers in a row, as recorded, within so many minutes."""
+
+    url: str
+    answers: int = 5
+    timeout_minutes: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class PromotionRequest:
     """What a build offers, and what it needs. `path` and `example` are among the run's outputs."""
 
@@ -94,6 +104,7 @@ class PromotionRequest:
     worse: str = "fail"  # or "keep"
     first: bool = True
     example: str | None = None
+    verify: Verify | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +228,25 @@ class TrendPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """How far the server is with an entry that was appended.
+
+    It was asked at `asked_at`, and waited for by then for so many seconds. `answered` counts the
+    answers in a row, `seen` is what the server said last. `failed` is why the entry is to be
+    undone: `undo` is the entry to be appended for that, and `undone` its number once it is there.
+    """
+
+    asked: Verify
+    asked_at: datetime
+    waited: float = 0.0
+    answered: int = 0
+    seen: str = ""
+    failed: str | None = None
+    undo: Entry | None = None
+    undone: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Promotion:
     """What becomes of what a build offers, or of a rollback; `outcome` is None while it goes on.
 
@@ -224,6 +254,8 @@ class Promotion:
     current, `trend` tells of the last ones, the oldest first. `entry` is the one to be appended,
     from when that was decided until it is known what came of it; `copied`: its version is kept, so
     that from now on the entry may be there. `passed`: the build's verdict stays what its gate said.
+    `verification` is there from when the entry was appended, where `verify` asks for one;
+    `verified` is what came of it.
     """
 
     model: str
@@ -239,6 +271,9 @@ class Promotion:
     entry: Entry | None = None
     copied: bool = False
     outrun: int = 0  # how often somebody else's entry came first
+    verify: Verify | None = None
+    verification: Verification | None = None
+    verified: bool | None = None
 
 
 def canonical(said: Mapping[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
 from mlgate.orchestration.checks import Check
 from mlgate.orchestration.durable import ModelsPort, QueuePort, StatePort
+from mlgate.orchestration.models import Manifest
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 from mlgate.orchestration.telling import Completion, Progress, Results
 
@@ -228,6 +229,42 @@ class PipelinePort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What `GET /health` of a server says: the version that serves and its entry's number, both
+    None while none does; and the number of an entry that is held back, with the reason."""
+
+    status: str
+    id: str | None = None
+    number: int | None = None
+    held_back: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer to a version's example: the number of the entry whose version gave it, None where
+    it does not say, and what is wrong with it, a sentence."""
+
+    number: int | None
+    wrong: str | None = None
+
+
+class ServicePort(Protocol):
+    """A server of a model, as its callers see it.
+
+    1. `answer` sends the version's example to `POST /predict`. Wrong is each answer that is an
+       error of the model's, or that differs from the one on record, where there is one.
+    2. What does not answer, or says that it cannot now, is `Temporary`; what is not a server of
+       models, or does not accept this host's key, is `Permanent`.
+    3. An address that this host does not allow is refused before any network I/O: `Permanent`. No
+       redirect is followed, and an answer is read up to a limit, within some seconds.
+    """
+
+    def health(self, url: str) -> Health: ...
+
+    def answer(self, url: str, version: Manifest) -> Answered: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What is to be tried: the things that a build with these choices would need."""
 
@@ -263,3 +300,4 @@ class Ports:
     clock: Clock
     doctor: DoctorPort
     models: Callable[[], ModelsPort]
+    service: ServicePort

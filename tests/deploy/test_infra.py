@@ -30,7 +30,7 @@ FUNCTIONS = set(
     """
     allowed bool concat description empty environment guid items join json map maxLength maxValue
     minLength minValue readEnvironmentVariable resourceGroup split subscriptionResourceId take
-    tenant toLower toObject union uniqueString
+    tenant toLower toObject filter union uniqueString
     """.split()  # noqa: SIM905 -- names in a row read better
 )
 # What the tables leave out: a type that extends others, and alerts, which are like those of public

@@ -119,10 +119,12 @@ class Server:
 
 
 class Callers:
-    """Clients that call all the time, and what they were answered: status, header and answer."""
+    """Clients that call all the time, and what they were answered: status, header and answer; and
+    when."""
 
     def __init__(self, server: Server, number: int = 4) -> None:
         self.answers = list[tuple[int, str | None, Any]]()
+        self.moments = list[tuple[float, int, str | None]]()
         self._server = server
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(number)]
@@ -146,9 +148,9 @@ class Callers:
                     headers={"content-type": "application/json"},
                     timeout=PATIENCE,
                 )
-                self.answers.append(
-                    (got.status_code, got.headers.get("mlgate-model-number"), got.json())
-                )
+                number = got.headers.get("mlgate-model-number")
+                self.moments.append((time.monotonic(), got.status_code, number))
+                self.answers.append((got.status_code, number, got.json()))
 
 
 def is_running(pid: int) -> bool:

@@ -22,6 +22,7 @@ PORTS: dict[str, type] = {
     "files": ports.BuildFiles,
     "tree": ports.Tree,
     "models": durable.ModelsPort,
+    "service": ports.ServicePort,
 }
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.models import EntryKind
 from mlgate.orchestration.runs import RunStatus
 from tests.faults import renderers
 from tests.faults.faulty import PORTS, Fault, Point, methods_of
-from tests.faults.models import MODEL, Models
+from tests.faults.models import MODEL, VERIFYING, Models
 from tests.faults.world import MINUTE, Story, World, record_bytes, verdict_of
 from tests.unit.orchestration.builders import NOON
 
@@ -31,8 +32,12 @@ PROMOTES = Story("promotes", models=Models.FIRST)
 REPLACES = Story("promotes over others", models=Models.NEXT)
 STUCK = Story("canceled while it promotes", models=Models.STUCK, cancel_at=5.0)
 BACK = Story("rolls back", models=Models.BACK)
+VERIFIED = Story("verifies", models=Models.VERIFIED)
+UNDONE = Story("undoes", models=Models.UNDONE)
+UNSERVED = Story("canceled while it verifies", models=Models.UNSERVED, canceled_at=4.0)
+OF_MODELS = (PROMOTES, REPLACES, STUCK, BACK, VERIFIED, UNDONE, UNSERVED)
 MANY = replace(PLAIN, others=60)
-STORIES = (PLAIN, CANCELED, ASKED, LATE, GONE, INVALID, AGAIN, PROMOTES, REPLACES, STUCK, BACK)
+STORIES = (PLAIN, CANCELED, ASKED, LATE, GONE, INVALID, AGAIN, *OF_MODELS)
 
 KILLS = (Fault.KILLED, Fault.KILLED_AFTER)
 FAILING = (Fault.TEMPORARY, Fault.PERMANENT, Fault.UNFIT, Fault.BUG)
@@ -106,7 +111,7 @@ def trials() -> Iterator[Trial]:
                 continue
             for story, calls in counts.items():
                 known = calls.get((port, method), 0)
-                most = MOST_CALLS if story == PLAIN or port == "models" else 2
+                most = MOST_CALLS if story == PLAIN or port in ("models", "service") else 2
                 clocks: Sequence[tuple[timedelta, timedelta]] = CLOCKS[1:2]
                 if story == PLAIN:
                     clocks = CLOCKS[:3]
@@ -200,7 +205,7 @@ def _row(world: World, trial: Trial) -> tuple[str, datetime | None, timedelta | 
         more = 10 * MINUTE + 2 * MINUTE * len(world.kills) if point is not None else NONE
         return story.name, world.again_at or NOON, MINUTE + skew + more
     blind = point is not None and point.for_ever and point.strikes("pipeline", "is_waiting")
-    if story == CANCELED and blind:
+    if story.canceled_at is not None and blind:
         return "deadline", NOON + DEADLINE, 10 * MINUTE + skew  # nobody can see it before
     if world.kills:
         # Two minutes for each process that died, and what another row may take besides.
@@ -249,11 +254,11 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
         and point is not None
         and (point.fault is Fault.PERMANENT or (for_ever and point.fault is not Fault.LOST))
     )
-    silent = story == CANCELED or refused
+    silent = story.canceled_at is not None or refused
     if len(world.step.told) < 1 + (world.again_at is not None) and not silent:
         yield "the step was never told"
     blind = for_ever and point is not None and point.strikes("pipeline", "is_waiting")
-    if story == CANCELED and not blind and world.step.told_in_vain:
+    if story.canceled_at is not None and not blind and world.step.told_in_vain:
         yield "a canceled pipeline was told"
     yield from _never_twice(world)
     if story == INVALID:
@@ -263,7 +268,7 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
         yield f"the verdict is {verdict}: {world.step.told[0][1].reason}"
     if (place == ("state", "create") and for_ever) or (refused and world.kills):
         return
-    if blind and story == CANCELED and world.kills:
+    if blind and story.canceled_at is not None and world.kills:
         return  # until the deadline, nobody lives long enough to see that it was canceled
     if build is None or build.open:
         yield "the build is still open"
@@ -287,18 +292,31 @@ def _of_model(world: World, build: Build) -> Iterator[str]:
     """The completion says what the log says."""
     log = list(world.models.log(MODEL))
     own = [entry for entry in log if entry.build is not None and entry.build.key == build.key]
-    if len(own) > 1:
-        yield f"the model was entered {len(own)} times"
+    kinds = [entry.kind for entry in own]
+    if len(set(kinds)) < len(kinds):
+        yield f"the model was entered as {kinds}"
     if gone := [entry.id for entry in (*own, *log[:1]) if world.models.missing(MODEL, entry.id)]:
         yield f"entries without a version: {gone}"
+    unverified = build.promotion is not None and build.promotion.verified is False
+    if unverified and kinds and kinds[0] is EntryKind.PROMOTED and " stays: " not in build.reason:
+        yield f"what was not verified is the current version: {build.reason}"
+    if (
+        world.story.models in VERIFYING
+        and kinds
+        and not unverified
+        and build.verdict != "succeeded"
+    ):
+        yield f"nobody verified it: {build.reason}"
     for _, told in world.step.told:
         outcome = told.variables.get("promotion.outcome")
         in_doubt = "It is not known whether" in told.reason
         entered = outcome in ("promoted", "rolled_back")
         if not told.variables:  # they could not be made
             entered = ", by entry " in told.reason
+        elif entered and kinds:
+            entered = outcome == kinds[0]
         if entered is not bool(own) and not in_doubt:
-            yield f"the step was told {outcome}, and the log has {len(own)} entries: {told.reason}"
+            yield f"the step was told {outcome}, and the log has {kinds}: {told.reason}"
 
 
 def _never_twice(world: World) -> Iterator[str]:
@@ -315,7 +333,7 @@ def _expected(trial: Trial) -> set[Verdict]:
     point, story = trial.point, replace(trial.story, others=0)
     if story == GONE and point is not None:
         return {Verdict.FAILED, Verdict.SUCCEEDED}  # where the other host began with it
-    if story not in (PLAIN, AGAIN, PROMOTES, REPLACES, BACK):
+    if story not in (PLAIN, AGAIN, PROMOTES, REPLACES, BACK, VERIFIED):
         return {Verdict.FAILED}
     if point is None:
         return {Verdict.SUCCEEDED}
@@ -327,7 +345,7 @@ def _expected(trial: Trial) -> set[Verdict]:
     if story == AGAIN and place == ("pipeline", "complete"):
         return {Verdict.SUCCEEDED, Verdict.FAILED}  # the first one may have been refused
     decides = (
-        point.port in ("backend", "repository", "tree", "models")
+        point.port in ("backend", "repository", "tree", "models", "service")
         or place in INDISPENSABLE
         or point.method in ("acts:plan", "acts:judge")
     )

@@ -41,10 +41,11 @@ from tests.faults.faulty import Killed, Point, Process, Strikes
 from tests.faults.models import (
     CONTENT,
     MANIFEST,
-    MODEL,
     Models,
     message_back,
     policy_for,
+    promote_of,
+    service_for,
     store_for,
 )
 from tests.support.memory import MemoryFiles, MemoryState
@@ -247,13 +248,14 @@ class World:
         self.state = MemoryState(self.clock)
         self.files = MemoryFiles()
         self.models = store_for(story.models)
+        self.service = service_for(story.models, self.models)
         self.compute = Compute(self.clock, host=story.host, endless=story.endless)
         self.step = Step(self.clock)
         others = [
             {"name": f"other-{number}", "kind": "notebook", "path": "a.ipynb"}
             for number in range(story.others)
         ]
-        promote = {"promote": {"model": MODEL, "run": "c"}} if story.models else {}
+        promote = {"promote": promote_of(story.models)} if story.models else {}
         plan = json.dumps({"runs": [*RUNS, *others], **promote}).encode()
         self.repository = RepositoryTwin(TreeTwin({"a.ipynb": NOTEBOOK, "plan.json": plan}))
         self.repository.branches["main"] = {self.repository.tree.commit}
@@ -437,6 +439,7 @@ class World:
             clock=HostClock(self.clock, self._ahead[number]),
             doctor=DoctorTwin(),
             models=lambda: models,
+            service=process.port("service", self.service),
         )
         policy = HostPolicy(
             backend="local",

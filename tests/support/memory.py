@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.durable import Due, Head, Rejection, Stored
-from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.durable import Due, Head, ModelsPort, Rejection, Stored
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.models import Entry, Manifest, entry_of
-from mlgate.orchestration.ports import READ_LIMIT, Clock
+from mlgate.orchestration.ports import READ_LIMIT, Answered, Clock, Health
 
 
 @dataclass
@@ -211,3 +211,51 @@ class MemoryModels:
     def drop_files(self, model: str, version: str) -> None:
         if (model, version) in self.kept:
             self.kept[model, version][1].clear()
+
+
+@dataclass
+class MemoryService:
+    """`ServicePort`: a server that follows a model's log, `behind` so many looks at it.
+
+    `bad` says what is wrong with some versions, by id: they are held back where it begins with
+    "held back", else they answer wrongly. `down`: nothing answers.
+    """
+
+    models: Callable[[], ModelsPort]
+    model: str = "churn"
+    behind: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+    down: bool = False
+    served: Entry | None = None
+    held: Entry | None = None
+    looks: int = 0
+    answers: int = 0
+
+    def health(self, url: str) -> Health:
+        self._follow()
+        held = None if self.held is None else (self.held.number, self.bad[self.held.id])
+        if self.served is None:
+            return Health("held_back" if held else "no_model", held_back=held)
+        status = "held_back" if held else "ok"
+        return Health(status, self.served.id, self.served.number, held)
+
+    def answer(self, url: str, version: Manifest) -> Answered:
+        if self.down or self.served is None:
+            raise Temporary("The server does not answer.")
+        self.answers += 1
+        return Answered(self.served.number, self.bad.get(self.served.id))
+
+    def _follow(self) -> None:
+        if self.down:
+            raise Temporary("The server does not answer.")
+        head = self.models().head(self.model).entry
+        if head is None or (self.served is not None and head.number == self.served.number):
+            return
+        self.looks += 1
+        if self.looks <= self.behind and self.served is not None:
+            return
+        self.looks = 0
+        if self.bad.get(head.id, "").startswith("held back"):
+            self.held = head
+        else:
+            self.served, self.held = head, None

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, Self
 
-from mlgate.orchestration.addresses.allowlist import path_allowed, without_azure_user
+from mlgate.orchestration.addresses.allowlist import (
+    path_allowed,
+    url_allowed,
+    without_azure_user,
+)
 from mlgate.orchestration.addresses.branches import is_branch_name
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed
 from mlgate.orchestration.errors import Finding
@@ -20,6 +24,7 @@ from mlgate.orchestration.findings import Code, finding
 from mlgate.orchestration.models import is_name
 
 SETTING = "MLGATE_ALLOWED_MODELS"
+SERVICES = "MLGATE_SERVICES"
 
 _SERVER = re.compile("[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
@@ -76,10 +81,14 @@ class AllowedModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """The entries of a host; `keep`: how many of the last promoted versions keep their files."""
+    """The entries of a host; `keep`: how many of the last promoted versions keep their files.
+
+    `services` are the prefixes of the servers that may be asked for a version; None: every one.
+    """
 
     allowed: tuple[AllowedModel, ...] = ()
     keep: int = 10
+    services: tuple[str, ...] | None = ()
 
     def names(self, model: str) -> bool:
         """Whether any repository may change the model."""
@@ -110,6 +119,17 @@ class ModelPolicy:
             "only the commits of a branch may."
         )
         return finding(Code.MODEL_NOT_ALLOWED, where, message, remedy)
+
+    def service_refusal(self, url: str, where: str) -> Finding | None:
+        """What is wrong with asking that server; `where` points to its URL."""
+        if self.services is None or url_allowed(url, self.services):
+            return None
+        return finding(
+            Code.SERVICE_NOT_ALLOWED,
+            where,
+            f"This host does not ask `{url}` for a version.",
+            f"Have the host add its URL to {SERVICES}.",
+        )
 
 
 def _as_prefix(url: str) -> str:

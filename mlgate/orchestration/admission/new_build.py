@@ -10,6 +10,7 @@ from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryReques
 from mlgate.orchestration.durable import Envelope
 from mlgate.orchestration.models import Promotion
 from mlgate.orchestration.planning.plan import plan
+from mlgate.orchestration.planning.promotion import verify_of
 from mlgate.orchestration.wire.fields import Repository
 from mlgate.orchestration.wire.messages import Read, Request, StartMessage
 
@@ -52,7 +53,7 @@ def new_build(
 def _promotion(message: Request) -> Promotion | None:
     """Of what the message itself names; a file of the repository may name a model as well."""
     named = message.promote if isinstance(message, StartMessage) else message
-    return None if named is None else Promotion(named.model)
+    return None if named is None else Promotion(named.model, verify=verify_of(named.verify))
 
 
 def _requested(repository: Repository) -> RepositoryRequest:

@@ -11,6 +11,7 @@ from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.errors import Finding
 from mlgate.orchestration.findings import Code, finding, pointer
 from mlgate.orchestration.wire.messages import Request, StartMessage
+from mlgate.orchestration.wire.promotion import VerifyRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,10 @@ def check(message: Request, policy: HostPolicy, address: PipelineAddress | None)
         found = [*_of_backend(message, policy), *_of_repository(url, policy)]
         if message.promote is not None:
             found += _of_model(message.promote.model, url, "/promote/model", policy)
+            found += _of_service(message.promote.verify, "/promote/verify/url", policy)
     else:
         found = _of_model(message.model, None, "/model", policy)
+        found += _of_service(message.verify, "/verify/url", policy)
     if address is not None and not url_allowed(address.plan_url, policy.allowed_collections):
         found.append(
             finding(
@@ -68,6 +71,11 @@ def check(message: Request, policy: HostPolicy, address: PipelineAddress | None)
 
 def _of_model(model: str, url: str | None, where: str, policy: HostPolicy) -> list[Finding]:
     refusal = policy.models.refusal(model, url, where)
+    return [] if refusal is None else [refusal]
+
+
+def _of_service(verify: VerifyRequest | None, where: str, policy: HostPolicy) -> list[Finding]:
+    refusal = None if verify is None else policy.models.service_refusal(verify.url, where)
     return [] if refusal is None else [refusal]
 
 

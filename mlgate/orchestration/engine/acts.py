@@ -15,11 +15,11 @@ from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.checks import conclusion
 from mlgate.orchestration.engine import progress
 from mlgate.orchestration.engine.promoting.current import staged
-from mlgate.orchestration.engine.promoting.permission import require
+from mlgate.orchestration.engine.promoting.permission import require, require_service
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.findings import Code
-from mlgate.orchestration.models import Promotion, PromotionOutcome
+from mlgate.orchestration.models import Promotion, PromotionOutcome, PromotionRequest
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.ports import Asked, Ports
 from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
@@ -37,6 +37,7 @@ log = logging.getLogger("mlgate")
 PLAIN = "plain "  # in `Build.written`, before what is to be done without what others wrote
 COMPLETION = "completion"  # the name of the completion there
 PARTS = "files"  # the name of all files there, when not even their names can be found
+_DENIED = (Code.MODEL_NOT_ALLOWED, Code.SERVICE_NOT_ALLOWED)
 NOT_FOLLOWED = "It was not known any more what became of the run."
 
 
@@ -64,6 +65,7 @@ def prepare(ports: Ports, build: Build, models: ModelPolicy) -> Build:
             where = planned.sources[planned.runs[-1].spec.name]
             source = replace(build, commit=commit)
             require(ports, models, source, source, planned.promote.model, f"{where}/model")
+            require_service(models, planned.promote.verify, f"{where}/verify/url")
         specs = [run.spec for run in planned.runs]
         snapshot = backend.stage(checkout, build.repository, specs)
     prepared = replace(
@@ -75,11 +77,15 @@ def prepare(ports: Ports, build: Build, models: ModelPolicy) -> Build:
         runs=planned.runs,
         gate=planned.gate,
         promote=planned.promote,
-        promotion=None if planned.promote is None else Promotion(planned.promote.model),
+        promotion=_promotion(planned.promote),
         warnings=(*build.warnings, *warnings, *planned.warnings),
         troubles=(),
     )
     return progress.skip_hopeless(staged(ports, prepared, backend))
+
+
+def _promotion(offer: PromotionRequest | None) -> Promotion | None:
+    return None if offer is None else Promotion(offer.model, verify=offer.verify)
 
 
 def examined(ports: Ports, build: Build) -> Build:
@@ -115,7 +121,7 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
     now = ports.clock.now()
     promotion = build.promotion
     if promotion is not None and promotion.outcome is None:
-        denied = any(each.code == Code.MODEL_NOT_ALLOWED for each in build.findings)
+        denied = any(each.code in _DENIED for each in build.findings)
         outcome = PromotionOutcome.REFUSED if denied else PromotionOutcome.NOT_REACHED
         promotion = replace(promotion, outcome=outcome, reason=reason)
     return replace(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from mlgate.orchestration.builds import Build, Phase, TroubleKind, Verdict
 from mlgate.orchestration.engine import acts, dispatch, pace, progress, trouble
-from mlgate.orchestration.engine.promoting import acts as promoting
+from mlgate.orchestration.engine.promoting import endings, verifying
 from mlgate.orchestration.engine.promoting.candidates import NotOfferedError
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import DeadlyError, Work
@@ -49,7 +49,7 @@ def sort(work: Work, error: Exception) -> datetime:
         if now < build.ending_since + pace.ENDING_GRACE and not spent:
             work.save(build)
             return now + min(met.pause, pace.FASTEST_LOOK)
-        work.save(promoting.unentered(work.ports, build, unknown=True))
+        work.save(_unpromoted(work, what))
     elif build.phase is Phase.WATCHING and build.ending_since is not None:
         if now < build.ending_since + pace.ENDING_GRACE and not spent:
             work.save(build)
@@ -106,12 +106,16 @@ def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
             return acts.concluded(work.ports, build, Verdict.FAILED, what)
         case Doing.OFFER | Doing.PROMOTE:
             ours = not isinstance(error, NotOfferedError | BadMessage)
+            if _verifies(build):
+                return verifying.stuck(work.ports, build, what)
             if build.promotion and build.promotion.copied and build.ending_since is None:
                 # The entry may be in the log: that is looked for, as for any build that must end.
                 return replace(
                     build, cancel_requested=what, ending_since=work.now(), infrastructure=ours
                 )
-            return promoting.refused(work.ports, build, what, ours=ours)
+            return endings.refused(work.ports, build, what, ours=ours)
+        case Doing.VERIFY:
+            return verifying.unasked(work.ports, build, what)
         case Doing.WRITE:
             over = trouble.over_limit(build, doing)
             return acts.unwritten(build, acts.PARTS if over else acts.part_of(work.step), what)
@@ -123,6 +127,17 @@ def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
             return replace(
                 build, cancel_requested=what, ending_since=work.now(), infrastructure=ours
             )
+
+
+def _unpromoted(work: Work, what: str) -> Build:
+    """The end of a build that must end, and whose promotion does not come to one."""
+    if _verifies(work.build):
+        return verifying.stuck(work.ports, work.build, what)
+    return endings.unentered(work.ports, work.build, unknown=True)
+
+
+def _verifies(build: Build) -> bool:
+    return build.promotion is not None and build.promotion.verification is not None
 
 
 def end_unseen(work: Work, what: str) -> None:

@@ -19,6 +19,7 @@ TELLING_LIMIT = timedelta(minutes=7)  # after the runs' end, where something is 
 LONGEST_ENDING = timedelta(minutes=2)  # of one call, once the build must end
 LONGEST_TELLING = timedelta(minutes=4)  # and once its verdict is known
 HOST_GONE = timedelta(minutes=10)  # without a look of the host that local runs belong to
+SERVED_AGAIN = timedelta(minutes=1)  # for a server to return to the version before
 SLACK = timedelta(seconds=30)  # how late a look may be before it is presumed lost
 MOST_DOUBLINGS = 2  # of that
 
@@ -42,6 +43,16 @@ def must_be_told(build: Build, now: datetime) -> bool:
 def fastest(build: Build) -> timedelta:
     """How far apart two looks are while something is about to happen."""
     return FASTEST_LOOK if build.host is None else LOCAL_LOOK
+
+
+def since(look: datetime, now: datetime, build: Build) -> float:
+    """Seconds since a look, which a host with another clock may have made.
+
+    Small errors of two clocks cancel out over the looks; what cannot be is counted as one pause.
+    """
+    seconds = (now - look).total_seconds()
+    plausible = abs(seconds) <= LONGEST_PAUSE.total_seconds()
+    return seconds if plausible else fastest(build).total_seconds()
 
 
 def slowest(build: Build) -> timedelta:

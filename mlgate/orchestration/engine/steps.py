@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from mlgate.orchestration.builds import Build, Phase, RunState
 from mlgate.orchestration.engine import pace
+from mlgate.orchestration.models import Verification
 from mlgate.orchestration.runs import RunStatus
 
 SLICE = 25  # runs submitted before the state is saved
@@ -50,11 +51,18 @@ class Promoting(StrEnum):
     COPY = "copy"  # have the store keep the version that was decided on
     COMMIT = "commit"  # append the entry that makes it current
     LEAVE = "leave"  # it was asked to end: what was committed stays
+    UNDO = "undo"  # append the entry that makes the version before current again
+    CLOSE = "close"  # the server was waited for long enough
 
 
 @dataclass(frozen=True, slots=True)
 class Promote:
     what: Promoting
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Ask the server of the model which version answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,20 @@ class Stop:
     """Nothing is left to do."""
 
 
-Step = Prepare | Submit | Collect | Cancel | Judge | Promote | Write | Publish | Post | Watch | Stop
+Step = (
+    Prepare
+    | Submit
+    | Collect
+    | Cancel
+    | Judge
+    | Promote
+    | Verify
+    | Write
+    | Publish
+    | Post
+    | Watch
+    | Stop
+)
 
 
 def next_step(
@@ -93,10 +114,10 @@ def next_step(
 ) -> Step:
     """What to do next; `exhausted`: kinds of steps that this look has no more use for.
 
-    `Submit` is exhausted once the backend has no free place, `Cancel` once it was asked, `Write`
-    once nothing is left to write. `left`: names of runs that this look could not collect. A build
-    is not judged before all that ended was collected; what could not be before comes after all
-    else, however long it takes to fail again.
+    `Submit` is exhausted once the backend has no free place, `Cancel` and `Verify` once it was
+    asked, `Write` once nothing is left to write. `left`: names of runs that this look could not
+    collect. A build is not judged before all that ended was collected; what could not be before
+    comes after all else, however long it takes to fail again.
     """
     if build.phase is Phase.COMPLETED:
         return Stop()
@@ -106,7 +127,7 @@ def next_step(
             return Write()
         return Post() if last or build.pipeline is None else Publish()
     if build.phase is Phase.PROMOTING:
-        return _promote(build)
+        return _promote(build, now, exhausted)
     if build.ending_since is not None:
         return _end(build, build.ending_since, now, exhausted, left)
     if build.phase is Phase.RECEIVED:
@@ -123,13 +144,31 @@ def next_step(
     return Watch(pace.next_look(build, now))
 
 
-def _promote(build: Build) -> Promote:
+def _promote(build: Build, now: datetime, exhausted: frozenset[type[Step]]) -> Step:
     promotion = build.promotion
+    if promotion is not None and promotion.verification is not None:
+        return _verify(build, promotion.verification, now, exhausted)
     if build.ending_since is not None:
         return Promote(Promoting.LEAVE)
     if promotion is None or promotion.entry is None:
         return Promote(Promoting.WEIGH)
     return Promote(Promoting.COMMIT if promotion.copied else Promoting.COPY)
+
+
+def _verify(
+    build: Build, verification: Verification, now: datetime, exhausted: frozenset[type[Step]]
+) -> Step:
+    ending = build.ending_since is not None
+    if verification.undone is not None:
+        if ending or verification.waited >= pace.SERVED_AGAIN.total_seconds():
+            return Promote(Promoting.CLOSE)
+    elif (
+        ending
+        or verification.failed is not None
+        or verification.waited >= verification.asked.timeout_minutes * 60
+    ):
+        return Promote(Promoting.UNDO)
+    return Watch(now + pace.fastest(build)) if Verify in exhausted else Verify()
 
 
 def _end(

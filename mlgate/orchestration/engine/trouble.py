@@ -14,6 +14,7 @@ everything but the posting of the verdict.
     judge     1          1      0          1     the build fails as `infrastructure`
     offer     3          3      0          3     the current version stays, and the build fails
     promote   None       15     0          15    likewise
+    verify    None       None   None       None  asked again, until its timeout: the entry is undone
     write     3          3      0          1     without notebooks, then without that file
     publish   2          2      0          1     the pipeline does without these results
     post      None       None   None       5     the verdict alone, until a day after the deadline
@@ -67,6 +68,7 @@ class Doing(StrEnum):
     JUDGE = "judge"
     OFFER = "offer"
     PROMOTE = "promote"
+    VERIFY = "verify"
     WRITE = "write"
     PUBLISH = "publish"
     POST = "post"
@@ -95,6 +97,7 @@ TABLE: Mapping[Doing, Mapping[TroubleKind, float | None]] = {
     Doing.JUDGE: _row(1, 1, 0, 1),
     Doing.OFFER: _row(3, 3, 0, 3),
     Doing.PROMOTE: _row(None, 15, 0, 15),
+    Doing.VERIFY: _row(None, None, None, None),
     Doing.WRITE: _row(3, 3, 0, 1),
     Doing.PUBLISH: _row(2, 2, 0, 1),
     Doing.POST: _row(None, None, None, 5),
@@ -109,6 +112,7 @@ LIMIT: Mapping[Doing, float] = {
 _LONGEST_PAUSE: Mapping[Doing, float] = {  # seconds between two tries
     Doing.KEEP: 15.0,
     Doing.OFFER: 15.0,
+    Doing.VERIFY: 5.0,
     Doing.WRITE: 15.0,
     Doing.PUBLISH: 15.0,
 }

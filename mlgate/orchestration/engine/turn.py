@@ -141,6 +141,9 @@ class Turn:
                     self._judge()
                 case steps.Promote():
                     promoting.take(self._work, self._news, step, self._policy)
+                case steps.Verify():
+                    promoting.verify(self._work)
+                    exhausted |= {steps.Verify}
                 case steps.Write():
                     if not self._write():
                         exhausted |= {steps.Write}

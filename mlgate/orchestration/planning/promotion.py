@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from mlgate.orchestration.findings import Code, Findings, choices
-from mlgate.orchestration.models import Comparison, PromotionRequest
+from mlgate.orchestration.models import Comparison, PromotionRequest, Verify
 from mlgate.orchestration.planning.merging import Merged
 from mlgate.orchestration.planning.names import check_name
 from mlgate.orchestration.runs import RunKind, RunSpec
-from mlgate.orchestration.wire.promotion import CompareRequest, PromoteRequest
+from mlgate.orchestration.wire.promotion import CompareRequest, PromoteRequest, VerifyRequest
 
 # What the added run takes of `defaults`. Its environment and its machine are those of the run that
 # it tries; it has no variables, since whatever serves the model later has none either.
@@ -152,7 +152,13 @@ def _request(promote: PromoteRequest, run: str) -> PromotionRequest:
         worse=promote.worse,
         first=promote.first,
         example=promote.example,
+        verify=verify_of(promote.verify),
     )
+
+
+def verify_of(asked: VerifyRequest | None) -> Verify | None:
+    """What is asked of the server."""
+    return None if asked is None else Verify(asked.url, asked.answers, asked.timeout_minutes)
 
 
 def _comparison(asked: CompareRequest) -> Comparison:

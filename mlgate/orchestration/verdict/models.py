@@ -42,7 +42,8 @@ def story(build: Build) -> ModelStory | None:
     promotion = build.promotion
     if promotion is None or promotion.outcome is None:
         return None
-    entered = promotion.outcome in _ENTERED
+    undone = _undone(promotion)
+    entered = promotion.outcome in _ENTERED and not undone
     was = _version(promotion.model, promotion.was or build.current_version)
     return ModelStory(
         name=promotion.model,
@@ -80,7 +81,7 @@ def promotion_json(build: Build) -> dict[str, Any] | None:
             }
             for each in promotion.comparison
         ],
-        "verified": None,
+        "verified": promotion.verified,
     }
 
 
@@ -111,6 +112,11 @@ def compared_values(compared: Compared) -> tuple[str, str, str]:
 
 def _version(model: str, version: str | None) -> str:
     return f"{model}@{version}" if version else "-"
+
+
+def _undone(promotion: Promotion) -> bool:
+    """Whether its entry was undone, as it could not be verified."""
+    return promotion.verification is not None and promotion.verification.undone is not None
 
 
 def _back(promotion: Promotion) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from mlgate.orchestration.builds import Build, Phase, RunState, Trouble, TroubleKind
 from mlgate.orchestration.checks import Check
+from mlgate.orchestration.models import Promotion
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import number
 from mlgate.orchestration.verdict.facts import run_seconds
@@ -34,6 +35,7 @@ def narrate(before: Build, after: Build) -> list[str]:
         for trouble in after.troubles
         if _began(trouble) not in map(_began, before.troubles)
     ]
+    lines += _narrate_verification(before.promotion, after.promotion)
     if before.ending_since is None and after.ending_since is not None:
         lines.append("##[warning]Ending the build: canceling what is not finished")
     if not before.checks:
@@ -51,7 +53,7 @@ def operation(build: Build) -> str:
             return "making checks"
         return "checking out the repository" if build.repository else "looking at the model"
     if build.phase is Phase.PROMOTING and build.promotion is not None:
-        return f"promoting {build.promotion.model}"
+        return _promoting(build.promotion)
     if build.is_check:
         return f"{len(build.checks)} checks made"
     ended = sum(run.status.ended for run in build.runs)
@@ -67,6 +69,28 @@ def operation(build: Build) -> str:
         return f"{text}, {current.spec.name}"
     cell = min(len(current.cells) + 1, current.cells_total)
     return f"{text}, {current.spec.name}: cell {cell}/{current.cells_total}"
+
+
+def _promoting(promotion: Promotion) -> str:
+    verification = promotion.verification
+    if verification is None:
+        return f"promoting {promotion.model}"
+    if verification.failed is None:
+        return f"verifying {promotion.model}@{promotion.id} at {verification.asked.url}"
+    return f"undoing the promotion of {promotion.model}@{promotion.id}"
+
+
+def _narrate_verification(before: Promotion | None, after: Promotion | None) -> Iterator[str]:
+    verification = None if after is None else after.verification
+    if after is None or verification is None:
+        return
+    known = None if before is None else before.verification
+    if known is None:
+        yield f"{after.reason} Waiting for {verification.asked.url} to answer with it."
+    if verification.seen and (known is None or verification.seen != known.seen):
+        yield f"{verification.asked.url}: {verification.seen}"
+    if verification.failed is not None and (known is None or known.failed is None):
+        yield f"##[error]{verification.failed} Undoing entry {after.number} of {after.model}."
 
 
 def _check(check: Check) -> str:

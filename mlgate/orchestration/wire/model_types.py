@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from mlgate.orchestration.addresses.allowlist import url_allowed
 from mlgate.orchestration.findings import Code
 from mlgate.orchestration.models import is_id
 from mlgate.orchestration.wire.json_text import json_type
@@ -65,6 +66,17 @@ def _reason(value: str) -> str:
     return value
 
 
+def _service_url(value: str) -> str:
+    if not url_allowed(value, [value]):
+        raise refuse(
+            Code.BAD_FORMAT,
+            "The URL is not one of a server that can be asked.",
+            "Write it as `https://host/path`, without user, password or query; http is only for a "
+            "loopback address such as `127.0.0.1`.",
+        )
+    return value.rstrip("/")
+
+
 ModelName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
 VersionOrNumber = Annotated[
     str | int,
@@ -82,6 +94,16 @@ Reason = Annotated[
     str,
     AfterValidator(_reason),
     Field(json_schema_extra={"maxLength": _LONGEST_REASON, "pattern": NO_CONTROL}),
+]
+# As `url_allowed` has it, as far as a pattern can say that.
+_HTTPS, _LOOPBACK = (
+    r"https://[^?#@\s\\]+",
+    r"http://(127(\.\d{1,3}){3}|\[::1\])(?![^:/])[^?#@\s\\]*",
+)
+ServiceUrl = Annotated[
+    str,
+    AfterValidator(_service_url),
+    Field(json_schema_extra={"pattern": f"^({_HTTPS}|{_LOOPBACK})$"}),
 ]
 # Among the files that a run keeps, by their relative paths.
 KeptPath = Annotated[

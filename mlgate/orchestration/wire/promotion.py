@@ -10,7 +10,13 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from mlgate.orchestration.findings import Code
-from mlgate.orchestration.wire.model_types import KeptPath, ModelName, Reason, VersionOrNumber
+from mlgate.orchestration.wire.model_types import (
+    KeptPath,
+    ModelName,
+    Reason,
+    ServiceUrl,
+    VersionOrNumber,
+)
 from mlgate.orchestration.wire.types import BuildId, List, Minutes, Text, Version, Wire, refuse
 
 Tolerance = Annotated[float, Field(ge=0)]
@@ -62,6 +68,27 @@ class CompareRequest(Wire):
         return self
 
 
+class VerifyRequest(Wire):
+    """The server that has to answer with the new version before the build passes.
+
+    It is polled until `GET /health` names the log's new entry. Then the version's example is sent
+    to `POST /predict` until so many answers in a row come from the new version and are as recorded.
+    Anything else, and the entry is undone: the version before is the current one again, and the
+    build fails.
+    """
+
+    url: ServiceUrl = Field(
+        description="Where the model is served, without the route; the host must allow it "
+        "(`MLGATE_SERVICES`)."
+    )
+    answers: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=5, description="How many answers in a row it takes."
+    )
+    timeout_minutes: Minutes = Field(
+        default=10, description="How long it may take; the build's deadline counts as well."
+    )
+
+
 class PromoteRequest(Wire):
     """The model that the build offers, and what it takes to become the current version.
 
@@ -105,6 +132,9 @@ class PromoteRequest(Wire):
         description="A JSON file among those that the run keeps: a request body as `POST /predict` "
         "takes it. MLflow's input example when absent.",
     )
+    verify: VerifyRequest | None = Field(
+        default=None, description="The server that has to answer with the promoted version."
+    )
 
 
 class ModelMessage(Wire):
@@ -122,6 +152,9 @@ class ModelMessage(Wire):
     )
     model: ModelName = Field(
         description="The model; `MLGATE_ALLOWED_MODELS` of the host must name it."
+    )
+    verify: VerifyRequest | None = Field(
+        default=None, description="The server that has to answer with the version."
     )
 
 

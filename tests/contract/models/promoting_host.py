@@ -36,6 +36,7 @@ from mlgate.orchestration.telling import Completion
 from tests.contract.models.disks import Smb
 from tests.contract.models.places import opened
 from tests.contract.models.some import FILES, MODEL, manifest_for
+from tests.support.memory import MemoryService
 from tests.unit.orchestration.builders import NOON
 from tests.unit.orchestration.twins import (
     COLLECTION,
@@ -48,6 +49,7 @@ from tests.unit.orchestration.twins import (
 
 TRAIN = {"name": "train", "command": "python train.py", "outputs": ["outputs/**"]}
 RUNS = ["train", f"check-{MODEL}"]
+SERVER = "https://churn.example.net"
 MOST_MESSAGES = 200
 
 
@@ -66,6 +68,7 @@ class Life:
     at: float = 0  # seconds after noon
     killed_at: int = 0
     when: str = ""
+    served: str = ""  # "well" or "badly", where the build wants to see it served
 
 
 class Effects:
@@ -260,7 +263,12 @@ class Host(World):
         self.pipeline = DurablePipeline(told(folder), effects)
         self.backend = DurableBackend(_kept(life.size), submitted(folder))
         allowed = AllowedModel.parse(f"{MODEL}={COLLECTION}")
-        self.policy = replace(self.policy, models=ModelPolicy((allowed,), keep=1))
+        self.policy = replace(
+            self.policy, models=ModelPolicy((allowed,), keep=1, services=(SERVER,))
+        )
+        bad = {offered(life.size).id: "held back: it is wrong."} if life.served == "badly" else {}
+        self.service = MemoryService(lambda: self.models, MODEL, bad=bad)
+        self.promote = {"model": MODEL, **({"verify": {"url": SERVER}} if life.served else {})}
 
     def _store(self, where: str, effects: Effects) -> ModelStore:
         kind, _, place = where.partition(" ")
@@ -271,7 +279,7 @@ class Host(World):
 
     def live(self, *, to_end: bool) -> None:
         if not self.state.builds():
-            assert self.start(TRAIN, promote={"model": MODEL})
+            assert self.start(TRAIN, promote=self.promote)
         for _ in range(MOST_MESSAGES):
             envelope = self.messages.received()
             if envelope is None:
@@ -290,7 +298,7 @@ def files(size: int) -> dict[str, bytes]:
 
 
 def offered(size: int) -> Manifest:
-    return manifest_for(files(size))
+    return replace(manifest_for(files(size)), example=[[1.0]])
 
 
 def _kept(size: int) -> dict[str, dict[str, bytes]]:

@@ -23,6 +23,7 @@ import pytest
 from handlers.models_handler.disk import Disk
 from handlers.state_handler import SqliteState
 from mlgate.orchestration.builds import Phase
+from mlgate.orchestration.models import EntryKind
 from tests.contract.models.disks import Smb
 from tests.contract.models.places import InBlobs, OnDisk
 from tests.contract.models.promoting_host import RUNS, Life, offered, pid_of, submitted, told
@@ -69,6 +70,7 @@ class Scene:
     folder: Path
     place: OnDisk | InBlobs
     size: int
+    served: str = ""
 
     def __post_init__(self) -> None:
         store = self.place.open()
@@ -80,7 +82,8 @@ class Scene:
             entry = replace(entry_after(store.head(MODEL)), at=NOON - timedelta(days=4 - number))
             assert store.append(replace(entry, id=manifest.id, digest=manifest.digest))
         (self.folder / "base").mkdir(parents=True)
-        life = Life(str(self.folder / "base"), self.place.where, self.size, to_end=False)
+        base, where = str(self.folder / "base"), self.place.where
+        life = Life(base, where, self.size, to_end=False, served=self.served)
         assert self.lives.live(life) == 0
         assert submitted(self.folder / "base").lines() == RUNS
         self.contents = {name: self.place.get(name) or b"" for name in self.place.names()}
@@ -96,12 +99,20 @@ class Scene:
         else:
             place = OnDisk(folder / "models", self.place.disk)
             shutil.copytree(self.place.root, place.root)
-        return place, Life(str(folder), place.where, self.size, at=LATER)
+        return place, Life(str(folder), place.where, self.size, at=LATER, served=self.served)
 
     def assert_promoted_once(self, place: OnDisk | InBlobs, folder: Path) -> None:
         version = offered(self.size).id
         store = place.open()
-        [entry, *others] = store.log(MODEL)
+        entries = list(store.log(MODEL))
+        if self.served == "badly":
+            undone = entries.pop(0)
+            assert (undone.kind, undone.id, undone.replaces) == (
+                EntryKind.ROLLED_BACK,
+                self.current,
+                version,
+            )
+        [entry, *others] = entries
         assert entry.build is not None
         assert (entry.id, entry.replaces) == (version, self.current)
         assert [(each.number, each.build) for each in others] == [(2, None), (1, None)]
@@ -109,9 +120,10 @@ class Scene:
         assert store.damaged(MODEL, self.current) == []
 
         [said] = told(folder).lines()
-        assert said["verdict"] == "succeeded"
         variables = said["variables"]
-        assert variables["promotion.outcome"] == "promoted"
+        assert (said["verdict"], variables["promotion.outcome"]) == (
+            ("failed", "rolled_back") if self.served == "badly" else ("succeeded", "promoted")
+        )
         assert variables["promotion.number"] == str(entry.number)
         assert (variables["promotion.id"], variables["promotion.previous"]) == (
             version,
@@ -135,13 +147,13 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def make(request: pytest.FixtureRequest, lives: Lives, memory: Path) -> Make:
-    def scene(kind: str, size: int = SMALL) -> Scene:
+    def scene(kind: str, size: int = SMALL, served: str = "") -> Scene:
         place: OnDisk | InBlobs
         if kind == "container":
             place = request.getfixturevalue("containers")
         else:
             place = OnDisk(memory / "models", Smb() if kind == "smb" else Disk())
-        return Scene(lives, memory / "lives", place, size)
+        return Scene(lives, memory / "lives", place, size, served)
 
     return scene
 
@@ -227,6 +239,27 @@ def test_killed_at_any_of_its_effects_a_build_promotes_once(
     began = time.monotonic()
     found = points(make(kind), ByItself(when), every=every, deaths=deaths)
     say(f"{kind}, {when} 1 in {every} effects, {deaths} deaths each", found, began)
+    assert found * every > (10 if kind == "container" else 40)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("kind", "served", "every"),
+    [
+        ("disk", "badly", SOME),
+        *(
+            pytest.param(kind, served, 1, marks=EACH)
+            for kind in ("disk", "container")
+            for served in ("well", "badly")
+        ),
+    ],
+)
+def test_killed_while_it_is_verified_a_build_promotes_once_or_undoes_it_once(
+    kind: str, served: str, every: int, when: str, make: Make
+) -> None:
+    began = time.monotonic()
+    found = points(make(kind, served=served), ByItself(when), every=every)
+    say(f"{kind}, served {served}, {when} 1 in {every} effects", found, began)
     assert found * every > (10 if kind == "container" else 40)
 
 

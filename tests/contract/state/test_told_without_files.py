@@ -85,6 +85,7 @@ def test_the_step_is_told_within_ten_minutes_and_what_is_missing(
             clock=HostClock(world.clock, ahead),
             doctor=world.doctor,
             models=lambda: world.models,
+            service=world.service,
         ),
         world.policy,
     )

@@ -83,6 +83,39 @@ def test_a_switch_is_on_or_off_in_the_usual_words(value: str, on: bool) -> None:
     assert Settings.read({"MLGATE_DEVOPS_IDENTITY": value}).devops_identity is on
 
 
+def test_servers_of_models_are_read_with_their_keys() -> None:
+    found = Settings.read(
+        {
+            "MLGATE_SERVICES": "https://churn.example.net,https://fraud.example.net/api=FRAUD_KEY",
+            "FRAUD_KEY": "radioactive",
+        }
+    )
+    assert [(prefix, key and key.get_secret_value()) for prefix, key in found.services] == [
+        ("https://churn.example.net", None),
+        ("https://fraud.example.net/api", "radioactive"),
+    ]
+    assert found.policy.models.services == tuple(prefix for prefix, _ in found.services)
+    assert "radioactive" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("https://a.example=NOT_SET", "entry 1 names is not set"),
+        ("https://a.example=UNRESOLVED", "is a Key Vault reference"),
+        ("a.example", "entry 1 can match no server"),
+        ("http://a.example", "http is for a loopback address"),
+        ("https://me:radioactive@a.example", "entry 1 can match no server"),
+        ("https://a.example/?code=radioactive", "entry 1 can match no server"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_is_an_error(entry: str, says: str) -> None:
+    reference = "@Microsoft.KeyVault(VaultName=vault;SecretName=key)"
+    with pytest.raises(SettingsError, match=f"MLGATE_SERVICES: .*{says}") as told:
+        Settings.read({"MLGATE_SERVICES": entry, "UNRESOLVED": reference})
+    assert "radioactive" not in str(told.value)
+
+
 @pytest.mark.parametrize("value", ["2", "y", "enabled"])
 def test_a_switch_that_is_neither_is_an_error(value: str) -> None:
     with pytest.raises(SettingsError, match=f"MLGATE_DEVOPS_IDENTITY: '{value}' is not one of"):

@@ -23,6 +23,10 @@ def promoting(**fields: Any) -> dict[str, Any]:
     return request(promote={"model": "churn", **fields})
 
 
+def verifying(**fields: Any) -> dict[str, Any]:
+    return promoting(verify={"url": "https://churn.example.net", **fields})
+
+
 def comparing(**fields: Any) -> dict[str, Any]:
     return promoting(compare=[{"run": "a", "metric": "m", **fields}])
 
@@ -60,6 +64,10 @@ VALID = [
     comparing(better="higher", relative_tolerance=0.01, current="current_m"),
     PROMOTE,
     PROMOTE | {"run": "train", "build_id": "8", "attempt": 2, "deadline_minutes": 30},
+    verifying(),
+    verifying(answers=20, timeout_minutes=2.5),
+    PROMOTE | {"verify": {"url": "http://127.0.0.1:5000/"}},
+    ROLLBACK | {"verify": {"url": "https://churn.example.net/api"}},
     ROLLBACK,
     ROLLBACK | {"to": "3f9a1c0b7d52", "reason": "so", "build_id": "8", "attempt": 2},
     ROLLBACK | {"to": "123456789012"},
@@ -93,7 +101,12 @@ WRONG = [
     (promoting(path="a\\model"), "unsafe-path", "/promote/path", "`/`"),
     (promoting(example="x/../../y"), "unsafe-path", "/promote/example", "as the run keeps it"),
     (promoting(example=""), "bad-format", "/promote/example", "name a path"),
-    (promoting(verify={"url": "https://x"}), "unknown-field", "/promote/verify", "`model`"),
+    (promoting(verify={}), "missing-field", "/promote/verify/url", "Add `url`"),
+    (promoting(verify={"url": "http://x"}), "bad-format", "/promote/verify/url", "`https://"),
+    (promoting(verify={"url": "https://x/?k=1"}), "bad-format", "/promote/verify/url", "query"),
+    (verifying(answers=0), "out-of-range", "/promote/verify/answers", ""),
+    (verifying(timeout_minutes=0), "out-of-range", "/promote/verify/timeout_minutes", ""),
+    (verifying(seconds=1), "unknown-field", "/promote/verify/seconds", "`answers`"),
     (promoting(exmaple="x"), "unknown-field", "/promote/exmaple", "`example`"),
     (promoting(compare={}), "wrong-type", "/promote/compare", "`[`"),
     (promoting(compare=[{"metric": "m"}]), "missing-field", "/promote/compare/0/run", "Add"),
@@ -127,7 +140,7 @@ WRONG = [
     (ROLLBACK | {"reason": "r" * 1001}, "out-of-range", "/reason", "Shorten"),
     (ROLLBACK | {"reason": "so\nthere"}, "bad-format", "/reason", "one line"),
     (ROLLBACK | {"reason": 7}, "wrong-type", "/reason", "in quotes"),
-    (ROLLBACK | {"verify": {}}, "unknown-field", "/verify", ""),
+    (ROLLBACK | {"verify": {}}, "missing-field", "/verify/url", "Add `url`"),
     (ROLLBACK | {"reson": "x"}, "unknown-field", "/reson", "`reason`"),
     (ROLLBACK | {"runs": []}, "unknown-field", "/runs", ""),
     (ROLLBACK | {"attempt": 0}, "out-of-range", "/attempt", ""),

@@ -269,7 +269,7 @@ def test_what_the_message_says_of_it_replaces_the_file_with_a_warning() -> None:
     ("promote", "code", "pointer"),
     [
         ({"model": "M"}, "bad-format", "plan.json#/promote/model"),
-        ({"model": "m", "verify": {}}, "unknown-field", "plan.json#/promote/verify"),
+        ({"model": "m", "verify": {}}, "missing-field", "plan.json#/promote/verify/url"),
         ({"model": "m", "run": "x"}, "unknown-run", "plan.json#/promote/run"),
         (
             {"model": "m", "compare": [{"run": "x", "metric": "m"}]},

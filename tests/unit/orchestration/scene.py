@@ -22,15 +22,16 @@ MODEL = "churn"
 TRAIN = {"name": "train", "command": "python train.py", "outputs": ["outputs/**"]}
 
 
-def manifest(content: bytes) -> Manifest:
+def manifest(content: bytes, example: Any = None) -> Manifest:
     file = ModelFile("model.pkl", len(content), hashlib.sha256(content).hexdigest())
-    return Manifest("pickle", "model.pkl", "3.11.7", "linux", {}, (file,))
+    return Manifest("pickle", "model.pkl", "3.11.7", "linux", {}, (file,), example=example)
 
 
 class Scene(World):
     """A world whose builds train a model of some bytes, with some metrics."""
 
     models: MemoryModels
+    example: Any = None  # of the models that its builds train
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -50,7 +51,7 @@ class Scene(World):
 
     def trains(self, content: bytes, **metrics: float) -> str:
         """The id of the version that the next builds offer."""
-        made = manifest(content)
+        made = manifest(content, self.example)
         record = {**json.loads(made.content), "folder": "outputs"}
         self.backend.kept = {
             "train": {"outputs/model.pkl": content},

@@ -23,7 +23,7 @@ from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import Asked, BackendPort, BuildFiles, Checkout, Ports
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
 from mlgate.orchestration.telling import Completion, Progress, Results
-from tests.support.memory import MemoryModels, MemoryState
+from tests.support.memory import MemoryModels, MemoryService, MemoryState
 from tests.unit.orchestration.builders import NOON
 
 COLLECTION = "https://dev.azure.com/contoso/"
@@ -304,6 +304,7 @@ class World:
         self.repository = RepositoryTwin()
         self.doctor = DoctorTwin()
         self.models: ModelsPort = MemoryModels()
+        self.service = MemoryService(lambda: self.models)
         self.state: StatePort = MemoryState(self.clock)
         self.files: BuildFiles = FolderFiles(lambda key: folder / "builds" / key)
         self.policy = HostPolicy(
@@ -334,6 +335,7 @@ class World:
             clock=HostClock(self.clock, ahead),
             doctor=self.doctor,
             models=lambda: self.models,
+            service=self.service,
         )
         host = self._hosts.setdefault(ahead, Conductor(ports, self.policy))
         host.ports, host.policy = ports, self.policy  # the test may have put in others

@@ -13,12 +13,10 @@ from itertools import islice
 
 from mlgate.orchestration.addresses.allowlist import same_place
 from mlgate.orchestration.admission.allowed_models import ModelPolicy
-from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.builds import Build
 from mlgate.orchestration.durable import ModelsPort
-from mlgate.orchestration.engine.acts import concluded
-from mlgate.orchestration.engine.promoting import candidates
+from mlgate.orchestration.engine.promoting import candidates, endings
 from mlgate.orchestration.engine.promoting.permission import require
-from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.models import (
     Entry,
     EntryKind,
@@ -26,6 +24,7 @@ from mlgate.orchestration.models import (
     PromotionOutcome,
     PromotionRequest,
     TrendPoint,
+    Verification,
 )
 from mlgate.orchestration.ports import Ports
 from mlgate.orchestration.promotion import history, offers
@@ -72,7 +71,7 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
     new = tuple(each for each in found.warnings if each not in build.warnings)
     build = replace(build, promotion=promotion, warnings=(*build.warnings, *new))
     if found.outcome is not PromotionOutcome.PROMOTED:
-        return _concluded(ports, build, found)
+        return endings.concluded(ports, build, found)
     entry = offers.promoted(build, offer.source, request, manifest, head, found, now)
     return replace(build, promotion=replace(promotion, entry=entry, copied=False))
 
@@ -121,7 +120,7 @@ def committed(ports: Ports, build: Build) -> Build:
     outrun = promotion.outrun + 1
     build = replace(build, promotion=replace(promotion, entry=None, copied=False, outrun=outrun))
     if outrun > MOST_OUTRUN:
-        return refused(
+        return endings.refused(
             ports,
             build,
             f"Entries of other builds came first {outrun} times in a row. Run the build again.",
@@ -134,7 +133,9 @@ def _not_there(ports: Ports, build: Build, entry: Entry) -> Build:
     if entry.kind is EntryKind.PROMOTED:
         return replace(build, promotion=replace(build.promotion, copied=False))
     build = replace(build, promotion=replace(build.promotion, entry=None, copied=False))
-    return refused(ports, build, f"The files of {entry.model}@{entry.id} are not kept any more.")
+    return endings.refused(
+        ports, build, f"The files of {entry.model}@{entry.id} are not kept any more."
+    )
 
 
 def tidied(ports: Ports, model: str, keep: int) -> None:
@@ -157,42 +158,7 @@ def left(ports: Ports, build: Build) -> Build:
         models.void(promotion.model, entry.number)
         if models.entry(promotion.model, entry.number) == entry:
             return _entered(ports, build, entry)
-    return unentered(ports, build)
-
-
-def unentered(ports: Ports, build: Build, *, unknown: bool = False) -> Build:
-    """The end of a build that must end, and has no entry; `unknown`: as far as is known."""
-    what = f"the model {build.promotion.model if build.promotion else ''}"
-    stuck = [each.what for each in build.troubles if each.step == Doing.PROMOTE]
-    outcome, ours = PromotionOutcome.NOT_REACHED, False
-    if build.pipeline_ended:
-        reason = f"The waiting step ended before {what} was promoted."
-    elif build.cancel_requested is not None:
-        reason, ours = build.cancel_requested, build.infrastructure
-        outcome = PromotionOutcome.REFUSED if ours else outcome
-    else:
-        reason = f"The deadline passed before {what} was promoted."
-        if stuck:
-            outcome, ours = PromotionOutcome.REFUSED, True
-            reason = f"{reason} {stuck[-1]}"
-    if unknown and build.promotion is not None and build.promotion.copied:
-        outcome, ours = PromotionOutcome.REFUSED, True
-        reason = f"{reason} {_in_doubt(build.promotion)}"
-    return _concluded(ports, build, Weighed(outcome, False, reason), ours=ours)
-
-
-def refused(ports: Ports, build: Build, why: str, *, ours: bool = False) -> Build:
-    """The end of a build whose model is not promoted; `ours`: through no fault of the build."""
-    return _concluded(ports, build, Weighed(PromotionOutcome.REFUSED, False, why), ours=ours)
-
-
-def _in_doubt(promotion: Promotion) -> str:
-    """What to say where it cannot be found out whether the entry was appended."""
-    assert promotion.entry is not None
-    return (
-        f"It is not known whether entry {promotion.entry.number} of {promotion.model} was "
-        f"appended: see `mlgate models {promotion.model}`."
-    )
+    return endings.unentered(ports, build)
 
 
 def _weighed_back(
@@ -203,7 +169,7 @@ def _weighed_back(
         ports.models(), message.model, to, message.reason, ports.clock.now(), build=build
     )
     if isinstance(found, Weighed):
-        return _concluded(ports, build, found)
+        return endings.concluded(ports, build, found)
     promotion = replace(
         promotion,
         id=found.id,
@@ -246,33 +212,23 @@ def _trained_later(ports: Ports, current: Entry | None, build: Build) -> bool:
 
 
 def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
-    """The end of a build whose entry is in the log."""
+    """The build whose entry is in the log: its end, where no server is to be asked."""
     assert build.promotion is not None
     new = f"{entry.model}@{entry.id}"
-    if entry.kind is EntryKind.ROLLED_BACK:
-        outcome, what = PromotionOutcome.ROLLED_BACK, f"{new} is current again"
-    else:
-        outcome, what = PromotionOutcome.PROMOTED, f"{new} is the current version"
-    promotion = replace(build.promotion, number=entry.number, was=entry.replaces, id=entry.id)
-    reason = f"{what}, by entry {entry.number}. {promotion.reason}".strip()
-    build = replace(build, promotion=promotion, infrastructure=False)
-    return _concluded(ports, build, Weighed(outcome, True, reason))
-
-
-def _concluded(ports: Ports, build: Build, found: Weighed, *, ours: bool = False) -> Build:
-    """The build with its verdict: what the gate said, unless its model fails it."""
-    assert build.promotion is not None
+    outcome = endings.entered(build)
+    what = "the current version" if outcome is PromotionOutcome.PROMOTED else "current again"
+    reason = f"{new} is {what}, by entry {entry.number}. {build.promotion.reason}".strip()
     promotion = replace(
         build.promotion,
-        outcome=found.outcome,
-        passed=found.passed,
-        reason=found.reason,
+        number=entry.number,
+        was=entry.replaces,
+        id=entry.id,
         entry=None,
         copied=False,
+        reason=reason,
     )
-    verdict = Verdict.SUCCEEDED if found.passed else Verdict.FAILED
-    if build.pipeline_ended:
-        verdict = Verdict.CANCELED
-    build = replace(build, promotion=promotion, infrastructure=build.infrastructure or ours)
-    reason = f"{build.reason} {found.reason}" if found.passed else found.reason
-    return concluded(ports, build, verdict, reason.strip())
+    build = replace(build, promotion=promotion, infrastructure=False)
+    if promotion.verify is not None:
+        verification = Verification(promotion.verify, ports.clock.now())
+        return replace(build, promotion=replace(promotion, verification=verification))
+    return endings.concluded(ports, build, Weighed(outcome, True, reason))

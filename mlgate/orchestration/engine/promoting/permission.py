@@ -6,7 +6,14 @@ from mlgate.orchestration.admission.allowed_models import ANY, SETTING, ModelPol
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.errors import BadMessage, Permanent, UnfitHost
 from mlgate.orchestration.findings import Code, finding
+from mlgate.orchestration.models import Verify
 from mlgate.orchestration.ports import Ports
+
+
+def require_service(policy: ModelPolicy, verify: Verify | None, where: str) -> None:
+    """Raises `BadMessage` unless the host may ask the server; `where` points to its URL."""
+    if verify is not None and (refusal := policy.service_refusal(verify.url, where)):
+        raise BadMessage([refusal])
 
 
 def require(

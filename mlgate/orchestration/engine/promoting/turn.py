@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mlgate.orchestration.admission.allowed_models import ModelPolicy
-from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.builds import Build
 from mlgate.orchestration.engine.news import News
-from mlgate.orchestration.engine.promoting import acts, candidates
+from mlgate.orchestration.engine.promoting import acts, candidates, verifying
 from mlgate.orchestration.engine.steps import Promote, Promoting
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import Work
@@ -18,6 +18,8 @@ _ACTS: Mapping[Promoting, tuple[Act, str]] = {
     Promoting.WEIGH: (acts.weighed, "weighed its model"),
     Promoting.COPY: (lambda ports, build, _: acts.copied(ports, build), "copied its model"),
     Promoting.COMMIT: (lambda ports, build, _: acts.committed(ports, build), "entered its model"),
+    Promoting.UNDO: (lambda ports, build, _: verifying.undone(ports, build), "undid its entry"),
+    Promoting.CLOSE: (lambda ports, build, _: verifying.closed(ports, build), "ended it"),
     Promoting.LEAVE: (lambda ports, build, _: acts.left(ports, build), "ended its promotion"),
 }
 
@@ -39,7 +41,18 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
         work.failed(f"{Doing.OFFER}:{step.what}")
         raise failed.error from failed
     work.save(promoted)
-    if step.what is Promoting.COMMIT and promoted.phase is Phase.COMPLETING:
-        model = promoted.promotion.model if promoted.promotion else ""
+    entered = promoted.promotion
+    if step.what is Promoting.COMMIT and entered is not None and entered.number is not None:
+        model = entered.model
         work.well_done(Doing.TIDY, lambda: acts.tidied(work.ports, model, policy.keep))
+    work.take_in_ending()
+
+
+def verify(work: Work) -> None:
+    """Look at the server once, and save what came of it."""
+    work.refuse_deadly(Doing.VERIFY, "asked the server")
+    work.saved.keep(verifying.looking(work.build, work.now()))
+    with work.on(Doing.VERIFY):
+        verified = verifying.asked(work.ports, work.build)
+    work.save(verified)
     work.take_in_ending()

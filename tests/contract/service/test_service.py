@@ -1,0 +1,215 @@
+"""`ServicePort` against servers over real HTTP, of which few are servers of models."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from handlers.service_handler import MOST_BYTES, ServiceHandler
+from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.models import Manifest, ModelFile
+from mlgate.orchestration.ports import Answered, Health
+
+VERSION = Manifest(
+    "pickle",
+    "model.pkl",
+    "3.11.7",
+    "linux",
+    {},
+    (ModelFile("model.pkl", 1, "0" * 64),),
+    example={"instances": [[1, 2]]},
+    answer={"predictions": [3.0]},
+)
+OK = {"status": "ok", "model": "churn", "id": "3f9a1c0b7d52", "number": 42, "held_back": None}
+BY_42 = {"mlgate-model-number": "42"}
+
+
+@dataclass
+class Server:
+    """Answers everything with the same, and remembers what it was asked."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    def says(self, status: int, said: Any, headers: dict[str, str] | None = None) -> None:
+        self.status, self.headers = status, headers or {}
+        self.body = said if isinstance(said, bytes) else json.dumps(said).encode()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(b"")
+
+        def do_POST(self) -> None:
+            self._answer(self.rfile.read(int(self.headers["content-length"])))
+
+        def _answer(self, body: bytes) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            found.asked.append((self.command, self.path, headers, body))
+            self.send_response(found.status)
+            for name, value in found.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", str(len(found.body)))
+            self.end_headers()
+            self.wfile.write(found.body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        found.url = f"http://127.0.0.1:{listening.server_port}"
+        yield found
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def handler(server: Server) -> ServiceHandler:
+    return ServiceHandler([server.url])
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "found"),
+    [
+        (200, OK, Health("ok", "3f9a1c0b7d52", 42)),
+        (
+            503,
+            {"status": "held_back", "id": None, "number": None,
+             "held_back": {"id": "9b2e4f7a1c3d", "number": 43, "reason": "No\nscikit-learn."}},
+            Health("held_back", None, None, (43, "No scikit-learn.")),
+        ),
+        (503, {**OK, "status": "loading", "id": None, "number": None}, Health("loading")),
+        (200, {**OK, "number": True, "id": 7, "held_back": []}, Health("ok")),
+    ],
+)  # fmt: skip
+def test_what_it_says_of_itself_is_read(
+    server: Server, handler: ServiceHandler, status: int, said: Any, found: Health
+) -> None:
+    server.says(status, said)
+    assert handler.health(server.url) == found
+    assert server.asked[0][:2] == ("GET", "/health")
+
+
+def test_the_example_is_sent_and_an_answer_as_recorded_is_right(
+    server: Server, handler: ServiceHandler
+) -> None:
+    server.says(200, {"predictions": [3.0000000001]}, BY_42)
+    assert handler.answer(server.url, VERSION) == Answered(42)
+    method, path, headers, body = server.asked[0]
+    assert (method, path, json.loads(body)) == ("POST", "/predict", VERSION.example)
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "headers", "number", "wrong"),
+    [
+        (200, {"predictions": [4.0]}, BY_42, 42, '{"predictions": [4.0]}, and {"predictions": [3.'),
+        (200, b"<html>", BY_42, 42, "null, and"),
+        (500, {"error_code": "X", "message": "error 1a: see\nthe log"}, BY_42, 42, "500: error 1a"),
+        (400, b"what?", BY_42, 42, "with 400: what?"),
+        (404, b"", {}, None, "with 404: no message"),
+        (200, {"predictions": [3.0]}, {"mlgate-model-number": "-1"}, None, None),
+        (200, {"predictions": [3.0]}, {"mlgate-model-number": "9" * 50}, None, None),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said(
+    server: Server,
+    handler: ServiceHandler,
+    status: int,
+    said: Any,
+    headers: dict[str, str],
+    number: int | None,
+    wrong: str | None,
+) -> None:
+    server.says(status, said, headers)
+    found = handler.answer(server.url, VERSION)
+    assert found.number == number
+    assert (wrong is None) is (found.wrong is None)
+    assert (wrong or "") in (found.wrong or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "headers", "error", "says"),
+    [
+        (302, b"", {"location": "http://127.0.0.1:1/"}, Permanent, "redirects"),
+        (401, b"", {}, Permanent, "needs a key"),
+        (403, b"", {}, Permanent, "MLGATE_SERVICES"),
+        (200, b"<html>hello</html>", {}, Permanent, "not as a server of a model does"),
+        (200, [1], {}, Permanent, "not as a server of a model does"),
+        (404, {"error": "no"}, {}, Permanent, "answers 404"),
+        (200, b"x" * (MOST_BYTES + 1), {}, Permanent, "more than 4 MiB"),
+        (429, b"", {}, Temporary, "answers 429"),
+        (500, b"", {}, Temporary, "answers 500"),
+        (503, b"starting", {}, Temporary, "answers 503"),
+    ],
+)
+def test_what_is_no_server_of_a_model_is_an_error(
+    server: Server,
+    handler: ServiceHandler,
+    status: int,
+    said: Any,
+    headers: dict[str, str],
+    error: type[Exception],
+    says: str,
+) -> None:
+    server.says(status, said, headers)
+    with pytest.raises(error, match=says):
+        handler.health(server.url)
+    assert len(server.asked) == 1
+
+
+def test_nothing_that_is_not_allowed_is_asked(server: Server) -> None:
+    for allowed in ([], ["https://churn.example.net"], [f"{server.url}/api"]):
+        handler = ServiceHandler(allowed)
+        with pytest.raises(Permanent, match="MLGATE_SERVICES"):
+            handler.health(server.url)
+        with pytest.raises(Permanent, match="MLGATE_SERVICES"):
+            handler.answer(server.url, VERSION)
+    assert server.asked == []
+
+
+def test_a_key_goes_to_its_own_server_alone_and_is_not_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password radioactive\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    key, other = SecretStr("key-1"), SecretStr("key-2")
+    keys = ((f"{server.url}/other", other), (f"{server.url}/churn", key))
+    server.says(200, OK)
+    handler = ServiceHandler(None, keys)
+    handler.health(f"{server.url}/churn/v1")
+    handler.health(server.url)
+    sent = [headers for _, _, headers, _ in server.asked]
+    assert [headers.get("x-functions-key") for headers in sent] == ["key-1", None]
+    assert "radioactive" not in str(sent)
+    assert "authorization" not in sent[0]
+    server.says(403, b"")
+    with pytest.raises(Permanent) as refused:
+        handler.health(f"{server.url}/churn/v1")
+    assert "key-1" not in str(refused.value)
+
+
+def test_what_does_not_answer_or_takes_for_ever_is_left(server: Server) -> None:
+    with pytest.raises(Temporary, match="does not answer"):
+        ServiceHandler(None).health("http://127.0.0.1:9")
+    server.says(200, OK)
+    clock = itertools.count(step=20)  # seconds at each look at it
+    with pytest.raises(Temporary, match="within 15 s"):
+        ServiceHandler(None, clock=lambda: float(next(clock))).health(server.url)

@@ -1,0 +1,262 @@
+"""After the commit: what serves the model answers with the new version, or the entry is undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
+from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.models import Entry, EntryKind
+from mlgate.orchestration.verdict.models import promotion_json, story
+from tests.support.memory import MemoryModels
+from tests.unit.orchestration.scene import MODEL, Scene
+from tests.unit.orchestration.test_promoting_meanwhile import back_to
+from tests.unit.orchestration.twins import COLLECTION
+
+URL = "https://churn.contoso.com"
+VERIFY: dict[str, Any] = {"verify": {"url": URL, "answers": 3, "timeout_minutes": 5}}
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """One whose server serves the first version."""
+    scene = Scene(tmp_path)
+    scene.example = [[1.0]]
+    rules = tuple(AllowedModel.parse(f"{name}={COLLECTION}") for name in (MODEL, "production"))
+    scene.policy = replace(scene.policy, models=ModelPolicy(rules, services=(URL,)))
+    scene.trains(b"one")
+    scene.offer()
+    scene.service.health(URL)
+    return scene
+
+
+def begun(scene: Scene, **fields: Any) -> Build:
+    """A build whose entry was appended, and whose server is still waited for."""
+    key = scene.begin(promote=VERIFY, **fields)
+    for _ in range(30):
+        promotion = scene.build(key).promotion
+        if promotion is not None and promotion.verification is not None:
+            return scene.build(key)
+        scene.deliver()
+    raise AssertionError(scene.build(key))
+
+
+def kinds(scene: Scene) -> list[EntryKind]:
+    return [entry.kind for entry in reversed(scene.log())]
+
+
+@pytest.mark.parametrize("behind", [0, 3])
+def test_a_version_that_answers_as_recorded_is_verified(scene: Scene, behind: int) -> None:
+    second = scene.trains(b"two")
+    scene.service.behind = behind
+    build = scene.offer(promote=VERIFY)
+
+    assert build.verdict is Verdict.SUCCEEDED
+    assert f"{URL} serves it: 3 answers in a row as recorded." in build.reason
+    said = promotion_json(build)
+    assert said is not None
+    assert (said["outcome"], said["verified"], said["number"]) == ("promoted", True, 2)
+    assert scene.service.served is not None
+    assert (scene.service.served.id, scene.service.answers) == (second, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("held back: scikit-learn 1.5.2 is needed.", "The server holds it back: held back: scikit"),
+        ("The server answers the example with 500: error 1.", "with 500: error 1. churn@"),
+    ],
+)
+def test_a_version_that_does_not_answer_well_is_undone(scene: Scene, wrong: str, told: str) -> None:
+    first = scene.log()[0].id
+    second = scene.trains(b"two")
+    scene.service.bad[second] = wrong
+    before = scene.clock.time
+    build = scene.offer(promote=VERIFY)
+
+    assert kinds(scene) == [EntryKind.PROMOTED, EntryKind.PROMOTED, EntryKind.ROLLED_BACK]
+    head = scene.log()[0]
+    assert (head.id, head.replaces) == (first, second)
+    assert wrong in head.reason
+    assert told in build.reason
+    assert (
+        f"churn@{first} is current again, by entry 3. The server answers with it." in build.reason
+    )
+    assert scene.told().verdict is Verdict.FAILED
+    assert scene.told().variables["promotion.outcome"] == "rolled_back"
+    said, shown = promotion_json(build), story(build)
+    assert said is not None
+    assert shown is not None
+    assert (said["outcome"], said["verified"]) == ("rolled_back", False)
+    assert (shown.now, shown.back) == (f"churn@{first}", None)
+    assert (scene.clock.time - before).total_seconds() < 120
+    assert scene.service.served is not None
+    assert scene.service.served.id == first
+
+    scene.offer(promote=VERIFY)  # whose log says now that it was rolled back
+    assert scene.told().variables["promotion.outcome"] == "refused"
+
+
+def test_a_server_that_does_not_answer_in_time_undoes_it(scene: Scene) -> None:
+    scene.trains(b"two")
+    scene.service.down = True
+    before = scene.clock.time
+    build = scene.offer(promote=VERIFY)
+
+    assert kinds(scene)[-1] is EntryKind.ROLLED_BACK
+    assert "did not answer with churn@" in build.reason
+    assert "within 5 minutes. The server does not answer." in build.reason
+    assert "The server does not answer with it yet" in build.reason
+    assert 300 <= (scene.clock.time - before).total_seconds() < 600
+
+
+def test_an_answer_of_another_version_begins_the_row_again(scene: Scene) -> None:
+    scene.trains(b"two")
+    scene.service.behind = 1
+    build, real = begun(scene), scene.service.answer
+    given = [2, 2, 1]
+
+    def answer(url: str, version: Any) -> Any:
+        found = real(url, version)
+        return replace(found, number=given.pop(0)) if given else found
+
+    scene.service.answer = answer  # type: ignore[method-assign]
+    scene.run_to_end()
+    assert scene.build(build.key).verdict is Verdict.SUCCEEDED
+    assert scene.service.answers == 6
+
+
+def test_without_an_example_what_the_server_says_is_enough(scene: Scene) -> None:
+    scene.example = None
+    scene.trains(b"two")
+    build = scene.offer(promote=VERIFY)
+    assert build.verdict is Verdict.SUCCEEDED
+    assert scene.service.answers == 0
+    assert "no example is kept" in " ".join(scene.told().warnings)
+
+
+def test_a_first_version_stays_as_there_is_nothing_to_return_to(scene: Scene) -> None:
+    scene.models = MemoryModels()
+    version = scene.trains(b"two")
+    scene.service.served = None
+    scene.service.bad[version] = "held back: it is wrong."
+    build = scene.offer(promote=VERIFY)
+    assert "Entry 1 of churn stays: there is no version before it." in build.reason
+    assert (build.verdict, len(scene.log())) == (Verdict.FAILED, 1)
+    assert scene.told().variables["promotion.outcome"] == "promoted"
+
+
+def test_what_somebody_else_made_current_meanwhile_is_not_undone(scene: Scene) -> None:
+    first = scene.log()[0].id
+    scene.trains(b"two")
+    scene.service.behind = 1
+    build = begun(scene)
+    scene.models.append(back_to(scene, first))
+    scene.run_to_end()
+
+    assert len(scene.log()) == 3
+    build = scene.build(build.key)
+    assert build.verdict is Verdict.FAILED
+    assert "It was replaced before it was verified" in build.reason
+    assert "Entry 2 of churn stays: a later one is the current one." in build.reason
+
+
+@pytest.mark.parametrize("how", ["pipeline", "cancel", "deadline"])
+def test_a_build_that_must_end_before_it_is_verified_undoes_its_entry(
+    scene: Scene, how: str
+) -> None:
+    first = scene.log()[0].id
+    scene.trains(b"two")
+    scene.service.down = True
+    build = begun(scene, **({"deadline_minutes": 3} if how == "deadline" else {}))
+    told = len(scene.pipeline.completions)
+    if how == "pipeline":
+        scene.pipeline.waiting = False
+    elif how == "cancel":
+        scene.conductor.cancel(build.key, "Enough.")
+    scene.run_to_end()
+
+    build = scene.build(build.key)
+    assert (scene.log()[0].id, kinds(scene)[-1]) == (first, EntryKind.ROLLED_BACK)
+    assert build.verdict is (Verdict.CANCELED if how == "pipeline" else Verdict.FAILED)
+    assert len(scene.pipeline.completions) - told == (how != "pipeline")
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_rollback_is_verified_as_a_promotion_is(scene: Scene, good: bool) -> None:
+    first = scene.log()[0].id
+    second = scene.trains(b"two")
+    scene.offer()
+    scene.service.health(URL)
+    if not good:
+        scene.service.bad[first] = "held back: it is wrong."
+    build = scene.message("rollback", **VERIFY)
+
+    assert build.verdict is (Verdict.SUCCEEDED if good else Verdict.FAILED)
+    assert scene.log()[0].id == (first if good else second)
+    assert scene.told().variables["promotion.outcome"] == "rolled_back"
+    assert build.promotion is not None
+    assert build.promotion.verified is good
+
+
+def test_what_an_earlier_build_kept_is_verified(scene: Scene) -> None:
+    scene.service.model = "production"
+    scene.service.served = None
+    build = scene.message(
+        "promote", model="production", build=scene.state.builds()[0].key, **VERIFY
+    )
+    assert build.verdict is Verdict.SUCCEEDED, build.reason
+    assert build.promotion is not None
+    assert build.promotion.verified is True
+
+
+def test_a_server_that_the_host_does_not_allow_is_a_finding(scene: Scene) -> None:
+    other = {"verify": {"url": "https://elsewhere.contoso.com"}}
+    scene.pipeline.waiting, scene.pipeline.said_ended = True, False
+    assert scene.start({"name": "train"}, promote={"model": MODEL, **other}) is None
+    [found] = scene.pipeline.completions[-1][0].findings
+    assert (found.code, found.pointer) == ("service-not-allowed", "/promote/verify/url")
+    assert "MLGATE_SERVICES" in found.remedy
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_an_undo_that_is_not_answered_for_is_appended_once(scene: Scene, done: bool) -> None:
+    class Silent(MemoryModels):
+        silent = 3
+
+        def append(self, entry: Entry) -> bool:
+            if entry.kind is not EntryKind.ROLLED_BACK or not self.silent:
+                return super().append(entry)
+            self.silent -= 1
+            if done:
+                super().append(entry)
+            raise Temporary("It does not answer.")
+
+    scene.models = Silent(logs=scene.models.logs, kept=scene.models.kept)
+    scene.service.bad[scene.trains(b"two")] = "held back: it is wrong."
+    build = scene.offer(promote=VERIFY)
+    assert len(scene.log()) == 3
+    assert scene.told().variables["promotion.outcome"] == "rolled_back"
+    assert build.phase is Phase.COMPLETED
+
+
+def test_an_undo_that_a_store_refuses_is_what_the_step_is_told(scene: Scene) -> None:
+    class Closed(MemoryModels):
+        def append(self, entry: Entry) -> bool:
+            if entry.kind is EntryKind.ROLLED_BACK:
+                raise Temporary("It does not answer.")
+            return super().append(entry)
+
+    scene.models = Closed(logs=scene.models.logs, kept=scene.models.kept)
+    scene.service.bad[scene.trains(b"two")] = "held back: it is wrong."
+    build = begun(scene)
+    scene.conductor.cancel(build.key, "Enough.")
+    scene.run_to_end()
+    reason = scene.build(build.key).reason
+    assert "Entry 2 of churn stays: it could not be undone. It does not answer." in reason
+    assert "It is not known whether entry 3 of churn was appended" in reason
