@@ -40,7 +40,7 @@ def narrate(before: Build, after: Build) -> list[str]:
         lines.append("##[warning]Ending the build: canceling what is not finished")
     if not before.checks:
         lines += [_check(check) for check in after.checks]
-    if before.phase is not Phase.COMPLETING and after.phase is Phase.COMPLETING:
+    if before.verdict is None and after.verdict is not None:
         tag = "##[section]" if after.verdict == "succeeded" else "##[error]"
         lines.append(f"{tag}{after.verdict}: {after.reason}")
     return lines
