@@ -32,6 +32,12 @@ examples:
   mlgate doctor --repository URL                          is everything there that a build needs
   mlgate emulator                                         a queue to try `publish` and `worker` with
 """
+_PUBLISH_CODES = """\
+exit codes:
+  0 sent; with --wait, gate passed   1 gate failed, or canceled elsewhere
+  2 invalid message or usage   3 not sent, or what became of the build cannot be seen
+  130 canceled by Ctrl-C or SIGTERM, which cancel the build
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,8 +126,20 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON Schema of the message")
     schema.set_defaults(command=_schema)
 
-    publish = commands.add_parser("publish", help="send a message to the configured queue")
+    publish = commands.add_parser(
+        "publish",
+        help="send a message to the configured queue; with --wait, follow its build to the end",
+        epilog=_PUBLISH_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     publish.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
+    publish.add_argument(
+        "--wait", action="store_true", help="show the build until it ends; exit with its verdict"
+    )
+    publish.add_argument("--junit", metavar="FILE", type=Path, help="write its junit.xml there")
+    publish.add_argument(
+        "--json", action="store_true", help="result.json on stdout, progress on stderr"
+    )
     publish.set_defaults(command=_publish)
 
     worker = commands.add_parser(
@@ -243,21 +261,14 @@ def _schema(_: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    import uuid
+    from mlgate.hosts.publishing import Waiting, publish
 
-    from mlgate.hosts.assembly import make_queue
-    from mlgate.orchestration.wire.messages import read
-
-    body = read_message(options.message)
-    read(body).message()
-    queue = make_queue(Settings.read().service_bus)
-    message_id = uuid.uuid4().hex
-    try:
-        queue.send(body, message_id)
-    finally:
-        queue.close()
-    say(f"published as message {message_id}")
-    return OK
+    if not options.wait and (options.json or options.junit):
+        raise UsageError("--json and --junit are for the end of a build: add --wait")
+    if options.wait:
+        logging.getLogger("mlgate").setLevel(logging.ERROR)  # what happens is in the live log
+    waiting = Waiting(options.junit, options.json) if options.wait else None
+    return publish(read_message(options.message), waiting)
 
 
 def _worker(_: argparse.Namespace) -> int:

@@ -3,8 +3,9 @@
 Messages, notebooks and servers put their words into names, reasons and logs. A terminal obeys
 escape sequences in them (its title, its clipboard), a reader believes a line that they begin, and
 an Azure Pipelines agent obeys `##vso[` wherever in a line it stands (`Command.TryParse` of
-microsoft/azure-pipelines-agent). So this is the only module that prints, and each of its lines is
-one line.
+microsoft/azure-pipelines-agent). A runner of GitHub's obeys a line that begins with `::`, spaces
+before it or not (`ActionCommand.TryParseV2` of actions/runner). So this is the only module that
+prints, and each of its lines is one line.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TextIO
 from mlgate.orchestration.text import plain
 
 _COMMAND = re.compile(r"(?<=#)#(?=(?:vso)?\[)", re.IGNORECASE)  # the second # of `##vso[`, `##[`
+_GITHUB = re.compile(r"^(\s*:)(?=:)")  # the first : of `::error::`
 _DIRECTION = "\u202a-\u202e\u2066-\u2069"  # these show a text in another order than it has
 _UNSEEN = re.compile(f"[{_DIRECTION}]")
 _NOT_IN_JSON = re.compile(f"[\x7f-\x9f\u2028\u2029{_DIRECTION}]")
@@ -26,9 +28,9 @@ _NOT_IN_JSON = re.compile(f"[\x7f-\x9f\u2028\u2029{_DIRECTION}]")
 
 def line_of(text: str) -> str:
     """`text` as one line that can be shown anywhere: without control characters, its own line ends
-    as spaces, and `##vso[` as `# #vso[`."""
+    as spaces, `##vso[` as `# #vso[`, and at its beginning `::` as `: :`."""
     line = re.sub("[\n\u2028\u2029]", " ", plain(text))
-    return _COMMAND.sub(" #", _UNSEEN.sub("", line))
+    return _GITHUB.sub(r"\1 ", _COMMAND.sub(" #", _UNSEEN.sub("", line)))
 
 
 def say(line: str = "", *, file: TextIO | None = None) -> None:
@@ -39,6 +41,12 @@ def say(line: str = "", *, file: TextIO | None = None) -> None:
 def complain(line: str) -> None:
     """Print one line to standard error."""
     say(line, file=sys.stderr)
+
+
+def annotate(level: str, text: str, *, file: TextIO) -> None:
+    """Print an annotation of GitHub Actions, "error" or "warning", which shows `text` as it is."""
+    shown = line_of(text).replace("%", "%25")
+    print(f"::{level} title=mlgate::{shown}", file=file, flush=True)
 
 
 def say_json(value: object) -> None:

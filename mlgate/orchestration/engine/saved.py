@@ -88,6 +88,12 @@ def abandon(state: StatePort, key: str) -> bool:
     return _change(state, key, lambda build: replace(build, pipeline_ended=True))
 
 
+def withdraw(state: StatePort, build: Build) -> bool:
+    """Remember, as one that nobody waits for, a build whose message no host has handled yet: a host
+    that does so now runs nothing. False when a host was first."""
+    return state.create(replace(build, pipeline_ended=True), None)
+
+
 def _taken_in(build: Build, asked: Build) -> Build:
     """`build` with what was asked of it since it was read; `asked` is the build as stored."""
     return replace(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mlgate.hosts import cli
+from mlgate.hosts import cli, github
 from mlgate.hosts.console import Lines, summary, view
 from mlgate.hosts.history import cancel, show_build, show_builds
 from mlgate.hosts.settings import Settings
@@ -194,6 +194,21 @@ def test_the_errors_of_a_command(
         monkeypatch.setattr(cli, "_schema", fails)
         assert cli.main(["schema"]) != 0
         assert_shown(capsys.readouterr().err)
+
+
+def test_a_line_is_no_command_to_githubs_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the annotations, whose text is one line that is shown as it is."""
+    assert line_of(" \t::add-mask::x") == " \t: :add-mask::x"
+    assert line_of("\x00::x") == ": :x"
+    assert line_of("a ::x") == "a ::x"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    stream = io.StringIO()
+    github.show(hostile_build(f"50%0A::error::\n::set-env name=A::{HOSTILE}"), stream)
+    shown = stream.getvalue()
+    assert_shown(shown)
+    assert "50%250A" in shown
+    lines = shown.splitlines()
+    assert all(line.startswith(("::error title=mlgate::", "::warning ")) for line in lines)
 
 
 def test_no_line_is_cut_or_lost_for_what_it_holds() -> None:

@@ -1,0 +1,193 @@
+"""`mlgate publish`: send a message to the configured queue and, with `--wait`, follow its build.
+
+Without a pipeline the id of the message is the build's identity; it is chosen here, so the build is
+known before a host has begun it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from handlers.servicebus_handler import ServiceBusQueue
+from mlgate.hosts import github
+from mlgate.hosts.assembly import make_queue
+from mlgate.hosts.console import view
+from mlgate.hosts.ending import INTERRUPTED, PASSED, exit_code, show_end
+from mlgate.hosts.following import Followed, Follower, remains
+from mlgate.hosts.interrupts import Interrupts
+from mlgate.hosts.settings import Settings
+from mlgate.hosts.stores import make_files, make_state
+from mlgate.hosts.terminal import complain, say, say_json_text
+from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.admission.new_build import new_build
+from mlgate.orchestration.builds import Build
+from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.durable import Envelope, StatePort
+from mlgate.orchestration.engine import saved
+from mlgate.orchestration.engine.looks import wake
+from mlgate.orchestration.errors import BadMessage, OrchestrationError, Permanent, Temporary
+from mlgate.orchestration.ports import BuildFiles
+from mlgate.orchestration.verdict.evidence import no_notebooks
+from mlgate.orchestration.verdict.files import JUNIT
+from mlgate.orchestration.verdict.junit import junit_xml
+from mlgate.orchestration.verdict.result import result_json
+from mlgate.orchestration.wire.messages import LookMessage, read
+
+log = logging.getLogger("mlgate")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is wanted of the build that is waited for."""
+
+    junit: Path | None
+    as_json: bool
+
+
+def publish(body: bytes, waiting: Waiting | None) -> int:
+    """Send a message; returns the exit code. Raises what keeps it from being sent."""
+    stream = sys.stderr if waiting and waiting.as_json else sys.stdout
+    try:
+        message = read(body).message()
+        if waiting is None:
+            return _send(body)
+        if isinstance(message, LookMessage):
+            raise UsageError("this is one of mlgate's own follow-up messages, not a request")
+        return _send_and_wait(body, waiting, stream)
+    except BadMessage as error:
+        github.show_findings(error.findings, stream)
+        raise
+
+
+def _send(body: bytes) -> int:
+    queue = make_queue(Settings.read().service_bus)
+    message_id = uuid.uuid4().hex
+    try:
+        queue.send(body, message_id)
+    finally:
+        queue.close()
+    say(f"published as message {message_id}")
+    return PASSED
+
+
+def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
+    settings = Settings.read()
+    if waiting.junit is not None:
+        _make_way(waiting.junit)
+    build = _to_be(settings, body)
+    state, files = make_state(settings), make_files(settings)
+    queue = make_queue(settings.service_bus)
+    state.load(build.key)  # what cannot be followed is not sent
+    interrupts = Interrupts()
+    try:
+        try:
+            queue.send(body, build.message_id)
+        except Temporary:
+            with suppress(OrchestrationError):
+                saved.withdraw(state, build)  # it may have arrived all the same
+            raise
+        say(f"published as build {build.key}; `mlgate cancel {build.key}` cancels it", file=stream)
+        with view(stream, quiet=False) as shown:
+            found = Follower(
+                state,
+                build,
+                shown,
+                asked=interrupts,
+                cancel=_canceling(state, queue, build),
+                clock=SystemClock(),
+            ).follow()
+    finally:
+        interrupts.let_through()
+        queue.close()
+    return _end(found, build.key, files, waiting, stream, interrupted=bool(interrupts))
+
+
+def _to_be(settings: Settings, body: bytes) -> Build:
+    """The build, as a host of the same settings will store it; raises `BadMessage`."""
+    found = read(body)
+    message = found.message()
+    assert not isinstance(message, LookMessage)
+    envelope = Envelope(body, {}, uuid.uuid4().hex)
+    return new_build(message, found, settings.policy, None, envelope, SystemClock().now())
+
+
+def _canceling(state: StatePort, queue: ServiceBusQueue, build: Build) -> Callable[[], bool]:
+    """What canceling a pipeline does; a host hears of it at once instead of with its next look."""
+
+    def cancel() -> bool:
+        withdrawn = saved.withdraw(state, build)
+        if not withdrawn:
+            saved.abandon(state, build.key)
+        stored = state.load(build.key)
+        if stored is not None and stored.build.open:
+            try:
+                wake(queue, build.key, stored.build.look)
+            except OrchestrationError as error:
+                log.info("build %s: its next look sees that it is canceled: %s", build.key, error)
+        return withdrawn
+
+    return cancel
+
+
+def _end(
+    found: Followed,
+    key: str,
+    files: BuildFiles,
+    waiting: Waiting,
+    stream: TextIO,
+    *,
+    interrupted: bool,
+) -> int:
+    if found.rejection is not None:
+        if interrupted:
+            return INTERRUPTED
+        if not found.rejection.findings:
+            raise Permanent(found.rejection.reason)
+        raise BadMessage(found.rejection.findings)
+    build = found.build
+    if build is None:
+        complain(f"mlgate: build {key} was withdrawn before a worker took it; none will")
+        return INTERRUPTED
+    if build.open:
+        complain(f"mlgate: leaving before build {key} was seen to end. {remains(key)}")
+        return INTERRUPTED
+    show_end(build, files, stream)
+    if waiting.junit is not None:
+        _write_junit(waiting.junit, build, files)
+    github.show(build, stream)
+    if waiting.as_json:
+        say_json_text(result_json(build).decode())
+    if build.findings and not interrupted:
+        raise BadMessage(build.findings)
+    return exit_code(build, interrupted=interrupted)
+
+
+def _make_way(junit: Path) -> None:
+    """Nobody should take the file of an earlier build for this one's."""
+    try:
+        junit.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=junit.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"--junit {junit} cannot be written: {error.strerror}") from error
+
+
+def _write_junit(junit: Path, build: Build, files: BuildFiles) -> None:
+    """The build's own, or one without what its notebooks say where that cannot be read."""
+    try:
+        content = b"".join(files.parts(build.key, JUNIT))
+    except OrchestrationError as error:
+        complain(f"mlgate: {JUNIT} lacks what the notebooks say: {error}")
+        content = b"".join(junit_xml(build, no_notebooks))
+    try:
+        junit.write_bytes(content)
+    except OSError as error:
+        complain(f"mlgate: --junit {junit} cannot be written: {error.strerror}")
