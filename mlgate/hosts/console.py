@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mlgate.hosts.terminal import line_of, say
@@ -83,10 +84,10 @@ class RichLive(Protocol):
 
 @contextmanager
 def view(stream: TextIO, *, quiet: bool) -> Iterator[View]:
-    """The view that suits `stream`."""
+    """The view that suits `stream`; lines where the package that draws is not installed."""
     if quiet:
         yield Silent()
-    elif not stream.isatty():
+    elif not stream.isatty() or find_spec("rich") is None:
         yield Lines(stream)
     else:
         from rich.console import Console

@@ -83,16 +83,26 @@ def test_the_end_of_a_run(tmp_path: Path) -> None:
     assert "  | # #vso[task.uploadfile]/etc/passwd" in shown
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_without_what_draws_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where mlgate is installed to publish alone."""
+    monkeypatch.setitem(sys.modules, "rich", None)
+    terminal = Terminal()
+    with view(terminal, quiet=False) as shown:
+        shown.line("train: started")
+    assert terminal.getvalue() == "train: started\n"
+
+
 def test_the_live_log_and_the_live_table() -> None:
     stream = io.StringIO()
     lines = Lines(stream)
     for tag in ("", "##[section]", "##[warning]", "##[error]", "##vso["):
         lines.line(tag + HOSTILE)
     assert_shown(stream.getvalue())
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
 
     terminal = Terminal()
     running = a_run("r", status=RunStatus.RUNNING, activity=HOSTILE)
