@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -166,14 +168,23 @@ def test_ctrl_c_cancels_the_build_and_leaves_nothing_running(site: Site) -> None
     assert processes_with(mark) == []
 
 
-def test_a_build_that_is_canceled_elsewhere_says_so(site: Site) -> None:
-    process = site.start(site.message("sleep 600"))
-    key = said(process, "train: started").split("published as build ")[1].split(";")[0]
-    assert history.cancel(Settings.read(site.settings), key) == 0
-    out, err = process.communicate(timeout=PATIENCE)
+def test_a_build_that_is_canceled_elsewhere_says_so(site: Site, publish: Publish) -> None:
+    mark = uuid.uuid4().hex
+    settings = Settings.read(site.settings)
 
-    assert process.returncode == 1, err
-    assert "✗ failed: The build was canceled by mlgate cancel." in out
+    def cancel() -> None:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not processes_with(mark):
+            time.sleep(0.1)
+        history.cancel(settings, mark)
+
+    somebody = threading.Thread(target=cancel)
+    somebody.start()
+    done = publish(site, site.message("sleep 600", build_id=mark), "--wait")
+    somebody.join()
+
+    assert done.code == 1, done.err
+    assert "✗ failed: The build was canceled by mlgate cancel." in done.out
 
 
 def test_a_build_that_no_worker_has_taken_is_withdrawn(tmp_path: Path, emulator: Emulator) -> None:
