@@ -19,6 +19,8 @@ FUNCTIONS := $(VENV)/functions/.installed
 # What models of each format are made and loaded with, for the tests of the scorer.
 LIBRARIES := mlflow-skinny==3.17.2 onnxruntime==1.32.0 pandas==3.1.1 scikit-learn==1.9.1 skops==0.16.0
 MODELS := $(VENV)/models/.installed
+# MLflow's own server beside ours, in one environment.
+BENCH_SERVING := $(VENV)/bench-serving/.installed
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 export NODE_USE_SYSTEM_CA := 1
@@ -50,13 +52,20 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) azurite ## measure against other ways to do the same, side by side
+bench: $(STAMP) $(BENCH_SERVING) azurite ## measure against other ways to do the same, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 	$(BIN)/python benchmarks/azureml.py $(RUNS)
 	$(BIN)/python benchmarks/service_bus.py $(MESSAGES)
 	$(BIN)/python benchmarks/state.py $(BUILDS)
 	$(BIN)/python -m benchmarks.models $(MEGABYTES)
+	$(BIN)/python -m benchmarks.serving $(VENV)/bench-serving/bin/python
+
+$(BENCH_SERVING): pyproject.toml Makefile | $(STAMP)
+	@rm -rf $(@D)
+	$(BIN)/uv venv -q --python $(BIN)/python $(@D)
+	$(BIN)/uv pip install -q --python $(@D)/bin/python -e '.[serving]' mlflow==3.17.2 scikit-learn==1.9.1
+	@touch $@
 
 conformance: $(STAMP) ## Azure's own tests of its queue client, on the Service Bus emulator; minutes
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,conformance]'

@@ -32,9 +32,9 @@ class Store:
         self.models = ModelStore(Folder(root))
         self.models.init()
 
-    def keep(self, source: str, **fields: Any) -> Manifest:
+    def keep(self, source: str, *, payload: bytes = b"", **fields: Any) -> Manifest:
         """A version whose model is this source; nobody names it yet."""
-        content = pickled(source)
+        content = pickled(source, payload=payload)
         file = ModelFile("model.pkl", len(content), hashlib.sha256(content).hexdigest())
         plain = Manifest(
             "pickle", file.path, platform.python_version(), "linux", {}, (file,), example=EXAMPLE

@@ -39,6 +39,9 @@ def serve(
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
+        # Its connections inherit this. asyncio sets it only where a socket names its protocol, and
+        # an answer is written in two parts: the second would wait 40 ms for the first one's ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         complain(f"mlgate: {host}:{port} cannot be listened on: {error.strerror or error}")
         return COULD_NOT
