@@ -56,13 +56,13 @@ class Visitor:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def open(self, server: Server, size: tuple[int, int]) -> Page:
+    def open(self, server: Server, size: tuple[int, int], query: str = "") -> Page:
         self.servers.append(server)
         page = self.browser.new_page(viewport={"width": size[0], "height": size[1]})
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(f"{server.url}/")
+        page.goto(f"{server.url}/{query}")
         return page
 
     def assert_calm(self, page: Page, size: tuple[int, int]) -> None:
@@ -120,12 +120,14 @@ def test_the_example_is_asked_by_keyboard(
 def test_a_model_without_columns_is_asked_with_json(
     visitor: Visitor, serve: Callable[..., Server], size: tuple[int, int]
 ) -> None:
-    page = visitor.open(serve(answering(7)), size)
+    page = visitor.open(serve(answering(7)), size, "?code=a-key")
     request = page.get_by_label("Body of POST /invocations")
     assert json.loads(request.input_value()) == {"instances": [[1, 2]]}
     request.press("Control+Enter")
     page.get_by_text("Answered by").wait_for()
     assert page.get_by_role("status").inner_text() == "[7]"
+    # A function app takes its key there, and asks for it each time.
+    assert visitor.requests[-1].endswith("/invocations?code=a-key")
     visitor.assert_calm(page, size)
 
 

@@ -12,7 +12,9 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,7 +161,8 @@ async def start(
     (home / ASKED).write_text(json.dumps(asked), "utf-8")
     process = await asyncio.create_subprocess_exec(
         python, "-c", BOOT, str(_ROOT), str(home),
-        stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home), start_new_session=True,
+        stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home, python),
+        start_new_session=True,
     )  # fmt: skip
     child = Child(version, process, home)
     try:
@@ -189,13 +192,26 @@ def _said(home: Path) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _variables(home: Path) -> dict[str, str]:
+def _variables(home: Path, python: str) -> dict[str, str]:
     passed = {
         name: value
         for name, value in os.environ.items()
         if name in _PASSED or name.startswith(_THREADS)
     }
+    if python == sys.executable and (packages := packages_beside(sys.path)):
+        passed["PYTHONPATH"] = os.pathsep.join(packages)
     return {**passed, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"}
+
+
+def packages_beside(path: Sequence[str]) -> list[str]:
+    """The folders of packages that this process finds and its interpreter alone would not.
+
+    The packages of a function app lie beside it, in `.python_packages`.
+    """
+    own = (sys.prefix, sys.base_prefix)
+    folders = [Path(each) for each in path if each and Path(each).is_dir()]
+    beside = [each for each in folders if not any(map(each.is_relative_to, own)) and each != _ROOT]
+    return [str(each.absolute()) for each in beside]
 
 
 def _end(process: asyncio.subprocess.Process) -> None:

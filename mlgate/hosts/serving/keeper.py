@@ -156,6 +156,8 @@ class Keeper:
             raise Unavailable(self._why(), self._refresh) from None
 
     def _why(self) -> str:
+        if self._trouble and not self._looked:
+            return f"The log of {self.model} cannot be read: {self._trouble}"
         if self.status == "loading":
             return f"{self.model} is being loaded."
         if self.held_back is not None:

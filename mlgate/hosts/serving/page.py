@@ -143,7 +143,7 @@ form.addEventListener("submit", async event => {
   answer.textContent = "…";
   from.textContent = "";
   try {
-    const got = await fetch("invocations", {
+    const got = await fetch("invocations" + location.search, {
       method: "POST", headers: {"content-type": "application/json"}, body: request.value,
     });
     const said = await got.json();

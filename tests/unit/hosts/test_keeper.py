@@ -285,3 +285,15 @@ def test_a_pinned_version_that_nobody_promoted_is_named(store: Store) -> None:
                 await asked(keeper)
 
     run(test)
+
+
+def test_packages_that_lie_beside_the_interpreter_are_found_by_its_child(tmp_path: Path) -> None:
+    """And neither mlgate's own folder, nor what the child's interpreter finds by itself."""
+    (tmp_path / "packages").mkdir()
+    root = str(Path(children.__file__).parents[3])
+    path = ["", root, str(tmp_path / "packages"), str(tmp_path / "none"), *sys.path]
+    assert str(tmp_path / "packages") in children.packages_beside(path)
+    assert {"", root, str(tmp_path / "none")}.isdisjoint(children.packages_beside(path))
+    own = [each for each in sys.path if each.startswith(sys.prefix)]
+    assert own
+    assert children.packages_beside(own) == []
