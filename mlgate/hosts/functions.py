@@ -12,8 +12,6 @@ Nothing is asked of the network here: an outage of a moment would last as long a
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -21,12 +19,11 @@ from typing import Protocol
 
 from handlers.servicebus_handler import message_id_of
 from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.in_functions import in_worker
 from mlgate.hosts.settings import DEFAULT_BUILDS, Settings
 from mlgate.orchestration.durable import Envelope, Rejected
 
 log = logging.getLogger("mlgate")
-# The worker passes on what is INFO or more, and there Azure's SDKs tell of each of their requests.
-logging.getLogger("azure").setLevel(logging.WARNING)
 
 
 class RejectedError(Exception):
@@ -74,20 +71,14 @@ def tell_wrong_settings() -> None:
 
     Elsewhere a function folder can be imported with no settings at all.
     """
-    if _in_worker():
+    if in_worker():
         application()
-
-
-def _in_worker() -> bool:
-    """Whether this is a function app: the host sets the variable, and the worker imports function
-    folders below `__app__` (`loader.py` of Azure/azure-functions-python-worker)."""
-    return "FUNCTIONS_WORKER_RUNTIME" in os.environ or "__app__" in sys.modules
 
 
 @cache
 def application() -> Application:
     """The application for this process's settings; raises `SettingsError`."""
-    settings = Settings.read(in_functions=_in_worker())
+    settings = Settings.read(in_functions=in_worker())
     if settings.builds == DEFAULT_BUILDS:
         log.warning(
             "MLGATE_BUILDS is not set: build files stay on this instance, and go with it. Set it "

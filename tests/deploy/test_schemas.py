@@ -96,7 +96,9 @@ def test_that_schema_would_tell(
     assert not pipeline_validator().is_valid(broken)
 
 
-@pytest.mark.parametrize("folder", ["RunNotebookFunctionApp", "SweepBuildsFunctionApp"])
+@pytest.mark.parametrize(
+    "folder", ["RunNotebookFunctionApp", "SweepBuildsFunctionApp", "PredictFunctionApp"]
+)
 def test_the_function_folders_are_some_to_schemastores_schema(folder: str) -> None:
     validator = schemastore("function.json")
     described = loaded(f"{folder}/function.json")
@@ -106,7 +108,7 @@ def test_the_function_folders_are_some_to_schemastores_schema(folder: str) -> No
     assert not validator.is_valid(described | without_a_type)
 
 
-def test_the_hosts_file_is_one_to_schemastores_schema() -> None:
+def test_the_hosts_files_are_some_to_schemastores_schema() -> None:
     validator = schemastore("host.json")
     host = loaded("host.json")
     service_bus = host["extensions"].pop("serviceBus")
@@ -114,3 +116,4 @@ def test_the_hosts_file_is_one_to_schemastores_schema() -> None:
     validator.validate(host)
     assert not validator.is_valid(host | {"functionTimeout": "five minutes"})
     assert service_bus.keys() <= SERVICE_BUS_OPTIONS
+    validator.validate(loaded("PredictFunctionApp/host.json"))

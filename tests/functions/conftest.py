@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functions.host import ENVIRONMENT
+from tests.functions.process import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-import sys
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,21 +21,12 @@ from typing import Any, Self
 
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage, ServiceBusReceiver
 
-ENVIRONMENT = Path(sys.prefix) / "functions"  # made by `make functions`
-PROGRAM = Path(__file__).with_name("microsoft_worker.py")
+from tests.functions.process import ENVIRONMENT, Answer, WorkerProcess
+
 QUEUE_FUNCTION, TIMER_FUNCTION = "RunNotebookFunctionApp", "SweepBuildsFunctionApp"
 MOST_SECONDS = 0.5  # to wait for a message that should be there
 
 Typed = Mapping[str, str]  # one entry: the kind of TypedData, and its content
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the worker says of a load or an invocation."""
-
-    ok: bool
-    message: str
-    trace: str
 
 
 class FunctionsHost:
@@ -50,23 +38,15 @@ class FunctionsHost:
     def __init__(self, app: Path, environment: Mapping[str, str], log: Path) -> None:
         self._app = app
         self._environment = environment
-        self._log = log
+        python = ENVIRONMENT / "app" / "bin" / "python"
+        self._worker = WorkerProcess(python, app, environment, log)
         self.loaded: dict[str, Answer] = {}
         self._bindings: dict[str, dict[str, Any]] = {}
         self._receiver: ServiceBusReceiver | None = None
         self._listener = ExitStack()
 
     def __enter__(self) -> Self:
-        python = ENVIRONMENT / "app" / "bin" / "python"
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [python, "-P", PROGRAM, ENVIRONMENT / "worker", self._app],
-                env=dict(self._environment),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
+        self._worker.__enter__()
         for file in sorted(self._app.glob("*/function.json")):
             self.loaded[file.parent.name] = self._load(file)
         return self
@@ -77,15 +57,8 @@ class FunctionsHost:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._listener.close()
-        self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        finally:
-            self._process.kill()
-            self._process.stdout.close()
+        self._worker.__exit__(kind, error, traceback)
 
     def deliver(self) -> Answer | None:
         """Take one message from the queue, invoke, settle; None when there is none just now."""
@@ -122,7 +95,7 @@ class FunctionsHost:
         described = json.loads(file.read_text())
         [binding] = described["bindings"]
         self._bindings[file.parent.name] = binding
-        return self._ask(
+        return self._worker.ask(
             "load",
             name=file.parent.name,
             script=described["scriptFile"],
@@ -133,7 +106,7 @@ class FunctionsHost:
     def _invoke(self, name: str, data: Typed, metadata: Mapping[str, Typed]) -> Answer:
         if not self.loaded[name].ok:
             return self.loaded[name]
-        return self._ask(
+        return self._worker.ask(
             "invoke",
             name=name,
             number=str(uuid.uuid4()),
@@ -141,15 +114,6 @@ class FunctionsHost:
             data=data,
             metadata=metadata,
         )
-
-    def _ask(self, request: str, **arguments: object) -> Answer:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({request: arguments}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"the worker has ended:\n{self._log.read_text()}"
-        return Answer(**json.loads(line))
 
     def _resolved(self, text: str) -> str:
         return re.sub("%([^%]+)%", lambda found: self._environment[found[1]], text)

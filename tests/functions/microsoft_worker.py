@@ -4,10 +4,11 @@ A program of its own, for an interpreter that has what the app requires and noth
 
     python -P microsoft_worker.py FOLDER_OF_THE_WORKER_PACKAGES FOLDER_OF_THE_APP
 
-It reads one JSON object a line, `{"load": {...}}` or `{"invoke": {...}}` with the arguments of
-those methods, makes of it the request that the host would send, gives that to
+It reads one JSON object a line, `{"id": 1, "load": {...}}` or `{"id": 2, "invoke": {...}}` with the
+arguments of those methods, makes of it the request that the host would send, gives that to
 `azure_functions_runtime_v1` (the library to which the worker for Python 3.13 hands its requests),
-and answers with one line: the status and, after a failure, the exception's message and stack trace.
+and answers with one line: the id, the status and, after a failure, the exception's message and
+stack trace. Invocations run side by side, as they do in a worker.
 """
 
 from __future__ import annotations
@@ -101,38 +102,62 @@ class Worker:
         asked = SimpleNamespace(name=name, request=message, properties=properties)
         return await getattr(self._library, name)(asked)
 
-    def _typed(self, value: Mapping[str, str]) -> Any:
+    def _typed(self, value: Mapping[str, Any]) -> Any:
         """`{kind: value}` as the host has it; bytes come in base64."""
         [(kind, content)] = value.items()
-        return self._protos.TypedData(
-            **{kind: base64.b64decode(content) if kind == "bytes" else content}
-        )
+        if kind == "bytes":
+            content = base64.b64decode(content)
+        elif kind == "http":
+            body = content.pop("body")
+            content = self._protos.RpcHttp(**content, body=body and self._typed(body))
+        return self._protos.TypedData(**{kind: content})
 
     def _told(self, response: Any) -> Mapping[str, Any]:
         failed = response.result.exception
-        return {
+        told = {
             "ok": response.result.status == self._protos.StatusResult.Success,
             "message": failed.message,
             "trace": failed.stack_trace,
         }
+        returned = getattr(response, "return_value", None)
+        if returned is not None and returned.WhichOneof("data") == "http":
+            reply = returned.http
+            assert reply.body.WhichOneof("data") == "bytes"
+            told["returned"] = {
+                "status": int(reply.status_code),
+                "headers": dict(reply.headers),
+                "body": base64.b64encode(reply.body.bytes).decode(),
+            }
+        return told
 
 
 async def serve(app: Path, asked: TextIO, answers: TextIO) -> None:
     worker = Worker(app)
     await worker.start()
-    for line in asked:
+    under_way = set[asyncio.Task[None]]()
+
+    def tell(request: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+        answers.write(json.dumps({"id": request["id"], **told}) + "\n")
+        answers.flush()
+
+    async def invoke(request: Mapping[str, Any]) -> None:
+        tell(request, await worker.invoke(**request["invoke"]))
+
+    while line := await asyncio.to_thread(asked.readline):
         request = json.loads(line)
         if "load" in request:
-            told = await worker.load(**request["load"])
+            tell(request, await worker.load(**request["load"]))
         else:
-            told = await worker.invoke(**request["invoke"])
-        answers.write(json.dumps(told) + "\n")
-        answers.flush()
+            under_way.add(task := asyncio.create_task(invoke(request)))
+            task.add_done_callback(under_way.discard)
 
 
 def main() -> None:
     packages, app = map(Path, sys.argv[1:])
     sys.path.append(str(packages))
+    deployed = app / ".python_packages/lib/site-packages"
+    if deployed.is_dir():
+        sys.path.insert(0, str(deployed))  # as Microsoft's workers do
     os.chdir(app)
     # What the functions print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -21,7 +21,7 @@ def answering(number: int, before: str = "", meanwhile: str = "pass") -> str:
     """A model whose every answer is its own number; `before` is executed when it is loaded, and
     `meanwhile` for each request."""
     lines = ["class Model:", "    def predict(self, rows):", f"        {meanwhile}"]
-    return "\n".join((before, *lines, f"        return [{number} for _ in rows]"))
+    return "\n".join((before, *lines, f"        return [{number}] * len(rows)"))
 
 
 class Store:
