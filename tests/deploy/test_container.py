@@ -1,4 +1,4 @@
-"""What can be run of the image without building one: its rules, its install, its health."""
+"""What can be run of the images without building one: its rules, its install, its health."""
 
 from __future__ import annotations
 
@@ -15,28 +15,36 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import requests
+import yaml
 
 from tests.e2e.commands import PATIENCE, environment, start
+from tests.support.stores import EXAMPLE, MODEL, Store, answering
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 HADOLINT = Path(sys.executable).parent / "hadolint"
 
 
-def instructions(name: str) -> list[str]:
-    """The arguments of each such instruction, its continued lines joined."""
+IMAGES = ("serving", "worker")
+
+
+def instructions(name: str, image: str = "worker") -> list[str]:
+    """The arguments of each such instruction of an image, its continued lines joined."""
     joined = DOCKERFILE.replace("\\\n", " ")
-    return [found.strip() for found in re.findall(rf"^{name} (.+)$", joined, re.MULTILINE)]
+    begun = joined[joined.index(f"\nFROM base AS {image}\n") + 1 :]
+    stage = joined[: joined.index("\nFROM base")] + begun.partition("\nFROM ")[0]
+    return [found.strip() for found in re.findall(rf"^{name} (.+)$", stage, re.MULTILINE)]
 
 
-def copied(folder: Path) -> None:
+def copied(folder: Path, image: str = "worker") -> None:
     """Fill `folder` with what the image has of the repository, as `COPY` and the ignore file do."""
     kept = {
         line.removeprefix("!")
         for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
         if line.startswith("!")
     }
-    for instruction in instructions("COPY"):
+    for instruction in instructions("COPY", image):
         *sources, _ = instruction.split()
         for source in sources:
             assert source in kept, f"{source} is copied and ignored"
@@ -80,13 +88,23 @@ def test_hadolint_finds_nothing_in_the_dockerfile_and_would() -> None:
     assert linted(DOCKERFILE.replace("python:3.12.12-slim-bookworm", "python"))[0] == 1
 
 
-def test_the_worker_does_not_run_as_root() -> None:
-    assert instructions("USER")[-1] != "0"
-    assert DOCKERFILE.index("\nUSER ") < DOCKERFILE.index("\nENTRYPOINT ")
+@pytest.mark.parametrize("image", IMAGES)
+def test_no_image_runs_as_root(image: str) -> None:
+    [user] = instructions("USER", image)
+    assert user == "10001"
+    assert f"--uid {user} " in instructions("RUN", image)[0]
 
 
-def test_the_image_holds_all_that_the_package_is_built_of(tmp_path: Path) -> None:
-    copied(tmp_path)
+def test_an_image_that_is_built_without_a_target_is_the_workers() -> None:
+    """`az acr build` and `azd` name none."""
+    assert re.findall(r"^FROM .+ AS (\w+)$", DOCKERFILE, re.MULTILINE) == ["base", *IMAGES]
+    project = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
+    assert "target" not in project["services"]["worker"]["docker"]
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_an_image_holds_all_that_the_package_is_built_of(image: str, tmp_path: Path) -> None:
+    copied(tmp_path, image)
 
     assert {path.name for path in tmp_path.iterdir()} >= {"pyproject.toml", "handlers", "mlgate"}
     assert not list(tmp_path.rglob("__pycache__"))
@@ -113,6 +131,14 @@ def test_a_worker_is_healthy_while_its_queue_answers(
     assert (before, during, healthy(home)) == (False, True, False)
 
 
+def installed(source: Path, venv: Path, image: str) -> None:
+    """Run the image's own install lines."""
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    for line in instructions("RUN", image):
+        if line.startswith("pip "):
+            subprocess.run([venv / "bin/python", "-m", *shlex.split(line)], cwd=source, check=True)
+
+
 @pytest.mark.slow
 def test_the_images_own_install_line_makes_a_worker_that_starts(
     tmp_path: Path, queue: Mapping[str, str]
@@ -120,9 +146,7 @@ def test_the_images_own_install_line_makes_a_worker_that_starts(
     source = tmp_path / "source"
     source.mkdir()
     copied(source)
-    [line] = [each for each in instructions("RUN") if each.startswith("pip ")]
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    subprocess.run([tmp_path / "venv/bin/python", "-m", *shlex.split(line)], cwd=source, check=True)
+    installed(source, tmp_path / "venv", "worker")
     worker = subprocess.Popen(
         [tmp_path / "venv/bin/mlgate", *json.loads(instructions("CMD")[-1])],
         cwd=tmp_path,
@@ -136,3 +160,37 @@ def test_the_images_own_install_line_makes_a_worker_that_starts(
     worker.communicate(timeout=PATIENCE)
 
     assert worker.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_images_own_install_lines_make_a_server_of_a_model(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    copied(source, "serving")
+    installed(source, tmp_path / "venv", "serving")
+    store = Store(tmp_path / "models")
+    store.promote(answering(1), distributions={"scikit-learn": version_of("scikit-learn")})
+    [command] = instructions("CMD", "serving")
+    assert json.loads(command)[-2:] == ["--host", "0.0.0.0"]
+    server = subprocess.Popen(
+        [tmp_path / "venv/bin/mlgate", *json.loads(command)[:-1], "127.0.0.1", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(tmp_path, MLGATE_MODELS=str(store.root), MLGATE_MODEL=MODEL),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    url = server.stdout.readline().split()[-1]
+    got = requests.post(f"{url}predict", json=EXAMPLE, timeout=PATIENCE)
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=PATIENCE)
+
+    assert (got.status_code, got.json()) == (200, {"predictions": [1]})
+    assert server.returncode == 0
+
+
+def version_of(name: str) -> str:
+    """As the lock of what serves has it."""
+    lock = (ROOT / "requirements-serving.txt").read_text("utf-8")
+    [found] = re.findall(rf"^{name}==(\S+)", lock, re.MULTILINE)
+    return str(found)
