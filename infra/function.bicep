@@ -1,4 +1,5 @@
-// A function app on Flex Consumption, with the storage that its host needs of its own.
+// A function app on Flex Consumption, the queue's or the one that serves a model, with the storage
+// that its host needs of its own.
 
 param name string
 param storageName string
@@ -10,6 +11,10 @@ param vaultName string
 param insightsConnection string
 param maximumInstances int
 param alwaysReady int
+
+@description('What scales alone, and of which instances are kept ready: http, or function:NAME.')
+param scalesBy string
+
 param pipelinePrincipalId string
 
 var blobOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b' // Storage Blob Data Owner
@@ -32,7 +37,8 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   name: identityName
 }
 
-// The lock that keeps the timer to one instance, and the package that is deployed.
+// The lock that keeps a timer to one instance, the keys of functions, and the package that is
+// deployed.
 resource storage 'Microsoft.Storage/storageAccounts@2025-01-01' = {
   name: storageName
   location: location
@@ -113,13 +119,19 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       }
       scaleAndConcurrency: {
         maximumInstanceCount: maximumInstances
-        // The queue's function alone: each function scales by itself, and a timer is never late.
         alwaysReady: alwaysReady == 0 ? [] : [
           {
-            name: 'function:RunNotebookFunctionApp'
+            name: scalesBy
             instanceCount: alwaysReady
           }
         ]
+        // For Python it is 1 unless told otherwise: an instance, and a loaded model, for each
+        // request that waits.
+        triggers: scalesBy != 'http' ? null : {
+          http: {
+            perInstanceConcurrency: 16
+          }
+        }
         instanceMemoryMB: 2048
       }
     }

@@ -190,6 +190,8 @@ module functionApp 'function.bicep' = if (host == 'functionApp') {
     insightsConnection: telemetry.outputs.insightsConnection
     maximumInstances: maximumInstances
     alwaysReady: alwaysReady
+    // The queue's function alone: each scales by itself, and a timer is never late.
+    scalesBy: 'function:RunNotebookFunctionApp'
     pipelinePrincipalId: pipelinePrincipalId
   }
   // References are resolved when the app starts, roles are looked at when it first connects.
