@@ -380,8 +380,8 @@ def test_a_model_that_closes_what_is_not_its_own_is_not_served_wrongly(
         connection.send([["odd"]])
         assert connection.frame() is None
 
-    assert asked.ended() == 1
-    assert loading.ended() == 1
+    # By whichever of its threads notices first.
+    assert {asked.ended(), loading.ended()} <= {1, -signal.SIGKILL}
 
 
 @pytest.mark.parametrize(
