@@ -16,28 +16,31 @@ import requests
 
 from mlgate.hosts.terminal import complain, say
 from mlgate.hosts.usage import UsageError
-from mlgate.load import EXAMPLE_USER, PROGRAM
+from mlgate.load.callers import STATS, TOLD, Callers, variables
 from mlgate.load.pins import PINS
-from mlgate.load.stats import Limits, Measured, NoStats, measured, reasons
+from mlgate.load.stats import Limits, Measured, NoStats, faults, measured, shown, told
 
 OK, BROKEN, COULD_NOT_RUN = 0, 1, 3
 
 _ANSWER_SECONDS = 10.0  # for GET /model
-_STOP_SECONDS = 10  # for requests under way when the time is up
-_PATIENCE_SECONDS = 60.0  # beyond all that
 _ENDING_SECONDS = 5.0
+_HERE = ("127.0.0.1", "::1", "localhost")
 # Beside these, locust has what this command was started with: a locustfile may want any of it.
 _NOT_PASSED = ("MLGATE_", "LOCUST_", "serviceBus", "PYTHON", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`users` callers, all there within a second, for so many seconds."""
+    """`users` callers, all there within a second, for so many seconds.
+
+    `key` is the name of a variable that holds a function app's key.
+    """
 
     url: str
     users: int
     seconds: int
     locustfile: str | None = None
+    key: str | None = None
 
 
 class _CannotRun(Exception):
@@ -54,18 +57,19 @@ def load(home: Path, asked: Load, limits: Limits) -> int:
     url = _checked(asked.url)
     if asked.locustfile is not None and not Path(asked.locustfile).is_file():
         raise UsageError(f"there is no file {asked.locustfile}")
+    key = _key(asked, url)
     try:
-        body = None if asked.locustfile is not None else _example(url)
+        body = None if asked.locustfile is not None else _example(url, key)
         if asked.locustfile is None and body is None:
             why = f"the model at {url} has no example. Say with --locustfile what callers do."
             complain(f"mlgate: No request was made: {why}")
             return BROKEN
         with tempfile.TemporaryDirectory(prefix="mlgate-load-") as folder:
             made = tool(home, PINS, Path(folder))
-            callers = "1 caller" if asked.users == 1 else f"{asked.users} callers"
-            complain(f"asking {url}: {callers} for {asked.seconds} s")
-            code = _locust(made.python, url, asked, body, Path(folder))
-            return _told(_measured(Path(folder), asked, code), limits, code, Path(folder))
+            callers = Callers(asked.users, asked.users, asked.seconds)
+            complain(f"asking {url}: {callers}")
+            code = _locust(made.python, url, asked, callers, body, key, Path(folder))
+            return _judged(_measured(Path(folder), asked, code), limits, code, Path(folder), key)
     except _CannotRun as error:
         complain(f"mlgate: {error}")
         return COULD_NOT_RUN
@@ -85,11 +89,28 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _example(url: str) -> bytes | None:
+def _key(asked: Load, url: str) -> str | None:
+    """What the variable that is named holds. Raises UsageError, which never shows it."""
+    if asked.key is None:
+        return None
+    if asked.locustfile is not None:
+        raise UsageError("a locustfile reads the key from its variable itself: leave out --key")
+    key = os.environ.get(asked.key, "")
+    if not key or not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise UsageError(f"the variable {asked.key} holds no key of a function app: set it")
+    if url.startswith("http:") and urlsplit(url).hostname not in _HERE:
+        raise UsageError("a key is sent over https alone, but for this machine")
+    return key
+
+
+def _example(url: str, key: str | None) -> bytes | None:
     """The body of a request, from GET /model; None where the model has none."""
     where = f"{url}/model"
+    headers = {"x-functions-key": key} if key else {}
     try:
-        answer = requests.get(where, timeout=_ANSWER_SECONDS, allow_redirects=False)
+        answer = requests.get(
+            where, headers=headers, timeout=_ANSWER_SECONDS, allow_redirects=False
+        )
     except requests.RequestException as error:
         raise _CannotRun(f"{where} does not answer: {type(error).__name__}.") from None
     if answer.status_code != requests.codes.ok:
@@ -107,28 +128,32 @@ def _example(url: str) -> bytes | None:
     return None if example is None else json.dumps(example).encode()
 
 
-def _locust(python: Path, url: str, asked: Load, body: bytes | None, folder: Path) -> int:
+def _locust(
+    python: Path,
+    url: str,
+    asked: Load,
+    callers: Callers,
+    body: bytes | None,
+    key: str | None,
+    folder: Path,
+) -> int:
     """Its exit code; its files are in the folder. Raises _CannotRun when it does not end."""
-    file = EXAMPLE_USER if asked.locustfile is None else Path(asked.locustfile).absolute()
-    sent = folder / "body.json"
-    sent.write_bytes(body or b"")
-    users = str(asked.users)
-    command = [str(python), str(PROGRAM), str(folder), str(asked.seconds), "--headless"]
-    command += ["--locustfile", str(file), "--host", url]
-    command += ["--users", users, "--spawn-rate", users]
-    command += ["--stop-timeout", str(_STOP_SECONDS), "--exit-code-on-error", "0"]
-    command += ["--json-file", str(folder / "stats")]  # to which it adds `.json`
-    command += ["--only-summary", "--loglevel", "WARNING"]
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED)}
+    file = None if asked.locustfile is None else Path(asked.locustfile).absolute()
+    command = callers.command(python, folder, url, body or b"", file)
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_NOT_PASSED) and (key is None or name != asked.key)
+    }
     # Where a configuration of locust's lies is where the user's own file is started from.
-    where = folder if asked.locustfile is None else Path.cwd()
-    variables = {**own, "MLGATE_LOAD_BODY": str(sent), "PYTHONDONTWRITEBYTECODE": "1"}
-    limit = asked.seconds + _STOP_SECONDS + _PATIENCE_SECONDS
-    with _process(command, where, variables, folder / "log.txt") as process:
+    where = folder if file is None else Path.cwd()
+    with _process(command, where, variables(own, folder, key), folder / "log.txt") as process:
         try:
-            return process.wait(limit)
+            return process.wait(callers.limit)
         except subprocess.TimeoutExpired:
-            raise _CannotRun(f"locust did not end within {limit:g} s: {_last(folder)}") from None
+            raise _CannotRun(
+                f"locust did not end within {callers.limit:g} s: {_last(folder)}"
+            ) from None
 
 
 @contextmanager
@@ -160,7 +185,7 @@ def _process(
 def _measured(folder: Path, asked: Load, code: int) -> Measured:
     """Raises _CannotRun, and UsageError when the user's own file is why there is nothing."""
     try:
-        return measured((folder / "stats.json").read_bytes())
+        return measured((folder / STATS).read_bytes())
     except FileNotFoundError:
         said = f"locust ended with code {code} before it measured anything: {_last(folder)}"
         if asked.locustfile is not None:
@@ -170,22 +195,23 @@ def _measured(folder: Path, asked: Load, code: int) -> Measured:
         raise _CannotRun(str(error)) from None
 
 
-def _told(found: Measured, limits: Limits, code: int, folder: Path) -> int:
-    """Say what was measured, and what is wrong with it."""
+def _judged(found: Measured, limits: Limits, code: int, folder: Path, key: str | None) -> int:
+    """Say what was measured, and what is wrong with it; a server may have repeated the key."""
     say(f"requests             {found.requests:,}")
     say(f"failures             {found.failures:,} ({found.failure_ratio:.2%})")
     say(f"requests per second  {found.requests_per_second:.1f}")
     for name in ("p50_ms", "p95_ms", "p99_ms"):
         value = getattr(found, name)
         say(f"{name.replace('_', ' '):<20} {'-' if value is None else f'{value:g}'}")
-    for reason in reasons(_content(folder / "reasons.json")):
-        complain(f"  {reason}")
-    broken = limits.broken(found)
-    if code:  # a locustfile may judge for itself
-        broken.append(f"locust ended with code {code}: {_last(folder)}")
-    for sentence in broken:
-        complain(f"mlgate: {sentence}")
-    return BROKEN if broken else OK
+    why = told(_content(folder / TOLD))
+    lines = [f"  {reason}" for reason in shown(why)]
+    wrong = faults(found, why, code, _last(folder))
+    if found.requests:
+        wrong += limits.broken(found)
+    lines += [f"mlgate: {sentence}" for sentence in wrong]
+    for line in lines:
+        complain(line.replace(key, "***") if key else line)
+    return BROKEN if wrong else OK
 
 
 def _content(path: Path) -> bytes:

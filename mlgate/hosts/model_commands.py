@@ -88,6 +88,11 @@ def add(commands: Any) -> None:
     load.add_argument(
         "--locustfile", metavar="F", help="a Python file of locust's that says what callers do"
     )
+    load.add_argument(
+        "--key",
+        metavar="NAME",
+        help="a variable that holds the key of a function app, sent as x-functions-key",
+    )
     load.set_defaults(command=_load)
 
     serve = _command(
@@ -224,7 +229,7 @@ def _load(options: argparse.Namespace) -> int:
     from mlgate.hosts.load import Load, load
     from mlgate.load.stats import Limits
 
-    asked = Load(options.url, options.users, options.seconds, options.locustfile)
+    asked = Load(options.url, options.users, options.seconds, options.locustfile, options.key)
     return load(Settings.read().home, asked, Limits(options.p95_ms, options.failures))
 
 

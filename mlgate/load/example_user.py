@@ -5,23 +5,67 @@ locust executes this file in its own environment, so nothing of ours is imported
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from pathlib import Path
+from typing import Any
 
+from gevent import GreenletExit
 from locust import HttpUser, task
 
+ROUTE = "/invocations"
 BODY = Path(os.environ["MLGATE_LOAD_BODY"]).read_bytes()
 HEADERS = {"content-type": "application/json"}
+if KEY := os.environ.get("MLGATE_LOAD_KEY"):
+    HEADERS["x-functions-key"] = KEY
+# A little less than what locust waits: an overloaded one may begin a request when it should end.
+UNANSWERED_SECONDS = 9.0
 _SHOWN = 200  # characters of an answer that is an error
+
+
+class NoAnswer(Exception):
+    pass
 
 
 class Caller(HttpUser):
     @task
     def invoke(self) -> None:
-        # A redirect, to where people log in perhaps, is no answer of the model's.
-        sent = self.client.post(
-            "/invocations", data=BODY, headers=HEADERS, allow_redirects=False, catch_response=True
-        )
+        began = time.perf_counter()
+        try:
+            # A redirect, to where people log in perhaps, is no answer of the model's.
+            sent = self.client.post(
+                ROUTE, data=BODY, headers=HEADERS, allow_redirects=False, catch_response=True
+            )
+        except GreenletExit:  # the time is up, and locust has waited
+            self._stopped(time.perf_counter() - began)
+            raise
         with sent as answer:
-            if answer.status_code != 200 and answer.status_code:
-                answer.failure(f"HTTP {answer.status_code}: {answer.text[:_SHOWN]}")
+            if answer.status_code and (wrong := _wrong(answer)):
+                answer.failure(wrong)
+
+    def _stopped(self, seconds: float) -> None:
+        """Counts a request that got no answer, which locust does not."""
+        if seconds < UNANSWERED_SECONDS:
+            return
+        self.environment.events.request.fire(
+            request_type="POST",
+            name=ROUTE,
+            response_time=seconds * 1000,
+            response_length=0,
+            exception=NoAnswer(f"no answer within {seconds:.0f} s"),
+            context={},
+        )
+
+
+def _wrong(answer: Any) -> str | None:
+    """Why an answer is none of the model's; None where it is one."""
+    if answer.status_code != 200:
+        return f"HTTP {answer.status_code}: {answer.text[:_SHOWN]}"
+    try:
+        said = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        said = None
+    if isinstance(said, dict) and "predictions" in said and "error_code" not in said:
+        return None
+    return f"HTTP 200 without predictions: {answer.text[:_SHOWN]}"

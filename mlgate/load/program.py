@@ -2,7 +2,8 @@
 
 locust's own `--run-time` counts from a clock that stood still while locust was imported, so it is a
 second short or more. Why requests failed is in none of its files but the CSV ones, which lack what
-happened last: here it is `reasons.json`, a list of texts.
+happened last; what a locustfile raises beside its requests is in no file that counts as a failure.
+Here it is `told.json`: {"reasons": [text], "raised": [text]}.
 
 It is executed in locust's environment, so nothing of ours is imported.
 """
@@ -19,11 +20,11 @@ import gevent
 from locust import events
 from locust.main import main
 
-_MOST = 20  # reasons
+_MOST = 20  # of each
 
 
 def attend(folder: Path, seconds: float) -> None:
-    """Have the next run end after so many seconds, and leave its reasons in the folder."""
+    """Have the next run end after so many seconds, and leave what it has to tell in the folder."""
 
     def end(environment: Any) -> None:
         until = time.monotonic() + seconds
@@ -40,16 +41,18 @@ def attend(folder: Path, seconds: float) -> None:
         runner = environment.runner
         if runner is None:
             return
-        errors = [
+        reasons = [
             (each.occurrences, f"{each.method} {each.name}: {each.error}")
             for each in runner.stats.errors.values()
         ]
-        errors += [
-            (each["count"], f"the locustfile raised: {each['msg']}")
-            for each in runner.exceptions.values()
-        ]
-        told = [f"{count} times {text}" for count, text in sorted(errors, reverse=True)[:_MOST]]
-        (folder / "reasons.json").write_text(json.dumps(told), "utf-8")
+        raised = [(each["count"], str(each["msg"])) for each in runner.exceptions.values()]
+        told = {"reasons": _texts(reasons), "raised": _texts(raised)}
+        (folder / "told.json").write_text(json.dumps(told), "utf-8")
+
+
+def _texts(counted: list[tuple[int, str]]) -> list[str]:
+    """The most frequent ones first."""
+    return [f"{count} times {text}" for count, text in sorted(counted, reverse=True)[:_MOST]]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ class NoStats(Exception):
     """What there is was not written by a locust that came to its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measured:
     """Percentiles are None where nothing was answered; of 100 ms and more, locust keeps two
     digits."""
@@ -32,27 +32,49 @@ class Measured:
         return self.failures / self.requests if self.requests else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Told:
+    """Texts: why requests failed, and what the locustfile raised beside them."""
+
+    reasons: tuple[str, ...] = ()
+    raised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Limits:
-    """`failures` is a share of the requests."""
+    """`failures` is a share of the requests; None where it may be any."""
 
     p95_ms: float | None = None
-    failures: float = 0.0
+    failures: float | None = 0.0
 
     def broken(self, measured: Measured) -> list[str]:
-        """A sentence for each. No request at all is one, whatever locust says."""
-        if not measured.requests:
-            return ["No request was made."]
+        """A sentence for each."""
         found = []
-        if measured.failure_ratio > self.failures:
+        if self.failures is not None and measured.failure_ratio > self.failures:
+            may = f"{self.failures:.2%}" if self.failures else "none"
             found.append(
                 f"{measured.failures:,} of {measured.requests:,} requests failed "
-                f"({measured.failure_ratio:.2%}), and {self.failures:.2%} may."
+                f"({measured.failure_ratio:.2%}), and {may} may."
             )
         if self.p95_ms is not None and (measured.p95_ms is None or measured.p95_ms > self.p95_ms):
             took = "is not known" if measured.p95_ms is None else f"is {measured.p95_ms:g} ms"
             found.append(f"p95 {took}, and must be at most {self.p95_ms:g} ms.")
         return found
+
+
+def faults(measured: Measured, told: Told, code: int, last: str) -> list[str]:
+    """What no limit allows, a sentence for each; `last` is the last thing that locust said.
+
+    No request at all is one, whatever locust says.
+    """
+    found = []
+    if not measured.requests:
+        found.append("No request was made.")
+    if told.raised:
+        found.append(f"The locustfile raised: {told.raised[0]}")
+    if code:  # a locustfile may judge for itself
+        found.append(f"locust ended with code {code}: {last}")
+    return found
 
 
 def measured(content: bytes) -> Measured:
@@ -66,7 +88,7 @@ def measured(content: bytes) -> Measured:
         requests = sum(int(entry["num_requests"]) for entry in entries)
         failures = sum(int(entry["num_failures"]) for entry in entries)
         seconds = _seconds(entries)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NoStats(f"locust's statistics cannot be read: {error!r}") from None
     return Measured(
         requests=requests,
@@ -78,14 +100,20 @@ def measured(content: bytes) -> Measured:
     )
 
 
-def reasons(content: bytes) -> list[str]:
-    """Why requests failed and what the locustfile raised, as `program` wrote it; none if not."""
+def told(content: bytes) -> Told:
+    """From what `program` wrote; nothing where it did not."""
     try:
-        found = [str(each) for each in json.loads(content)]
-    except (ValueError, TypeError):
-        return []
-    more = len(found) - _REASONS
-    return [*found[:_REASONS], *([f"and {more} more reasons"] if more > 0 else [])]
+        found = json.loads(content)
+        return Told(tuple(map(str, found["reasons"])), tuple(map(str, found["raised"])))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return Told()
+
+
+def shown(told: Told) -> list[str]:
+    """The first reasons, and how many more there are."""
+    more = len(told.reasons) - _REASONS
+    end = [f"and {more} more reasons"] if more > 0 else []
+    return [*told.reasons[:_REASONS], *end]
 
 
 def _seconds(entries: list[dict[str, Any]]) -> float:
@@ -97,7 +125,7 @@ def _seconds(entries: list[dict[str, Any]]) -> float:
 
 def _percentile(times: Counter[float], percent: int) -> float | None:
     """The least time that so many percent of the requests took at most."""
-    left = math.ceil(times.total() * percent / 100)
+    left = math.ceil(sum(times.values()) * percent / 100)
     for milliseconds, count in sorted(times.items()):
         left -= count
         if left <= 0:

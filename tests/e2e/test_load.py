@@ -29,6 +29,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.model: Any = {"example": EXAMPLE}
         self.status = 200
+        self.answer: Any = {"predictions": [3.0]}
+        self.key: str | None = None  # that callers have to send
         self.seconds = 0.0
         self.bodies: list[tuple[str, bytes]] = []
 
@@ -52,9 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.bodies.append((self.path, body))
         time.sleep(self.server.seconds)
-        self._answer(self.server.status, {"predictions": [3.0]})
+        self._answer(self.server.status, self.server.answer)
 
     def _answer(self, status: int, content: Any) -> None:
+        if self.server.key not in (None, self.headers["x-functions-key"]):
+            status, content = 401, None
         body = json.dumps(content).encode()
         self.send_response(status)
         if status == 302:
@@ -83,9 +87,9 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
     """The command, in a place where locust's environment is made once."""
     folder = tmp_path_factory.mktemp("load")
 
-    def load(url: str, *arguments: str) -> Done:
+    def load(url: str, *arguments: str, **more: str) -> Done:
         callers = ["--users", "2", "--seconds", "1"]
-        done = mlgate(folder, "load", url, *callers, *arguments, MLGATE_PARALLEL="1")
+        done = mlgate(folder, "load", url, *callers, *arguments, MLGATE_PARALLEL="1", **more)
         if (
             done.code == 3
             and "environment could not be made" in done.err
@@ -99,9 +103,11 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 
 def test_callers_send_the_example_and_what_came_of_it_is_shown(load: Load, server: Server) -> None:
     server.seconds = 0.05
-    done = load(server.url + "/", "--p95-ms", "5000")
+    server.key = "radioactive=="
+    done = load(server.url + "/", "--p95-ms", "5000", "--key", "APP_KEY", APP_KEY=server.key)
 
     assert done.code == 0, done.err
+    assert "radioactive" not in done.out + done.err
     assert {(path, json.loads(body)["instances"][0][1]) for path, body in server.bodies} == {
         ("/invocations", 2)
     }
@@ -113,6 +119,7 @@ def test_callers_send_the_example_and_what_came_of_it_is_shown(load: Load, serve
     assert 45 < float(shown["p50 ms"]) <= float(shown["p95 ms"]) <= float(shown["p99 ms"])
 
 
+@pytest.mark.slow
 def test_a_limit_that_is_broken_fails(load: Load, server: Server) -> None:
     server.seconds = 0.05
     done = load(server.url, "--p95-ms", "10")
@@ -121,6 +128,7 @@ def test_a_limit_that_is_broken_fails(load: Load, server: Server) -> None:
     assert "and must be at most 10 ms." in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 302, 204])
 def test_requests_that_fail_break_the_limit_unless_they_may(
     load: Load, server: Server, status: int
@@ -129,9 +137,45 @@ def test_requests_that_fail_break_the_limit_unless_they_may(
     done = load(server.url)
 
     assert done.code == 1
-    assert "(100.00%), and 0.00% may." in done.err
+    assert "(100.00%), and none may." in done.err
     assert f"times POST /invocations: HTTP {status}" in done.err
     assert load(server.url, "--failures", "1").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "answer",
+    [{"error_code": "BAD_REQUEST", "message": "x"}, {"error": "x"}, [3.0], "x", None],
+)
+def test_an_answer_that_says_error_is_one_whatever_its_status(
+    load: Load, server: Server, answer: Any
+) -> None:
+    server.answer = answer
+    done = load(server.url)
+
+    assert done.code == 1
+    assert "times POST /invocations: HTTP 200 without predictions: " in done.err
+
+
+@pytest.mark.slow
+def test_a_request_that_is_never_answered_is_a_failure(load: Load, server: Server) -> None:
+    server.seconds = 600
+    done = load(server.url)
+
+    assert done.code == 1
+    assert "2 of 2 requests failed" in done.err
+    assert "times POST /invocations: no answer within" in done.err
+
+
+@pytest.mark.slow
+def test_a_key_that_a_server_repeats_is_not_shown(load: Load, server: Server) -> None:
+    server.status, server.answer = 403, "no such key: radioactive"
+    done = load(server.url, "--key", "APP_KEY", APP_KEY="radioactive")
+
+    assert done.code == 1
+    assert "HTTP 403" in done.err
+    assert "no such key: ***" in done.err
+    assert "radioactive" not in done.out + done.err
 
 
 def test_a_model_without_an_example_gets_no_request(load: Load, server: Server) -> None:
@@ -154,12 +198,13 @@ class Caller(HttpUser):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "code", "said"),
     [
         ("self.client.post('/predict', json=[[1]])", 0, ""),
         ("import time; time.sleep(0.1)", 1, "No request was made."),
-        ("raise ValueError('mine')", 1, "times the locustfile raised: mine"),
+        ("raise ValueError('mine')", 1, "The locustfile raised: "),
         (
             "self.client.get('/model'); self.environment.process_exit_code = 7",
             1,
@@ -211,15 +256,21 @@ def test_nobody_there_could_not_be_tried(load: Load, server: Server) -> None:
         ("http://127.0.0.1", ["--p95-ms", "nan"]),
         ("http://127.0.0.1", ["--failures", "2"]),
         ("http://127.0.0.1", ["--locustfile", "missing.py"]),
+        ("http://127.0.0.1", ["--key", "NOT_SET"]),
+        ("http://127.0.0.1", ["--key", "WRONG"]),
+        ("http://example.org", ["--key", "KEY"]),
+        ("http://127.0.0.1", ["--key", "KEY", "--locustfile", __file__]),
     ],
 )
 def test_what_cannot_be_asked_for_is_usage(tmp_path: Path, url: str, arguments: list[str]) -> None:
-    done = mlgate(tmp_path, "load", url, *arguments)
+    keys = {"KEY": "secret", "WRONG": "secret\nsecret"}
+    done = mlgate(tmp_path, "load", url, *arguments, **keys)
 
     assert done.code == 2
     assert "secret" not in done.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_callers(load: Load, server: Server, tmp_path: Path) -> None:
     assert load(server.url).code == 0  # its environment is there, whatever test comes first
     server.bodies.clear()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlgate.load.stats import Limits, Measured, NoStats, measured, reasons
+from mlgate.load.stats import Limits, Measured, NoStats, Told, faults, measured, shown, told
 
 
 def entry(times: dict[str, int], failures: int = 0, **more: Any) -> dict[str, Any]:
@@ -45,14 +45,30 @@ def test_without_a_request_nothing_is_known_and_no_limit_holds() -> None:
     found = of()
 
     assert (found.requests, found.requests_per_second, found.p95_ms) == (0, 0.0, None)
-    assert Limits(failures=1.0).broken(found) == ["No request was made."]
+    assert faults(found, Told(), 0, "") == ["No request was made."]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "said"),
+    [
+        (Told(), 0, []),
+        (Told(reasons=("2 times HTTP 500",)), 0, []),
+        (Told(raised=("2 times mine", "once more")), 0, ["The locustfile raised: 2 times mine"]),
+        (Told(), 7, ["locust ended with code 7: it gave up"]),
+    ],
+)
+def test_what_no_limit_allows_is_a_fault_whatever_was_measured(
+    told: Told, code: int, said: list[str]
+) -> None:
+    assert faults(of(entry({"10": 100})), told, code, "it gave up") == said
 
 
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        (Limits(), ["1 of 100 requests failed (1.00%), and 0.00% may."]),
+        (Limits(), ["1 of 100 requests failed (1.00%), and none may."]),
         (Limits(failures=0.01), []),
+        (Limits(failures=None), []),
         (Limits(p95_ms=20, failures=0.01), []),
         (Limits(p95_ms=19.5, failures=0.01), ["p95 is 20 ms, and must be at most 19.5 ms."]),
     ],
@@ -70,8 +86,17 @@ def test_what_locust_did_not_write_to_its_end_is_no_measurement(content: bytes) 
         measured(content)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"reasons": 1, "raised": []}', b'{"raised": []}']
+)
+def test_what_the_program_did_not_write_tells_nothing(content: bytes) -> None:
+    assert told(content) == Told()
+
+
 def test_the_first_reasons_are_shown() -> None:
-    assert reasons(b"") == []
-    assert reasons(json.dumps(["a", "b"]).encode()) == ["a", "b"]
-    shown = reasons(json.dumps([str(number) for number in range(8)]).encode())
-    assert shown == ["0", "1", "2", "3", "4", "and 3 more reasons"]
+    content = {"reasons": [str(number) for number in range(8)], "raised": ["a"]}
+    found = told(json.dumps(content).encode())
+
+    assert found.raised == ("a",)
+    assert shown(found) == ["0", "1", "2", "3", "4", "and 3 more reasons"]
+    assert shown(Told(("a", "b"))) == ["a", "b"]
