@@ -17,6 +17,8 @@ from mlgate.scorer.wording import listed, short
 
 _SHOWN = 10  # problems in a sentence
 _NEAR = 1_000  # names that are compared with a wrong one
+# As float(), int() and numpy say it, before the text.
+_NO_NUMBER = ("could not convert string to float: ", "invalid literal for int() with base 10: ")
 MOST_COLUMNS = 10_000  # where the model does not say how many it takes: pandas needs a second
 
 
@@ -38,6 +40,33 @@ def arranged(content: Content, signature: Signature | None) -> Content:
     if signature.width is not None:
         return _of_width(content, signature.width)
     return _of_tensors(content, signature.tensors)
+
+
+def not_a_number(error: ValueError, content: Content) -> str | None:
+    """What to say where a model that does not tell types has failed to read a text as a number.
+
+    It is the caller's fault only if the text is one of the request's, as Python and numpy name the
+    very text; None where that is not so.
+    """
+    message = str(error)
+    if type(error) is not ValueError or not message.startswith(_NO_NUMBER):
+        return None
+    rows = content.rows if isinstance(content, Table) else ()
+    if isinstance(content, Array):
+        rows = [row if isinstance(row, (list, tuple)) else [row] for row in content.values]
+    found = [
+        (number, index, value)
+        for number, row in enumerate(rows, 1)
+        for index, value in enumerate(row)
+        if isinstance(value, str) and message.endswith((f": {value!r}", f": np.str_({value!r})"))
+    ]
+    if not found:
+        return None
+    number, index, value = found[0]
+    where = f"row {number}"
+    if isinstance(content, Table) and len({index for _, index, _ in found}) == 1:
+        where += f", column `{short(content.columns[index])}`"
+    return f"{where}: {short(repr(value))} is not a number, and the model takes one there"
 
 
 def _of_columns(content: Content, columns: Sequence[Column]) -> Table:

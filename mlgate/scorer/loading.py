@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from mlgate.scorer import answers, signatures
 from mlgate.scorer.errors import BadRequest, MissingLibrary, Unusable
-from mlgate.scorer.inputs import arranged
+from mlgate.scorer.inputs import arranged, not_a_number
 from mlgate.scorer.libraries import distribution_of, has, library
 from mlgate.scorer.requests import Array, Content, Request, Table, Tensors
 from mlgate.scorer.signatures import Signature
@@ -56,8 +56,22 @@ def answer(model: Model, request: Request) -> Any:
 
     Raises BadRequest and BadAnswer, and whatever the model likes.
     """
+    if not _rows(request.content):
+        raise BadRequest("the request has no rows: send one at least")
     content = arranged(request.content, model.signature)
-    return answers.wrapped(answers.plain(model.predict(content, request.params)), request.form)
+    try:
+        predicted = model.predict(content, request.params)
+    except ValueError as error:
+        if told := not_a_number(error, content):
+            raise BadRequest(told) from error
+        raise
+    return answers.wrapped(answers.plain(predicted), request.form)
+
+
+def _rows(content: Content) -> Any:
+    if isinstance(content, Table):
+        return content.rows
+    return content.by_name if isinstance(content, Tensors) else content.values
 
 
 class _PyFunc:

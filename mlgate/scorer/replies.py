@@ -25,7 +25,7 @@ from mlgate.scorer import csv_rows, requests
 from mlgate.scorer.answers import alike
 from mlgate.scorer.errors import BadMedia, BadRequest, NotAsRecorded
 from mlgate.scorer.loading import Model, answer, load
-from mlgate.scorer.requests import OF_MLFLOW, Request, Table, Tensors
+from mlgate.scorer.requests import OF_MLFLOW, Request
 from mlgate.scorer.wording import short
 
 INVOCATIONS = "/invocations"
@@ -134,17 +134,8 @@ class Scorer:
         """Raises BadRequest."""
         if _media(content_type) == CSV:
             table = csv_rows.read(requests.text_of(body), self._model.signature)
-            request = Request(OF_MLFLOW, table)
-        else:
-            request = requests.read(body)
-        content = request.content
-        if isinstance(content, Table):
-            rows: Any = content.rows
-        else:
-            rows = content.by_name if isinstance(content, Tensors) else content.values
-        if not rows:
-            raise BadRequest("the request has no rows: send one at least")
-        return request
+            return Request(OF_MLFLOW, table)
+        return requests.read(body)
 
     def _answer(self, request: Request) -> Any:
         with self._lock, _in_one_process():

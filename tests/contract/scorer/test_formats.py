@@ -42,7 +42,8 @@ def test_types_are_checked_where_a_model_tells_them(answers: Answers) -> None:
 
     assert answers["flow"]["text"] == expected
     assert answers["flow"]["signature"]["columns"][1]["type"] == "long"
-    assert answers["named.joblib"]["text"].startswith("ValueError: could not convert")
+    told = "BadRequest: row 1, column `a`: 'x' is not a number, and the model takes one there"
+    assert answers["named.joblib"]["text"] == told
 
 
 def test_a_model_without_names_takes_columns_as_they_come(answers: Answers) -> None:

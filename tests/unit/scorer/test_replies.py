@@ -208,6 +208,33 @@ class Model:
     assert error_of(scorer.reply("/predict", JSON, body(ROWS)))[2] != message
 
 
+WHOLE = "class Model:\n  def predict(self, rows): return [int(row[0]) for row in rows]"
+OWN = "class Model:\n  def predict(self, rows): return [float('own') for row in rows]"
+
+
+@pytest.mark.parametrize(
+    ("source", "sent", "status", "said"),
+    [
+        (
+            SUM,
+            [{"a": 1, "b": 2}, {"a": "x", "b": 2}],
+            400,
+            "row 2, column `a`: 'x' is not a number",
+        ),
+        (SUM, [{"a": "x", "b": "x"}], 400, "row 1: 'x' is not a number, and the model takes one"),
+        (SUM, [{"a": "it's", "b": 1}], 400, 'row 1, column `a`: "it\'s" is not a number'),
+        (WHOLE, [["1"], ["1.5"]], 400, "row 2: '1.5' is not a number"),
+        (WHOLE, [[None]], 500, "see the log"),  # a TypeError names no value
+        (OWN, [["x"]], 500, "see the log"),
+    ],
+)
+def test_a_text_that_the_model_reads_as_a_number_is_the_callers_fault(
+    load: Load, source: str, sent: Any, status: int, said: str
+) -> None:
+    found, _, message = error_of(load(source).reply("/predict", JSON, body(sent)))
+    assert (found, said in message) == (status, True), message
+
+
 def test_without_a_log_it_is_standard_error(
     load: Load, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,12 +338,12 @@ LARGE: dict[str, tuple[str, str, int]] = {
     "lists in lists": (JSON, f"[{'[[]],' * MANY}[[]]]", 400),
     "short rows": (JSON, f"[{'[],' * MANY}[1]]", 400),
     "one name": (JSON, f'[{{"{"x" * 5_000_000}":1}}]', 400),
-    "one value": (JSON, f'[["{"x" * 5_000_000}",1]]', 500),
+    "one value": (JSON, f'[["{"x" * 5_000_000}",1]]', 400),
     "digits": (JSON, f"[[{'1' * 5_000_000},1]]", 400),
     "digits again and again": (JSON, f"[[{('1' * 199 + ',') * 25_000}1]]", 400),
     "digits of CSV": (CSV, f"a,b\n{'1' * 5_000_000},1\n", 200),
-    "points of CSV": (CSV, f"a,b\n{'.1' * 2_500_000},1\n", 500),
-    "spaces of CSV": (CSV, f"a,b\n{' ' * 5_000_000},1\n", 500),
+    "points of CSV": (CSV, f"a,b\n{'.1' * 2_500_000},1\n", 400),
+    "spaces of CSV": (CSV, f"a,b\n{' ' * 5_000_000},1\n", 400),
     "keys twice": (JSON, f'[{{{QUOTED.replace(chr(44), ":1,")}:1,"c0":1}}]', 400),
 }
 
