@@ -122,9 +122,12 @@ def fill_standard() -> None:
     os.close(number)
 
 
-def peak_memory_mb() -> float:
-    """Of this program: what the system counts for a process is also of the one it came from."""
+def peak_memory_mb(process: int | None = None) -> float:
+    """Of this program, or of that process: 0 where nobody knows.
+
+    What the system counts for a process otherwise is also of the one it came from.
+    """
     with contextlib.suppress(OSError, IndexError, ValueError):
-        status = Path("/proc/self/status").read_text("ascii", "replace")
+        status = Path(f"/proc/{process or 'self'}/status").read_text("ascii", "replace")
         return int(status.split("VmHWM:")[1].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return 0.0 if process else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,14 @@ from typing import Any
 
 from mlgate.hosts.serving.versions import Refused, Version
 from mlgate.scorer import frames
+from mlgate.scorer.belongings import peak_memory_mb
 from mlgate.scorer.child import ASKED, BOOT, FAILED, READY, SAID, SOCKET
+from mlgate.scorer.variables import for_model
 
 LOAD_LIMIT = 600.0  # seconds in which a version has to be loaded, and its example answered
 _POLL = 0.05
 _CONNECTIONS = 8  # it answers one request at a time, and is to find the next one there
 _ROOT = Path(__file__).resolve().parents[3]
-_PASSED = {"PATH", "LANG", "TZ", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
-_THREADS = ("OMP_", "OPENBLAS_", "MKL_")  # how many threads numerical libraries use
 
 
 class Gone(Exception):
@@ -52,6 +53,7 @@ class Child:
     def __init__(self, version: Version, process: asyncio.subprocess.Process, home: Path) -> None:
         self.version = version
         self.in_flight = 0
+        self._since = 0.0
         self._process = process
         self._home = home
         self._broke_off = False
@@ -68,17 +70,20 @@ class Child:
     @property
     def memory(self) -> int:
         """The most memory that it has had; 0 where nobody knows."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
-            [line] = [each for each in status.splitlines() if each.startswith("VmHWM:")]
-            return int(line.split()[1]) << 10
-        return 0
+        return int(peak_memory_mb(self._process.pid) * (1 << 20))
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long it has been at the request that it answers now, one after another."""
+        return time.monotonic() - self._since if self.in_flight else 0.0
 
     async def ended(self) -> None:
         await self._process.wait()
 
     async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
         """Its answer to a POST. Raises `NotAsked`, `Gone`."""
+        if not self.in_flight:
+            self._since = time.monotonic()
         self.in_flight += 1
         self._quiet.clear()
         try:
@@ -88,6 +93,7 @@ class Child:
             self._broke_off = True
             raise
         finally:
+            self._since = time.monotonic()
             self.in_flight -= 1
             if not self.in_flight:
                 self._quiet.set()
@@ -193,14 +199,12 @@ def _said(home: Path) -> dict[str, Any]:
 
 
 def _variables(home: Path, python: str) -> dict[str, str]:
-    passed = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED or name.startswith(_THREADS)
-    }
+    """Where this Python looks is nothing to the one of a version's own environment."""
+    passed = for_model(os.environ)
+    found = {name: value for name, value in passed.items() if not name.startswith("PYTHON")}
     if python == sys.executable and (packages := packages_beside(sys.path)):
-        passed["PYTHONPATH"] = os.pathsep.join(packages)
-    return {**passed, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"}
+        found["PYTHONPATH"] = os.pathsep.join(packages)
+    return {**found, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1"}
 
 
 def packages_beside(path: Sequence[str]) -> list[str]:

@@ -4,7 +4,8 @@
 serves is copied, checked, loaded and tried by a child process of its own while the old one serves
 on; then new requests go to it, and the old child answers what it was asked, and ends. A version
 that cannot be served is held back, and is not tried again until the log names another one. And it
-restarts a child that has died, also while a version is being loaded.
+restarts a child that has died, also while a version is being loaded; one that hangs in a request is
+ended first, as it would hold up those behind it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from mlgate.orchestration.models import Entry, Manifest
 log = logging.getLogger("mlgate")
 
 DRAIN = 30.0  # seconds that a child may take to answer what it was asked
+# Seconds that one answer may take: Azure's front ends have given up by then (Functions after 230 s,
+# Container Apps after 240 s).
+ANSWER_LIMIT = 240.0
 _WATCH = 0.1  # seconds from one look at the child to the next
 _RESTARTS, _MINUTE = 3, 60.0  # of a child that dies
 _ROOM = 1.2  # of the memory that the version before has had, for the next one beside it
@@ -69,7 +73,8 @@ class Serving:
 
 class Keeper:
     """`python_for` gives the interpreter for a version, and raises `Refused`; `home` is a folder
-    for this keeper alone, which its owner removes; `refresh` and `swap_wait` are in seconds."""
+    for this keeper alone, which its owner removes; `refresh`, `swap_wait` and `answer_limit` are
+    in seconds."""
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class Keeper:
         *,
         refresh: float,
         swap_wait: float,
+        answer_limit: float = ANSWER_LIMIT,
         free: Callable[[], int | None] = available,
         start: Start = children.start,
     ) -> None:
@@ -95,6 +101,7 @@ class Keeper:
         self._home = home
         self._refresh = refresh
         self._swap_wait = swap_wait
+        self._answer_limit = answer_limit
         self._free = free
         self._start = start
         self._looked = False  # whether the log was read at all
@@ -272,6 +279,13 @@ class Keeper:
     async def _watch(self) -> None:
         while True:
             now = self.serving
+            if now is not None and now.child.busy_seconds > self._answer_limit:
+                log.error(
+                    "%s has not answered a request within %g seconds: its process is ended",
+                    now.child.version.name,
+                    self._answer_limit,
+                )
+                await now.child.kill()
             if now is not None and not now.child.alive:
                 await self._restart(now)
             await asyncio.sleep(_WATCH)

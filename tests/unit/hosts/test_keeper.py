@@ -15,7 +15,7 @@ import pytest
 from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
 from mlgate.hosts.serving.child import Answer, Child, Gone
-from mlgate.hosts.serving.keeper import Keeper, Start, Unavailable
+from mlgate.hosts.serving.keeper import Died, Keeper, Start, Unavailable
 from mlgate.hosts.serving.versions import Refused, Version
 from tests.support.stores import Store, answering
 
@@ -32,6 +32,7 @@ class Pretended(Child):
         self.let.set()
         self.in_flight = 0
         self.closing = self.dead = False
+        self.busy = 0.0
 
     @property
     def alive(self) -> bool:
@@ -40,6 +41,10 @@ class Pretended(Child):
     @property
     def memory(self) -> int:
         return 1000
+
+    @property
+    def busy_seconds(self) -> float:
+        return 0.0 if self.dead else self.busy
 
     async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
         self.in_flight += 1
@@ -273,6 +278,27 @@ def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
 
     asyncio.run(test())
     assert list(store.root.with_name("home").glob("c-*")) == []
+
+
+def test_one_that_hangs_in_a_request_is_ended_and_started_again(store: Store) -> None:
+    """One request is at fault; those behind it are answered by the next process, or get 500."""
+    hangs = "import time; rows[0][0] == 9 and time.sleep(600)"
+    bodies = [b'{"instances": [[9, 2]]}', b'{"instances": [[1, 2]]}']
+
+    async def test() -> None:
+        store.promote(answering(1, meanwhile=hangs))
+        async with keeping(store, children.start, answer_limit=2.0) as keeper:
+            await until(lambda: keeper.alive)
+            asking = [asyncio.create_task(keeper.ask("/predict", "", each)) for each in bodies]
+            found = await asyncio.gather(*asking, return_exceptions=True)
+            assert isinstance(found[0], Died)
+            _, answer = await keeper.ask("/predict", "", bodies[1])
+            assert answer.body == b'{"predictions": [1]}'
+            first = keeper.alive
+            await asyncio.sleep(2.5)  # one that is asked nothing does not hang
+            assert keeper.alive is first
+
+    asyncio.run(test())
 
 
 def test_a_pinned_version_that_nobody_promoted_is_named(store: Store) -> None:
