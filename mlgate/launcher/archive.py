@@ -16,15 +16,16 @@ _UNIX = 3
 def archive() -> bytes:
     """Its bytes, which follow from its sources alone: what is staged is named by them.
 
-    Stored, as compressed bytes differ between the libraries that compress. The scorer, which a
-    serving run needs, travels in it.
+    Stored, as compressed bytes differ between the libraries that compress. The scorer and the load,
+    which a serving run needs, travel in it.
     """
     folder = Path(__file__).parent
     start = folder / "__main__.py"
     members = {start.name: start.read_bytes(), "mlgate/__init__.py": b""}
-    for path in (*folder.glob("*.py"), *folder.with_name("scorer").glob("*.py")):
-        if path != start:
-            members[f"mlgate/{path.parent.name}/{path.name}"] = path.read_bytes()
+    for name in ("launcher", "load", "scorer"):
+        for path in folder.with_name(name).glob("*.py"):
+            if path != start:
+                members[f"mlgate/{name}/{path.name}"] = path.read_bytes()
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:
         for name, source in sorted(members.items()):

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlgate.launcher.claims import Said
-from mlgate.launcher.processes import peak_memory_mb
 from mlgate.launcher.timings import timings
 from mlgate.launcher.trial import ANSWERING, DONE
+from mlgate.launcher.under_load import Loaded
 from mlgate.scorer import candidates, files
 from mlgate.scorer.answers import alike
 
@@ -22,7 +22,8 @@ class Check:
     """What is known of a model by now.
 
     `example` and each of `asks` are the body of a request, for JSON; `asks` is None where the
-    example alone is asked.
+    example alone is asked. `memory_mb` is of the largest of the processes that tried it;
+    `under_load` is whether its load was begun, and `loaded` is what came of that.
     """
 
     candidate: candidates.Candidate
@@ -30,18 +31,22 @@ class Check:
     example: Any = None
     asks: list[Any] | None = None
     said: list[Said] = field(default_factory=list)
+    memory_mb: float = 0.0
     failed: bool = False
+    under_load: bool = False
+    loaded: Loaded | None = None
     warnings: list[str] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """Without a request there is no ratio, and no time."""
+        """Without a request there is no ratio, and no time. A load's requests alone are counted."""
+        found = {"load_seconds": self.said[0].load_seconds, "memory_mb": self.memory_mb}
+        if self.under_load:
+            if self.loaded is None:
+                return found
+            found["memory_mb"] = max(self.memory_mb, self.loaded.memory_mb)
+            return {**found, **self.loaded.metrics()}
         asked, failures = self._counts()
-        found = {
-            "load_seconds": self.said[0].load_seconds,
-            "memory_mb": peak_memory_mb(),
-            "requests": asked,
-            "failures": failures,
-        }
+        found.update(requests=asked, failures=failures)
         if asked:
             found["failure_ratio"] = failures / asked
         return {**found, **timings(self.said[0].seconds)}

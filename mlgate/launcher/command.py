@@ -6,6 +6,7 @@ import asyncio
 import collections
 import shutil
 import signal
+import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,37 +28,80 @@ from mlgate.launcher.values import Canceled, Failed, Place, Stopped, Task
 TAIL_CHARACTERS = 65_536  # of a command's output, searched for a traceback
 
 
+class Program:
+    """A program in a session of its own, whose output is logged as it comes.
+
+    `ended` is as of `Process`. `scratch` is a folder that is removed where the launcher is killed
+    meanwhile; `given` is the descriptor of its standard input.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        place: Place,
+        log: Log,
+        *,
+        scratch: str = "",
+        given: int = subprocess.DEVNULL,
+    ) -> None:
+        self._pieces: collections.deque[str] = collections.deque()
+        self._kept = 0
+        self._pipe = Pipe(log, self._keep)
+        out = self._pipe.writing
+        child = start_program(arguments, place.directory, place.environment, out, given)
+        self._process = Process(child, scratch)
+        self.pid, self.ended = child.pid, self._process.ended
+
+    @property
+    def tail(self) -> str:
+        """The last of its output."""
+        return plain("".join(self._pieces)[-TAIL_CHARACTERS:])
+
+    @property
+    def last(self) -> str:
+        """The last thing that it said."""
+        lines = (line.strip() for line in reversed(self.tail.splitlines()))
+        return next(filter(None, lines), "it said nothing")
+
+    async def interrupt(self) -> None:
+        """Asks it to end, and gives it a moment to."""
+        self._process.signal(signal.SIGTERM)
+        await asyncio.wait({self.ended}, timeout=INTERRUPT_SECONDS)
+
+    async def end(self, *, alone: bool) -> int:
+        """Ends it and its group, and returns its exit code.
+
+        `alone`: no other program runs now, so whatever it left elsewhere is ended as well.
+        """
+        code = await self._process.kill()
+        if alone:
+            kill_children()
+        await self._pipe.end()
+        return code
+
+    def _keep(self, text: str) -> None:
+        self._pieces.append(text)
+        self._kept += len(text)
+        while self._kept - len(self._pieces[0]) >= TAIL_CHARACTERS:
+            self._kept -= len(self._pieces.popleft())
+
+
 async def run_command(
     arguments: Sequence[str], place: Place, log: Log, stopped: Stopped, scratch: str = ""
 ) -> tuple[int, str]:
     """The exit code and the last output of a command that is logged as it runs; or `Canceled`.
 
-    `scratch` is a folder that is removed where the launcher is killed meanwhile.
+    `scratch` is as of `Program`.
     """
-    pieces: collections.deque[str] = collections.deque()
-    kept = 0
-
-    def keep(text: str) -> None:
-        nonlocal kept
-        pieces.append(text)
-        kept += len(text)
-        while kept - len(pieces[0]) >= TAIL_CHARACTERS:
-            kept -= len(pieces.popleft())
-
-    pipe = Pipe(log, keep)
-    child = start_program(arguments, place.directory, place.environment, pipe.writing)
-    process = Process(child, scratch)
-    ends: set[asyncio.Future[Any]] = {process.ended, stopped}
+    program = Program(arguments, place, log, scratch=scratch)
+    ends: set[asyncio.Future[Any]] = {program.ended, stopped}
     await asyncio.wait(ends, return_when=FIRST)
-    if stopped.done() and not process.ended.done():
-        process.signal(signal.SIGTERM)
-        await asyncio.wait({process.ended}, timeout=INTERRUPT_SECONDS)
-    code = await process.kill()
-    kill_children()
-    await pipe.end()
+    if stopped.done() and not program.ended.done():
+        await program.interrupt()
+    code = await program.end(alone=True)
     if stopped.done():
         raise Canceled
-    return code, plain("".join(pieces)[-TAIL_CHARACTERS:])
+    return code, program.tail
 
 
 async def run_training(task: Task, place: Place, log: Log, stopped: Stopped) -> None:

@@ -23,13 +23,18 @@ FIRST = asyncio.FIRST_COMPLETED
 
 
 def start_program(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    output: int,
+    given: int = subprocess.DEVNULL,
 ) -> Child:
+    """`output` and `given` are descriptors: of what it writes, and of its standard input."""
     return subprocess.Popen(
         arguments,
         cwd=folder,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=given,
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,

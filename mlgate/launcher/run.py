@@ -207,6 +207,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path, help="where to keep what it leaves")
     parser.add_argument("--events", default=os.devnull, help="a file for events, as JSON lines")
     parser.add_argument("--overlay", type=Path, help="a folder to install missing Jupyter into")
+    parser.add_argument("--locust", type=Path, help="an interpreter that has locust")
     parser.add_argument("--executable", type=Path, help="a JSON list of files in the tree")
     options = parser.parse_args(arguments)
     try:
@@ -218,7 +219,8 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         environment = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": programs}
         overlay = options.overlay and options.overlay.resolve()
-        place = Place(root, root / task.directory, output, overlay, environment, fork)
+        directory = root / task.directory
+        place = Place(root, directory, output, overlay, environment, fork, options.locust)
         return 0 if run(task, place, Log(Records(output), options.events)) == "succeeded" else 1
     except Exception:  # noqa: BLE001 -- Python's own exit code for it would mean a failed run
         traceback.print_exc()

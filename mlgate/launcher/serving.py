@@ -7,7 +7,7 @@ and again once the model's processes have ended. What they say is a claim (see `
 Two processes answer the example, each twice: whoever serves the model loads it again, and has to
 get the answer on record before it takes traffic; and a served model is asked more than once. Each
 of the requests is answered once, by the first process. Without an example, the first of them
-becomes the one on record.
+becomes the one on record. Callers, where a load is asked for, come last: see `under_load`.
 
 A run that a message asks for fails when there is nothing to ask. The one that `promote` adds does
 not: whoever promotes a model without an example asks for no more than that it loads, and would
@@ -36,6 +36,7 @@ from mlgate.launcher.processes import FIRST, peak_memory_mb
 from mlgate.launcher.records import OF_THE_HOST, now
 from mlgate.launcher.text import one_line
 from mlgate.launcher.trying import said_by
+from mlgate.launcher.under_load import under_load
 from mlgate.launcher.values import Canceled, Failed, Place, Stopped, Task
 from mlgate.scorer import candidates, examples, files, requests
 from mlgate.scorer.errors import BadRequest, ScorerError
@@ -57,6 +58,8 @@ async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> N
         check = await _prepared(task, place, scratch, log, stopped)
         try:
             await _try(check, task, place, scratch, log, stopped)
+            if task.load is not None:
+                await _load(check, task, place, scratch, log, stopped)
         except Failed:
             with contextlib.suppress(Failed):  # the first one is what people need
                 _write(place, METRICS, check.metrics())
@@ -161,24 +164,18 @@ async def _try(
         own = replace(place, environment=for_model(place.environment, task.variables))
         said, failed = await said_by(asked, source, folder, own, log, stopped)
         check.said.append(said)
+        check.memory_mb = peak_memory_mb()
         if failed:
             check.failed = True
             if failed.traceback:
                 log.line(failed.traceback)
             raise failed
-        log.line(f"loaded in {said.load_seconds:.2f} s, peak memory {peak_memory_mb():.0f} MiB")
+        log.line(f"loaded in {said.load_seconds:.2f} s, peak memory {check.memory_mb:.0f} MiB")
         if said.answers:
             log.line(f"answered {one_line(json.dumps(said.answers[0]), _SHOWN)}")
         if said.number:
             log.line(f"answered {said.number} of {source} in {sum(said.seconds):.2f} s")
-        after = await _apart(lambda: files.hashed(model), stopped)
-        if changed := _changed(check.parts, after):
-            raise Failed(
-                "code",
-                "the model changes its own files when it is loaded or asked: "
-                f"{', '.join(changed[:_NAMED])}. A version stays as it was checked: have the model "
-                "write elsewhere",
-            )
+        await _look_for_changes(check, model, stopped)
         if check.example is None and check.asks is not None:
             _adopt(check.asks[0], check)
     if check.example is None and check.asks is None and task.must_answer:
@@ -187,6 +184,39 @@ async def _try(
             "the model was loaded and not asked: it has no example, and its serving run names no "
             "`requests`. Name a file with a list of request bodies, or log the model with MLflow's "
             "`input_example`",
+        )
+
+
+async def _load(
+    check: Check, task: Task, place: Place, scratch: Path, log: Log, stopped: Stopped
+) -> None:
+    """Asks the model as many callers do at once. Raises as `_try` does."""
+    check.under_load = True
+    model = scratch / "model"
+    asked = {
+        "model": str(model / check.candidate.path),
+        "format": check.candidate.format,
+        "name": task.model,
+        "number": 0,
+        "example": check.example,
+        "answer": None,
+    }
+    body = check.asks[0] if check.example is None and check.asks else check.example
+    check.loaded = await under_load(asked, body, task, place, scratch, log, stopped)
+    if check.loaded.failed:
+        raise check.loaded.failed
+    await _look_for_changes(check, model, stopped)
+
+
+async def _look_for_changes(check: Check, model: Path, stopped: Stopped) -> None:
+    """Raises `Failed` where the model has written to its own files, and `Canceled`."""
+    after = await _apart(lambda: files.hashed(model), stopped)
+    if changed := _changed(check.parts, after):
+        raise Failed(
+            "code",
+            "the model changes its own files when it is loaded or asked: "
+            f"{', '.join(changed[:_NAMED])}. A version stays as it was checked: have the model "
+            "write elsewhere",
         )
 
 

@@ -53,7 +53,7 @@ async def said_by(
         return said, _failure(f"the model could not {done}", said.raised, Origins(place))
     if code or said.step != trial.DONE:
         doing = {trial.LOADING: "while it was loaded", trial.ANSWERING: f"while it answered {what}"}
-        return said, _death(said.step, doing, code, tail, oom_kills() > kills)
+        return said, death(said.step, doing, code, tail, oom_kills() > kills)
     if said.failed:
         return said, _missed(said, source, log, Origins(place))
     return said, None
@@ -93,7 +93,7 @@ def _failure(what: str, error: Raised, origins: Origins) -> Failed:
     return Failed(kind, message, None, error.traceback)
 
 
-def _death(step: str, told: Mapping[str, str], code: int, tail: str, out_of_memory: bool) -> Failed:
+def death(step: str, told: Mapping[str, str], code: int, tail: str, out_of_memory: bool) -> Failed:
     """Of a process that ended without a word: a negative code is the signal that ended it."""
     if not step:
         last = (tail.strip().splitlines() or ["no output"])[-1]

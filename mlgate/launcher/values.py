@@ -43,7 +43,8 @@ class Task:
 
     Of a serving run, `path` and `example` are relative to what the run `model` kept: the folder
     that the variable `model_variable` holds. `requests` is relative to the root. `variables` are
-    the names of the run's own, which a model's process is given as well.
+    the names of the run's own, which a model's process is given as well. `load` is {"users",
+    "spawn_rate", "seconds", "locustfile", "may_fail"}: the file is relative to the root.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Task:
     requests: str | None = None
     must_answer: bool = False
     variables: Sequence[str] = ()
+    load: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, text: str) -> Task:
@@ -72,7 +74,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the run happens: absolute paths, and the environment of what it starts."""
+    """Where the run happens: absolute paths, and the environment of what it starts.
+
+    `locust` is an interpreter that has locust, where somebody has made one.
+    """
 
     root: Path
     directory: Path
@@ -80,6 +85,7 @@ class Place:
     overlay: Path | None
     environment: Mapping[str, str]
     fork: Fork | None
+    locust: Path | None = None
 
 
 class Child(Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
     runs: list[Run] = []
 
     def start(
-        files: Mapping[str, Any], environment: Mapping[str, str] | None = None, **task: Any
+        files: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        **task: Any,
     ) -> Run:
         for name, content in files.items():
             path = tmp_path / "root" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content if isinstance(content, str) else json.dumps(content))
         (tmp_path / "root").mkdir(exist_ok=True)
-        runs.append(Run(tmp_path, task, environment or {}))
+        runs.append(Run(tmp_path, task, environment or {}, options=options))
         return runs[-1]
 
     yield start
@@ -53,6 +57,22 @@ def run_command(start: Start) -> Start:
         return start(files or {}, kind="training", command=command, **task).wait()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def locust(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that has locust."""
+    from handlers.local_handler.tools import tool
+    from mlgate.load.pins import PINS
+    from mlgate.orchestration.errors import OrchestrationError
+
+    try:
+        made = tool(tmp_path_factory.mktemp("tools"), PINS, tmp_path_factory.mktemp("scratch"))
+    except OrchestrationError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(f"locust cannot be installed: {error}")
+    return made.python
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""HTTP in front of a served model, on the loopback interface, with the standard library alone.
+
+    POST /invocations, /predict, /api/predict    the model's answer, as `mlgate.scorer.replies` says
+    GET /model                                   {"example"}: the body of a request
+    GET /ping                                    200
+
+It is measured with, so it adds little: connections are kept, each has a thread and one of its own
+to the model, and an answer is one write that waits for no acknowledgement of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
+
+from mlgate.scorer import frames
+from mlgate.scorer.replies import JSON, ROUTES, Reply, refusal
+
+_MOST_BODY = 10 << 20  # bytes, as a server takes by default
+_BACKLOG = 1024
+
+
+class Bridge(ThreadingMixIn, TCPServer):
+    """`model` is the socket of a served model; `began` is when it was first asked."""
+
+    daemon_threads = True
+    request_queue_size = _BACKLOG
+
+    def __init__(self, model: Path, example: Any) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.model, self.example = model, example
+        self.began: float | None = None
+        self.answers = 0
+        self._under_way: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def waiting_seconds(self) -> float:
+        """How long the request that was asked first waits for its answer by now."""
+        with self._lock:
+            began = min(self._under_way.values(), default=None)
+        return 0.0 if began is None else time.monotonic() - began
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Counts one request of this thread."""
+        own, now = threading.get_ident(), time.monotonic()
+        with self._lock:
+            self.began = self.began or now
+            self._under_way[own] = now
+        yield
+        with self._lock:
+            del self._under_way[own]
+            self.answers += 1
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers leave as they like."""
+
+
+@contextlib.contextmanager
+def bridge(model: Path, example: Any) -> Iterator[Bridge]:
+    """One that listens, for as long as the context lasts."""
+    with Bridge(model, example) as made:
+        threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield made
+        finally:
+            made.shutdown()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Bridge
+
+    def setup(self) -> None:
+        super().setup()
+        self._model: socket.socket | None = None
+
+    def finish(self) -> None:
+        super().finish()
+        if self._model is not None:
+            self._model.close()
+
+    def do_POST(self) -> None:
+        length = self.headers.get("content-length", "")
+        size = int(length) if length.isascii() and length.isdigit() else None
+        if size is None or size > _MOST_BODY:
+            self.close_connection = True  # what comes next is the body, and stays unread
+            status = 400 if size is None else 413
+            self._send(refusal(status, f"send a content-length of at most {_MOST_BODY:,} bytes"))
+            return
+        body = self.rfile.read(size)
+        path = self.path.partition("?")[0]
+        if path not in ROUTES:
+            self._send(refusal(404, f"POST takes {', '.join(ROUTES)}"))
+            return
+        with self.server.asking():
+            reply = self._asked(path, self.headers.get("content-type"), body)
+        self._send(reply)
+
+    def do_GET(self) -> None:
+        looks = {"/ping": {}, "/model": {"example": self.server.example}}
+        found = looks.get(self.path)
+        if found is None:
+            self._send(refusal(404, f"GET takes {', '.join(looks)}"))
+        else:
+            self._send(Reply(200, JSON, json.dumps(found).encode()))
+
+    def log_message(self, *_: object) -> None:
+        """Each request is not worth a line."""
+
+    def _asked(self, path: str, content_type: str | None, body: bytes) -> Reply:
+        try:
+            if self._model is None:
+                self._model = socket.socket(socket.AF_UNIX)
+                self._model.connect(str(self.server.model))
+            header = {"path": path, "content_type": content_type}
+            self._model.sendall(frames.packed(header, body))
+            found = frames.read(self._model)
+        except OSError:
+            found = None
+        if found is None:
+            self.close_connection = True
+            return refusal(503, "the model's process has ended")
+        return Reply(int(found[0]["status"]), JSON, found[1])
+
+    def _send(self, reply: Reply) -> None:
+        close = "connection: close\r\n" if self.close_connection else ""
+        head = (
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+            f"content-type: {reply.content_type}\r\n"
+            f"content-length: {len(reply.body)}\r\n{close}\r\n"
+        )
+        self.connection.sendall(head.encode() + reply.body)
