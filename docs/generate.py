@@ -76,6 +76,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "path": "outputs/model.onnx",
         "environment": {"requirements": "requirements-serving.txt"},
         "requests": "requests.json",
+        "load": {"users": 20},
+    },
+    "LoadRequest": {
+        "users": 20,
+        "spawn_rate": 5,
+        "seconds": 30,
+        "locustfile": "tests/callers.py",
     },
     "EnvironmentFiles": {
         "requirements": "requirements.txt",
@@ -149,6 +156,7 @@ _TITLES = {
     "NotebookRun": "A notebook",
     "TrainingRun": "A training",
     "ServingRun": "A serving run",
+    "LoadRequest": "`load`",
     "EnvironmentFiles": "`environment`",
     "ComputeResources": "`resources`",
     "Workspace": "`workspace`",

@@ -16,9 +16,10 @@ from mlgate.orchestration.backends.launching import CURRENT_MODEL
 _UNFIT = frozenset("%?")  # in a path
 
 
-def view(folder: AttemptFolder, python: Path) -> views.View | None:
+def view(folder: AttemptFolder, python: Path, *tools: Path | None) -> views.View | None:
     """Have what runs share seen through a layer of the attempt's own; see `views.enter`.
 
+    `python` and the `tools` are interpreters of environments that are shared.
     What the needed runs kept and the current model can be read alone, as on Azure ML.
     """
     task = folder.task()
@@ -27,8 +28,9 @@ def view(folder: AttemptFolder, python: Path) -> views.View | None:
     if models.is_dir():  # those of other builds as well
         read_only.append(models)
     shared = interpreters.folders(python) + interpreters.folders(Path(task["python"]))
-    if python.is_relative_to(task["environments"]):
-        shared.append(python.parents[2])  # with the tree that an editable package is in
+    for each in (python, *filter(None, tools)):
+        if each.is_relative_to(task["environments"]):
+            shared.append(each.parents[2])  # with the tree that an editable package is in
     shared += [*interpreters.SOURCES, interpreters.user_base(os.environ)]
     shared += [Path(task["launcher"]).parent, Path(task["snapshot"])]
     return views.enter(shared, read_only, folder.changes)

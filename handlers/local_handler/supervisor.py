@@ -24,6 +24,9 @@ from handlers.local_handler import own, processes, trees, views
 from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
 from handlers.local_handler.children import Children
 
+# Instead of a build's key, for what mlgate uses itself: what is pinned is resolved once.
+TOOL = "tool"
+
 BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from handlers.local_handler import supervisor; supervisor.main(sys.argv[2])"
@@ -75,6 +78,9 @@ class Supervisor:
         self._terminated = False
         self._within(math.inf)
         self._view = warm.view if warm else None
+        self._locust: Path | None = None
+        # Kept, for they hold the locks that say that environments are in use.
+        self._shelves: list[Any] = []
         self._warnings = [*folder.warnings]
         self._memory_kills = _memory_kills()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -157,14 +163,16 @@ class Supervisor:
             self._warnings += self._warm.warnings
         else:
             if plan := self._task["plan"]:
-                python = self._environment(plan)
-            self._view = own.view(self._folder, python)
+                python = self._environment(plan, self._task["attempt"]["build"])
+            if plan := self._task.get("locust"):
+                self._locust = self._environment(plan, TOOL, "locust could not be installed: ")
+            self._view = own.view(self._folder, python, self._locust)
             if self._view is None:
                 python = self._venv(python)
         self.attend()
         return python
 
-    def _environment(self, plan: Mapping[str, Any]) -> Path:
+    def _environment(self, plan: Mapping[str, Any], build: str, what: str = "") -> Path:
         # Only here: most of what it imports is not needed to run with the host's own Python.
         from handlers.local_handler import environments, installing  # noqa: PLC0415 -- as said
 
@@ -177,15 +185,14 @@ class Supervisor:
         )
         task, log = self._task, self._folder.environment_log
         asked = environments.Asked(plan, task["python"], Path(task["snapshot"]))
-        # Kept, for it holds the lock that says that the environment is in use.
-        self._shelf = environments.Shelf(
-            Path(task["environments"]), task["attempt"]["build"], self, guarded=views.possible()
-        )
+        root = Path(task["environments"])
+        shelf = environments.Shelf(root, build, self, guarded=views.possible())
         installer = installing.Installer(task["uv"], self, log, *asked)
         try:
-            python, warnings = self._shelf.take(asked, installer, self._folder.path / "resolving")
+            python, warnings = shelf.take(asked, installer, self._folder.path / "resolving")
         except installing.EnvironmentFailure as failure:
-            raise Stopped(failure.kind, str(failure)) from failure
+            raise Stopped(failure.kind, f"{what}{failure}") from failure
+        self._shelves.append(shelf)
         self._within(math.inf)
         self._warnings += warnings
         return python
@@ -222,6 +229,8 @@ class Supervisor:
         folder = self._folder
         arguments = ["--task", str(folder.launch_file), "--root", str(folder.tree)]
         arguments += ["--output", str(folder.output), "--events", str(folder.events)]
+        if self._locust is not None:
+            arguments += ["--locust", str(self._locust)]
         found = own.launched(folder, python, viewed=self._view is not None)
         processes.be_readable(False)  # it has credentials of indexes among its variables
         if self._warm:

@@ -11,6 +11,7 @@ from typing import Any
 from handlers.local_handler import requirements, variables
 from handlers.local_handler.attempts import AttemptFolder, create_file
 from mlgate.launcher.archive import archive
+from mlgate.load.pins import PINS
 from mlgate.orchestration.backends.launching import own_variables
 from mlgate.orchestration.backends.requirement_lines import Unusable
 from mlgate.orchestration.runs import Attempt, RunKind, Task
@@ -64,6 +65,7 @@ def for_supervisor(
     return label(task.attempt) | {
         "snapshot": str(staged.snapshot),
         "plan": asdict(plan) if plan else None,
+        "locust": asdict(requirements.Plan(PINS)) if spec.load else None,
         "failure": failure,
         "warnings": [*warnings, *refused],
         "python": str(host.python),

@@ -16,9 +16,8 @@ from uv import find_uv_bin
 from handlers.local_handler import environments, variables
 from handlers.local_handler.installing import EnvironmentFailure, Installer
 from handlers.local_handler.requirements import Plan
+from handlers.local_handler.supervisor import TOOL
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
-
-_BUILD = "tool"  # instead of a build's key: what is pinned is resolved once
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def tool(home: Path, requirements: Sequence[str], scratch: Path) -> Tool:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     runner = _Here(log)
     asked = environments.Asked(asdict(Plan(tuple(requirements))), sys.executable, scratch)
-    shelf = environments.Shelf(root, _BUILD, runner, guarded=False)
+    shelf = environments.Shelf(root, TOOL, runner, guarded=False)
     try:
         python, _ = shelf.take(
             asked, Installer(find_uv(), runner, log, *asked), scratch / "resolving"

@@ -79,6 +79,7 @@ class Code(StrEnum):
     MISSING_ENVIRONMENT = "missing-environment", "An environment's file is not in the repository."
     MISSING_SCRIPT = "missing-script", "The Python file that a command runs is not there."
     MISSING_REQUESTS = "missing-requests", "The file of a serving run's requests is not there."
+    MISSING_LOCUSTFILE = "missing-locustfile", "The file that says what callers do is not there."
     BAD_REQUESTS = "bad-requests", "A file of requests does not hold a list of them."
     MISSING_DATA = "missing-data", "A notebook reads a file that is not there."
     UNREADABLE_NOTEBOOK = "unreadable-notebook", "A file is not a notebook that can be read."

@@ -87,6 +87,20 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """`users` callers of a served model, `spawn_rate` more each second, for so many `seconds`.
+
+    `locustfile` is a file of the repository. `may_fail`: the gate judges requests that fail.
+    """
+
+    users: int = 10
+    spawn_rate: float = 10
+    seconds: float = 15
+    locustfile: str | None = None
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """One run as asked for: names are final, globs expanded, defaults filled in.
 
@@ -119,6 +133,7 @@ class RunSpec:
     example: str | None = None
     requests: str | None = None
     must_answer: bool = False
+    load: Load | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ def launch_task(spec: RunSpec) -> dict[str, Any]:
         "example": spec.example,
         "requests": spec.requests,
         "must_answer": spec.must_answer,
+        "load": None if spec.load is None else asdict(spec.load),
         "variables": sorted(own_variables(spec.environment_variables)[0]),
     }
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from mlgate.orchestration.findings import Code, Findings, choices
 from mlgate.orchestration.planning.merging import Entry
 from mlgate.orchestration.planning.promotion import keepers, keeps_none
-from mlgate.orchestration.runs import RunKind, RunSpec
+from mlgate.orchestration.runs import Load, RunKind, RunSpec
 from mlgate.orchestration.wire.fields import ServingRun
 
 _CIRCLES_SHOWN = 10
@@ -120,11 +120,13 @@ def _spec(planned: Planned, needs: tuple[str, ...]) -> RunSpec:
         if not planned.unmatched:
             fields.setdefault("directory", str(PurePosixPath(planned.path).parent))
     kind = RunKind(fields.pop("kind"))
+    load: Load | None = fields.get("load")
     return RunSpec(
         name=planned.name or "",
         kind=kind,
         needs=needs,
-        must_answer=kind is RunKind.SERVING,
+        # A locustfile may ask a model that has no example.
+        must_answer=kind is RunKind.SERVING and not (load and load.locustfile),
         **fields,
     )
 

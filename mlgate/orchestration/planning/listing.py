@@ -72,6 +72,15 @@ def missing_paths(
                 listing.similar(spec.requests),
             )
         )
+    if spec.load is not None and (file := spec.load.locustfile) not in (None, *listing.files):
+        found.append(
+            finding(
+                Code.MISSING_LOCUSTFILE,
+                f"{where}/load/locustfile",
+                f"There is no file `{file}`.",
+                listing.similar(file or ""),
+            )
+        )
     # The path of a model is one among the files that its run will keep.
     if spec.path is not None and not serving and spec.path not in listing.files:
         if is_glob(spec.path):

@@ -14,7 +14,7 @@ from mlgate.orchestration.errors import BadMessage
 from mlgate.orchestration.findings import Code, finding, inside
 from mlgate.orchestration.planning.listing import Listing
 from mlgate.orchestration.ports import Tree
-from mlgate.orchestration.runs import Environment, Resources
+from mlgate.orchestration.runs import Environment, Load, Resources
 from mlgate.orchestration.wire.fields import (
     ComputeResources,
     EnvironmentFiles,
@@ -27,6 +27,7 @@ from mlgate.orchestration.wire.fields import (
 )
 from mlgate.orchestration.wire.json_text import read_object
 from mlgate.orchestration.wire.messages import StartMessage, validated
+from mlgate.orchestration.wire.model_types import LoadRequest
 from mlgate.orchestration.wire.promotion import PromoteRequest
 
 AnyRun = NotebookRun | TrainingRun | ServingRun
@@ -178,5 +179,7 @@ def _noun(value: Any) -> Any:
             return Environment(**value.model_dump())
         case ComputeResources():
             return Resources(**value.model_dump())
+        case LoadRequest():
+            return Load(**value.model_dump())
         case _:
             return value

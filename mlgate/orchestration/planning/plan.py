@@ -33,9 +33,17 @@ from mlgate.orchestration.planning.promotion import offered
 from mlgate.orchestration.planning.size import check_size
 from mlgate.orchestration.ports import Tree
 from mlgate.orchestration.runs import Failure, FailureKind, RunSpec, RunStatus
-from mlgate.orchestration.wire.fields import MAX_RUNS, AtLeast, NotebookRun, ServingRun
+from mlgate.orchestration.wire.fields import (
+    MAX_RUNS,
+    AtLeast,
+    MetricBound,
+    NotebookRun,
+    ServingRun,
+)
 from mlgate.orchestration.wire.messages import StartMessage
 from mlgate.orchestration.wire.types import MOST_TAGS
+
+_FAILURES = ("failures", "failure_ratio")  # metrics of a load
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     # Names that a glob will bring are unknown as long as there is no tree.
     open_ended = not entries.complete or (tree is None and any(each.unmatched for each in planned))
     meant = meanings(planned)
-    specs = linked(planned, meant)
+    specs = [_judged(spec, entries.gate.metrics) for spec in linked(planned, meant)]
     offer = offered(entries, specs, open_ended, findings)
     checks = [offer.check] if offer is not None and offer.added else []
     added = [spec.name for spec in checks]
@@ -90,6 +98,7 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     if not open_ended:
         _check_gate(entries, [spec.name for spec in specs], added, findings)
     _check_tags(entries.entries, findings)
+    _check_loads(planned, specs, findings)
     if offer is not None and not offer.added:
         specs = [offer.check if spec.name == offer.check.name else spec for spec in specs]
     check_size([*specs, *checks], f"{entries.where}/runs", findings)
@@ -203,6 +212,27 @@ def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
                 f"The run has {count} tags with those of `defaults`, more than {MOST_TAGS}.",
                 f"Leave out {count - MOST_TAGS}.",
             )
+
+
+def _check_loads(planned: Sequence[Planned], specs: Sequence[RunSpec], findings: Findings) -> None:
+    """With the time-out, which `defaults` may hold."""
+    for each, spec in zip(planned, specs, strict=True):
+        if spec.load is not None and spec.load.seconds >= spec.timeout_minutes * 60:
+            findings.add(
+                Code.OUT_OF_RANGE,
+                f"{each.entry.where}/load/seconds",
+                f"The load lasts {spec.load.seconds:g} s, and the run may last "
+                f"{spec.timeout_minutes:g} minutes.",
+                "Shorten it, or raise `timeout_minutes`.",
+            )
+
+
+def _judged(spec: RunSpec, bounds: Sequence[MetricBound]) -> RunSpec:
+    """With what the gate decides of its load instead of the run itself."""
+    if spec.load is None:
+        return spec
+    names = {bound.metric for bound in bounds if bound.run == spec.name}
+    return replace(spec, load=replace(spec.load, may_fail=not names.isdisjoint(_FAILURES)))
 
 
 def _check_gate(

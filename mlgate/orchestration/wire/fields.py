@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from mlgate.orchestration.findings import Code
-from mlgate.orchestration.wire.model_types import KeptPath
+from mlgate.orchestration.wire.model_types import KeptPath, LoadRequest
 from mlgate.orchestration.wire.promotion import PromoteRequest
 from mlgate.orchestration.wire.types import (
     List,
@@ -225,7 +225,8 @@ class ServingRun(RunFields, RunIdentity):
     """One model that another run kept: it is loaded, and answers requests, where nothing but its
     files is.
 
-    The run fails when a request fails, and when there is none: neither `requests` nor an example.
+    The run fails when a request fails, and when there is none: neither `requests` nor an example
+    nor a locustfile.
     """
 
     kind: Literal["serving"] = Field(description="A model is loaded and asked.")
@@ -247,6 +248,10 @@ class ServingRun(RunFields, RunIdentity):
         default=None,
         description="A JSON file in the repository: a list of request bodies as `POST /predict` "
         "takes them, each of which is answered once. The model's example when absent.",
+    )
+    load: LoadRequest | None = Field(
+        default=None,
+        description="Then many callers ask at once: `{}` for the defaults. No load when absent.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The types of single values in what a message says of models."""
+"""What a message says of models, as far as it is not a message or a run of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from mlgate.orchestration.wire.types import (
     LONGEST_PATH,
     NO_CONTROL,
     RELATIVE,
+    RelativePath,
+    Wire,
     path_below,
     refuse,
 )
@@ -111,3 +113,28 @@ KeptPath = Annotated[
     AfterValidator(_kept_path),
     Field(json_schema_extra={"maxLength": LONGEST_PATH, "pattern": RELATIVE}),
 ]
+
+
+# More callers than the one process of locust can make, or longer, is for another tool.
+class LoadRequest(Wire):
+    """Callers that ask the model at once, by locust, once it has answered as it should.
+
+    The run fails when no request is made, when the locustfile raises, and when a request fails,
+    unless a metric of the gate bounds this run's `failures` or `failure_ratio`.
+    """
+
+    users: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="How many callers there are."
+    )
+    spawn_rate: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=10, description="How many of them begin each second."
+    )
+    seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        default=15, description="How long they ask; within the run's `timeout_minutes`."
+    )
+    locustfile: RelativePath | None = Field(
+        default=None,
+        description="A Python file in the repository that says what callers do, executed in the "
+        "run's `directory` by an environment of locust's alone. When absent, each sends the "
+        "model's example, or the first request, to `/invocations`, and again once it is answered.",
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 
+import pytest
+
 from mlgate.orchestration.models import manifest_of
-from mlgate.orchestration.runs import FailureKind, Outcome, RunKind, RunStatus, Task
+from mlgate.orchestration.runs import FailureKind, Load, Outcome, RunKind, RunStatus, Task
 from tests.contract.backends.conftest import Backend
 from tests.support.models import SUM, pickled
 
@@ -38,9 +41,10 @@ def trained(backend: Backend, files: Mapping[str, bytes]) -> Task:
 
 
 def check(backend: Backend, training: Task, **fields: object) -> Task:
-    given = {"kind": RunKind.SERVING, "command": None, "model": training.spec.name, **fields}
+    given: dict[str, object] = {"kind": RunKind.SERVING, "command": None}
     inputs = {training.spec.name: training.attempt}
-    return backend.task("", name="check-churn", inputs=inputs, **given)  # type: ignore[arg-type] # fields of a run
+    given |= {"model": training.spec.name, "name": "check-churn", **fields}
+    return backend.task("", inputs=inputs, **given)  # type: ignore[arg-type] # fields of a run
 
 
 def test_a_check_keeps_a_manifest_and_its_metrics(backend: Backend) -> None:
@@ -79,6 +83,60 @@ def test_a_file_of_the_repository_is_asked(backend: Backend) -> None:
     assert (outcome.metrics["requests"], outcome.metrics["failures"]) == (2, 0)
     record = json.loads(backend.left(task, "outputs/model.json"))
     assert (record["example"], record["answer"]) == ([{"b": 2, "a": 1}], [3.0])
+
+
+@pytest.mark.slow
+def test_callers_ask_it_at_once(backend: Backend) -> None:
+    """locust's environment is made by the host here, and by the job on Azure ML."""
+    training = trained(backend, {"m.pkl": pickled(), "example.json": b'[{"b": 2, "a": 1}]'})
+    asked = {"example": "outputs/example.json", "load": Load(users=2, seconds=1)}
+    task = check(backend, training, **asked)
+
+    outcome = backend.run(task)
+
+    if outcome.failure and "locust could not be installed" in outcome.failure.message:
+        assert "CI" not in os.environ
+        pytest.skip(outcome.failure.message)
+    assert outcome.status is RunStatus.SUCCEEDED, backend.log(task)
+    assert outcome.metrics.keys() == METRICS
+    assert outcome.metrics["requests"] > 10
+    assert outcome.metrics["failures"] == 0
+    assert "asking it: 2 callers for 1 s" in backend.log(task)
+    assert not backend.processes()
+
+
+CHANGES = """
+import locust
+from locust import HttpUser, task
+
+open(locust.__file__, "a").write("raise SystemExit('changed')\\n")
+
+class Caller(HttpUser):
+    @task
+    def ask(self):
+        self.client.get("/ping")
+"""
+
+
+@pytest.mark.slow
+def test_what_a_locustfile_changes_of_locust_is_gone_with_its_run(backend: Backend) -> None:
+    training = trained(backend, {"m.pkl": pickled()})
+    for name in ("one", "two"):
+        load = Load(users=2, seconds=1, locustfile="c.py")
+        task = check(backend, training, files={"c.py": CHANGES}, name=name, load=load)
+        outcome = backend.run(task)
+        assert outcome.status is RunStatus.SUCCEEDED, backend.log(task)
+
+
+@pytest.mark.slow
+def test_a_load_that_hangs_exceeds_the_limit_of_its_run(backend: Backend) -> None:
+    """Also while its environment is made: nothing of it stays."""
+    training = trained(backend, {"m.pkl": pickled(), "example.json": b'[{"b": 2, "a": 1}]'})
+    asked = {"example": "outputs/example.json", "load": Load(users=2, seconds=600)}
+    kind, message = failed(backend, check(backend, training, timeout_minutes=0.15, **asked))
+
+    assert (kind, message) == (FailureKind.TIMEOUT, "The run exceeded its limit of 0.15 minutes.")
+    assert not backend.processes()
 
 
 def test_a_request_that_fails_is_named(backend: Backend) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mlgate.orchestration.planning.plan import Plan, plan
 from mlgate.orchestration.planning.preflight import added, preflight
-from mlgate.orchestration.runs import Environment, RunKind, RunSpec
+from mlgate.orchestration.runs import Environment, Load, RunKind, RunSpec
 from tests.unit.messages.samples import (
     findings_of,
     names,
@@ -184,3 +184,78 @@ def test_it_may_stand_in_the_file_of_the_runs() -> None:
     planned = plan(start(runs_from="plan.json"), files)
     assert names(planned) == ["t", "serve-t"]
     assert places(preflight(planned, files)) == {("missing-requests", "plan.json#/runs/1/requests")}
+
+
+def test_a_load_has_defaults_and_a_locustfile_asks_instead_of_an_example() -> None:
+    spec = last(plan(start(TRAIN, serving_run(load={})), None))
+    assert (spec.load, spec.must_answer) == (Load(10, 10, 15, None, may_fail=False), True)
+    load = {"users": 3, "spawn_rate": 0.5, "seconds": 60, "locustfile": "./ask.py"}
+    spec = last(plan(start(TRAIN, serving_run(load=load)), None))
+    assert (spec.load, spec.must_answer) == (Load(3, 0.5, 60, "ask.py"), False)
+    assert last(plan(start(TRAIN, serving_run()), None)).load is None
+
+
+@pytest.mark.parametrize(
+    ("bound", "may_fail"),
+    [
+        ({"run": "serve-train", "metric": "failure_ratio", "at_most": 0.01}, True),
+        ({"run": "serve-train", "metric": "failures", "at_most": 3}, True),
+        ({"run": "serve-train", "metric": "p95_ms", "at_most": 3}, False),
+        ({"run": "train", "metric": "failures", "at_most": 3}, False),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"promote": PROMOTE}])
+def test_the_gate_judges_the_failures_that_it_bounds(
+    bound: dict[str, Any], may_fail: bool, more: dict[str, Any]
+) -> None:
+    run = serving_run(load={})
+    spec = last(plan(start(TRAIN, run, gate={"metrics": [bound]}, **more), None))
+    assert spec.load is not None
+    assert spec.load.may_fail is may_fail
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "pointer", "remedy"),
+    [
+        (serving_run(load={"users": 0}), "out-of-range", "/users", "its default"),
+        (serving_run(load={"users": 1001}), "out-of-range", "/users", "its default"),
+        (serving_run(load={"users": 1.5}), "wrong-type", "/users", "an integer"),
+        (serving_run(load={"spawn_rate": 0}), "out-of-range", "/spawn_rate", "its default"),
+        (serving_run(load={"seconds": "15"}), "wrong-type", "/seconds", "Drop the quotes"),
+        (serving_run(load={"seconds": 3601}), "out-of-range", "/seconds", "its default"),
+        (serving_run(load={"user": 1}), "unknown-field", "/user", "`users`"),
+        (serving_run(load={"locustfile": "../a.py"}), "unsafe-path", "/locustfile", "subdirectory"),
+        (serving_run(load={"locustfile": ""}), "bad-format", "/locustfile", "name a path"),
+        (serving_run(load=True), "wrong-type", "", "`{` and `}`"),
+        (training_run(load={}), "unknown-field", "", "of kind `serving`"),
+        (notebook_run("a.ipynb", load={}), "unknown-field", "", "of kind `serving`"),
+        (
+            serving_run(load={"seconds": 60}, timeout_minutes=1),
+            "out-of-range",
+            "/seconds",
+            "`timeout_minutes`",
+        ),
+    ],
+)
+def test_a_load_that_cannot_be_is_one_finding(
+    run: dict[str, Any], code: str, pointer: str, remedy: str
+) -> None:
+    [found] = findings_of(lambda: plan(start(TRAIN, run), None))
+    assert (found.code, found.pointer) == (code, f"/runs/1/load{pointer}")
+    assert remedy in found.remedy
+
+
+def test_a_load_is_no_default() -> None:
+    [found] = findings_of(lambda: start(TRAIN, defaults={"load": {}}))
+    assert (found.code, found.pointer) == ("unknown-field", "/defaults/load")
+
+
+def test_a_locustfile_has_to_be_in_the_repository() -> None:
+    files = tree(contents={"ask/callers.py": b"", "train.py": b"", "r.txt": b""})
+    there, gone = ({"locustfile": f"ask/{name}.py"} for name in ("callers", "caller"))
+    assert preflight(plan(start(TRAIN, serving_run(load=there)), files), files) == []
+    planned = plan(start(TRAIN, serving_run(load=gone)), files)
+    [found] = preflight(planned, files)
+    assert (found.code, found.pointer) == ("missing-locustfile", "/runs/1/load/locustfile")
+    assert found.remedy == "Did you mean `ask/callers.py`?"
+    assert planned.runs[1].failure is not None
