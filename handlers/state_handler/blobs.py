@@ -11,7 +11,8 @@ rejected/<time>-<key> its mark; the newest is listed first
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Container as Names
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -35,6 +36,7 @@ log = logging.getLogger("mlgate")
 
 ABANDONED = timedelta(days=1)  # by then a start came again, or never will, and its token has ended
 _AT_ONCE = 4  # requests under way at the same time
+_OF_HISTORY = 20  # builds of the history in memory
 _SKEWED = timedelta(seconds=10)
 _SKEW_TOLD = timedelta(minutes=10)  # at most so often
 
@@ -116,6 +118,15 @@ class BlobState:
         found = _several(self._shelf.readable, self._marks.keys(limit))
         builds = [build for build in found if build is not None]
         return sorted(builds, key=lambda build: build.received_at, reverse=True)[:limit]
+
+    def history(self, limit: int, without: Names[str] = ()) -> Iterator[Build]:
+        keys = [key for key in self._marks.ended(limit) if key not in without]
+        for start in range(0, len(keys), _OF_HISTORY):
+            some = keys[start : start + _OF_HISTORY]
+            for key, found in zip(some, _several(self._head, some), strict=True):
+                build = None if found is None else self._shelf.passing(key, found[0])
+                if build is not None and not build.open:
+                    yield build
 
     def token(self, key: str) -> SecretStr | None:
         found = self._secrets.read(key)

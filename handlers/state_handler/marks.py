@@ -84,6 +84,10 @@ class Marks:
         names = [*self._container.names("open/"), *self._container.names("ended/", limit)]
         return list(dict.fromkeys(keys_in(names)))
 
+    def ended(self, limit: int) -> list[str]:
+        """The builds that have ended, the newest first; each once."""
+        return list(dict.fromkeys(keys_in(self._container.names("ended/", limit))))
+
     def _counts(self, mark: Listed, now: datetime) -> bool:
         looked = self._looked.get(_key(mark))
         return (

@@ -54,6 +54,16 @@ class Shelf:
             return None
         return None if stored is None else stored.build
 
+    def passing(self, key: str, head: bytes | str) -> Build | None:
+        """As `readable`, of a head that was read already; nothing of it is remembered."""
+        try:
+            return parse(head, None, lambda names: self._parts(key, names)).build
+        except MissingPartError:
+            return self.readable(key)
+        except UnreadableError as error:
+            self._tell(key, error)
+            return None
+
     def draft(self, build: Build, version: str) -> Draft | None:
         """What to write instead of `version`; None when that is not the current one."""
         with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from mlgate.orchestration.ports import Clock
 log = logging.getLogger("mlgate")
 
 ABANDONED = timedelta(days=1)  # by then a start came again, or never will
+_AT_ONCE = 100  # builds of the history in memory
 
 
 class SqliteState:
@@ -137,6 +138,24 @@ class SqliteState:
             ).fetchall()
         found = [self._shelf.readable(key) for (key,) in rows]
         return [build for build in found if build is not None]
+
+    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]:
+        with self._database.connection() as db:
+            rows = db.execute(
+                "SELECT key FROM builds WHERE open = 0 ORDER BY received_at DESC, key LIMIT ?",
+                (limit,),
+            ).fetchall()
+        keys = [key for (key,) in rows if key not in without]
+        for start in range(0, len(keys), _AT_ONCE):
+            with self._database.connection() as db:
+                heads = db.execute(
+                    "SELECT key, body FROM builds WHERE key IN (SELECT value FROM json_each(?))"
+                    " ORDER BY received_at DESC, key",
+                    (json.dumps(keys[start : start + _AT_ONCE]),),
+                ).fetchall()
+            for key, head in heads:
+                if (build := self._shelf.passing(key, head)) is not None:
+                    yield build
 
     def token(self, key: str) -> SecretStr | None:
         return self._tokens.read(key)

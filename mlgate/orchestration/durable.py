@@ -5,7 +5,7 @@ Contracts as in `ports`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,6 +105,9 @@ class StatePort(Protocol):
     6. `reject` remembers a refused message; the same key again replaces it.
     7. `forget_token` is idempotent; `token` returns None afterwards.
     8. What was written once and cannot change any more is not moved again by `load` and `save`.
+    9. `history` yields the newest `limit` builds that have ended, the newest first, each read when
+       it is asked for; those in `without` are passed by and not read. A build that this version
+       cannot read is left out.
     """
 
     def create(self, build: Build, token: SecretStr | None) -> bool: ...
@@ -122,6 +125,8 @@ class StatePort(Protocol):
     def set_due(self, due: Due) -> None: ...
 
     def builds(self, limit: int = 100) -> list[Build]: ...
+
+    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]: ...
 
     def token(self, key: str) -> SecretStr | None: ...
 

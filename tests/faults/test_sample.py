@@ -58,5 +58,6 @@ UNUSED = {
     ("models", "models"),
     ("renderer", "acts:no_notebooks"),
     ("state", "builds"),
+    ("state", "history"),
     ("state", "rejections"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -75,6 +75,10 @@ class MemoryState:
     def builds(self, limit: int = 100) -> list[Build]:
         found = [each.build for each in self.stored.values()]
         return sorted(found, key=lambda build: build.received_at, reverse=True)[:limit]
+
+    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]:
+        ended = [build for build in self.builds(len(self.stored)) if not build.open]
+        return (build for build in ended[:limit] if build.key not in without)
 
     def token(self, key: str) -> SecretStr | None:
         return self.tokens.get(key)

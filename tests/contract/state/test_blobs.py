@@ -65,6 +65,7 @@ ACTS: dict[str, tuple[str, Act]] = {
     "a release": ("DELETE leases", release),
     "a sweep": ("LIST open", lambda state: keys(state) == [KEY]),
     "when it is due": ("PUT open", put_off),
+    "what has ended": ("LIST ended", lambda state: list(state.history(9)) == []),
     "the history": ("LIST ended", lambda state: state.builds() == [build()]),
     "a token read": ("GET secrets", lambda state: state.token(KEY) == TOKEN),
     "a token forgotten": ("DELETE secrets", forget),

@@ -187,6 +187,28 @@ def test_the_newest_builds_come_first_and_no_more_than_asked_for(state: StatePor
     assert {each.key for each in state.due()} == {"0", "3"}
 
 
+def test_the_history_is_of_builds_that_have_ended_and_reads_none_that_is_known(
+    state: StatePort, store: Store
+) -> None:
+    for number in range(45):
+        at = NOON + timedelta(minutes=number)
+        state.create(build(run("a"), key=f"{number:02}", received_at=at), None)
+        found = state.load(f"{number:02}")
+        assert found is not None
+        if number != 44:
+            ended = replace(found.build, phase=Phase.COMPLETED, warnings=("long",) * 1000)
+            state.save(ended, found.version)
+    store.put_head("40", b"no record")
+    asked = store.state()
+
+    newest = [each.key for each in asked.history(43)]
+    assert newest == [f"{number:02}" for number in range(43, 0, -1) if number != 40]
+    known = set(newest) - {"07", "42"}
+    assert [each.key for each in asked.history(43, known)] == ["42", "07"]
+    [first] = asked.history(1)
+    assert first == stored(state, "43").build
+
+
 def test_tokens_are_forgotten_for_good_and_twice_without_harm(state: StatePort) -> None:
     state.create(build(), TOKEN)
     state.forget_token(build().key)
