@@ -1,4 +1,5 @@
-"""The timer's function: wake builds whose next look is overdue, and mend dead letters."""
+"""The timer's function: wake builds whose next look is overdue, mend dead letters, and keep the
+page of all builds up to date."""
 
 import azure.functions as func
 
@@ -13,3 +14,4 @@ def main(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the binding's nam
     # The builds first: they must be mended also while the dead letters cannot be read.
     running.conductor.sweep()
     running.queue.mend_dead_letters(running.conductor.mend)
+    running.refresh_history()

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.doctor import HostDoctor
+from mlgate.hosts.history_page import make_refresh
 from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
 from mlgate.hosts.stores import make_container, make_files, make_models, make_state
 from mlgate.orchestration.checks import Examination
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A conductor, the queue it is fed from, and the way to let go of both."""
+    """A conductor, the queue it is fed from, and the way to let go of both.
+
+    `refresh_history` brings the page of all builds up to date, now and then, if there is one.
+    """
 
     conductor: Conductor
     queue: ServiceBusQueue
     close: Callable[[], None]
+    refresh_history: Callable[[], object]
 
 
 def assemble(
@@ -64,9 +69,10 @@ def assemble(
     queue = make_queue(settings.service_bus)
     clock = SystemClock()
     identity = devops_identity_token if settings.devops_identity else None
+    state = make_state(settings)
     conductor = Conductor(
         Ports(
-            state=make_state(settings),
+            state=state,
             queue=queue,
             repository=_Repositories(settings),
             pipeline=DevOpsHandler(
@@ -86,7 +92,7 @@ def assemble(
         backends.close()
         queue.close()
 
-    return Application(conductor, queue, close)
+    return Application(conductor, queue, close, make_refresh(settings, state, clock))
 
 
 def make_doctor(settings: Settings, queue: Callable[[], ServiceBusQueue]) -> HostDoctor:

@@ -166,6 +166,12 @@ def _parser() -> argparse.ArgumentParser:
         "builds", help="the history: builds, verdicts, runs, rejected messages with reasons"
     )
     builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key, for its runs")
+    builds.add_argument(
+        "--html",
+        metavar="FOLDER",
+        type=Path,
+        help="write the history as a page, FOLDER/index.html; reports beside it are linked",
+    )
     builds.set_defaults(command=_builds)
 
     doctor = commands.add_parser(
@@ -290,9 +296,13 @@ def _emulator(options: argparse.Namespace) -> int:
 
 
 def _builds(options: argparse.Namespace) -> int:
-    from mlgate.hosts.history import show_build, show_builds
+    from mlgate.hosts.history import show_build, show_builds, write_page
 
+    if options.html and options.build:
+        raise UsageError("--html shows all builds; name no build beside it")
     settings = Settings.read()
+    if options.html:
+        return write_page(settings, options.html)
     return show_build(settings, options.build) if options.build else show_builds(settings)
 
 

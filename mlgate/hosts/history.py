@@ -7,19 +7,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from handlers.blobs.address import ContainerAddress
+from handlers.files_handler import FolderFiles
+from mlgate.hosts.history_page import NAME, records_in, report_beside
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.terminal import complain, say
+from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.builds import Build, Phase, Trouble
+from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.durable import StatePort
 from mlgate.orchestration.engine import saved
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import one_line
+from mlgate.orchestration.verdict.files import PAGE
 from mlgate.orchestration.verdict.gates import describe_failure
+from mlgate.orchestration.verdict.history.page import TITLE, history_html
+from mlgate.orchestration.verdict.history.records import Record
+from mlgate.orchestration.verdict.history.tables import Link
 from mlgate.orchestration.verdict.narration import operation
 
 OK, UNKNOWN = 0, 3
+_BEGINNING = 65_536  # bytes
 
 
 def show_builds(settings: Settings) -> int:
@@ -40,6 +49,48 @@ def show_builds(settings: Settings) -> int:
             f"{rejection.received_at:%Y-%m-%d %H:%M}  {name:<20}  {one_line(rejection.reason, 500)}"
         )
     return OK
+
+
+def write_page(settings: Settings, folder: Path) -> int:
+    """The history as a page: `index.html` in that folder, which is made.
+
+    Raises `UsageError` for a folder that cannot be written, or whose `index.html` is not ours.
+    """
+    records = records_in(make_state(settings))
+    page = folder / NAME
+    try:
+        if (
+            page.exists()
+            and f"<title>{TITLE}</title>".encode() not in page.read_bytes()[:_BEGINNING]
+        ):
+            raise UsageError(
+                f"--html {folder} has an {NAME} that mlgate did not write; move that away, or name "
+                "another folder"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        html = history_html(records, _reports(settings, folder), SystemClock().now())
+        FolderFiles(lambda _: folder).write("", NAME, html)
+    except OSError as error:
+        raise UsageError(f"--html {folder} cannot be written: {error.strerror}") from error
+    say(f"{len(records):,} builds: {page}")
+    return OK
+
+
+def _reports(settings: Settings, folder: Path) -> Link:
+    """Where reports are: relative beside the page, else in full."""
+    if "://" in settings.builds:
+        files = ContainerAddress.parse(settings.builds).url
+        return lambda record: f"{files}/{record.key}/{PAGE}" if record.report else None
+    root = Path(settings.builds).resolve()
+    beside = folder.resolve() == root
+
+    def link(record: Record) -> str | None:
+        file = root / record.key / PAGE
+        if not file.exists():
+            return None
+        return report_beside(record) if beside else file.as_uri()
+
+    return link
 
 
 def show_build(settings: Settings, name: str) -> int:

@@ -32,7 +32,7 @@ PARTING_SECONDS = 5.0  # for idle threads to let go of their connections
 
 
 class Worker:
-    """Listeners, the hint follower and two sweepers of one application, on threads.
+    """Listeners, the hint follower, two sweepers and the history of one application, on threads.
 
     `only` is the key of the one build that this worker is there for. `alive` is a file that is
     touched after each sweep to which the state has answered, unless the queue does not answer
@@ -59,6 +59,8 @@ class Worker:
         # Dead letters have a thread of their own: many of them, or a queue that answers slowly,
         # hold up neither the sweep of the builds nor the sign of life.
         others = [self._follow_hints, self._sweep, self._mend_dead_letters]
+        if only is None:
+            others.append(self._refresh_history)
         targets = [*([self._listen] * listeners), *others]
         self._threads = [threading.Thread(target=target, daemon=True) for target in targets]
 
@@ -118,6 +120,10 @@ class Worker:
                     log.warning("the dead letters could not be read: %s", error)
             if self._shift.pause(self._sweep_seconds):
                 return
+
+    def _refresh_history(self) -> None:
+        while not self._shift.pause(self._sweep_seconds):
+            self._application.refresh_history()
 
     def _mend(self, envelope: Envelope, reason: str | None) -> bool:
         with self._shift.work() as begins:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from mlgate.hosts.history import cancel, show_build, show_builds
+from mlgate.hosts.cli import main
+from mlgate.hosts.history import cancel, show_build, show_builds, write_page
+from mlgate.hosts.history_page import records_in
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
+from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.builds import Build, Phase, Trouble, TroubleKind, Verdict
+from mlgate.orchestration.runs import RunStatus
 from tests.unit.orchestration.builders import NOON, build, run
 
 Shown = Callable[[Build], str]
@@ -98,3 +106,73 @@ def test_a_finished_build_shows_its_warnings_and_only_files_that_are_there(
     written = replace(ended, key="b" * 20)
     make_files(settings).write(written.key, "result.json", b"{}")
     assert f"files: {make_files(settings).location(written.key)}" in shown(written)
+
+
+ENDED = build(
+    run("a", status=RunStatus.SUCCEEDED), phase=Phase.COMPLETED, verdict=Verdict.SUCCEEDED
+)
+
+
+@pytest.fixture
+def with_report(settings: Settings) -> Settings:
+    """One build that left a report, and one that did not."""
+    state = make_state(settings)
+    state.create(ENDED, None)
+    state.create(replace(ENDED, key="b" * 32, received_at=NOON + timedelta(hours=1)), None)
+    make_files(settings).write(ENDED.key, "report.html", b"the report")
+    return settings
+
+
+def test_the_page_of_builds_links_the_reports_beside_it(
+    with_report: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write_page(with_report, tmp_path / "builds") == 0
+    page = (tmp_path / "builds" / "index.html").read_text()
+    assert f'href="{ENDED.key}/report.html"' in page
+    assert page.count("report.html") == 1
+    assert capsys.readouterr().out == f"2 builds: {tmp_path}/builds/index.html\n"
+
+
+def test_the_page_of_builds_may_be_anywhere_and_is_written_again(
+    with_report: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a page" / "of builds"
+    for _ in range(2):
+        assert write_page(with_report, folder) == 0
+    report = (tmp_path / "builds" / ENDED.key / "report.html").as_uri()
+    assert f'href="{report}"' in (folder / "index.html").read_text()
+    assert [path.name for path in folder.iterdir()] == ["index.html"]
+
+
+def test_a_page_of_others_is_left_alone(with_report: Settings, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<title>mine</title>")
+    with pytest.raises(UsageError, match=r"has an index.html that mlgate did not write"):
+        write_page(with_report, tmp_path)
+    assert (tmp_path / "index.html").read_text() == "<title>mine</title>"
+
+
+def test_a_folder_that_cannot_be_made_is_told(with_report: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written: Not a directory"):
+        write_page(with_report, tmp_path / "file" / "folder")
+
+
+def test_one_build_has_no_page_of_builds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["builds", "20418", "--html", "folder"]) == 2
+    assert "--html shows all builds; name no build beside it" in capsys.readouterr().err
+
+
+def test_thousands_of_builds_are_read_in_seconds(settings: Settings, tmp_path: Path) -> None:
+    """5,000 take a second where nothing else runs; what costs much more per build fails."""
+    state = make_state(settings)
+    state.create(ENDED, None)
+    file = tmp_path / "state.db"
+    with closing(sqlite3.connect(file)) as db, db:
+        db.executemany(
+            "INSERT INTO builds SELECT ?, version, open, received_at, replace(body, key, ?)"
+            " FROM builds WHERE key = ?",
+            [(f"{number:032x}", f"{number:032x}", ENDED.key) for number in range(4_999)],
+        )
+    before = time.process_time()
+    assert len(records_in(state)) == 5_000
+    assert time.process_time() - before < 10

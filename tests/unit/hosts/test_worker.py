@@ -70,11 +70,12 @@ def working(
     alive: Path | None = None,
     only: str | None = None,
     patience: float = WAIT,
+    refresh: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Worker, Hints]]:
     """A worker that sweeps all the time."""
     connect = connect_with_string(SecretStr(connection))
     queue = ServiceBusQueue(connect, QUEUE, patience_seconds=patience)
-    application = Application(cast("Conductor", conductor), queue, queue.close)
+    application = Application(cast("Conductor", conductor), queue, queue.close, refresh)
     hints = Hints()
     worker = Worker(application, hints, listeners=1, only=only, alive=alive, sweep_seconds=0.01)
     worker.start()
@@ -140,6 +141,29 @@ def test_a_worker_whose_state_does_not_answer_is_not_alive_and_sweeps_again(
         conductor.has_swept(3)
     assert not alive.exists()
     assert "the sweep failed: the state does not answer" in caplog.text
+
+
+@pytest.mark.parametrize("only", [None, "a"])
+def test_a_worker_for_all_builds_refreshes_their_page_and_one_for_one_build_does_not(
+    emulator: Emulator, only: str | None
+) -> None:
+    refreshed, conductor = threading.Event(), ConductorTwin()
+    with working(conductor, emulator.connection_string, only=only, refresh=refreshed.set):
+        conductor.has_swept(3)
+        assert refreshed.wait(WAIT if only is None else 0) == (only is None)
+
+
+def test_a_page_that_takes_long_holds_up_no_sweep(emulator: Emulator) -> None:
+    begun, go_on, conductor = threading.Event(), threading.Event(), ConductorTwin()
+
+    def wait() -> None:
+        begun.set()
+        go_on.wait(WAIT)
+
+    with working(conductor, emulator.connection_string, refresh=wait):
+        assert begun.wait(WAIT)
+        conductor.has_swept(3)
+        go_on.set()
 
 
 def test_a_dead_letter_that_takes_long_holds_up_no_sweep(

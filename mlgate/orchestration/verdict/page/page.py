@@ -9,8 +9,6 @@ turn comes. Those have a bound; of runs beyond it the page shows the failure and
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,9 +29,11 @@ from mlgate.orchestration.verdict.facts import (
 )
 from mlgate.orchestration.verdict.notebook_view import Notebook
 from mlgate.orchestration.verdict.page.checks import checks_table
+from mlgate.orchestration.verdict.page.frame import document_head
 from mlgate.orchestration.verdict.page.markup import Child, Markup, fragment, tag
 from mlgate.orchestration.verdict.page.model import model_section
 from mlgate.orchestration.verdict.page.parts import (
+    TONES,
     favicon,
     file_link,
     icon,
@@ -51,7 +51,6 @@ _DETAILS_OF_ALL_RUNS = 24_000_000  # bytes, images included
 _CHECKS = 1000
 _WARNINGS = 20
 _UNFOLDED = 3  # so many failures are open at first, or all runs; more are a list to choose from
-_TONES = {"succeeded": "#3aa873", "failed": "#d9434f", "canceled": "#d39b2a"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +126,8 @@ def _verdict(build: Build) -> str:
 
 def _head(build: Build) -> Markup:
     verdict = _verdict(build)
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"{verdict.capitalize()}: build {one_line(build.build_id)}"),
-        tag("link", rel="icon", href=favicon(verdict, _TONES.get(verdict, "#8b949e"))),
-        tag("style", Markup(STYLE)),
-    )
+    title = f"{verdict.capitalize()}: build {one_line(build.build_id)}"
+    return document_head(title, favicon(verdict, TONES.get(verdict, "#8b949e")), STYLE)
 
 
 def _header(build: Build) -> Markup:

@@ -8,6 +8,8 @@ from mlgate.orchestration.text import plain
 from mlgate.orchestration.verdict.facts import web_url
 from mlgate.orchestration.verdict.page.markup import Child, Markup, fragment, tag
 
+# Of the icon in a browser's tab, which the page's style does not reach.
+TONES = {"succeeded": "#3aa873", "failed": "#d9434f", "canceled": "#d39b2a"}
 _SHAPES = {  # drawn in a 16 x 16 box, one shape for each status: color is never the only sign
     "succeeded": "M8 0a8 8 0 1 1 0 16A8 8 0 0 1 8 0zm3.3 4.9L7 9.3 4.7 7 3.3 8.4 7 12l5.7-5.7z",
     "failed": "M8 0a8 8 0 1 1 0 16A8 8 0 0 1 8 0zM5.6 4.2 4.2 5.6 6.6 8l-2.4 2.4 1.4 1.4L8 9.4l"

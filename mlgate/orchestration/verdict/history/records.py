@@ -1,0 +1,195 @@
+"""What the history keeps of a build that has ended: a few lines, however large the build was.
+
+So thousands of builds fit into memory and into one small file, which hosts keep beside the page.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlgate.orchestration.builds import Build, RunState, Verdict
+from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.text import as_float, in_utc, one_line
+from mlgate.orchestration.verdict.facts import attempts_made, run_seconds, seconds_between
+from mlgate.orchestration.verdict.files import PAGE
+
+MOST = 5_000  # builds
+FORMAT = 1
+_RUNS, _METRICS = 100, 20  # of a build
+_RUNS_OF_ALL = 100_000
+_NAME, _TEXT = 120, 200  # characters
+_LARGEST = 1e150  # a range of larger ones is not a number any more
+_UNPACKED = 128 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """`attempts` were made; `seconds` of the last one."""
+
+    name: str
+    status: RunStatus
+    attempts: int = 1
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRecord:
+    """`passed` is None for a metric that the gate did not ask for."""
+
+    run: str
+    metric: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+    passed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`subject` is its repository, or the model where there is none; `seconds` from when it was
+    received to its verdict. `runs` are the notable ones of `total`."""
+
+    key: str
+    build_id: str
+    kind: str
+    subject: str
+    commit: str | None
+    began: datetime
+    seconds: float | None
+    verdict: Verdict
+    reason: str = ""
+    total: int = 0
+    passed: int = 0
+    runs: tuple[RunRecord, ...] = ()
+    metrics: tuple[MetricRecord, ...] = ()
+    model: str | None = None
+    outcome: PromotionOutcome | None = None
+    version: str | None = None  # the id of the version that was promoted, or gone back to
+    report: bool = True  # its report was written
+
+    @property
+    def promoted(self) -> bool:
+        return self.outcome is PromotionOutcome.PROMOTED
+
+
+def record_of(build: Build) -> Record | None:
+    """None for a build without a verdict."""
+    if build.verdict is None:
+        return None
+    promotion = build.promotion
+    return Record(
+        key=build.key,
+        build_id=one_line(build.build_id, _NAME),
+        kind=build.kind,
+        subject=one_line(build.subject, _TEXT),
+        commit=None if build.commit is None else one_line(build.commit, 64),
+        began=in_utc(build.received_at),
+        seconds=seconds_between(build.received_at, build.finished_at),
+        verdict=build.verdict,
+        reason=one_line(build.reason, _TEXT),
+        total=len(build.runs),
+        passed=sum(run.status is RunStatus.SUCCEEDED for run in build.runs),
+        runs=tuple(_run(run) for run in sorted(build.runs, key=_notable)[:_RUNS]),
+        metrics=tuple(_metrics(build))[:_METRICS],
+        model=None if promotion is None else one_line(promotion.model, _NAME),
+        outcome=None if promotion is None else promotion.outcome,
+        version=None if promotion is None else promotion.id,
+        report=not any(warning.startswith(f"{PAGE} ") for warning in build.warnings),
+    )
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """The newest first, each once, no more than there is room for: of the older ones no runs."""
+    known = {record.key: record for record in records}
+    ordered = sorted(known.values(), key=lambda record: (record.began, record.key), reverse=True)
+    return list(_within_room(ordered[:MOST]))
+
+
+def packed(records: Iterable[Record]) -> bytes:
+    """The same bytes for the same records."""
+    said = {"version": FORMAT, "builds": _RECORDS.dump_python(list(records), mode="json")}
+    text = json.dumps(said, separators=(",", ":"), allow_nan=False)
+    return gzip.compress(text.encode(), mtime=0)
+
+
+def unpacked(content: bytes) -> list[Record]:
+    """Nothing of what this version cannot read: the state still has it all."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        said = json.loads(unpacker.decompress(content, _UNPACKED))
+        if unpacker.unconsumed_tail or said.get("version") != FORMAT:
+            return []
+        return _RECORDS.validate_python(said["builds"])
+    except (zlib.error, ValueError, LookupError, AttributeError, RecursionError, ValidationError):
+        return []
+
+
+def _within_room(records: Iterable[Record]) -> Iterator[Record]:
+    room = _RUNS_OF_ALL
+    for record in records:
+        room -= len(record.runs)
+        yield record if room >= 0 else _without_runs(record)
+
+
+def _without_runs(record: Record) -> Record:
+    return replace(record, runs=())
+
+
+def _notable(run: RunState) -> tuple[bool, str]:
+    """Those that failed or were tried again first, then by name."""
+    plain = run.status is RunStatus.SUCCEEDED and attempts_made(run) <= 1
+    return plain, run.spec.name
+
+
+def _run(run: RunState) -> RunRecord:
+    name = one_line(run.spec.name, _NAME)
+    return RunRecord(name, run.status, attempts_made(run), run_seconds(run))
+
+
+def _metrics(build: Build) -> Iterator[MetricRecord]:
+    """Those of the gate first, then those that models are compared by, then the others."""
+    seen = set()
+    for check in build.metric_checks:
+        wanted = check.metric
+        value = _drawable(check.value)
+        if value is not None and (wanted.run, wanted.metric) not in seen:
+            seen.add((wanted.run, wanted.metric))
+            yield MetricRecord(
+                one_line(wanted.run, _NAME),
+                one_line(wanted.metric, _NAME),
+                value,
+                _drawable(wanted.at_least),
+                _drawable(wanted.at_most),
+                check.passed,
+            )
+    compared = build.promotion.comparison if build.promotion is not None else ()
+    first = {(each.run, each.metric) for each in compared}
+    others = [
+        (run.spec.name, name, value)
+        for run in build.runs
+        for name, value in run.metrics.items()
+        if (run.spec.name, name) not in seen
+    ]
+    for run, name, said in sorted(others, key=lambda each: (each[:2] not in first, *each[:2])):
+        value = _drawable(said)
+        if value is not None:
+            yield MetricRecord(one_line(run, _NAME), one_line(name, _NAME), value)
+
+
+def _drawable(value: float | None) -> float | None:
+    number = None if value is None else as_float(value)
+    return (
+        number if number is not None and math.isfinite(number) and abs(number) < _LARGEST else None
+    )
+
+
+_RECORDS = TypeAdapter(list[Record])

@@ -1,0 +1,149 @@
+"""What is said of many builds: which runs are flaky, builds by time, the course of a metric."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.verdict.history.numbers import (
+    bins_of,
+    courses_of,
+    pass_rate,
+    quantile,
+    run_stories,
+)
+from mlgate.orchestration.verdict.history.records import MetricRecord, Record, RunRecord
+from tests.unit.history.samples import DEMAND, FAILED, PASSED, a_history, a_record
+
+CANCELED = RunStatus.CANCELED
+A, B = "a" * 40, "b" * 40
+
+
+def ends(*builds: tuple[str | None, RunStatus, int]) -> list[Record]:
+    """Builds of one run `train`, the newest first: commit, how it ended, attempts."""
+    return [
+        a_record(len(builds) - place, RunRecord("train", status, attempts), commit=commit)
+        for place, (commit, status, attempts) in enumerate(builds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("builds", "both_ways", "after_retry"),
+    [
+        ([(A, PASSED, 1), (A, PASSED, 1)], 0, 0),
+        ([(A, PASSED, 1), (A, FAILED, 1)], 1, 0),
+        ([(A, PASSED, 1), (B, FAILED, 1)], 0, 0),
+        ([(A, PASSED, 1), (A, FAILED, 1), (B, FAILED, 1), (B, PASSED, 1)], 2, 0),
+        ([(A, PASSED, 1), (A, CANCELED, 1)], 0, 0),
+        ([(A, PASSED, 2)], 0, 1),
+        ([(A, FAILED, 3)], 0, 0),
+        ([(None, PASSED, 1), (None, FAILED, 1)], 0, 0),
+    ],
+)
+def test_which_runs_are_flaky(
+    builds: list[tuple[str | None, RunStatus, int]], both_ways: int, after_retry: int
+) -> None:
+    [story] = run_stories(ends(*builds))
+    assert (story.both_ways, story.after_retry) == (both_ways, after_retry)
+    assert story.flaky == (both_ways + after_retry > 0)
+
+
+def test_the_same_name_in_another_repository_is_another_run() -> None:
+    passed, failed = ends((A, PASSED, 1))[0], RunRecord("train", FAILED)
+    stories = run_stories([passed, a_record(7, failed, commit=A, subject=DEMAND)])
+    assert [(story.subject, story.flaky) for story in stories] == [
+        (DEMAND, False),
+        (passed.subject, False),
+    ]
+
+
+def test_flaky_runs_are_first_and_then_those_that_fail_most() -> None:
+    records = [
+        a_record(
+            2, RunRecord("good", PASSED), RunRecord("bad", FAILED), RunRecord("odd", PASSED, 2)
+        ),
+        a_record(1, RunRecord("good", PASSED), RunRecord("bad", FAILED), RunRecord("odd", PASSED)),
+    ]
+    stories = run_stories(records)
+    assert [story.name for story in stories] == ["odd", "bad", "good"]
+    assert stories[0].flaked == records[0]
+    assert [status for status, _ in stories[1].last] == [FAILED, FAILED]
+
+
+@pytest.mark.parametrize(
+    ("span", "count", "step"),
+    [
+        (timedelta(0), 1, timedelta(hours=1)),
+        (timedelta(hours=30), 10, timedelta(hours=6)),
+        (timedelta(hours=30), 500, timedelta(hours=1)),
+        (timedelta(days=30), 500, timedelta(hours=12)),
+        (timedelta(days=60), 5_000, timedelta(days=1)),
+        (timedelta(days=415), 5_000, timedelta(weeks=1)),
+        (timedelta(days=365 * 60), 5_000, timedelta(days=364)),
+    ],
+)
+def test_builds_by_time_are_few_bars_whatever_their_number(
+    span: timedelta, count: int, step: timedelta
+) -> None:
+    first = datetime(2025, 3, 5, 9, 30, tzinfo=UTC)
+    gap = span / max(count - 1, 1)
+    bins = bins_of([a_record(number, began=first + gap * number) for number in range(count)])
+    assert bins[0].step == step
+    assert len(bins) <= 64
+    assert sum(each.total for each in bins) == count
+    assert [each.start + step for each in bins[:-1]] == [each.start for each in bins[1:]]
+    assert bins[0].start <= first < bins[0].start + step
+
+
+def test_weeks_begin_on_monday() -> None:
+    bins = bins_of(a_history(5_000))
+    assert bins[0].step == timedelta(weeks=1)
+    assert {each.start.weekday() for each in bins} == {0}
+
+
+def test_a_canceled_build_is_not_judged() -> None:
+    assert pass_rate({Verdict.CANCELED: 3}) is None
+    assert pass_rate({Verdict.SUCCEEDED: 3, Verdict.FAILED: 1, Verdict.CANCELED: 9}) == 0.75
+
+
+def test_quantiles_lie_between_values() -> None:
+    values = [1.0, 2.0, 4.0]
+    assert [quantile(values, part) for part in (0, 0.25, 0.5, 1)] == [1.0, 1.5, 2.0, 4.0]
+
+
+def test_a_metric_of_few_builds_has_a_point_for_each() -> None:
+    bound = MetricRecord("train", "r2", 0.91, at_least=0.9, passed=True)
+    records = [
+        a_record(2, metrics=(bound,), outcome=PromotionOutcome.PROMOTED, version="f" * 12),
+        a_record(1, metrics=(MetricRecord("train", "r2", 0.8, at_least=0.85, passed=False),)),
+    ]
+    [course] = courses_of(records)
+    assert [(each.value, each.failed, each.at_least) for each in course.points] == [
+        (0.8, 1, 0.85),
+        (0.91, 0, 0.9),
+    ]
+    assert [each.version for each in course.points] == [None, "f" * 12]
+    assert (course.gated, course.merged, course.promotions) == (True, False, 1)
+
+
+def test_a_metric_of_many_builds_has_medians() -> None:
+    values = [float(number) for number in range(1_000)]
+    records = [a_record(n, metrics=(MetricRecord("train", "r2", v),)) for n, v in enumerate(values)]
+    [course] = courses_of(records[::-1])
+    assert course.merged
+    assert len(course.points) == 60
+    assert sum(each.builds for each in course.points) == 1_000
+    assert (course.points[0].low, course.points[-1].high) == (0.0, 999.0)
+    assert all(each.low < each.value < each.high for each in course.points)
+    assert course.last.value == 999.0
+
+
+def test_metrics_of_the_gate_come_first() -> None:
+    gated = MetricRecord("train", "z", 1.0, at_most=2.0, passed=True)
+    other = MetricRecord("train", "a", 1.0)
+    records = [a_record(2, metrics=(other,)), a_record(1, metrics=(gated, other))]
+    assert [course.metric for course in courses_of(records)] == ["z", "a"]

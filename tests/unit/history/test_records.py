@@ -1,0 +1,129 @@
+"""What the history keeps of a build."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+
+from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, Verdict
+from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
+from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.verdict.history.page import history_html
+from mlgate.orchestration.verdict.history.records import (
+    MOST,
+    RunRecord,
+    newest,
+    packed,
+    record_of,
+    unpacked,
+)
+from tests.unit.history.samples import NOW, a_history, a_record
+from tests.unit.report.any_builds import BUILDS
+from tests.unit.report.samples import a_build, a_run, failed_run
+
+
+def test_a_build_is_a_few_lines() -> None:
+    r2 = GateMetric("train", "r2", at_least=0.9)
+    promotion = Promotion("churn", PromotionOutcome.PROMOTED, id="3f9a1c0b7d52", number=4)
+    build = a_build(
+        a_run("prepare", seconds=30.0),
+        a_run("train", metrics={"r2": 0.93, "loss": 0.2, "auc": 0.8}, attempt=2),
+        metric_checks=(MetricCheck(r2, 0.93, True, "train: r2 is 0.93"),),
+        promotion=Promotion(
+            promotion.model,
+            promotion.outcome,
+            id=promotion.id,
+            comparison=(Compared("train", "loss", 0.2, 0.3, False, None),),
+        ),
+    )
+    record = record_of(build)
+    assert record is not None
+    assert record.runs == (
+        RunRecord("train", RunStatus.SUCCEEDED, 2, 90.0),
+        RunRecord("prepare", RunStatus.SUCCEEDED, 1, 30.0),
+    )
+    assert [(each.metric, each.at_least, each.passed) for each in record.metrics] == [
+        ("r2", 0.9, True),
+        ("loss", None, None),
+        ("auc", None, None),
+    ]
+    assert (record.model, record.version, record.promoted) == ("churn", "3f9a1c0b7d52", True)
+    assert (record.passed, record.total, record.seconds) == (2, 2, 42 * 60.0)
+
+
+def test_of_a_large_build_the_runs_that_failed_are_kept() -> None:
+    runs = [a_run(f"a{number:03}") for number in range(500)]
+    record = record_of(a_build(*runs, failed_run("z")))
+    assert record is not None
+    assert len(record.runs) == 100
+    assert record.runs[0].name == "z"
+    assert (record.passed, record.total) == (500, 501)
+
+
+def test_a_build_without_a_verdict_has_none() -> None:
+    assert record_of(a_build(verdict=None)) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, 1e200])
+def test_a_value_that_cannot_be_drawn_is_left_out(value: float) -> None:
+    record = record_of(a_build(a_run("train", metrics={"loss": value})))
+    assert record is not None
+    assert record.metrics == ()
+
+
+def test_records_come_back_from_their_file() -> None:
+    records = a_history(50)
+    assert unpacked(packed(records)) == records
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b"no json"),
+        gzip.compress(b"[]"),
+        gzip.compress(json.dumps({"version": 2, "builds": []}).encode()),
+        gzip.compress(json.dumps({"version": 1, "builds": [{"key": 3}]}).encode()),
+        packed(a_history(3))[:-40],
+    ],
+    ids=["empty", "bytes", "text", "list", "newer", "other", "cut"],
+)
+def test_a_file_that_cannot_be_read_is_as_none(content: bytes) -> None:
+    assert unpacked(content) == []
+
+
+def test_the_newest_are_kept_and_each_once() -> None:
+    records = [a_record(number) for number in range(MOST + 10)]
+    kept = newest([*records, records[-1]])
+    assert kept == records[:9:-1]
+
+
+def test_of_the_oldest_of_many_large_builds_no_runs_are_kept() -> None:
+    runs = tuple(RunRecord(f"r{number}", RunStatus.SUCCEEDED) for number in range(100))
+    kept = newest(a_record(number, *runs) for number in range(1_100))
+    assert [len(record.runs) for record in kept] == [100] * 1_000 + [0] * 100
+    assert kept[-1].total == 100
+
+
+@settings(max_examples=60, deadline=None)
+@given(BUILDS)
+def test_any_build_has_its_place(build: Build) -> None:
+    record = record_of(build)
+    if record is None:
+        assert build.verdict is None
+        return
+    [back] = unpacked(packed([record]))
+    assert back == record
+    older = a_record(began=record.began - timedelta(days=1)) if record.began.year > 1 else record
+    assert b"</html>" in history_html(newest([record, older]), lambda _: "report.html", NOW)
+
+
+def test_a_verdict_is_needed_for_a_pass() -> None:
+    record = record_of(a_build(failed_run(), verdict=Verdict.FAILED))
+    assert record is not None
+    assert record.verdict is Verdict.FAILED
