@@ -48,6 +48,30 @@ ENVIRONMENT_VERSION = Shape(
     },
     ("properties",),
 )
+# test_model...test_crud_file; `jobName` and `stage`: SDK, which archives a version by sending back
+# what it has read
+MODEL_VERSION = Shape(
+    "ModelVersionResource",
+    {
+        "properties": Shape(
+            "ModelVersionProperties",
+            {
+                "description": str,
+                "properties": MapOf(str),
+                "tags": MapOf(str),
+                "isAnonymous": bool,
+                "isArchived": bool,
+                "flavors": MapOf(Shape("FlavorData", {"data": MapOf(str)})),
+                "modelType": str,
+                "modelUri": str,
+                "jobName": str,
+                "stage": str,
+            },
+            ("modelType", "modelUri"),
+        )
+    },
+    ("properties",),
+)
 
 _DATA = {"uri": str, "mode": str, "description": str}
 # literal: test_pipeline_job...test_pipeline_job_create; the others test_command_job...serverless

@@ -29,7 +29,7 @@ def system_data(
 
 
 def asset(workspace: Workspace, kind: str, found: Asset) -> dict[str, Any]:
-    """A version; `kind` is "codes" or "environments"."""
+    """A version; `kind` is "codes", "environments" or "models"."""
     return {
         "id": f"{workspace.path}/{kind}/{found.name}/versions/{found.version}",
         "name": found.version,

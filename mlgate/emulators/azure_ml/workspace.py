@@ -21,12 +21,14 @@ ARTIFACT_STORE = "workspaceartifactstore"
 
 @dataclass(slots=True)
 class Asset:
-    """A version of a code or an environment; `properties` are as they are shown."""
+    """A version of a code, an environment or a model; `properties` are as they are shown, `asked`
+    is a model's path as it was given."""
 
     name: str
     version: str
     properties: dict[str, Any]
     created: datetime
+    asked: str = ""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class Workspace:
     client_id: str = field(default_factory=lambda: str(uuid4()))
     codes: dict[tuple[str, str], Asset] = field(default_factory=dict)
     environments: dict[tuple[str, str], Asset] = field(default_factory=dict)
+    models: dict[tuple[str, str], Asset] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     onward: Callable[[str], str] = str
     submitted: int = 0  # how many jobs there have been

@@ -59,6 +59,26 @@ SLIPS = {
         415,
         "content type 'text/json'",
     ),
+    "a model without its path": Slip(
+        lambda c: c.send(
+            "PUT",
+            f"{c.workspace}/models/m/versions/1",
+            "2023-08-01-preview",
+            json={"properties": {"modelType": "custom_model"}},
+        ),
+        400,
+        "Required property 'modelUri'",
+    ),
+    "a view of models that is none": Slip(
+        lambda c: c.send(
+            "GET",
+            f"{c.workspace}/models/m/versions",
+            "2023-08-01-preview",
+            params={"listViewType": "Mine"},
+        ),
+        400,
+        "listViewType",
+    ),
     "a body where none is taken": Slip(
         lambda c: c.send("GET", c.workspace, "2024-10-01-preview", json={}), 415, "content type"
     ),

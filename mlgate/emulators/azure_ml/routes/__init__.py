@@ -24,11 +24,23 @@ because no recording at hand shows it:
 - an environment is remembered, not built: a job runs with the one interpreter of the stand-in
 - the signature to upload with is an ordinary service SAS, not one by user delegation; the artifact
   store's container has the workspace's id in its name, so that stand-ins can share an account
+- a model made of a job's output: its path is resolved to the datastore's, and `jobName` is that
+  job (learn.microsoft.com, "Work with registered models", has the path and the lineage, and no
+  answer); what such a path names must be there; a path or type that differs from the version's:
+  400, in words of ours
 - a workspace without keys: no credential to upload with, and no key for a datastore
 - a token that is missing, foreign or expired: 401 with ARM's codes, also from run history
 """
 
-from mlgate.emulators.azure_ml.routes import assets, datastores, history, jobs, login, scope
+from mlgate.emulators.azure_ml.routes import (
+    assets,
+    datastores,
+    history,
+    jobs,
+    login,
+    models,
+    scope,
+)
 from mlgate.emulators.azure_ml.routing import Route
 
 ROUTES: tuple[Route, ...] = (
@@ -37,5 +49,6 @@ ROUTES: tuple[Route, ...] = (
     *assets.ROUTES,
     *jobs.ROUTES,
     *datastores.ROUTES,
+    *models.ROUTES,
     *history.ROUTES,
 )
