@@ -110,6 +110,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "worse": "keep",
         "first": False,
         "example": "outputs/example.json",
+        "register": True,
         "verify": {"url": "https://churn.example.net"},
     },
     "VerifyRequest": {

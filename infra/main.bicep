@@ -43,6 +43,9 @@ param allowedModels string[] = []
 @description('Servers that are asked whether they answer with a promoted model, each with the secret of the vault that holds its key, where it needs one.')
 param services service[] = []
 
+@description('Register each promoted version as a model of its workspace as well.')
+param registerModels bool = false
+
 @description('Secrets of the vault, each the token for repositories whose URL begins so.')
 param repositoryTokens repositoryToken[] = []
 
@@ -171,6 +174,7 @@ var settings = {
   MLGATE_ALLOWED_REPOSITORIES: join(allowedRepositories, ',')
   MLGATE_ALLOWED_MODELS: join(allowedModels, ',')
   MLGATE_SERVICES: join(map(services, each => empty(each.?secret) ? each.urlPrefix : '${each.urlPrefix}=TOKEN_${each.?secret}'), ',')
+  MLGATE_REGISTER_MODELS: registerModels ? '1' : ''
   MLGATE_GIT_CREDENTIALS: join(map(repositoryTokens, each => '${each.urlPrefix}=TOKEN_${each.secret}'), ',')
   MLGATE_DEVOPS_IDENTITY: devopsIdentity ? '1' : ''
 }

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,8 +57,12 @@ _WORKSPACES = "2024-10-01-preview"
 _COMPUTES = "2023-08-01-preview"
 _ENVIRONMENTS = "2023-04-01-preview"
 _CANCELS = "2023-04-01-preview"
+_MODELS = "2023-08-01-preview"
 _HISTORY = "v1.0"
 _ACCESS_HOURS = 2
+_MOST_PAGES = 20
+# Of requests about models, for which a verdict waits.
+_BRIEFLY: Mapping[str, Any] = {"read_timeout": 30, "retry_total": 1}
 _DELAY = 10.0  # seconds, where the service does not say how long to wait
 
 
@@ -103,15 +108,36 @@ class Control:
     def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
         """Pages of jobs that have the tag, the newest first."""
         query = {"api-version": _JOBS, "listViewType": "All", "tag": tag}
-        url, params = f"{ARM}{self._workspace.path}/jobs", query
+        for page in self._pages("jobs", query, missing=()):
+            yield [_job(job) for job in page]
+
+    def model_versions(self, model: str) -> list[Mapping[str, Any]]:
+        """The versions of a model, archived ones as well; none where there is no such model."""
+        query = {"api-version": _MODELS, "listViewType": "All"}
+        pages = self._pages(f"models/{model}/versions", query, missing=(404,), **_BRIEFLY)
+        return [mapping(each, "a model") for page in islice(pages, _MOST_PAGES) for each in page]
+
+    def put_model(self, model: str, version: str, properties: Mapping[str, Any]) -> None:
+        """Create a model's version, or change what can be changed of it."""
+        path = f"models/{model}/versions/{version}"
+        request = self._request("PUT", path, _MODELS, {"properties": properties})
+        self._found(request, missing=(), **_BRIEFLY)
+
+    def _pages(
+        self, path: str, query: Mapping[str, str], missing: Collection[int], **options: Any
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        """The pages of a list; none for a status that says that there is nothing."""
+        url, params = f"{ARM}{self._workspace.path}/{path}", dict(query)
         seen = {""}
         while url not in seen:
             seen.add(url)
-            page = self._sent(HttpRequest("GET", url, params=params))
-            jobs = page.get("value")
-            if not isinstance(jobs, list):
-                raise unreadable("it is no list of jobs")
-            yield [_job(job) for job in jobs]
+            page = self._found(HttpRequest("GET", url, params=params), missing, **options)
+            if page is None:
+                return
+            found = page.get("value")
+            if not isinstance(found, list):
+                raise unreadable("it is no list")
+            yield found
             url, params = text(page, "nextLink") if page.get("nextLink") else "", {}
             if url and not _is_arm(url):
                 log.warning("Azure ML led on to %s, which is not followed", url.split("?")[0])
@@ -203,11 +229,11 @@ class Control:
         return found
 
     def _found(
-        self, request: HttpRequest, missing: Collection[int] = (404,)
+        self, request: HttpRequest, missing: Collection[int] = (404,), **options: Any
     ) -> Mapping[str, Any] | None:
         """The answer, an object of JSON; None for the statuses that say that there is nothing."""
         with translated(str(self._workspace)):
-            response = self._client.send_request(request)
+            response = self._client.send_request(request, **options)
             if response.status_code in missing:
                 return None
             response.raise_for_status()

@@ -24,6 +24,7 @@ from handlers.azureml_handler.environments import Recipe
 from handlers.azureml_handler.host import Threads, of_this_host
 from handlers.azureml_handler.jobs import job_of
 from handlers.azureml_handler.looks import Looks
+from handlers.azureml_handler.registered import changes
 from handlers.azureml_handler.scratch import Scratch, free_bytes
 from handlers.azureml_handler.snapshots import Snapshot, code_name, files_of
 from handlers.azureml_handler.transport import Transport
@@ -39,7 +40,7 @@ from mlgate.orchestration.backends.keeping import MOST_BYTES, Chosen, choose, ta
 from mlgate.orchestration.backends.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
+from mlgate.orchestration.ports import BuildFiles, Checkout, Clock, Registration
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 if TYPE_CHECKING:
@@ -141,6 +142,13 @@ class AzureMLHandler:
             files, place, pool = model_files(version, folder), model_folder(version), self._pool()
             self._stored(lambda store: store.upload(place, files, pool))
         return model_uri(version)
+
+    def register(self, made: Registration) -> None:
+        """One request where nothing is to be changed, one more for each version that is."""
+        with of_this_host():
+            listed = self._control.model_versions(made.model)
+            for change in changes(made, listed):
+                self._control.put_model(made.model, change.version, change.properties)
 
     def submit(self, task: Task) -> bool:
         """Always: Azure ML has its own queue."""

@@ -42,7 +42,7 @@ from mlgate.orchestration.backends.launching import launch_task, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Checkout, Clock
+from mlgate.orchestration.ports import BuildFiles, Checkout, Clock, Registration
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 
 _logger = logging.getLogger(__name__)
@@ -146,6 +146,9 @@ class LocalHandler:
     def stage_model(self, version: str, folder: Path) -> str:
         with self._disk():
             return self._models.stage(version, folder)
+
+    def register(self, made: Registration) -> None:
+        """Nothing: this machine has no list of models but the store."""
 
     def submit(self, task: Task) -> bool:
         folder = self._folder(task.attempt)

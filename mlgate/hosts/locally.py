@@ -77,7 +77,7 @@ def policy_here(settings: Settings, message: Request) -> HostPolicy:
 def _models_here(settings: Settings, message: Request) -> ModelPolicy:
     """Any model of the repository that a start names, as a file there may name it; else the model
     that the message names."""
-    keep, allowed = settings.policy.models.keep, settings.policy.models.allowed
+    policy = settings.policy.models
     if isinstance(message, StartMessage):
         named = AllowedModel(None, without_azure_user(message.repository.url))
     elif isinstance(message, RollbackMessage):
@@ -86,10 +86,10 @@ def _models_here(settings: Settings, message: Request) -> ModelPolicy:
         try:
             build = earlier(make_state(settings), message.build, message.run)
         except NotOfferedError:  # which the build is told
-            return ModelPolicy(allowed, keep, services=None)
+            return replace(policy, services=None)
         assert build.repository is not None
         named = AllowedModel(message.model, without_azure_user(build.repository.url))
-    return ModelPolicy((named, *allowed), keep, services=None)
+    return replace(policy, allowed=(named, *policy.allowed), services=None)
 
 
 def _named_workspace(message: StartMessage) -> tuple[str, ...]:

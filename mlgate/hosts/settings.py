@@ -193,7 +193,8 @@ class _Reader:
                 form = "model=https://host/path or model=https://host/path@branch"
                 self._error(name, f"entry {number} {error}; write it as {form}")
         keep = self._count("MLGATE_MODELS_KEEP", 10)
-        return ModelPolicy(tuple(allowed), keep, tuple(prefix for prefix, _ in services))
+        register = self._switch("MLGATE_REGISTER_MODELS")
+        return ModelPolicy(tuple(allowed), keep, tuple(prefix for prefix, _ in services), register)
 
     def _services(self) -> Services:
         name = "MLGATE_SERVICES"

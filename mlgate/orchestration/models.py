@@ -105,6 +105,7 @@ class PromotionRequest:
     first: bool = True
     example: str | None = None
     verify: Verify | None = None
+    register: bool = False  # also in the backend's own list of models
 
 
 @dataclass(frozen=True, slots=True)

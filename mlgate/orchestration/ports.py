@@ -133,6 +133,32 @@ class BuildFiles(Protocol):
     def location(self, build: str) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A model that an attempt has kept, at `path` among what it kept, with `/`; "." is all of it.
+    `format` is that of its manifest."""
+
+    attempt: Attempt
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A version that an entry of a model's log has made the current one, as a backend lists it.
+
+    `kept` is None where that is not known any more; `replaces` is the id of the version that was
+    current before. `tags` are what people look for it by.
+    """
+
+    model: str
+    version: str  # its id
+    kept: Kept | None
+    replaces: str | None = None
+    rolled_back: bool = False  # the entry goes back: what it replaces was withdrawn
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
 class BackendPort(Protocol):
     """Where runs execute.
 
@@ -159,6 +185,10 @@ class BackendPort(Protocol):
        and returns the backend's own word for it, as good as that of `stage`. Must be idempotent:
        files that are there are not copied again. A run whose task has that word finds them in the
        folder that `MLGATE_CURRENT_MODEL` names, and cannot change them for other runs.
+    10. `register` has the backend's own list of models name the version and the job that kept it,
+        and marks it as the only current one of its model. Must be idempotent: a version that is
+        listed is not listed again. What others listed stays as it is: `Permanent` where that is in
+        the way. Does nothing where there is no such list.
     """
 
     @property
@@ -172,6 +202,8 @@ class BackendPort(Protocol):
     ) -> str: ...
 
     def stage_model(self, version: str, folder: Path) -> str: ...
+
+    def register(self, made: Registration) -> None: ...
 
     def submit(self, task: Task) -> bool: ...
 

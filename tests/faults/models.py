@@ -67,7 +67,7 @@ def store_for(models: Models | None) -> MemoryModels:
 def policy_for(models: Models | None) -> ModelPolicy:
     branch = "@main" if models is Models.NEXT else ""
     allowed = (AllowedModel.parse(f"{MODEL}={COLLECTION}{branch}"),)
-    return ModelPolicy(allowed, keep=1, services=(SERVER,))
+    return ModelPolicy(allowed, keep=1, services=(SERVER,), register=True)
 
 
 def promote_of(models: Models) -> dict[str, object]:

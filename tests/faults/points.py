@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mlgate.orchestration.builds import Build, Verdict
-from mlgate.orchestration.models import EntryKind
+from mlgate.orchestration.models import Entry, EntryKind
 from mlgate.orchestration.runs import RunStatus
 from tests.faults import renderers
 from tests.faults.faulty import PORTS, Fault, Point, methods_of
@@ -50,6 +50,7 @@ BEST_EFFORT = {
     ("pipeline", "name"),
     ("pipeline", "publish"),
     ("backend", "release"),
+    ("backend", "register"),
     ("state", "release"),
     ("state", "due"),
     ("state", "set_due"),
@@ -284,6 +285,7 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
     if world.deliveries > MOST_AN_HOUR * hours or not world.is_busy_with_something:
         yield f"{world.deliveries} deliveries in {hours:.0f} hours"
     yield from _of_model(world, build)
+    yield from _registered(world, build)
     if record_bytes(build) > MOST_RECORD:
         yield f"a record of {record_bytes(build)} bytes"
 
@@ -291,7 +293,7 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
 def _of_model(world: World, build: Build) -> Iterator[str]:
     """The completion says what the log says."""
     log = list(world.models.log(MODEL))
-    own = [entry for entry in log if entry.build is not None and entry.build.key == build.key]
+    own = [entry for entry in log if _is_of(entry, build)]
     kinds = [entry.kind for entry in own]
     if len(set(kinds)) < len(kinds):
         yield f"the model was entered as {kinds}"
@@ -317,6 +319,21 @@ def _of_model(world: World, build: Build) -> Iterator[str]:
             entered = outcome == kinds[0]
         if entered is not bool(own) and not in_doubt:
             yield f"the step was told {outcome}, and the log has {kinds}: {told.reason}"
+
+
+def _registered(world: World, build: Build) -> Iterator[str]:
+    """What was entered is registered as well, or a warning says why not."""
+    if build.promotion is None or not build.promotion.passed:
+        return
+    entered = [entry.id for entry in world.models.log(MODEL) if _is_of(entry, build)]
+    warned = any("could not be registered" in warning for warning in build.warnings)
+    missing = set(entered) - world.compute.registered.keys()
+    if missing and not warned:
+        yield f"entered, and neither registered nor warned of: {missing}"
+
+
+def _is_of(entry: Entry, build: Build) -> bool:
+    return entry.build is not None and entry.build.key == build.key
 
 
 def _never_twice(world: World) -> Iterator[str]:

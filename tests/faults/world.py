@@ -23,7 +23,7 @@ from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.builds import Build, PipelineAddress, Verdict
 from mlgate.orchestration.durable import Envelope
 from mlgate.orchestration.engine.conductor import Conductor
-from mlgate.orchestration.ports import BuildFiles, Checkout, Ports
+from mlgate.orchestration.ports import BuildFiles, Checkout, Ports, Registration
 from mlgate.orchestration.runs import (
     Attempt,
     Failure,
@@ -124,12 +124,16 @@ class Compute:
     began: dict[Attempt, datetime] = field(default_factory=dict)
     canceled: dict[Attempt, datetime] = field(default_factory=dict)
     released: list[str] = field(default_factory=list)
+    registered: dict[str, Registration] = field(default_factory=dict)
 
     def stage(self, checkout: Checkout, request: object, runs: Sequence[RunSpec]) -> str:
         return checkout.commit
 
     def stage_model(self, version: str, folder: object) -> str:
         return version
+
+    def register(self, made: Registration) -> None:
+        self.registered[made.version] = made
 
     def submit(self, task: Task) -> bool:
         self.began.setdefault(task.attempt, self.clock.time)

@@ -84,11 +84,13 @@ class ModelPolicy:
     """The entries of a host; `keep`: how many of the last promoted versions keep their files.
 
     `services` are the prefixes of the servers that may be asked for a version; None: every one.
+    `register`: every version is also registered with the backend, whatever its message says.
     """
 
     allowed: tuple[AllowedModel, ...] = ()
     keep: int = 10
     services: tuple[str, ...] | None = ()
+    register: bool = False
 
     def names(self, model: str) -> bool:
         """Whether any repository may change the model."""

@@ -74,6 +74,7 @@ class Doing(StrEnum):
     POST = "post"
     FORGET = "forget"
     TIDY = "tidy"
+    REGISTER = "register"
 
 
 def _row(

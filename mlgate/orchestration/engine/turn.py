@@ -142,7 +142,7 @@ class Turn:
                 case steps.Promote():
                     promoting.take(self._work, self._news, step, self._policy)
                 case steps.Verify():
-                    promoting.verify(self._work)
+                    promoting.verify(self._work, self._policy)
                     exhausted |= {steps.Verify}
                 case steps.Write():
                     if not self._write():

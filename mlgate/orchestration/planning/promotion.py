@@ -153,6 +153,7 @@ def _request(promote: PromoteRequest, run: str) -> PromotionRequest:
         first=promote.first,
         example=promote.example,
         verify=verify_of(promote.verify),
+        register=promote.register,
     )
 
 

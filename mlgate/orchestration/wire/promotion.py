@@ -5,6 +5,7 @@ As in `fields`, the descriptions are the documentation.
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -89,6 +90,10 @@ class VerifyRequest(Wire):
     )
 
 
+# Abstract classes, which pydantic's are, have a method of that name; no message is asked for it.
+warnings.filterwarnings("ignore", 'Field name "register" in "PromoteRequest"')
+
+
 class PromoteRequest(Wire):
     """The model that the build offers, and what it takes to become the current version.
 
@@ -134,6 +139,12 @@ class PromoteRequest(Wire):
     )
     verify: VerifyRequest | None = Field(
         default=None, description="The server that has to answer with the promoted version."
+    )
+    register: bool = Field(
+        default=False,
+        description="Whether a promoted version is also registered as a model of the Azure ML "
+        "workspace, with its job; ignored locally. `MLGATE_REGISTER_MODELS` of the host does so "
+        "for all.",
     )
 
 

@@ -42,6 +42,7 @@ def test_every_variable_is_read() -> None:
             "MLGATE_GIT_CREDENTIALS": "https://github.com/contoso/=GITHUB",
             "GITHUB": "radioactive",
             "MLGATE_DEVOPS_IDENTITY": "1",
+            "MLGATE_REGISTER_MODELS": "yes",
             "MLGATE_PARALLEL": "7",
             "MLGATE_HOME": "/var/mlgate",
         }
@@ -57,6 +58,7 @@ def test_every_variable_is_read() -> None:
     assert token.get_secret_value() == "radioactive"
     assert "radioactive" not in repr(settings)
     assert (settings.parallel, settings.devops_identity) == (7, True)
+    assert settings.policy.models.register
 
 
 CLIENT = "0a1b2c3d-0000-4000-8000-00000000000F"

@@ -20,7 +20,7 @@ from mlgate.orchestration.checks import Check, CheckStatus
 from mlgate.orchestration.durable import NOW, Envelope, ModelsPort, Rejected, StatePort
 from mlgate.orchestration.engine.conductor import Conductor
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.ports import Asked, BackendPort, BuildFiles, Checkout, Ports
+from mlgate.orchestration.ports import Asked, BackendPort, BuildFiles, Checkout, Ports, Registration
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, RunStatus, Task
 from mlgate.orchestration.telling import Completion, Progress, Results
 from tests.support.memory import MemoryModels, MemoryService, MemoryState
@@ -108,6 +108,7 @@ class BackendTwin:
     canceled: list[Attempt] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     staged: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files of versions
+    registered: list[Registration] = field(default_factory=list)
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     endless: bool = False
     on_submit: Callable[[], object] | None = None
@@ -124,6 +125,10 @@ class BackendTwin:
             path.relative_to(folder).as_posix(): path.read_bytes() for path in files
         }
         return version
+
+    def register(self, made: Registration) -> None:
+        self._fault("register")
+        self.registered.append(made)
 
     def submit(self, task: Task) -> bool:
         self._fault("submit")

@@ -8,6 +8,7 @@ from mlgate.orchestration.admission.allowed_models import ModelPolicy
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.engine.news import News
 from mlgate.orchestration.engine.promoting import acts, candidates, verifying
+from mlgate.orchestration.engine.promoting.registering import registered
 from mlgate.orchestration.engine.steps import Promote, Promoting
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import Work
@@ -40,7 +41,7 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
     except candidates.FilesError as failed:
         work.failed(f"{Doing.OFFER}:{step.what}")
         raise failed.error from failed
-    work.save(promoted)
+    work.save(registered(work, promoted, always=policy.register))
     entered = promoted.promotion
     if step.what is Promoting.COMMIT and entered is not None and entered.number is not None:
         model = entered.model
@@ -48,11 +49,11 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
     work.take_in_ending()
 
 
-def verify(work: Work) -> None:
+def verify(work: Work, policy: ModelPolicy) -> None:
     """Look at the server once, and save what came of it."""
     work.refuse_deadly(Doing.VERIFY, "asked the server")
     work.saved.keep(verifying.looking(work.build, work.now()))
     with work.on(Doing.VERIFY):
         verified = verifying.asked(work.ports, work.build)
-    work.save(verified)
+    work.save(registered(work, verified, always=policy.register))
     work.take_in_ending()

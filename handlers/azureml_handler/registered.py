@@ -1,0 +1,108 @@
+"""A promoted version as a model of the workspace: what has to be written there. Pure.
+
+A model's version is named by the id of its content, so that one which is registered again is the
+same one; numbers are left to people and to the service. Only versions that mlgate registered are
+touched, which their tags tell. The path names the job's output, from which the service knows the
+job (learn.microsoft.com, "Work with registered models": `azureml://jobs/.../outputs/...`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from handlers.azureml_handler.answers import part, text
+from handlers.azureml_handler.workspace import OUTPUT
+from mlgate.orchestration.backends.launching import KEPT
+from mlgate.orchestration.errors import Permanent
+from mlgate.orchestration.ports import Kept, Registration
+
+OURS = "mlgate.version"
+CURRENT, ROLLED_BACK = "mlgate.current", "mlgate.rolled_back"
+_TYPES = {"mlflow": "mlflow_model"}  # by a manifest's format; any other is the service's "custom"
+# What the SDK sends back to change a version, but for what the service decides.
+_SENT = (
+    "description",
+    "properties",
+    "tags",
+    "isAnonymous",
+    "isArchived",
+    "flavors",
+    "modelType",
+    "modelUri",
+    "jobName",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version of the model to be created, or whose tags are to be replaced."""
+
+    version: str
+    properties: Mapping[str, Any]
+
+
+def changes(made: Registration, listed: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
+    """What is to be written, the version itself first; nothing where all is there.
+
+    `listed` are the model's versions. Raises Permanent where the version is somebody else's, or is
+    not there and it is not known any more what it was made of.
+    """
+    there = {text(each, "name"): each for each in listed}
+    tags = {**made.tags, OURS: made.version, CURRENT: "true", ROLLED_BACK: "false"}
+    known = there.get(made.version)
+    if known is None:
+        yield Change(made.version, _new(made, tags))
+    elif not _ours(known):
+        raise Permanent(
+            f"The workspace has a version {made.version} of the model {made.model} that mlgate did "
+            "not register: delete that one, or give the model another name in the message."
+        )
+    else:
+        yield from _tagged(made.version, known, tags)
+    for name, each in there.items():
+        if name == made.version or not _ours(each):
+            continue
+        marks = {}
+        if part(each, "properties", "tags", CURRENT) == "true":
+            marks[CURRENT] = "false"
+        if made.rolled_back and name == made.replaces:
+            marks |= {CURRENT: "false", ROLLED_BACK: "true"}
+        yield from _tagged(name, each, marks)
+
+
+def model_uri(kept: Kept) -> str:
+    """The model in its job's output, as the service writes it."""
+    inside = KEPT if kept.path == "." else f"{KEPT}/{kept.path}"
+    return f"azureml://jobs/{kept.attempt.id}/outputs/{OUTPUT}/paths/{inside}"
+
+
+def _new(made: Registration, tags: Mapping[str, str]) -> Mapping[str, Any]:
+    if made.kept is None:
+        raise Permanent(
+            "It is not in the workspace, and what its build kept is gone, so it cannot be "
+            "registered any more."
+        )
+    return {
+        "description": f"Promoted by mlgate: {made.model}@{made.version}.",
+        "properties": {},
+        "tags": dict(tags),
+        "isAnonymous": False,
+        "isArchived": False,
+        "modelType": _TYPES.get(made.kept.format, "custom_model"),
+        "modelUri": model_uri(made.kept),
+    }
+
+
+def _tagged(version: str, known: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Change]:
+    before = part(known, "properties", "tags") or {}
+    after = {**before, **tags}
+    if after != before:
+        properties = part(known, "properties") or {}
+        sent = {name: properties[name] for name in _SENT if properties.get(name) is not None}
+        yield Change(version, {**sent, "tags": after})
+
+
+def _ours(listed: Mapping[str, Any]) -> bool:
+    return part(listed, "properties", "tags", OURS) is not None
