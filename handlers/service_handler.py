@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 from pydantic import SecretStr
 from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import HTTPError
 
+from handlers.in_time import InTime
 from mlgate.orchestration.addresses.allowlist import url_allowed
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.models import Manifest
@@ -25,11 +27,11 @@ from mlgate.scorer.answers import alike
 
 SETTING = "MLGATE_SERVICES"
 KEY = "x-functions-key"  # the header in which a function app expects its key
-NUMBER = "mlgate-model-number"
+NAME, NUMBER = "mlgate-model", "mlgate-model-number"
 MOST_BYTES = 4 << 20  # of an answer; the largest one on record has 1 MiB
 
-_TIMES = (5.0, 10.0)  # seconds, to connect and for the first byte
-_LONGEST = 15.0  # seconds for all of an answer
+LONGEST = 15.0  # seconds for an answer, from the request to its last byte
+_TIMES = (5.0, 10.0)  # seconds, to connect and for each wait
 _PIECE = 1 << 16
 _NOT_NOW = frozenset({408, 429, 502, 503, 504})
 _SHOWN, _MESSAGE = 200, 500  # characters of an answer, and of an error's message
@@ -56,11 +58,13 @@ class ServiceHandler:
         self,
         allowed: Sequence[str] | None,
         keys: Sequence[tuple[str, SecretStr | None]] = (),
-        clock: Callable[[], float] = time.monotonic,
+        limit: float = LONGEST,
     ) -> None:
         self._allowed = allowed
-        self._keys = keys
-        self._clock = clock
+        # The longest prefix is the one that is meant.
+        self._keys = sorted(keys, key=lambda each: len(each[0]), reverse=True)
+        self._limit = limit
+        self._servers: dict[str, InTime] = {}
 
     def health(self, url: str) -> Health:
         reply = self._ask(url, "GET", "/health")
@@ -78,28 +82,48 @@ class ServiceHandler:
         body = json.dumps(version.example).encode()
         reply = self._ask(url, "POST", "/predict", body)
         number = _number(reply.headers.get(NUMBER, ""))
+        name = one_line(reply.headers.get(NAME, ""), _SHOWN)
         if reply.status in _NOT_NOW or (number is None and reply.status >= 500):
             raise Temporary(f"{url}/predict answers {reply.status}: {_message(reply)}")
         if reply.status != requests.codes.ok:
-            return Answered(
-                number, f"The server answers the example with {reply.status}: {_message(reply)}"
-            )
+            said = f"The server answers the example with {reply.status}: {_message(reply)}"
+            return Answered(number, name, said)
         found = reply.json()
-        if version.answer is not None and not alike(found, version.answer):
-            return Answered(
-                number,
+        if version.answer is not None and not _alike(found, version.answer):
+            said = (
                 f"The server answers the example with {_shown(found)}, and "
-                f"{_shown(version.answer)} is on record.",
+                f"{_shown(version.answer)} is on record."
             )
-        return Answered(number)
+            return Answered(number, name, said)
+        return Answered(number, name)
 
     def _ask(self, url: str, method: str, route: str, body: bytes | None = None) -> _Reply:
+        """The reply. One that sends a byte now and then lets no socket time out: it is left."""
         if self._allowed is not None and not url_allowed(url, self._allowed):
             raise Permanent(f"This host does not ask {url[:200]!a}. Add its URL to {SETTING}.")
-        headers = {"accept": "application/json", **self._key(url)}
+        in_time = self._servers.setdefault(url, InTime(self._limit))
+        try:
+            reply = in_time(lambda: self._asked(url, method, route, body))
+        except TimeoutError:
+            raise Temporary(f"{url} did not answer within {self._limit:g} s.") from None
+        if 300 <= reply.status < 400:
+            raise Permanent(f"{url}{route} redirects, which is not followed. Give its own URL.")
+        if reply.status in (401, 403):
+            if self._key(url):
+                raise Permanent(
+                    f"{url}{route} answers {reply.status}: it does not accept the key of {SETTING}."
+                )
+            raise Permanent(
+                f"{url}{route} answers {reply.status}: it needs a key. Put it in a variable of the "
+                f"host, and name that behind the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
+            )
+        return reply
+
+    def _asked(self, url: str, method: str, route: str, body: bytes | None) -> _Reply:
+        headers = {"accept": "application/json", "accept-encoding": "identity", **self._key(url)}
         if body is not None:
             headers["content-type"] = "application/json"
-        until = self._clock() + _LONGEST
+        until = time.monotonic() + self._limit
         try:
             with requests.Session() as session:
                 session.auth = _as_it_is  # else what ~/.netrc has for the host would be sent
@@ -112,29 +136,10 @@ class ServiceHandler:
                     allow_redirects=False,
                     stream=True,
                 ) as answer:
-                    reply = _Reply(
-                        answer.status_code, answer.headers, self._content(answer, url, until)
-                    )
-        except requests.RequestException as error:
+                    content = _content(answer, url, until)
+                    return _Reply(answer.status_code, answer.headers, content)
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise Temporary(f"{url}{route} does not answer: {type(error).__name__}.") from None
-        if 300 <= reply.status < 400:
-            raise Permanent(f"{url}{route} redirects, which is not followed. Give its own URL.")
-        if reply.status in (401, 403):
-            raise Permanent(
-                f"{url}{route} answers {reply.status}: it needs a key. Put it in a variable of the "
-                f"host, and name that behind the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
-            )
-        return reply
-
-    def _content(self, answer: requests.Response, url: str, until: float) -> bytes:
-        content = bytearray()
-        for piece in answer.iter_content(_PIECE):
-            content += piece
-            if len(content) > MOST_BYTES:
-                raise Permanent(f"{url} answers with more than {MOST_BYTES >> 20} MiB.")
-            if self._clock() > until:
-                raise Temporary(f"{url} did not send its answer within {_LONGEST:g} s.")
-        return bytes(content)
 
     def _key(self, url: str) -> dict[str, str]:
         for prefix, key in self._keys:
@@ -143,8 +148,27 @@ class ServiceHandler:
         return {}
 
 
+def _content(answer: requests.Response, url: str, until: float) -> bytes:
+    """What comes, as it comes. Raises TimeoutError."""
+    content = bytearray()
+    while piece := answer.raw.read1(_PIECE):
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise Permanent(f"{url} answers with more than {MOST_BYTES >> 20} MiB.")
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(content)
+
+
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _alike(found: Any, recorded: Any) -> bool:
+    try:
+        return alike(found, recorded)
+    except (OverflowError, RecursionError):  # of numbers and lists that nobody has on record
+        return False
 
 
 def _health(said: Any) -> Health | None:
@@ -153,17 +177,22 @@ def _health(said: Any) -> Health | None:
         return None
     if "held_back" not in said or "number" not in said:
         return None
-    held, name = said["held_back"], said.get("id")
+    held = said["held_back"]
     held_back = None
     if isinstance(held, dict) and _is_number(held.get("number")):
         reason = _sentence(str(held.get("reason") or ""))
         held_back = (held["number"], reason or "It gives no reason.")
     return Health(
         status=one_line(said["status"], _SHOWN),
-        id=one_line(name, _SHOWN) if isinstance(name, str) else None,
+        model=_text(said.get("model")),
+        id=_text(said.get("id")),
         number=said["number"] if _is_number(said["number"]) else None,
         held_back=held_back,
     )
+
+
+def _text(value: object) -> str | None:
+    return one_line(value, _SHOWN) if isinstance(value, str) else None
 
 
 def _sentence(text: str) -> str:
@@ -188,4 +217,7 @@ def _message(reply: _Reply) -> str:
 
 
 def _shown(value: Any) -> str:
-    return one_line(json.dumps(value), _SHOWN)
+    try:
+        return one_line(json.dumps(value), _SHOWN)
+    except (RecursionError, ValueError):
+        return "what cannot be shown"

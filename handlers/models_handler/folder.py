@@ -19,9 +19,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from handlers.disk_faults import NO_NAME, fault_of_disk
+from handlers.in_time import InTime
 from handlers.models_handler.disk import NO_LINKS, Disk
 from handlers.models_handler.files import no_name
-from handlers.models_handler.in_time import InTime
 from handlers.models_handler.layout import INIT, MARK, new_mark, store_of
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
 
@@ -43,7 +43,7 @@ class Folder:
         self._root = root
         self._embedded = embedded
         self._disk = disk or Disk()
-        self._mark = InTime(self._look, limit)
+        self._in_time = InTime(limit)
 
     @property
     def location(self) -> str:
@@ -159,7 +159,7 @@ class Folder:
     def _looked(self) -> bytes | None:
         mark = self._root / MARK
         try:
-            return self._mark()
+            return self._in_time(self._look)
         except TimeoutError:
             raise Temporary(
                 f"{mark} cannot be looked at: its folder does not answer. See that its share is "

@@ -15,6 +15,7 @@ from mlgate.hosts.console import View
 from mlgate.hosts.ending import CANCEL_SECONDS, ENDING
 from mlgate.orchestration.builds import Build, Phase
 from mlgate.orchestration.durable import Rejection, StatePort
+from mlgate.orchestration.engine import saved
 from mlgate.orchestration.errors import OrchestrationError, Permanent
 from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.verdict.narration import narrate
@@ -46,7 +47,8 @@ class Followed:
 class Follower:
     """`build` is the one that was sent, as a host will store it; its deadline is by `clock`.
 
-    `cancel` asks for its end, and returns whether no host had begun it, so that none will.
+    `withdraw` has no host begin it, and returns whether none had; `cancel` does the same, and asks
+    for the end of one that a host has begun.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Follower:
         shown: View,
         *,
         asked: Asked,
+        withdraw: Callable[[], bool],
         cancel: Callable[[], bool],
         clock: Clock,
     ) -> None:
         self._state, self._sent, self._shown = state, build, shown
-        self._asked, self._cancel, self._clock = asked, cancel, clock
+        self._asked, self._withdraw, self._cancel = asked, withdraw, cancel
+        self._clock = clock
         self._began = clock.now()
         self._seen: Build | None = None
         self._noted = FIRST_NOTE
@@ -160,6 +164,12 @@ class Follower:
         if self._silent_since is not None:  # which has a limit of its own
             return
         if self._seen is None and self._past(deadline, timedelta()):
+            try:
+                if not self._withdraw():
+                    return  # a host was first: the next look sees it
+            except OrchestrationError as error:
+                self._unanswered(error)
+                return
             raise Permanent(
                 f"No worker took build {key} before its deadline. Start `mlgate worker` or the "
                 "function app with this queue and this MLGATE_STATE, then publish again."
@@ -172,6 +182,24 @@ class Follower:
 
     def _past(self, since: datetime, limit: timedelta) -> bool:
         return self._clock.now() >= since + limit
+
+
+def is_withdrawn(state: StatePort, build: Build) -> bool:
+    """Cancel a build as a canceled pipeline does; whether no host had begun it, so that none will.
+
+    The build is read first: what has ended needs no right to change it.
+    """
+    stored = state.load(build.key)
+    if stored is None:
+        if saved.withdraw(state, build):
+            return True
+        stored = state.load(build.key)
+    if stored is None or not stored.build.open:
+        return False
+    if stored.build.phase is Phase.RECEIVED and stored.build.pipeline_ended:
+        return True  # the answer to an earlier try was lost
+    saved.abandon(state, build.key)
+    return False
 
 
 def remains(key: str) -> str:

@@ -118,14 +118,14 @@ def make_refresh(settings: Settings, state: StatePort, clock: Clock) -> Callable
     """What keeps the page up to date; nothing where the builds' files are in a folder."""
     if "://" not in settings.builds:
         return lambda: None
-    from handlers.models_handler.in_time import InTime
+    from handlers.in_time import InTime
 
     container = make_container(ContainerAddress.parse(settings.builds))
-    in_time = InTime(HistoryPage(state, container, clock).refresh, _PATIENCE)
+    page, in_time = HistoryPage(state, container, clock), InTime(_PATIENCE)
 
     def refresh() -> None:
         try:
-            in_time()
+            in_time(page.refresh)
         except TimeoutError:
             log.warning("%s of the builds is not waited for any more", NAME)
 

@@ -19,7 +19,10 @@ class Interrupts:
     def __init__(self) -> None:
         # Not an Event, whose lock a second signal would wait for inside the first one's handler.
         self._at: list[float] = []
-        for number in self._NUMBERS:
+        # What this process was started to ignore, by `nohup` say, it goes on ignoring.
+        ignored = [each for each in self._NUMBERS if signal.getsignal(each) is signal.SIG_IGN]
+        self._heeded = [each for each in self._NUMBERS if each not in ignored]
+        for number in self._heeded:
             signal.signal(number, lambda *_: self._at.append(time.monotonic()))
 
     def __bool__(self) -> bool:
@@ -31,5 +34,5 @@ class Interrupts:
 
     def let_through(self) -> None:
         """The next one ends this process, whatever it does."""
-        for number in self._NUMBERS:
+        for number in self._heeded:
             signal.signal(number, signal.SIG_DFL)

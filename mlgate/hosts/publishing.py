@@ -7,6 +7,8 @@ known before a host has begun it.
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import tempfile
 import uuid
@@ -21,9 +23,9 @@ from mlgate.hosts import github
 from mlgate.hosts.assembly import make_queue
 from mlgate.hosts.console import view
 from mlgate.hosts.ending import INTERRUPTED, PASSED, exit_code, show_end
-from mlgate.hosts.following import Followed, Follower, remains
+from mlgate.hosts.following import Followed, Follower, is_withdrawn, remains
 from mlgate.hosts.interrupts import Interrupts
-from mlgate.hosts.settings import Settings
+from mlgate.hosts.settings import Settings, SettingsError
 from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.terminal import complain, say, say_json_text
 from mlgate.hosts.usage import UsageError
@@ -42,6 +44,9 @@ from mlgate.orchestration.verdict.result import result_json
 from mlgate.orchestration.wire.messages import LookMessage, read
 
 log = logging.getLogger("mlgate")
+
+_ENDPOINT = re.compile(r"Endpoint=sb://(\[[^\]]*\]|[^:/;]*)", re.IGNORECASE)
+_HERE = ("127.0.0.1", "localhost", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ def _send(body: bytes) -> int:
 
 def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
     settings = Settings.read()
+    _require_shared_state(settings)
     if waiting.junit is not None:
         _make_way(waiting.junit)
     build = _to_be(settings, body)
@@ -101,6 +107,7 @@ def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
                 build,
                 shown,
                 asked=interrupts,
+                withdraw=lambda: saved.withdraw(state, build),
                 cancel=_canceling(state, queue, build),
                 clock=SystemClock(),
             ).follow()
@@ -108,6 +115,18 @@ def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
         interrupts.let_through()
         queue.close()
     return _end(found, build.key, files, waiting, stream, interrupted=bool(interrupts))
+
+
+def _require_shared_state(settings: Settings) -> None:
+    """Raises `SettingsError` where the state is this machine's by default, and the queue is not."""
+    connection = settings.service_bus.connection_string
+    endpoint = _ENDPOINT.search(connection.get_secret_value()) if connection else None
+    here = endpoint is not None and endpoint[1] in _HERE
+    if not here and not os.environ.get("MLGATE_STATE", "").strip():
+        raise SettingsError(
+            "MLGATE_STATE: it is not set, so no build of another machine's can be followed; set it "
+            "to the state of the hosts that handle the queue."
+        )
 
 
 def _to_be(settings: Settings, body: bytes) -> Build:
@@ -123,16 +142,15 @@ def _canceling(state: StatePort, queue: ServiceBusQueue, build: Build) -> Callab
     """What canceling a pipeline does; a host hears of it at once instead of with its next look."""
 
     def cancel() -> bool:
-        withdrawn = saved.withdraw(state, build)
-        if not withdrawn:
-            saved.abandon(state, build.key)
+        if is_withdrawn(state, build):
+            return True
         stored = state.load(build.key)
         if stored is not None and stored.build.open:
             try:
                 wake(queue, build.key, stored.build.look)
             except OrchestrationError as error:
                 log.info("build %s: its next look sees that it is canceled: %s", build.key, error)
-        return withdrawn
+        return False
 
     return cancel
 
@@ -148,6 +166,7 @@ def _end(
 ) -> int:
     if found.rejection is not None:
         if interrupted:
+            complain(f"mlgate: {found.rejection.reason}")
             return INTERRUPTED
         if not found.rejection.findings:
             raise Permanent(found.rejection.reason)

@@ -232,19 +232,21 @@ class TrendPoint:
 class Verification:
     """How far the server is with an entry that was appended.
 
-    It was asked at `asked_at`, and waited for by then for so many seconds. `answered` counts the
-    answers in a row, `seen` is what the server said last. `failed` is why the entry is to be
-    undone: `undo` is the entry to be appended for that, and `undone` its number once it is there.
+    It has been waited for since `since`, by the broker's clock, and so for `waited` seconds at the
+    last look. `answered` counts the answers in a row, `seen` is what the server said last. `failed`
+    is why the entry is to be undone: `undo` is the entry to be appended for that, and `undone` its
+    number once it is there. `current` is the id of the version that somebody else made current.
     """
 
-    asked: Verify
-    asked_at: datetime
+    request: Verify
+    since: datetime | None = None
     waited: float = 0.0
     answered: int = 0
     seen: str = ""
     failed: str | None = None
     undo: Entry | None = None
     undone: int | None = None
+    current: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

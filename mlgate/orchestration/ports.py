@@ -262,10 +262,12 @@ class PipelinePort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What `GET /health` of a server says: the version that serves and its entry's number, both
-    None while none does; and the number of an entry that is held back, with the reason."""
+    """What `GET /health` of a server says: its model, the version that serves and its entry's
+    number, both None while none does; and the number of an entry that is held back, with the
+    reason, which may pass unless the status is "held_back"."""
 
     status: str
+    model: str | None = None
     id: str | None = None
     number: int | None = None
     held_back: tuple[int, str] | None = None
@@ -274,9 +276,10 @@ class Health:
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An answer to a version's example: the number of the entry whose version gave it, None where
-    it does not say, and what is wrong with it, a sentence."""
+    it does not say; the version's name, `model@id`; and what is wrong with it, a sentence."""
 
     number: int | None
+    name: str = ""
     wrong: str | None = None
 
 

@@ -230,6 +230,7 @@ class MemoryService:
     behind: int = 0
     bad: dict[str, str] = field(default_factory=dict)
     down: bool = False
+    passing: bool = False  # what is held back is tried again
     served: Entry | None = None
     held: Entry | None = None
     looks: int = 0
@@ -238,22 +239,24 @@ class MemoryService:
     def health(self, url: str) -> Health:
         self._follow()
         held = None if self.held is None else (self.held.number, self.bad[self.held.id])
+        status = ("loading" if self.passing else "held_back") if held else "ok"
         if self.served is None:
-            return Health("held_back" if held else "no_model", held_back=held)
-        status = "held_back" if held else "ok"
-        return Health(status, self.served.id, self.served.number, held)
+            return Health(status if held else "no_model", self.model, held_back=held)
+        return Health(status, self.model, self.served.id, self.served.number, held)
 
     def answer(self, url: str, version: Manifest) -> Answered:
         if self.down or self.served is None:
             raise Temporary("The server does not answer.")
         self.answers += 1
-        return Answered(self.served.number, self.bad.get(self.served.id))
+        name = f"{self.model}@{self.served.id}"
+        return Answered(self.served.number, name, self.bad.get(self.served.id))
 
     def _follow(self) -> None:
         if self.down:
             raise Temporary("The server does not answer.")
         head = self.models().head(self.model).entry
         if head is None or (self.served is not None and head.number == self.served.number):
+            self.held = None
             return
         self.looks += 1
         if self.looks <= self.behind and self.served is not None:

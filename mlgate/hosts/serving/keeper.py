@@ -117,12 +117,17 @@ class Keeper:
 
     @property
     def status(self) -> str:
-        """As `GET /health` shows it."""
+        """As `GET /health` shows it: what is tried again with the next look is being loaded."""
+        if self.held_back is not None:
+            return "held_back" if self.held_back.lasting else "loading"
         if self.alive is not None:
-            return "held_back" if self.held_back is not None else "ok"
-        if self.serving is not None or self._taking or not self._looked:
-            return "loading"
-        return "held_back" if self.held_back is not None else "no_model"
+            return "ok"
+        return "loading" if self._expected else "no_model"
+
+    @property
+    def _expected(self) -> bool:
+        """Whether a version is about to serve."""
+        return self.serving is not None or self._taking or not self._looked
 
     async def run(self) -> None:
         """Until it is canceled."""
@@ -155,7 +160,7 @@ class Keeper:
         try:
             async with asyncio.timeout(self._swap_wait), self._changed:
                 while (now := self.alive) is None:
-                    if self.status != "loading":
+                    if not self._expected:
                         raise Unavailable(self._why(), self._refresh)
                     await self._changed.wait()
                 return now.child
@@ -165,7 +170,7 @@ class Keeper:
     def _why(self) -> str:
         if self._trouble and not self._looked:
             return f"The log of {self.model} cannot be read: {self._trouble}"
-        if self.status == "loading":
+        if self._expected:
             return f"{self.model} is being loaded."
         if self.held_back is not None:
             return self.held_back.reason

@@ -128,7 +128,8 @@ class Conductor:
         try:
             message = found.message()
             if isinstance(message, LookMessage):
-                self._look(message, again=envelope.delivery_count > 1 or message.handed_back > 0)
+                again = envelope.delivery_count > 1 or message.handed_back > 0
+                self._look(message, envelope.enqueued_at, again=again)
             else:
                 reception.start(self.ports, self.policy, envelope, found, message)
         except BadMessage as error:
@@ -139,9 +140,9 @@ class Conductor:
             raise
         return None
 
-    def _look(self, message: LookMessage, *, again: bool) -> None:
+    def _look(self, message: LookMessage, at: datetime | None, *, again: bool) -> None:
         try:
-            if self._looked(message, again=again):
+            if self._looked(message, at, again=again):
                 return
         except Exception as error:  # noqa: BLE001 -- the look comes again, by a message of its own
             log.warning("build %s: its look comes again: %s", message.build, error)
@@ -161,8 +162,9 @@ class Conductor:
             self._handed_back.clear()
         self._handed_back[message.build] = (message.look, self._now() + pause)
 
-    def _looked(self, message: LookMessage, *, again: bool) -> bool:
-        """Whether the look was taken, or is not due any more; `again`: somebody had it before."""
+    def _looked(self, message: LookMessage, at: datetime | None, *, again: bool) -> bool:
+        """Whether the look was taken, or is not due any more; `again`: somebody had it before, and
+        `at` is the broker's time."""
         stored = self.ports.state.load(message.build)
         if stored is None or not stored.build.open:
             return True
@@ -175,15 +177,15 @@ class Conductor:
             if pause > NOW:
                 wake(self.ports.queue, build.key, build.look, min(pause, pace.LONGEST_PAUSE))
                 return True
-        return self._take_turn(stored)
+        return self._take_turn(stored, at)
 
-    def _take_turn(self, stored: Stored) -> bool:
+    def _take_turn(self, stored: Stored, at: datetime | None = None) -> bool:
         """False when this handler could not act, and the same look must come again."""
         build = stored.build
         elsewhere = self._elsewhere(build)
         if elsewhere and not self._is_abandoned(build):
             return False
-        turn = Turn(self.ports, stored, self._checkouts, self.policy.models)
+        turn = Turn(self.ports, stored, self._checkouts, self.policy.models, at)
         hangs = hanging(self.ports.state, build.key, self.ports.clock, turn.steps)
         with held(self.ports.state, build.key, uuid.uuid4().hex, hangs=hangs) as ours:
             if not ours:

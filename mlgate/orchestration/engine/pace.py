@@ -45,16 +45,6 @@ def fastest(build: Build) -> timedelta:
     return FASTEST_LOOK if build.host is None else LOCAL_LOOK
 
 
-def since(look: datetime, now: datetime, build: Build) -> float:
-    """Seconds since a look, which a host with another clock may have made.
-
-    Small errors of two clocks cancel out over the looks; what cannot be is counted as one pause.
-    """
-    seconds = (now - look).total_seconds()
-    plausible = abs(seconds) <= LONGEST_PAUSE.total_seconds()
-    return seconds if plausible else fastest(build).total_seconds()
-
-
 def slowest(build: Build) -> timedelta:
     """How far apart two looks may be while runs are watched."""
     return SLOWEST_LOOK if build.pipeline is not None else IDLE_LOOK

@@ -165,7 +165,7 @@ def _verify(
     elif (
         ending
         or verification.failed is not None
-        or verification.waited >= verification.asked.timeout_minutes * 60
+        or verification.waited >= verification.request.timeout_minutes * 60
     ):
         return Promote(Promoting.UNDO)
     return Watch(now + pace.fastest(build)) if Verify in exhausted else Verify()

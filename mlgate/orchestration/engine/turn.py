@@ -41,14 +41,20 @@ _SLOW_CHECKOUT = (
 
 
 class Turn:
-    """`checkouts` are this host's places for what takes minutes; `policy` is its of models."""
+    """`checkouts` are this host's places for what takes minutes; `policy` is its of models; `at` is
+    when the look became due by the broker's clock, where that is known."""
 
     def __init__(
-        self, ports: Ports, stored: Stored, checkouts: BoundedSemaphore, policy: ModelPolicy
+        self,
+        ports: Ports,
+        stored: Stored,
+        checkouts: BoundedSemaphore,
+        policy: ModelPolicy,
+        at: datetime | None = None,
     ) -> None:
         self._ports, self._policy = ports, policy
         self._checkouts = checkouts
-        self._work = Work(ports, stored)
+        self._work = Work(ports, stored, at)
         self._news = News(self._work)
 
     def steps(self) -> int:

@@ -49,16 +49,18 @@ def deaths(what: str) -> str:
 
 
 class Work:
-    """`careful`: an earlier turn did not come to its end. `steps`: how many were begun."""
+    """`careful`: an earlier turn did not come to its end. `steps`: how many were begun. `at`: when
+    the turn began, by the broker's clock."""
 
-    def __init__(self, ports: Ports, stored: Stored) -> None:
+    def __init__(self, ports: Ports, stored: Stored, at: datetime | None = None) -> None:
         self.ports = ports
         self.saved = SavedBuild(ports.state, stored)
         self.careful = bool(stored.build.begun)
         self.saved.silent = self.deadly(Doing.TURN)
         self.steps = 0
         self._doing: str | None = None
-        self._began = self.now()
+        self._began = self._turn_began = self.now()
+        self._at = at
 
     @property
     def build(self) -> Build:
@@ -66,6 +68,12 @@ class Work:
 
     def now(self) -> datetime:
         return self.ports.clock.now()
+
+    def broker_now(self) -> datetime:
+        """The same time on all hosts, whose clocks may differ; but for how long the look waited for
+        a host."""
+        now = self.now()
+        return now if self._at is None else self._at + (now - self._turn_began)
 
     @property
     def step(self) -> str:

@@ -42,14 +42,16 @@ def story(build: Build) -> ModelStory | None:
     promotion = build.promotion
     if promotion is None or promotion.outcome is None:
         return None
-    undone = _undone(promotion)
-    entered = promotion.outcome in _ENTERED and not undone
+    verification = promotion.verification
+    later = None if verification is None else verification.current
+    entered = promotion.outcome in _ENTERED and not _undone(promotion) and later is None
+    now = promotion.id if entered else later
     was = _version(promotion.model, promotion.was or build.current_version)
     return ModelStory(
         name=promotion.model,
         outcome=_WORDS[promotion.outcome],
         was=was,
-        now=_version(promotion.model, promotion.id) if entered else was,
+        now=_version(promotion.model, now) if now else was,
         why=promotion.reason,
         back=_back(promotion) if entered else None,
         status=_status(promotion),

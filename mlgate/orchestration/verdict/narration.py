@@ -76,7 +76,7 @@ def _promoting(promotion: Promotion) -> str:
     if verification is None:
         return f"promoting {promotion.model}"
     if verification.failed is None:
-        return f"verifying {promotion.model}@{promotion.id} at {verification.asked.url}"
+        return f"verifying {promotion.model}@{promotion.id} at {verification.request.url}"
     return f"undoing the promotion of {promotion.model}@{promotion.id}"
 
 
@@ -86,10 +86,10 @@ def _narrate_verification(before: Promotion | None, after: Promotion | None) -> 
         return
     known = None if before is None else before.verification
     if known is None:
-        yield f"{after.reason} Waiting for {verification.asked.url} to answer with it."
+        yield f"{after.reason} Waiting for {verification.request.url} to answer with it."
     if verification.seen and (known is None or verification.seen != known.seen):
-        yield f"{verification.asked.url}: {verification.seen}"
-    if verification.failed is not None and (known is None or known.failed is None):
+        yield f"{verification.request.url}: {verification.seen}"
+    if verification.undo is not None and (known is None or known.undo is None):
         yield f"##[error]{verification.failed} Undoing entry {after.number} of {after.model}."
 
 

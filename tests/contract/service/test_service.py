@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,7 +32,8 @@ VERSION = Manifest(
     answer={"predictions": [3.0]},
 )
 OK = {"status": "ok", "model": "churn", "id": "3f9a1c0b7d52", "number": 42, "held_back": None}
-BY_42 = {"mlgate-model-number": "42"}
+NAME = "churn@3f9a1c0b7d52"
+BY_42 = {"mlgate-model-number": "42", "mlgate-model": NAME}
 
 
 @dataclass
@@ -88,15 +91,15 @@ def handler(server: Server) -> ServiceHandler:
 @pytest.mark.parametrize(
     ("status", "said", "found"),
     [
-        (200, OK, Health("ok", "3f9a1c0b7d52", 42)),
+        (200, OK, Health("ok", "churn", "3f9a1c0b7d52", 42)),
         (
             503,
             {"status": "held_back", "id": None, "number": None,
              "held_back": {"id": "9b2e4f7a1c3d", "number": 43, "reason": "No\nscikit-learn."}},
-            Health("held_back", None, None, (43, "No scikit-learn.")),
+            Health("held_back", held_back=(43, "No scikit-learn.")),
         ),
-        (503, {**OK, "status": "loading", "id": None, "number": None}, Health("loading")),
-        (200, {**OK, "number": True, "id": 7, "held_back": []}, Health("ok")),
+        (503, {**OK, "status": "loading", "id": None, "number": None}, Health("loading", "churn")),
+        (200, {**OK, "model": 1, "number": True, "id": 7, "held_back": []}, Health("ok")),
     ],
 )  # fmt: skip
 def test_what_it_says_of_itself_is_read(
@@ -111,7 +114,7 @@ def test_the_example_is_sent_and_an_answer_as_recorded_is_right(
     server: Server, handler: ServiceHandler
 ) -> None:
     server.says(200, {"predictions": [3.0000000001]}, BY_42)
-    assert handler.answer(server.url, VERSION) == Answered(42)
+    assert handler.answer(server.url, VERSION) == Answered(42, NAME)
     method, path, headers, body = server.asked[0]
     assert (method, path, json.loads(body)) == ("POST", "/predict", VERSION.example)
     assert headers["content-type"] == "application/json"
@@ -122,6 +125,8 @@ def test_the_example_is_sent_and_an_answer_as_recorded_is_right(
     [
         (200, {"predictions": [4.0]}, BY_42, 42, '{"predictions": [4.0]}, and {"predictions": [3.'),
         (200, b"<html>", BY_42, 42, "null, and"),
+        (200, b'{"predictions": [1%s]}' % (b"0" * 400), BY_42, 42, "is on record"),
+        (200, b"[" * 900 + b"]" * 900, BY_42, 42, "is on record"),
         (500, {"error_code": "X", "message": "error 1a: see\nthe log"}, BY_42, 42, "500: error 1a"),
         (400, b"what?", BY_42, 42, "with 400: what?"),
         (404, b"", {}, None, "with 404: no message"),
@@ -206,10 +211,48 @@ def test_a_key_goes_to_its_own_server_alone_and_is_not_shown(
     assert "key-1" not in str(refused.value)
 
 
-def test_what_does_not_answer_or_takes_for_ever_is_left(server: Server) -> None:
+def test_nobody_there_is_an_error() -> None:
     with pytest.raises(Temporary, match="does not answer"):
         ServiceHandler(None).health("http://127.0.0.1:9")
-    server.says(200, OK)
-    clock = itertools.count(step=20)  # seconds at each look at it
-    with pytest.raises(Temporary, match="within 15 s"):
-        ServiceHandler(None, clock=lambda: float(next(clock))).health(server.url)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+SLOWLY = {
+    "nothing": b"",
+    "headers": HEAD,
+    "a body": HEAD + b"content-length: 1000\r\n\r\n",
+    "a chunked body": HEAD + b"transfer-encoding: chunked\r\n\r\n1000\r\n",
+}
+
+
+@pytest.mark.parametrize("what", SLOWLY)
+def test_a_server_that_sends_a_byte_now_and_then_is_left(what: str) -> None:
+    """No socket times out of it; and it is asked once as long as it goes on."""
+    left, accepted = threading.Event(), list[socket.socket]()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(SLOWLY[what])
+            while not left.wait(0.02):
+                connection.sendall(b"a")
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                accepted.append(listener.accept()[0])
+                threading.Thread(target=drip, args=(accepted[-1],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        handler = ServiceHandler(None, limit=0.5)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        for _ in range(3):
+            with pytest.raises(Temporary, match=r"did not answer within 0\.5 s"):
+                handler.health(url)
+        assert time.monotonic() - began < 10
+        assert len(accepted) <= (1 if what in ("nothing", "headers") else 3)
+        left.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        serving.join()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mlgate.hosts.following import OVERTIME, PATIENCE, Followed, Follower
+from mlgate.hosts.following import OVERTIME, PATIENCE, Followed, Follower, is_withdrawn
 from mlgate.orchestration.admission.new_build import new_build
 from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.durable import Envelope, Rejection, Stored
 from mlgate.orchestration.engine import saved
-from mlgate.orchestration.errors import Permanent, Temporary
+from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.wire.messages import LookMessage, read
 from tests.support.memory import MemoryState
 from tests.unit.orchestration.twins import HandClock, World
@@ -118,18 +118,14 @@ class Site:
         """A signal asks this process to end."""
         self.asked.times += 1
 
-    def cancel(self) -> bool:
-        return saved.withdraw(self.state, self.build) or not saved.abandon(
-            self.state, self.build.key
-        )
-
     def follow(self) -> Followed:
         follower = Follower(
             self.state,
             self.build,
             self.shown,
             asked=self.asked,
-            cancel=self.cancel,
+            withdraw=lambda: saved.withdraw(self.state, self.build),
+            cancel=lambda: is_withdrawn(self.state, self.build),
             clock=self.clock,
         )
         return follower.follow()
@@ -188,6 +184,40 @@ def test_without_a_worker_it_ends_with_the_deadline(site: Site) -> None:
 
     assert site.waited == timedelta(minutes=MINUTES)
     assert site.said("no worker has taken it yet") == 5, "after 1, 2, 4, 8, 16 minutes"
+
+
+def test_what_no_worker_took_by_then_is_begun_by_none_later(site: Site) -> None:
+    """However far behind the clock of one is that gets the message."""
+    with pytest.raises(Permanent, match="No worker took build"):
+        site.follow()
+    host = site.world.host(timedelta(minutes=-4))
+    site.clock.time += timedelta(minutes=1)
+    host.handle(site.envelope)
+    site.clock.time += timedelta(minutes=10)
+    host.sweep()
+    while site.world.queue.messages:
+        site.world.deliver(host=host)
+    assert site.world.build(site.build.key).verdict is Verdict.CANCELED
+    assert site.world.backend.submitted == []
+
+
+def test_a_worker_that_takes_it_with_the_deadline_is_followed(site: Site) -> None:
+    site.at(MINUTES, site.handle)
+    found = site.follow()
+    assert found.build is not None
+    assert found.build.verdict is not None
+
+
+def test_a_signal_as_the_build_ends_needs_no_right_to_change_it(site: Site) -> None:
+    def refuse(build: Build, token: object) -> bool:
+        raise UnfitHost("The identity may not delete in state-secrets.")
+
+    site.at(1, site.handle)
+    site.at(1, lambda: setattr(site.state, "create", refuse))
+    site.at(1.2, site.ask)
+    found = site.follow()
+    assert found.build is not None
+    assert site.waited < timedelta(minutes=3)
 
 
 def test_a_host_that_is_gone_for_good_ends_it_some_minutes_after_the_deadline(site: Site) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.builds import Build, Phase, Verdict
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.models import Entry, EntryKind
 from mlgate.orchestration.verdict.models import promotion_json, story
 from tests.support.memory import MemoryModels
@@ -68,7 +70,10 @@ def test_a_version_that_answers_as_recorded_is_verified(scene: Scene, behind: in
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("held back: scikit-learn 1.5.2 is needed.", "The server holds it back: held back: scikit"),
+        (
+            "held back: scikit-learn 1.5.2 is needed.",
+            "The server holds entry 2 back: held back: sc",
+        ),
         ("The server answers the example with 500: error 1.", "with 500: error 1. churn@"),
     ],
 )
@@ -164,6 +169,120 @@ def test_what_somebody_else_made_current_meanwhile_is_not_undone(scene: Scene) -
     assert build.verdict is Verdict.FAILED
     assert "It was replaced before it was verified" in build.reason
     assert "Entry 2 of churn stays: a later one is the current one." in build.reason
+    shown = story(build)
+    assert shown is not None
+    assert (shown.now, shown.back) == (f"churn@{first}", None)
+
+
+def test_what_the_server_tries_again_is_waited_for(scene: Scene) -> None:
+    version = scene.trains(b"two")
+    scene.service.bad[version], scene.service.passing = "held back: no blob answers.", True
+    build = begun(scene)
+    for _ in range(3):
+        scene.deliver()
+    promotion = scene.build(build.key).promotion
+    assert promotion is not None
+    assert promotion.verification is not None
+    assert "It tries again." in promotion.verification.seen
+    scene.service.bad.clear()
+    scene.run_to_end()
+    assert scene.build(build.key).verdict is Verdict.SUCCEEDED
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_server_of_another_model_verifies_nothing(scene: Scene, when: str) -> None:
+    scene.trains(b"two")
+    real = scene.service.health
+    scene.service.health = lambda url: replace(  # type: ignore[method-assign]
+        real(url), model="other" if len(scene.log()) > (when == "after") else MODEL
+    )
+    build = scene.offer(promote=VERIFY)
+    assert build.verdict is Verdict.FAILED
+    if when == "before":  # nothing was changed for it
+        assert f"{URL} serves other, not churn: check the URL of `verify`." in build.reason
+        assert len(scene.log()) == 1
+    else:
+        assert "The server serves other, not churn." in build.reason
+        assert kinds(scene)[-1] is EntryKind.ROLLED_BACK
+
+
+def test_a_server_that_refuses_this_host_is_said_before_anything_is_changed(scene: Scene) -> None:
+    def refuse(_: str) -> Any:
+        raise Permanent("It needs a key.")
+
+    scene.trains(b"two")
+    scene.service.health = refuse  # type: ignore[assignment,method-assign]
+    build = scene.offer(promote=VERIFY)
+    assert (build.verdict, len(scene.log())) == (Verdict.FAILED, 1)
+    assert scene.told().variables["promotion.outcome"] == "refused"
+    assert "It needs a key." in build.reason
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_of_two_that_are_verified_one_waits_for_the_other(scene: Scene, down: bool) -> None:
+    """Else one could return to the other's, which is as bad."""
+    good, complete = scene.log()[0].id, scene.pipeline.complete
+    bad, scene.service.down = [scene.trains(b"two")], True
+    first = begun(scene)
+    bad.append(scene.trains(b"three"))
+    second = scene.begin(promote=VERIFY)
+    for _ in range(30):
+        scene.deliver()
+    assert len(scene.log()) == 2
+    waits = [each.what for each in scene.build(second).troubles]
+    assert waits == [f"The build {first.build_id} verifies the current version."]
+
+    def one_of_two(*told: Any, **more: Any) -> None:
+        complete(*told, **more)
+        scene.pipeline.waiting = True
+
+    scene.pipeline.complete = one_of_two  # type: ignore[method-assign]
+    scene.service.bad = {each: f"held back: {each} is bad." for each in bad}
+    scene.service.down = down
+    scene.run_to_end()
+    assert [each.id for each in reversed(scene.log())] == [good, bad[0], good, bad[1], good]
+
+
+def test_what_failed_before_the_entry_keeps_nobody_from_canceling(scene: Scene) -> None:
+    scene.trains(b"two")
+    scene.service.down = True
+    real, faults = scene.files.parts, [1, 1]
+
+    def parts(key: str, path: str) -> Any:
+        if faults and path.endswith("model.pkl"):
+            faults.pop()
+            raise Temporary("The files do not answer.")
+        return real(key, path)
+
+    scene.files.parts = parts  # type: ignore[assignment,method-assign]
+    begun(scene)
+    before = scene.clock.time
+    scene.pipeline.waiting = False
+    scene.run_to_end()
+    assert (scene.clock.time - before).total_seconds() < 60
+    assert kinds(scene)[-1] is EntryKind.ROLLED_BACK
+
+
+@pytest.mark.parametrize(("seconds", "ahead"), [(61, (0, 0)), (14, (2.5, -2.5)), (1, (-5, 5))])
+def test_the_timeout_is_kept_however_slow_looks_are_and_whatever_clocks_say(
+    scene: Scene, seconds: int, ahead: tuple[float, float]
+) -> None:
+    def health(_: str) -> Any:
+        scene.clock.time += timedelta(seconds=seconds)
+        raise Temporary("The server does not answer.")
+
+    scene.trains(b"two")
+    scene.service.health = health  # type: ignore[assignment,method-assign]
+    hosts = itertools.cycle(scene.host(timedelta(minutes=each)) for each in ahead)
+    scene.begin(promote=VERIFY)
+    committed = undone = None
+    while scene.queue.messages:
+        scene.deliver(host=next(hosts))
+        committed = committed or (scene.clock.time if len(scene.log()) == 2 else None)
+        undone = undone or (scene.clock.time if len(scene.log()) == 3 else None)
+    assert committed is not None
+    assert undone is not None
+    assert 4 <= (undone - committed).total_seconds() / 60 <= 7
 
 
 @pytest.mark.parametrize("how", ["pipeline", "cancel", "deadline"])

@@ -13,10 +13,11 @@ from itertools import islice
 
 from mlgate.orchestration.addresses.allowlist import same_place
 from mlgate.orchestration.admission.allowed_models import ModelPolicy
-from mlgate.orchestration.builds import Build
+from mlgate.orchestration.builds import Build, Phase
 from mlgate.orchestration.durable import ModelsPort
 from mlgate.orchestration.engine.promoting import candidates, endings
 from mlgate.orchestration.engine.promoting.permission import require
+from mlgate.orchestration.errors import Busy, Temporary
 from mlgate.orchestration.models import (
     Entry,
     EntryKind,
@@ -34,6 +35,7 @@ from mlgate.orchestration.wire.messages import message_of
 from mlgate.orchestration.wire.promotion import RollbackMessage
 
 MOST_POINTS = 12  # of what reports draw
+PAUSE = 10.0  # seconds, until it is looked whether another build has verified its version
 MOST_OUTRUN = 5  # times that somebody else's entry may come first
 
 
@@ -45,6 +47,8 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
         return _weighed_back(ports, build, build.promotion, message)
     models, now = ports.models(), ports.clock.now()
     head = models.head(build.promotion.model)
+    author = _author(ports, head.entry, build)
+    _wait_for(author)
     offer = candidates.find(ports, build)
     if offer.source is not build:  # what a build offers itself was asked before it began
         require(ports, policy, build, offer.source, offer.request.model, "/model")
@@ -57,7 +61,7 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
         current,
         scored=offer.source.current_version,
         withdrawn=known and history.withdrawn(manifest.id, models.log(request.model)),
-        later=offer.source is build and _trained_later(ports, current, build),
+        later=offer.source is build and _trained_later(author, current, build),
     )
     promotion = replace(
         build.promotion,
@@ -72,6 +76,8 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
     build = replace(build, promotion=promotion, warnings=(*build.warnings, *new))
     if found.outcome is not PromotionOutcome.PROMOTED:
         return endings.concluded(ports, build, found)
+    if why := _elsewhere(ports, promotion):
+        return endings.refused(ports, build, why)
     entry = offers.promoted(build, offer.source, request, manifest, head, found, now)
     return replace(build, promotion=replace(promotion, entry=entry, copied=False))
 
@@ -165,6 +171,10 @@ def _weighed_back(
     ports: Ports, build: Build, promotion: Promotion, message: RollbackMessage
 ) -> Build:
     to = None if message.to is None else str(message.to)
+    if promotion.verify is not None:
+        _wait_for(_author(ports, ports.models().head(promotion.model).entry, build))
+        if why := _elsewhere(ports, promotion):
+            return endings.refused(ports, build, why)
     found = going_back(
         ports.models(), message.model, to, message.reason, ports.clock.now(), build=build
     )
@@ -194,21 +204,50 @@ def _trend(models: ModelsPort, request: PromotionRequest) -> tuple[TrendPoint, .
     return tuple(reversed(points))
 
 
-def _trained_later(ports: Ports, current: Entry | None, build: Build) -> bool:
+def _author(ports: Ports, current: Entry | None, build: Build) -> Build | None:
+    """The other build that made the version the current one, as far as it is remembered."""
+    if current is None or current.build is None or current.build.key == build.key:
+        return None
+    known = ports.state.load(current.build.key)
+    return None if known is None else known.build
+
+
+def _wait_for(author: Build | None) -> None:
+    """Of two builds whose versions are verified at a time, one could return to the other's: so one
+    waits for the other. Raises `Busy`."""
+    if author is None or author.phase is not Phase.PROMOTING or author.promotion is None:
+        return
+    if author.promotion.verify is not None:
+        raise Busy(f"The build {author.build_id} verifies the current version.", PAUSE)
+
+
+def _elsewhere(ports: Ports, promotion: Promotion) -> str | None:
+    """What is wrong with the server, before anything is changed for it; one that does not answer
+    now may later. Raises what will not pass."""
+    if promotion.verify is None:
+        return None
+    url = promotion.verify.url
+    try:
+        found = ports.service.health(url).model
+    except Temporary:
+        return None
+    if found in (None, promotion.model):
+        return None
+    return f"{url} serves {found}, not {promotion.model}: check the URL of `verify`."
+
+
+def _trained_later(author: Build | None, current: Entry | None, build: Build) -> bool:
     """Whether the current version was trained by a build of the same repository that began later.
 
     What a rollback or a promotion of an earlier build made current was somebody's decision.
     """
-    if current is None or current.build is None or current.build.key == build.key:
-        return False
-    if current.kind is not EntryKind.PROMOTED or current.repository is None:
+    if current is None or current.kind is not EntryKind.PROMOTED or current.repository is None:
         return False
     if build.repository is None or not same_place(current.repository.url, build.repository.url):
         return False
-    known = ports.state.load(current.build.key)
-    if known is None or known.build.promote is None:
+    if author is None or author.promote is None:
         return False
-    return known.build.received_at > build.received_at
+    return author.received_at > build.received_at
 
 
 def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
@@ -229,6 +268,7 @@ def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
     )
     build = replace(build, promotion=promotion, infrastructure=False)
     if promotion.verify is not None:
-        verification = Verification(promotion.verify, ports.clock.now())
-        return replace(build, promotion=replace(promotion, verification=verification))
+        promotion = replace(promotion, verification=Verification(promotion.verify))
+        # What failed before it is over: it must not keep anybody from hearing of what comes now.
+        return replace(build, promotion=promotion, hindered=0.0)
     return endings.concluded(ports, build, Weighed(outcome, True, reason))

@@ -52,8 +52,8 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
 def verify(work: Work, policy: ModelPolicy) -> None:
     """Look at the server once, and save what came of it."""
     work.refuse_deadly(Doing.VERIFY, "asked the server")
-    work.saved.keep(verifying.looking(work.build, work.now()))
+    work.saved.keep(verifying.looking(work.build, work.broker_now()))
     with work.on(Doing.VERIFY):
-        verified = verifying.asked(work.ports, work.build)
+        verified = verifying.looked(work.ports, work.build)
     work.save(registered(work, verified, always=policy.register))
     work.take_in_ending()

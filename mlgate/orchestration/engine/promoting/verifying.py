@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.engine import pace
 from mlgate.orchestration.engine.promoting import endings
 from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.models import Entry, Promotion, PromotionOutcome, Verification
@@ -19,27 +18,29 @@ from mlgate.orchestration.promotion import history, offers
 from mlgate.orchestration.promotion.weighing import Weighed
 from mlgate.orchestration.text import number
 
+HELD_BACK = "held_back"  # the status of a server that does not try again
 AT_ONCE = timedelta(seconds=20)  # in which one look asks for answers
 
 
 def looking(build: Build, now: datetime) -> Build:
-    """The build before a look at the server: what it waited for by then counts, whatever becomes
-    of the look."""
+    """The build before a look at the server; `now` is by the broker's clock."""
     _, verification = _open(build)
-    waited = verification.waited + pace.since(verification.asked_at, now, build)
-    return _changed(build, asked_at=now, waited=waited)
+    since = verification.since or now
+    return _changed(build, since=since, waited=(now - since).total_seconds())
 
 
-def asked(ports: Ports, build: Build) -> Build:
+def looked(ports: Ports, build: Build) -> Build:
     """The build after one look at the server."""
     promotion, verification = _open(build)
     try:
-        health = ports.service.health(verification.asked.url)
-        if verification.undone is not None:
-            return _after_undo(ports, build, health)
+        health = ports.service.health(verification.request.url)
         seen = _seen(promotion, health)
-        if health.held_back is not None and health.held_back[0] == promotion.number:
-            return _changed(build, failed=f"The server holds it back: {health.held_back[1]}")
+        if health.model not in (None, promotion.model):
+            return _changed(build, answered=0, seen=seen)
+        if verification.undone is not None:
+            return _after_undo(ports, build, health, seen)
+        if _holds_back(promotion, health):
+            return _changed(build, failed=seen)
         if (health.number, health.id) != (promotion.number, promotion.id):
             if _replaced(ports, promotion, health):
                 return _changed(build, failed=f"It was replaced before it was verified. {seen}")
@@ -60,6 +61,7 @@ def undone(ports: Ports, build: Build) -> Build:
     if undo is None:
         head = models.head(promotion.model)
         if head.entry is None or head.entry.number != promotion.number:
+            build = _changed(build, current=head.entry.id if head.entry else None)
             return _stays(ports, build, "a later one is the current one.")
         if promotion.was is None:
             return _stays(ports, build, "there is no version before it.")
@@ -75,7 +77,7 @@ def undone(ports: Ports, build: Build) -> Build:
         found = history.of_build(build.key, models.log(promotion.model), number_before)
     if found is None:  # somebody else's came first
         return _changed(build, undo=None)
-    return _changed(build, undo=None, undone=found.number, waited=0.0, seen="")
+    return _changed(build, undo=None, undone=found.number, since=None, waited=0.0, seen="")
 
 
 def closed(ports: Ports, build: Build) -> Build:
@@ -109,7 +111,7 @@ def _answered(ports: Ports, build: Build, seen: str) -> Build:
     """The build after as many answers as are still wanted, or as one look asks for."""
     promotion, verification = _open(build)
     assert promotion.id is not None
-    wanted, answered = verification.asked.answers, verification.answered
+    wanted, answered = verification.request.answers, verification.answered
     manifest = ports.models().manifest(promotion.model, promotion.id)
     if manifest is None or manifest.example is None:
         warning = (
@@ -119,12 +121,14 @@ def _answered(ports: Ports, build: Build, seen: str) -> Build:
         return _verified(ports, replace(build, warnings=(*build.warnings, warning)), 0)
     until = ports.clock.now() + AT_ONCE
     while answered < wanted and ports.clock.now() < until:
-        answer = ports.service.answer(verification.asked.url, manifest)
-        if answer.number != promotion.number:
+        answer = ports.service.answer(verification.request.url, manifest)
+        name = f"{promotion.model}@{promotion.id}"
+        if (answer.number, answer.name) != (promotion.number, name):
             by = "does not say which version gave it"
             if answer.number is not None:
-                by = f"is by entry {answer.number}"
-            return _changed(build, answered=0, seen=f"{seen} An answer to the example {by}.")
+                by = f"is by {answer.name}, entry {answer.number}"
+            said = f"{seen} An answer to the example {by}. {answer.wrong or ''}".strip()
+            return _changed(build, answered=0, seen=said)
         if answer.wrong is not None:
             return _changed(build, answered=answered, failed=answer.wrong)
         answered += 1
@@ -133,18 +137,18 @@ def _answered(ports: Ports, build: Build, seen: str) -> Build:
     return _verified(ports, build, answered)
 
 
-def _after_undo(ports: Ports, build: Build, health: Health) -> Build:
+def _after_undo(ports: Ports, build: Build, health: Health, seen: str) -> Build:
     """The end of a build whose server has returned to the version before."""
     promotion, verification = _open(build)
     assert verification.undone is not None
     if health.number is None or health.number < verification.undone or health.id != promotion.was:
-        return _changed(build, seen=_seen(promotion, health))
+        return _changed(build, seen=seen)
     return _undone(ports, build, "The server answers with it.")
 
 
 def _verified(ports: Ports, build: Build, answers: int) -> Build:
     promotion, verification = _open(build)
-    said = f"{verification.asked.url} serves it"
+    said = f"{verification.request.url} serves it"
     if answers:
         noun = "answer" if answers == 1 else "answers in a row"
         said = f"{said}: {answers} {noun} as recorded"
@@ -182,19 +186,31 @@ def _overdue(build: Build, verification: Verification) -> str:
     if build.ending_since is not None:
         why = build.cancel_requested or "The deadline passed."
         return f"{version} was not verified. {why}"
-    minutes = number(verification.asked.timeout_minutes)
-    noun = "minute" if verification.asked.timeout_minutes == 1 else "minutes"
+    minutes = number(verification.request.timeout_minutes)
+    noun = "minute" if verification.request.timeout_minutes == 1 else "minutes"
     seen = verification.seen or "It was not asked."
-    return f"{verification.asked.url} did not answer with {version} within {minutes} {noun}. {seen}"
+    return (
+        f"{verification.request.url} did not answer with {version} within {minutes} {noun}. {seen}"
+    )
 
 
 def _seen(promotion: Promotion, health: Health) -> str:
     """What the server says, for people."""
+    if health.model not in (None, promotion.model):
+        return f"The server serves {health.model}, not {promotion.model}."
     if health.held_back is not None:
-        return f"The server holds entry {health.held_back[0]} back: {health.held_back[1]}"
+        number, reason = health.held_back
+        again = "" if health.status == HELD_BACK else " It tries again."
+        return f"The server holds entry {number} back: {reason}{again}"
     if health.number is None:
         return f"The server serves no version; its status is {health.status}."
     return f"The server serves {promotion.model}@{health.id}, entry {health.number}."
+
+
+def _holds_back(promotion: Promotion, health: Health) -> bool:
+    """Whether the server holds the entry back for good: what may pass, it tries again."""
+    held = health.held_back is not None and health.held_back[0] == promotion.number
+    return held and health.status == HELD_BACK
 
 
 def _replaced(ports: Ports, promotion: Promotion, health: Health) -> bool:

@@ -1,33 +1,32 @@
-"""A call that may hang, as a file system does whose server is gone."""
+"""Calls that may hang, as a file system does whose server is gone."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
 
-class InTime(Generic[Result]):
-    """Makes a call in a thread of its own, and leaves it behind when it takes too long. As long
-    as it hangs, the next ones wait for it, and add none. Safe for threads."""
+class InTime:
+    """Makes each call in a thread of its own, and leaves it behind when it takes too long. As long
+    as one hangs, the next ones wait for it, and add none. Safe for threads."""
 
-    def __init__(self, call: Callable[[], Result], limit: float) -> None:
+    def __init__(self, limit: float) -> None:
         """`limit` is in seconds of this process."""
-        self._call = call
         self._limit = limit
-        self._hanging: _Call[Result] | None = None
+        self._hanging: _Call[Any] | None = None
         self._lock = threading.Lock()
 
-    def __call__(self) -> Result:
+    def __call__(self, act: Callable[[], Result]) -> Result:
         """Raises TimeoutError, and whatever the call raises."""
         deadline = time.monotonic() + self._limit
         while True:
             with self._lock:
                 hanging = self._hanging
-            call = hanging or _Call(self._call)
+            call = hanging or _Call(act)
             ended = call.wait(max(0.0, deadline - time.monotonic()))
             with self._lock:
                 if not ended:
@@ -37,7 +36,8 @@ class InTime(Generic[Result]):
             if not ended:
                 raise TimeoutError
             if not hanging:
-                return call.result()
+                found: Result = call.result()
+                return found
             # It began before this was asked: it only shows that calls come to an end again.
 
 
