@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Microsoft's own emulator of blob storage, for the tests; Node.js comes with the development extra.
+# Microsoft's own emulator of blob storage, for the tests; Node.js comes with the group `dev`.
 AZURITE_VERSION := 3.35.0
 AZURITE := $(VENV)/azurite/.installed-$(AZURITE_VERSION)
 # Microsoft's tables of Azure's resource types, which the tests hold infra/ to.
@@ -39,6 +39,9 @@ test: $(STAMP) check tools azurite azure-types functions models ## everything th
 test-slow: $(STAMP) tools azurite functions models ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
 
+smoke: $(STAMP) ## a message run by the built wheel, with each supported Python that is here or that uv brings
+	$(BIN)/pytest -m slow tests/deploy/test_wheel.py
+
 faults: $(STAMP) ## a build under every fault of everything it touches, on simulated time; half an hour
 	$(BIN)/python -m tests.faults $(ARGUMENTS)
 
@@ -53,7 +56,7 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) $(BENCH_SERVING) azurite ## measure against other ways to do the same, side by side
-	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,bench]'
+	$(BIN)/uv pip install -q --python $(BIN)/python --group bench
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
 	$(BIN)/python benchmarks/azureml.py $(RUNS)
 	$(BIN)/python benchmarks/service_bus.py $(MESSAGES)
@@ -68,7 +71,7 @@ $(BENCH_SERVING): pyproject.toml Makefile | $(STAMP)
 	@touch $@
 
 conformance: $(STAMP) ## Azure's own tests of its queue client, on the Service Bus emulator; minutes
-	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev,conformance]'
+	$(BIN)/uv pip install -q --python $(BIN)/python --group conformance
 	$(BIN)/python -m tests.conformance $(ARGUMENTS)
 
 azurite: $(AZURITE) ## the storage emulator that the Azure ML stand-in and its tests need
@@ -110,11 +113,14 @@ predict: ## what the app that serves a model is deployed from, as a folder: buil
 	mv $(PREDICT)/PredictFunctionApp/host.json $(PREDICT)
 	cp requirements-serving.txt $(PREDICT)/requirements.txt
 
-lock: $(STAMP) ## renew the locks, the exact forms of requirements.in and requirements-serving.in
+COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 \
+	--generate-hashes --custom-compile-command 'make lock'
+
+lock: $(STAMP) ## renew the locks, the exact forms of the .in files and of what pyproject.toml asks for
 	for name in requirements requirements-serving; do \
-		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
-			--custom-compile-command 'make lock' --output-file $$name.txt $$name.in || exit; \
+		$(COMPILE) --output-file $$name.txt $$name.in || exit; \
 	done
+	$(COMPILE) --all-extras --group dev --output-file requirements-dev.txt pyproject.toml
 
 # Only CI must have a browser, ssh, Git LFS and faketime; elsewhere the tests that need them are
 # skipped.
@@ -123,10 +129,12 @@ tools:
 		command -v faketime; } >/dev/null || { apt-get update -qq && \
 		apt-get install -y -qq chromium openssh-client git-lfs faketime >/dev/null; }
 
-$(STAMP): pyproject.toml
+# The exact packages of the lock, and then this folder by itself.
+$(STAMP): pyproject.toml requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip install -q --python $(BIN)/python -e '.[local,dev]'
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-slow faults check format bench conformance azurite azure-types functions models predict lock tools
+.PHONY: help run test test-slow smoke faults check format bench conformance azurite azure-types functions models predict lock tools

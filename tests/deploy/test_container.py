@@ -39,20 +39,20 @@ def instructions(name: str, image: str = "worker") -> list[str]:
 
 def copied(folder: Path, image: str = "worker") -> None:
     """Fill `folder` with what the image has of the repository, as `COPY` and the ignore file do."""
-    kept = {
-        line.removeprefix("!")
-        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-        if line.startswith("!")
-    }
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    left_out = {ROOT / line for line in lines if line.startswith(("mlgate/", "handlers/"))}
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return {name for name in names if name == "__pycache__" or Path(folder, name) in left_out}
+
     for instruction in instructions("COPY", image):
         *sources, _ = instruction.split()
         for source in sources:
             assert source in kept, f"{source} is copied and ignored"
             place = ROOT / source
             if place.is_dir():
-                shutil.copytree(
-                    place, folder / source, ignore=shutil.ignore_patterns("__pycache__")
-                )
+                shutil.copytree(place, folder / source, ignore=ignored)
             else:
                 shutil.copy(place, folder)
 
@@ -108,6 +108,8 @@ def test_an_image_holds_all_that_the_package_is_built_of(image: str, tmp_path: P
 
     assert {path.name for path in tmp_path.iterdir()} >= {"pyproject.toml", "handlers", "mlgate"}
     assert not list(tmp_path.rglob("__pycache__"))
+    assert {path.name for path in (tmp_path / "mlgate/emulators").iterdir()} >= {"service_bus"}
+    assert not (tmp_path / "mlgate/emulators/azure_ml").exists(), "only the tests need it"
 
 
 def test_a_worker_is_healthy_while_its_queue_answers(
