@@ -18,13 +18,15 @@ from mlgate.hosts import cli, settings
 from mlgate.hosts.serving import settings as serving_settings
 from mlgate.orchestration.builds import Phase, TroubleKind
 from mlgate.orchestration.engine import trouble
+from mlgate.orchestration.findings import Code
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.planning.preflight import preflight
+from mlgate.orchestration.runs import FailureKind
 from mlgate.orchestration.wire.messages import LookMessage, StartMessage, read
 from mlgate.orchestration.wire.schema import schema
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
 PAGES += [ROOT / "examples/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATOR = runpy.run_path(str(ROOT / "docs/generate.py"))
 
@@ -163,6 +165,20 @@ def test_the_readme_lists_exactly_the_commands(capsys: pytest.CaptureFixture[str
     assert set(listed) == commands
 
 
+def test_troubleshooting_knows_each_kind_of_failure_and_no_code_that_is_none() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    _, _, rest = page.partition("\n## A run fails\n")
+    kinds = re.findall("`([a-z_]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", rest, re.MULTILINE)))
+    _, _, rest = page.partition("\n## The step fails at once\n")
+    codes = re.findall(
+        "`([a-z]+-[a-z-]+)`", "".join(re.findall(r"^\| (`[^|]+) \|", rest, re.MULTILINE))
+    )
+
+    assert set(FailureKind) <= set(kinds)
+    assert codes
+    assert set(codes) <= set(Code)
+
+
 SERVING = ROOT / "mlgate/hosts/serving"
 ORCHESTRATION = ROOT / "mlgate/orchestration"
 ROOMS = [ORCHESTRATION, *sorted(path.parent for path in ORCHESTRATION.rglob("*/__init__.py"))]
@@ -187,7 +203,7 @@ def test_a_room_can_be_taken_in_at_a_glance(room: Path) -> None:
     assert len(modules_in(room)) <= MOST_FILES
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["docs/concepts.md", "README.md", "docs/architecture.md"])
 def test_the_states_on_the_pages_are_those_of_a_build(page: str) -> None:
     assert f"\n{' -> '.join(Phase)}\n" in (ROOT / page).read_text("utf-8")
 
