@@ -55,6 +55,9 @@ format: $(STAMP) ## bring the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+pictures: $(STAMP) tools ## renew docs/images, from real runs and with Chromium
+	$(BIN)/python docs/pictures.py
+
 bench: $(STAMP) $(BENCH_SERVING) azurite ## measure against other ways to do the same, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python --group bench
 	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
@@ -137,4 +140,4 @@ $(STAMP): pyproject.toml requirements-dev.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-slow smoke faults check format bench conformance azurite azure-types functions models predict lock tools
+.PHONY: help run test test-slow smoke faults check format pictures bench conformance azurite azure-types functions models predict lock tools

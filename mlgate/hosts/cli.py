@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from mlgate import __version__
 from mlgate.hosts import model_commands
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our marks gets others
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     log_to_stderr(logging.WARNING)
     # The SDK reports at length what our handlers say in a sentence.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -82,16 +83,17 @@ def print_findings(findings: Sequence[Finding]) -> None:
         complain(f"    {finding.message} {finding.remedy}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """All commands; docs/generate_commands.py makes their page of it."""
+    mlgate = argparse.ArgumentParser(
         prog="mlgate",
         description="Notebook and training runs of a repository, gated: a message in, a verdict "
         "out.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"mlgate {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    mlgate.add_argument("--version", action="version", version=f"mlgate {__version__}")
+    commands = mlgate.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser(
         "run",
@@ -103,7 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
     _add_repository(run)
-    run.add_argument("--output", metavar="DIR", type=Path, help="where the build's files go")
+    run.add_argument(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        help="where the build's files go; those of an earlier build there are removed, no others",
+    )
     run.add_argument("--backend", choices=["local", "azureml"], help="replaces the message's")
     run.add_argument("--parallel", metavar="N", type=_positive, help="local runs at once")
     run.add_argument(
@@ -113,7 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     validate = commands.add_parser(
-        "validate", help="tell everything that is wrong with a message; starts no run"
+        "validate",
+        help="tell everything that is wrong with a message; starts no run",
+        **_exits("0 valid, perhaps with warnings   2 findings; no such repository is one, too"),
     )
     validate.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
     _add_repository(validate)
@@ -143,12 +152,16 @@ def _parser() -> argparse.ArgumentParser:
     publish.set_defaults(command=_publish)
 
     worker = commands.add_parser(
-        "worker", help="receive from the configured queue until SIGTERM; abandons nothing"
+        "worker",
+        help="receive from the configured queue until SIGTERM; abandons nothing",
+        **_exits("0 ended by SIGTERM or Ctrl-C   3 could not start"),
     )
     worker.set_defaults(command=_worker)
 
     emulator = commands.add_parser(
-        "emulator", help="a Service Bus emulator; prints its connection string"
+        "emulator",
+        help="a Service Bus emulator; prints its connection string",
+        **_exits("0 ended by SIGTERM or Ctrl-C   2 usage   3 could not start"),
     )
     emulator.add_argument("--port", type=int, default=5672, help="default 5672; 0 for a free one")
     emulator.add_argument(
@@ -163,7 +176,9 @@ def _parser() -> argparse.ArgumentParser:
     emulator.set_defaults(command=_emulator)
 
     builds = commands.add_parser(
-        "builds", help="the history: builds, verdicts, runs, rejected messages with reasons"
+        "builds",
+        help="the history: builds, verdicts, runs, rejected messages with reasons",
+        **_exits("0 shown   3 no such build"),
     )
     builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key, for its runs")
     builds.add_argument(
@@ -180,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Try, with this host's settings and identities, what builds will need: disk, "
         "queue, state, files, clock, Azure DevOps, a repository, Azure ML. Nothing of it stays. "
         "A message of the kind `check` has the host that handles it do the same.",
-        epilog="exit codes: 0 all is well   1 something is wrong   2 usage",
+        **_exits("0 all is well   1 something is wrong   2 usage"),
     )
     doctor.add_argument(
         "--repository", metavar="URL_OR_PATH", help="also clone it, with and without git"
@@ -190,10 +205,22 @@ def _parser() -> argparse.ArgumentParser:
 
     model_commands.add(commands)
 
-    cancel = commands.add_parser("cancel", help="cancel every run of a build")
+    cancel = commands.add_parser(
+        "cancel",
+        help="cancel every run of a build",
+        **_exits("0 canceling, or it has ended already   3 no such build"),
+    )
     cancel.add_argument("build", metavar="BUILD", help="a build id or key")
     cancel.set_defaults(command=_cancel)
-    return parser
+    return mlgate
+
+
+def _exits(codes: str) -> dict[str, Any]:
+    """What a parser takes to show these exit codes as they are written."""
+    return {
+        "epilog": f"exit codes:\n  {codes}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
 
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
         "the one that is named. No build promotes the current one again after that.",
         "0   1 refused   2 usage   3 a store that cannot be reached",
     )
-    rollback.add_argument("model", metavar="MODEL")
+    rollback.add_argument("model", metavar="MODEL", help="the model, as `mlgate models` lists it")
     rollback.add_argument("--to", metavar="ID|N", help="a version, or the number of an entry")
     rollback.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
     rollback.set_defaults(command=_rollback)

@@ -240,7 +240,7 @@ def test_the_called_workflow_publishes_the_message_as_it_is(tmp_path: Path) -> N
     said = run_script(tmp_path, step("mlgate")["run"], MESSAGE=REASON)
 
     assert (tmp_path / "message.json").read_text() == REASON
-    options = cli._parser().parse_args(said)
+    options = cli.parser().parse_args(said)
     assert (options.wait, str(options.junit)) == (True, "junit.xml")
 
 
@@ -306,7 +306,7 @@ def test_a_pages_script_publishes_a_message_that_can_be_planned(where: str, tmp_
         more = {"AZURE_FEDERATED_TOKEN_FILE": str(token)}
     else:
         script = jenkins()
-    options = cli._parser().parse_args(run_script(tmp_path, script, **more))
+    options = cli.parser().parse_args(run_script(tmp_path, script, **more))
     message = request((tmp_path / options.message).read_text())
 
     assert options.wait

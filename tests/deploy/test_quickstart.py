@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.commands import PATIENCE, environment
 
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
 PAGE = (ROOT / "docs/quickstart.md").read_text("utf-8")
 LAPTOP, _, REST = PAGE.partition("## A worker on a queue\n")
 WORKER, _, _ = REST.partition("## A pipeline\n")
@@ -21,6 +22,7 @@ WORKER, _, _ = REST.partition("## A pipeline\n")
 # What the page says does not end with 0.
 EXPECTED = {
     "mlgate run examples/failing/message.json --repository . --output build/failing": 1,
+    ".venv/bin/mlgate run examples/failing/message.json --repository . --output build/failing": 1,
     "mlgate validate message.json --repository . --checkout": 2,
 }
 
@@ -86,6 +88,16 @@ def follow(terminal: Terminal, page: str) -> None:
                 if command.startswith("mlgate validate") and "The message is valid." in content:
                     expected = 0  # the second time, corrected
                 assert code == expected, f"{command}\n{printed}"
+
+
+@pytest.mark.slow
+def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "-q", ROOT, tmp_path / "mlgate"], check=True)
+    terminal = Terminal(tmp_path, tmp_path / "mlgate")
+    follow(terminal, README.partition("\n## The message\n")[0])
+    terminal.close()
+
+    assert (tmp_path / "mlgate/build/example/report.html").is_file()
 
 
 @pytest.mark.slow

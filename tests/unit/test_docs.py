@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,18 @@ from mlgate.orchestration.wire.messages import LookMessage, StartMessage, read
 from mlgate.orchestration.wire.schema import schema
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY")]
+PAGES = [
+    ROOT / f"{name}.md"
+    for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")
+]
 PAGES += [ROOT / "examples/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATOR = runpy.run_path(str(ROOT / "docs/generate.py"))
+COMMANDS = runpy.run_path(str(ROOT / "docs/generate_commands.py"))
+
+# Pages whose commands tests/deploy/test_quickstart.py executes.
+EXECUTED = {"README.md", "docs/quickstart.md"}
+# What the commands on the other pages need: Azure, Docker, or a machine to install on.
+ELSEWHERE = {"az", "azd", "cd", "curl", "docker", "export", "pip", "python", "SERVING"}
 
 # As Azure Pipelines expands them in an agentless job. Those that only an agent knows, such as
 # Build.Repository.Uri, are not among them.
@@ -156,13 +166,47 @@ def test_the_map_of_serving_is_its_tree() -> None:
     assert set(re.findall("^\\| `([a-z]+)` \\|", table, re.MULTILINE)) == modules_in(SERVING)
 
 
-def test_the_readme_lists_exactly_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["--help"])
-    commands = set(re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE))
-    listed = re.findall(r"^\| `mlgate (\w+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+def test_the_page_of_the_commands_is_what_their_parser_says() -> None:
+    """After a change of the parser: `docs/generate_commands.py > docs/commands.md`."""
+    assert (ROOT / "docs/commands.md").read_text("utf-8") == COMMANDS["page"]()
 
-    assert set(listed) == commands
+
+def test_the_page_of_the_commands_has_each_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each number that the help of a command begins a meaning with, whatever its layout."""
+    for name, (_, made) in COMMANDS["_commands"]():
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        _, _, codes = capsys.readouterr().out.partition("exit codes")
+        said = re.findall(r"(?:^ +| {2,})(\d+)\b", codes.partition("\n\n")[0], re.MULTILINE)
+
+        assert [code for code, _ in COMMANDS["exit_codes"](made)] == said, name
+
+
+def typed(page: Path) -> list[str]:
+    """The commands that a page has people type, their continued lines joined."""
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    lines = map(str.strip, "".join(blocks).replace("\\\n", " ").splitlines())
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_on_a_page_can_be_typed(page: Path) -> None:
+    """It is executed by a test, or parsed as `mlgate` does; of others, only known programs."""
+    if page.relative_to(ROOT).as_posix() in EXECUTED:
+        return
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for command in typed(page):
+        program = Path(command.split()[0].lstrip("($").partition("=")[0]).name
+        if program not in {"mlgate", "make", "pytest"}:
+            assert program in ELSEWHERE, command
+            continue
+        arguments = shlex.split(command.removesuffix("&"), comments=True)[1:]
+        if program == "mlgate":
+            cli.parser().parse_args(arguments)
+        elif program == "make":
+            assert set(arguments) <= targets, command
+        else:
+            assert all((ROOT / each).exists() for each in arguments if each[0] != "-"), command
 
 
 def test_troubleshooting_knows_each_kind_of_failure_and_no_code_that_is_none() -> None:
@@ -177,6 +221,14 @@ def test_troubleshooting_knows_each_kind_of_failure_and_no_code_that_is_none() -
     assert set(FailureKind) <= set(kinds)
     assert codes
     assert set(codes) <= set(Code)
+
+
+def test_the_pictures_of_the_readme_are_small() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    pictures = re.findall(r"!\[[^\]]+\]\((docs/images/[^)]+)\)", text)
+
+    assert len(pictures) == 2
+    assert all((ROOT / each).stat().st_size < 150_000 for each in pictures)
 
 
 SERVING = ROOT / "mlgate/hosts/serving"
@@ -203,7 +255,7 @@ def test_a_room_can_be_taken_in_at_a_glance(room: Path) -> None:
     assert len(modules_in(room)) <= MOST_FILES
 
 
-@pytest.mark.parametrize("page", ["docs/concepts.md", "README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["docs/concepts.md", "docs/architecture.md"])
 def test_the_states_on_the_pages_are_those_of_a_build(page: str) -> None:
     assert f"\n{' -> '.join(Phase)}\n" in (ROOT / page).read_text("utf-8")
 
