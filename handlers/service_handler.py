@@ -175,9 +175,9 @@ def _health(said: Any) -> Health | None:
     """None for what is not the health of a server of models."""
     if not isinstance(said, dict) or not isinstance(said.get("status"), str):
         return None
-    if "held_back" not in said or "number" not in said:
+    if "number" not in said:
         return None
-    held = said["held_back"]
+    held = said.get("held_back")
     held_back = None
     if isinstance(held, dict) and _is_number(held.get("number")):
         reason = _sentence(str(held.get("reason") or ""))

@@ -122,11 +122,11 @@ def _answered(ports: Ports, build: Build, seen: str) -> Build:
     until = ports.clock.now() + AT_ONCE
     while answered < wanted and ports.clock.now() < until:
         answer = ports.service.answer(verification.request.url, manifest)
-        name = f"{promotion.model}@{promotion.id}"
-        if (answer.number, answer.name) != (promotion.number, name):
+        names = ("", f"{promotion.model}@{promotion.id}")
+        if answer.number != promotion.number or answer.name not in names:
             by = "does not say which version gave it"
             if answer.number is not None:
-                by = f"is by {answer.name}, entry {answer.number}"
+                by = f"is by {answer.name or 'another version'}, entry {answer.number}"
             said = f"{seen} An answer to the example {by}. {answer.wrong or ''}".strip()
             return _changed(build, answered=0, seen=said)
         if answer.wrong is not None:
