@@ -138,7 +138,7 @@ class ServiceHandler:
                 ) as answer:
                     content = _content(answer, url, until)
                     return _Reply(answer.status_code, answer.headers, content)
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError) as error:
             raise Temporary(f"{url}{route} does not answer: {type(error).__name__}.") from None
 
     def _key(self, url: str) -> dict[str, str]:
