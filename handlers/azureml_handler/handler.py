@@ -35,6 +35,7 @@ from handlers.azureml_handler.workspace import (
     model_uri,
     output_folder,
 )
+from handlers.in_time import InTime
 from mlgate.orchestration.addresses.allowlist import without_azure_user
 from mlgate.orchestration.backends.keeping import MOST_BYTES, Chosen, choose, take_over
 from mlgate.orchestration.backends.launching import OUTCOME, RECORD_LIMIT, own_variables
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
+_REGISTER_SECONDS = 45.0  # a verdict waits for it
 _NO_ROOM = "This host has no room for more: give it a TMPDIR on a larger disk."
 
 T = TypeVar("T")
@@ -74,6 +76,7 @@ class AzureMLHandler:
         most_bytes: int = MOST_BYTES,
         free: Callable[[], int] = free_bytes,
     ) -> None:
+        self._in_time = InTime(_REGISTER_SECONDS)
         self._workspace = Workspace.parse(workspace)
         self._credential = credential
         self._compute = compute
@@ -145,6 +148,12 @@ class AzureMLHandler:
 
     def register(self, made: Registration) -> None:
         """One request where nothing is to be changed, one more for each version that is."""
+        try:
+            self._in_time(lambda: self._list_version(made))
+        except TimeoutError:
+            raise Temporary(f"Azure ML did not answer within {_REGISTER_SECONDS:g} s.") from None
+
+    def _list_version(self, made: Registration) -> None:
         with of_this_host():
             listed = self._control.model_versions(made.model)
             for change in changes(made, listed):

@@ -19,6 +19,7 @@ from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import Kept, Registration
 
 OURS = "mlgate.version"
+ENTRY = "mlgate.entry"
 CURRENT, ROLLED_BACK = "mlgate.current", "mlgate.rolled_back"
 _TYPES = {"mlflow": "mlflow_model"}  # by a manifest's format; any other is the service's "custom"
 # What the SDK sends back to change a version, but for what the service decides.
@@ -50,32 +51,39 @@ def changes(made: Registration, listed: Iterable[Mapping[str, Any]]) -> Iterator
     not there and it is not known any more what it was made of.
     """
     there = {text(each, "name"): each for each in listed}
-    tags = {**made.tags, OURS: made.version, CURRENT: "true", ROLLED_BACK: "false"}
+    others = [each for name, each in there.items() if name != made.version and _ours(each)]
+    current = made.current and all(_number(each) <= made.number for each in others)
+    marks = {CURRENT: "true" if current else "false", ROLLED_BACK: "false"}
+    tags = {**made.tags, OURS: made.version, **marks}
     known = there.get(made.version)
-    if known is None:
-        yield Change(made.version, _new(made, tags))
-    elif not _ours(known):
+    if known is not None and not _ours(known):
         raise Permanent(
             f"The workspace has a version {made.version} of the model {made.model} that mlgate did "
             "not register: delete that one, or give the model another name in the message."
         )
-    else:
+    if known is not None:
         yield from _tagged(made.version, known, tags)
-    for name, each in there.items():
-        if name == made.version or not _ours(each):
-            continue
+    elif made.create:
+        yield Change(made.version, _new(made, tags))
+    for each in others if current else ():
         marks = {}
         if part(each, "properties", "tags", CURRENT) == "true":
             marks[CURRENT] = "false"
-        if made.rolled_back and name == made.replaces:
+        if made.rolled_back and text(each, "name") == made.replaces:
             marks |= {CURRENT: "false", ROLLED_BACK: "true"}
-        yield from _tagged(name, each, marks)
+        yield from _tagged(text(each, "name"), each, marks)
 
 
 def model_uri(kept: Kept) -> str:
     """The model in its job's output, as the service writes it."""
     inside = KEPT if kept.path == "." else f"{KEPT}/{kept.path}"
     return f"azureml://jobs/{kept.attempt.id}/outputs/{OUTPUT}/paths/{inside}"
+
+
+def _number(version: Mapping[str, Any]) -> int:
+    """That of the entry which it was listed for, the last time."""
+    said = part(version, "properties", "tags", ENTRY)
+    return int(said) if isinstance(said, str) and said.isdecimal() and len(said) < 10 else 0
 
 
 def _new(made: Registration, tags: Mapping[str, str]) -> Mapping[str, Any]:

@@ -277,6 +277,13 @@ class Promotion:
     verify: Verify | None = None
     verification: Verification | None = None
     verified: bool | None = None
+    registered: bool = False  # the backend's list of models was seen to, as well as it could be
+
+    @property
+    def unregistered(self) -> bool:
+        """Whether the backend's list of models does not know of the entry yet."""
+        entered = self.outcome in (PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK)
+        return entered and self.number is not None and not self.registered
 
 
 def canonical(said: Mapping[str, Any]) -> bytes:

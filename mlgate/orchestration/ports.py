@@ -148,7 +148,8 @@ class Registration:
     """A version that an entry of a model's log has made the current one, as a backend lists it.
 
     `kept` is None where that is not known any more; `replaces` is the id of the version that was
-    current before. `tags` are what people look for it by.
+    current before. `current` is false once a later entry has made another one current. Without
+    `create` only versions that are listed are marked. `tags` are what people look for it by.
     """
 
     model: str
@@ -156,6 +157,9 @@ class Registration:
     kept: Kept | None
     replaces: str | None = None
     rolled_back: bool = False  # the entry goes back: what it replaces was withdrawn
+    number: int = 0  # of the entry
+    current: bool = True
+    create: bool = True
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -186,9 +190,10 @@ class BackendPort(Protocol):
        files that are there are not copied again. A run whose task has that word finds them in the
        folder that `MLGATE_CURRENT_MODEL` names, and cannot change them for other runs.
     10. `register` has the backend's own list of models name the version and the job that kept it,
-        and marks it as the only current one of its model. Must be idempotent: a version that is
-        listed is not listed again. What others listed stays as it is: `Permanent` where that is in
-        the way. Does nothing where there is no such list.
+        and marks it as the only current one of its model, unless one of a later entry is listed.
+        It ends within a minute. Must be idempotent: a version that is listed is not listed again.
+        What others listed stays as it is: `Permanent` where that is in the way. Does nothing where
+        there is no such list.
     """
 
     @property

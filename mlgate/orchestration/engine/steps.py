@@ -66,6 +66,11 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Register:
+    """List the version that was entered among the models of the backend."""
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """Write the next of the build's files."""
 
@@ -98,6 +103,7 @@ Step = (
     | Judge
     | Promote
     | Verify
+    | Register
     | Write
     | Publish
     | Post
@@ -122,7 +128,10 @@ def next_step(
     if build.phase is Phase.COMPLETED:
         return Stop()
     if build.phase is Phase.COMPLETING:
-        last = build.published or build.completion_posted or pace.must_be_told(build, now)
+        told = build.published or build.completion_posted
+        if not told and build.promotion is not None and build.promotion.unregistered:
+            return Register()  # which takes a minute at most
+        last = told or pace.must_be_told(build, now)
         if Write not in exhausted and not last:
             return Write()
         return Post() if last or build.pipeline is None else Publish()

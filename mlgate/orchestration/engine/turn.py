@@ -23,6 +23,7 @@ from mlgate.orchestration.engine import (
 from mlgate.orchestration.engine.looks import wake
 from mlgate.orchestration.engine.news import News
 from mlgate.orchestration.engine.promoting import turn as promoting
+from mlgate.orchestration.engine.promoting.registering import register
 from mlgate.orchestration.engine.saved import SupersededError
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import Work, deaths
@@ -148,8 +149,10 @@ class Turn:
                 case steps.Promote():
                     promoting.take(self._work, self._news, step, self._policy)
                 case steps.Verify():
-                    promoting.verify(self._work, self._policy)
+                    promoting.verify(self._work)
                     exhausted |= {steps.Verify}
+                case steps.Register():
+                    register(self._work, always=self._policy.register)
                 case steps.Write():
                     if not self._write():
                         exhausted |= {steps.Write}

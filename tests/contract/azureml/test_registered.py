@@ -25,7 +25,7 @@ def trained(bench: Bench, version: str = A, number: int = 1) -> Registration:
     bench.server.requests.clear()
     kept = Kept(task.attempt, "outputs/model", "mlflow")
     tags = {"mlgate.version": version, "mlgate.entry": f"{number}", "mlgate.build": "77"}
-    return Registration("churn", version, kept, tags=tags)
+    return Registration("churn", version, kept, tags=tags, number=number)
 
 
 def marks(bench: Bench) -> dict[str, tuple[str, str]]:
@@ -69,7 +69,8 @@ def test_one_version_is_current_and_a_rollback_marks_the_other(bench: Bench) -> 
     bench.handler.register(first)
     bench.handler.register(replace(second, replaces=A))
     assert marks(bench) == {A: ("false", "false"), B: ("true", "false")}
-    bench.handler.register(replace(first, kept=None, replaces=B, rolled_back=True))
+    back = replace(first, kept=None, replaces=B, rolled_back=True, number=3)
+    bench.handler.register(back)
     assert marks(bench) == {A: ("true", "false"), B: ("false", "true")}
 
 
@@ -77,9 +78,26 @@ def test_more_versions_than_a_page_has_are_all_seen(bench: Bench) -> None:
     bench.server.workspace.page_size = 2
     made = trained(bench)
     versions = [f"{number:012x}" for number in range(5)]
-    for version in versions:
-        bench.handler.register(replace(made, version=version))
+    for number, version in enumerate(versions, 1):
+        tags = {**made.tags, "mlgate.entry": f"{number}"}
+        bench.handler.register(replace(made, version=version, number=number, tags=tags))
     assert [version for version, mark in marks(bench).items() if mark[0] == "true"] == versions[-1:]
+
+
+def test_what_comes_late_takes_nothing_from_a_later_entry(bench: Bench) -> None:
+    first, second = trained(bench), trained(bench, B, 2)
+    bench.handler.register(second)
+    bench.handler.register(first)
+    assert marks(bench) == {A: ("false", "false"), B: ("true", "false")}
+
+
+def test_what_nobody_asks_to_list_is_marked_where_it_is_listed(bench: Bench) -> None:
+    first, second = trained(bench), replace(trained(bench, B, 2), create=False)
+    bench.handler.register(first)
+    bench.handler.register(second)
+    assert marks(bench) == {A: ("false", "false")}
+    bench.handler.register(replace(first, number=3, create=False))
+    assert marks(bench) == {A: ("true", "false")}
 
 
 def test_what_people_registered_under_that_name_stays(bench: Bench) -> None:

@@ -70,6 +70,33 @@ def test_it_is_off_unless_the_message_or_the_host_asks(
     assert len(scene.backend.registered) == 3 * count
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_what_is_listed_is_marked_whoever_asked(scene: Scene, back: bool) -> None:
+    """By a rollback to a version that nobody asked to list, or another promotion of that kind."""
+    first = scene.trains(b"one")
+    scene.offer()
+    second = scene.trains(b"two")
+    scene.offer(promote=ASKED)
+    third = scene.trains(b"three")
+    build = scene.message("rollback") if back else scene.offer()
+    made = scene.backend.registered[-1]
+    assert (made.version, made.replaces, made.create) == (first if back else third, second, False)
+    assert (made.number, made.current, made.rolled_back) == (3, True, back)
+    assert build.warnings == ()
+
+
+def test_it_holds_no_verdict(scene: Scene) -> None:
+    seen = list[Verdict | None]()
+
+    def register(_: Registration) -> None:
+        seen.append(scene.state.builds()[0].verdict)
+
+    scene.backend.register = register  # type: ignore[assignment,method-assign]
+    scene.trains(b"one")
+    scene.offer(promote=ASKED)
+    assert seen == [Verdict.SUCCEEDED]
+
+
 def test_what_is_not_promoted_is_not_registered(scene: Scene) -> None:
     scene.trains(b"one", accuracy=0.9)
     scene.offer(promote={**COMPARE, **ASKED})
@@ -156,7 +183,7 @@ def test_a_handler_that_dies_in_it_leaves_it_to_the_next_one_until_it_is_done_wi
     with pytest.raises(Dead):
         scene.offer(promote=ASKED)
     for _ in range(deaths):
-        scene.clock.sleep(600)
+        scene.clock.sleep(120)
         scene.conductor.sweep()
         with suppress(Dead):
             scene.run_to_end()

@@ -1,7 +1,6 @@
-"""After an entry: the version it makes current, in the backend's own list of models.
+"""After the verdict: the version that an entry made current, in the backend's own list of models.
 
-Best effort: what fails is a warning and changes no verdict. It comes before the build is saved with
-its verdict, so that a handler which dies in between leaves it to the next one, who finds the entry.
+Best effort: what fails is a warning and changes no verdict.
 """
 
 from __future__ import annotations
@@ -9,51 +8,46 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.builds import Build
 from mlgate.orchestration.durable import ModelsPort, StatePort
 from mlgate.orchestration.engine.promoting import candidates
 from mlgate.orchestration.engine.saved import SupersededError
 from mlgate.orchestration.engine.trouble import Doing, sentence
 from mlgate.orchestration.engine.work import Work, deaths
-from mlgate.orchestration.models import Entry, EntryKind, Manifest, PromotionOutcome
+from mlgate.orchestration.models import Entry, EntryKind, Manifest
 from mlgate.orchestration.ports import Kept, Ports, Registration
 from mlgate.orchestration.wire.messages import message_of
 from mlgate.orchestration.wire.promotion import PromoteMessage
 
 log = logging.getLogger("mlgate")
 
-_ENTERED = (PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK)
 _TAG = 200  # characters
 
 
-def registered(work: Work, build: Build, *, always: bool) -> Build:
-    """The build, with a warning where its entry's version could not be registered.
-
-    Nothing is done unless it has just been entered; `always`: whatever its message says.
-    """
-    promotion = build.promotion
-    over = build.phase is Phase.COMPLETING and work.build.phase is Phase.PROMOTING
-    if promotion is None or not over or promotion.outcome not in _ENTERED:
-        return build
-    if work.deadly(Doing.REGISTER):
-        return _warned(build, deaths("registered its model"))
-    try:
-        with work.on(Doing.REGISTER):
-            _register(work.ports, build, always)
-    except SupersededError:
-        raise
-    except candidates.FilesError as error:
-        return _warned(build, sentence(error.error))
-    except Exception as error:
-        log.warning("build %s: its model is not registered", build.build_id, exc_info=error)
-        return _warned(build, sentence(error))
-    return build
-
-
-def _warned(build: Build, why: str) -> Build:
+def register(work: Work, *, always: bool) -> None:
+    """List the build's version, and save what came of it; `always`: whatever its message says."""
+    build = work.build
     assert build.promotion is not None
-    what = f"{build.promotion.model}@{build.promotion.id} could not be registered: {why}"
-    return replace(build, warnings=(*build.warnings, what))
+    warning = None
+    if work.deadly(Doing.REGISTER):
+        warning = deaths("registered its model")
+    else:
+        try:
+            with work.on(Doing.REGISTER):
+                _register(work.ports, build, always)
+        except SupersededError:
+            raise
+        except candidates.FilesError as error:
+            warning = sentence(error.error)
+        except Exception as error:
+            log.warning("build %s: its model is not registered", build.build_id, exc_info=error)
+            warning = sentence(error)
+    warnings = work.build.warnings
+    if warning is not None:
+        name = f"{build.promotion.model}@{build.promotion.id}"
+        warnings = (*warnings, f"{name} could not be registered: {warning}")
+    promotion = replace(build.promotion, registered=True)
+    work.save(replace(work.build, promotion=promotion, warnings=warnings))
 
 
 def _register(ports: Ports, build: Build, always: bool) -> None:
@@ -66,11 +60,22 @@ def _register(ports: Ports, build: Build, always: bool) -> None:
     if entry is None:
         return
     origin = build if entry.kind is EntryKind.PROMOTED else _origin(ports.state, models, entry)
-    if not always and (origin is None or not _asks(ports.state, origin)):
+    create = always or (origin is not None and _asks(ports.state, origin))
+    if not create and not _was_listed(ports.state, models, entry):
         return
-    offer = None if origin is None else _offer(ports, origin, entry)
+    offer = _offer(ports, origin, entry) if create and origin is not None else None
     source = offer.source if offer else origin or build
-    ports.backend(source).register(_registration(entry, source, offer))
+    head = models.head(entry.model).entry
+    made = _registration(entry, source, offer)
+    current = head is None or head.number <= entry.number
+    ports.backend(source).register(replace(made, current=current, create=create))
+
+
+def _was_listed(state: StatePort, models: ModelsPort, entry: Entry) -> bool:
+    """Whether the version that the entry replaces was to be listed, so that its marks are wrong."""
+    replaced = next((each for each in models.log(entry.model) if each.id == entry.replaces), None)
+    origin = None if replaced is None else _origin(state, models, replaced)
+    return origin is not None and _asks(state, origin)
 
 
 def _origin(state: StatePort, models: ModelsPort, entry: Entry) -> Build | None:
@@ -115,6 +120,7 @@ def _registration(entry: Entry, source: Build, offer: candidates.Offer | None) -
         kept=None if offer is None else _kept(source, offer),
         replaces=entry.replaces if entry.replaces != entry.id else None,
         rolled_back=entry.kind is EntryKind.ROLLED_BACK,
+        number=entry.number,
         tags={name: value[:_TAG] for name, value in tags.items() if value},
     )
 

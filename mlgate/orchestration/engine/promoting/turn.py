@@ -8,7 +8,6 @@ from mlgate.orchestration.admission.allowed_models import ModelPolicy
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.engine.news import News
 from mlgate.orchestration.engine.promoting import acts, candidates, verifying
-from mlgate.orchestration.engine.promoting.registering import registered
 from mlgate.orchestration.engine.steps import Promote, Promoting
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import Work
@@ -41,7 +40,7 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
     except candidates.FilesError as failed:
         work.failed(f"{Doing.OFFER}:{step.what}")
         raise failed.error from failed
-    work.save(registered(work, promoted, always=policy.register))
+    work.save(promoted)
     entered = promoted.promotion
     if step.what is Promoting.COMMIT and entered is not None and entered.number is not None:
         model = entered.model
@@ -49,11 +48,11 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
     work.take_in_ending()
 
 
-def verify(work: Work, policy: ModelPolicy) -> None:
+def verify(work: Work) -> None:
     """Look at the server once, and save what came of it."""
     work.refuse_deadly(Doing.VERIFY, "asked the server")
     work.saved.keep(verifying.looking(work.build, work.broker_now()))
     with work.on(Doing.VERIFY):
         verified = verifying.looked(work.ports, work.build)
-    work.save(registered(work, verified, always=policy.register))
+    work.save(verified)
     work.take_in_ending()
