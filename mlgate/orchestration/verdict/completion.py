@@ -1,4 +1,4 @@
-"""The end of a build, as its pipeline hears of it. Pure."""
+"""The completion that a build's pipeline receives. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlgate.orchestration.verdict.variables import output_variables
 
 
 def completion_of(build: Build) -> Completion:
-    """Everything there is to say: the verdict, why, and each failure and warning in a line."""
+    """The verdict with its reason, and a line for each failure and warning."""
     return Completion(
         verdict=build.verdict or Verdict.FAILED,
         reason=build.reason,

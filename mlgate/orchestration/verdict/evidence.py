@@ -1,7 +1,7 @@
-"""What a run left beside its outputs, and how a report looks into it.
+"""What a run left beside its outputs, and how a report reads it.
 
-Reports read one executed notebook at a time, through a function they are given: five hundred of
-them do not fit into memory, and where they lie is not for a report to know.
+Reports read executed notebooks one by one, through a function they are given: five hundred of
+them do not fit into memory, and a report need not know where they are stored.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def path_of(run: RunState, name: str) -> str:
 
 
 def left(run: RunState, name: str) -> str | None:
-    """The path of that file, if this attempt left one: another attempt's tells nothing of it."""
+    """The path of that file, if this attempt left one: another attempt's does not count."""
     path = path_of(run, name)
     return path if path in run.evidence else None
 
 
 def listing(run: RunState) -> list[str]:
-    """The paths of all that the build's files hold of the run."""
+    """The paths of the run's files among the build's files."""
     return sorted({*run.outputs, *run.evidence})
 
 
 def notebooks_in(files: BuildFiles, build: Build) -> Read:
-    """Reads from the build's files what the runs say that they left."""
+    """Reads from the build's files what the runs report that they left."""
     key = build.key
 
     def read(run: RunState) -> bytes | None:
@@ -45,4 +45,4 @@ def notebooks_in(files: BuildFiles, build: Build) -> Read:
 
 
 def no_notebooks(run: RunState) -> None:
-    """For a report that does without, after one with them could not be made."""
+    """For a report without notebooks, after one with them could not be made."""

@@ -1,4 +1,4 @@
-"""What several reports say of a build and its runs, so that all say it alike. Pure."""
+"""Facts about a build and its runs, worded the same in every report. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def attempts_made(run: RunState) -> int:
 
 
 def seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    """None when unknown; never negative, whatever two clocks say."""
+    """None when unknown; never negative, even when two clocks disagree."""
     if start is None or end is None:
         return None
     return max(0.0, round((end - start).total_seconds(), 3))
@@ -55,13 +55,13 @@ def ended_badly(run: RunState) -> bool:
 
 
 def counts(build: Build) -> dict[RunStatus, int]:
-    """How many runs there are of each status that occurs, in the order of the vocabulary."""
+    """The number of runs with each status that occurs, in the order of `RunStatus`."""
     found = Counter(run.status for run in build.runs)
     return {status: found[status] for status in RunStatus if found[status]}
 
 
 def why_not_succeeded(build: Build, run: RunState) -> str:
-    """Why a run did not succeed, in a few words, also when no failure says it."""
+    """Why a run did not succeed, in a few words, even when no failure is recorded."""
     if run.failure is not None:
         return run.failure.message
     if run.status is RunStatus.SKIPPED:

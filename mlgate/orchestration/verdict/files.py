@@ -1,7 +1,7 @@
-"""The files of a build that mlgate writes itself: what is in each, in the order to write them.
+"""The files that mlgate writes for a build: what is in each, in the order to write them.
 
-The verdict is decided and saved before any of them is written. Each is written by itself, as well
-as it can be, and none is in memory as a whole.
+The verdict is saved before any of them is written. A file that cannot be written does not stop the
+others, and none is in memory as a whole.
 """
 
 from __future__ import annotations

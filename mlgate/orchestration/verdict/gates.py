@@ -26,9 +26,9 @@ class Judgment:
 def judge(build: Build) -> Judgment:
     """The verdict over runs that have all ended.
 
-    A build whose pipeline ended is canceled whatever its runs did. One that was canceled or ran
-    out of time from our side has failed, and that is its reason, unless every run had ended by
-    itself before.
+    A build whose pipeline ended is canceled, whatever its runs did. A build that mlgate canceled,
+    or whose deadline passed, has failed for that reason, unless every run had already ended by
+    itself.
     """
     checks = tuple(_check(metric, build.runs) for metric in build.gate.metrics)
     if build.pipeline_ended:
@@ -51,7 +51,7 @@ def judge(build: Build) -> Judgment:
 
 
 def describe_failure(run: RunState) -> str:
-    """One line: which run, what kind, which cell, what it said."""
+    """One line: the run, the kind of failure, the cell and the message."""
     name = run.spec.name
     if run.status is RunStatus.SKIPPED:
         return f"{name} was skipped: a run it needs did not pass"
@@ -64,9 +64,9 @@ def describe_failure(run: RunState) -> str:
 def _condition(gate: Gate, runs: Sequence[RunState]) -> tuple[bool, str]:
     """Whether it holds, and the reason.
 
-    An added run tries what another one left, so its pass is no pass more: by itself it must not
-    open a gate of some. Where it fails there is no candidate, which refuses the promotion whatever
-    the gate says.
+    An added run checks the model that another run kept, so its pass does not count: alone it must
+    not satisfy `any_pass` or `at_least`. If it fails, there is no candidate and the promotion is
+    refused, even when the gate passes.
     """
     if gate.condition != "all_pass":
         runs = [run for run in runs if run.spec.name not in gate.added]
@@ -136,7 +136,7 @@ def _ending_reason(build: Build) -> str:
     minutes = float(build.request.get("deadline_minutes", _DEADLINE))
     unfinished = [run.spec.name for run in build.runs if _cut_short(run)]
     if not unfinished:
-        what = "the repository was checked out" if build.repository else "the model was looked at"
+        what = "the repository was checked out" if build.repository else "the model was read"
         return f"The deadline of {minutes:g} minutes passed before {what}."
     return (
         f"The deadline of {minutes:g} minutes passed before these runs ended: {listed(unfinished)}."

@@ -1,10 +1,10 @@
 """`junit.xml`: one test case per notebook cell, training, gate metric and check.
 
-Every failed run carries exactly one failure, so the counts agree with the verdict's reasons. Those
-stand at the document's head, so that its suites are made before the first byte is given out: they
-are kept as bytes, and those of a run whose cells would make them too many are its failure alone.
-The structure is the one of the Jenkins and Ant schemas that test reporters share; there is no
-`<error>`, for what failed is told by the failure's `type`.
+Every failed run has exactly one failure, so the counts agree with the verdict's reasons. The counts
+are at the document's head, so all suites are made before the first byte is returned. They are kept
+as bytes; a run whose cells would exceed the limit keeps only its failure. The structure is that of
+the Jenkins and Ant schemas that test reporters share, without `<error>`: the failure's `type` says
+what failed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from mlgate.orchestration.verdict.problems import (
     short_trace,
 )
 
-_MOST_BYTES = 24 << 20  # a pipeline takes a file of 32 MiB
+_MOST_BYTES = 24 << 20  # Azure Pipelines accepts files of 32 MiB
 _CELLS = 2000  # test cases of a run
 _SECONDS = len("2025-05-06T08:03:11")
 

@@ -1,4 +1,4 @@
-"""What became of a build's model, in words that all reports share. Pure."""
+"""The outcome for a build's model, in words that all reports share. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ENTERED = (PromotionOutcome.PROMOTED, PromotionOutcome.ROLLED_BACK)
 
 @dataclass(frozen=True, slots=True)
 class ModelStory:
-    """`was` and `now` are versions as people name them, or a dash; `back` is the command that goes
-    back, where there is something to go back to."""
+    """`was` and `now` are versions as people name them, or a dash; `back` is the command that rolls
+    back, where there is a version to roll back to."""
 
     name: str
     outcome: str
@@ -38,7 +38,7 @@ class ModelStory:
 
 
 def story(build: Build) -> ModelStory | None:
-    """None for a build that is about no model, or whose promotion has not ended."""
+    """None for a build without a model, or whose promotion has not ended."""
     promotion = build.promotion
     if promotion is None or promotion.outcome is None:
         return None
@@ -60,7 +60,7 @@ def story(build: Build) -> ModelStory | None:
 
 
 def promotion_json(build: Build) -> dict[str, Any] | None:
-    """`promotion` of `result.json`; None as long as there is none, or it goes on."""
+    """`promotion` of `result.json`; None without a promotion, or until it has ended."""
     promotion = build.promotion
     if promotion is None or promotion.outcome is None:
         return None
@@ -88,7 +88,7 @@ def promotion_json(build: Build) -> dict[str, Any] | None:
 
 
 def promotion_variables(build: Build) -> dict[str, str]:
-    """The output variables, each as text; those that there are no values for are left out."""
+    """The output variables, each as text; those without a value are left out."""
     promotion = build.promotion
     if promotion is None or promotion.outcome is None:
         return {}
@@ -103,7 +103,7 @@ def promotion_variables(build: Build) -> dict[str, str]:
 
 
 def compared_values(compared: Compared) -> tuple[str, str, str]:
-    """The candidate's value, the current version's and what it was found to be."""
+    """The candidate's value, the current version's, and how they compare."""
     how = "" if compared.current is None else " measured" if compared.measured else " on record"
     return (
         "missing" if compared.candidate is None else exact(compared.candidate),
@@ -117,7 +117,7 @@ def _version(model: str, version: str | None) -> str:
 
 
 def _undone(promotion: Promotion) -> bool:
-    """Whether its entry was undone, as it could not be verified."""
+    """Whether its entry was undone because it could not be verified."""
     return promotion.verification is not None and promotion.verification.undone is not None
 
 

@@ -1,4 +1,4 @@
-"""What changed between two states of a build, told in lines for its live log. Pure."""
+"""What changed between two states of a build, as lines for its live log. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def operation(build: Build) -> str:
     if build.phase is Phase.RECEIVED:
         if build.is_check:
             return "making checks"
-        return "checking out the repository" if build.repository else "looking at the model"
+        return "checking out the repository" if build.repository else "reading the model"
     if build.phase is Phase.PROMOTING and build.promotion is not None:
         return _promoting(build.promotion)
     if build.is_check:
@@ -142,7 +142,7 @@ def _metrics(metrics: Mapping[str, float]) -> str:
 
 
 def _began(trouble: Trouble) -> tuple[str, TroubleKind, datetime]:
-    """The same for as long as a trouble lasts, however often it is met."""
+    """Stays the same as long as a problem lasts, however often it occurs."""
     return trouble.step, trouble.kind, trouble.since
 
 

@@ -1,7 +1,7 @@
-"""What an executed notebook tells: its cells and its plots.
+"""The cells and plots of an executed notebook.
 
-The file was written inside a run, so by code nobody has to trust: whatever it holds, reading it
-raises nothing and takes a bounded amount of memory, and what is taken from it is checked.
+The file was written inside a run, by untrusted code. Whatever it holds, reading it raises nothing
+and takes a bounded amount of memory, and every value is checked before it is used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CellRecord:
 
     @property
     def title(self) -> str:
-        """The first line that says something."""
+        """The first line that is not blank."""
         return next((line.strip() for line in self.source.splitlines() if line.strip()), "")
 
 
@@ -72,9 +72,9 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """An executed notebook, read once; empty for a file that is no notebook.
+    """An executed notebook, read once; empty for a file that is not a notebook.
 
-    `unseen`: there is one, which is too large to be read here, or could not be.
+    `unseen`: there is a notebook, but it is too large to read here, or could not be read.
     """
 
     _code_cells: tuple[tuple[int | None, Mapping[str, Any]], ...] = ()
@@ -140,7 +140,7 @@ class Notebook:
 
 
 def _weight(ipynb: bytes) -> int:
-    """About how many bytes it takes in memory once it is parsed, and at most some half more.
+    """About how many bytes it takes in memory once parsed; at most about half more.
 
     A text with a single emoji takes four bytes a character while it is parsed, and a few bytes of
     JSON can be many objects.

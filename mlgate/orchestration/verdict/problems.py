@@ -1,7 +1,7 @@
-"""What a run counts as a failure for, told so that what says most comes first.
+"""Why a run counts as failed, the most useful part first.
 
-Azure Pipelines keeps 1000 characters of a result's stack trace, and a traceback says at its end
-what happened; so the failing cell's source and the last lines stand in front.
+Azure Pipelines keeps 1000 characters of a result's stack trace, and a traceback says what happened
+at its end; so the failing cell's source and the last lines come first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Problem:
 
 
 def problem_of(build: Build, run: RunState) -> Problem | None:
-    """What the run counts as a failure for.
+    """Why the run counts as failed; None if it does not.
 
     A run canceled from outside fails the gate; one canceled along with its build does not.
     """

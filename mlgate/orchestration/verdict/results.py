@@ -1,4 +1,4 @@
-"""What a pipeline keeps of a build. Pure; what needs a notebook is left to whoever sends it."""
+"""What a pipeline keeps of a build. Pure: the sender of a result reads its notebook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MESSAGE = 1000  # characters
 
 
 def results_so_far(build: Build, runs: Iterable[RunState], read: Read) -> Results:
-    """The results of those of its runs, which have ended, of a build that goes on."""
+    """The results of these runs, which have ended, while the build goes on."""
     return Results(
         build=build.key,
         build_id=_pipelines_build_id(build),
@@ -31,9 +31,9 @@ def results_so_far(build: Build, runs: Iterable[RunState], read: Read) -> Result
 
 
 def final_results(build: Build, read: Read) -> Results:
-    """All the results of a build with its verdict; for one that was canceled, just that."""
+    """All the results of a build that has a verdict; of a canceled one, the verdict alone."""
     known = build.verdict is not Verdict.CANCELED
-    # In the order in which they ended, which is also the one they were told in.
+    # In the order in which they ended, which is also the order they were reported in.
     runs = sorted(build.runs, key=lambda run: run.finished_at or build.received_at)
     return Results(
         build=build.key,
@@ -84,9 +84,9 @@ def _run_result(build: Build, run: RunState, read: Read) -> RunResult:
 def _why(
     build: Build, run: RunState, read: Read
 ) -> tuple[str, str, Callable[[], tuple[str, str]] | None]:
-    """The sentence and the stack trace, and how to get better ones.
+    """The sentence, the stack trace, and how to get better ones.
 
-    That holds on to the run alone: it may be kept for longer than this state of the build.
+    The last refers to the run alone: it may be kept for longer than this state of the build.
     """
     if run.status is RunStatus.SUCCEEDED:
         return "", "", None

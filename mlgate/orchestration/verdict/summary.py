@@ -19,7 +19,7 @@ from mlgate.orchestration.verdict.facts import (
 )
 from mlgate.orchestration.verdict.models import compared_values, story
 
-# A summary is read in a pane of the pipeline's page, which takes about a megabyte.
+# The pipeline's page shows a summary in a pane, which holds about a megabyte.
 _FAILURES, _WARNINGS, _CHECKS = 20, 20, 200
 _TRACEBACK = 6_000  # characters
 
@@ -27,7 +27,7 @@ _TRACEBACK = 6_000  # characters
 def summary_markdown(build: Build) -> str:
     """The verdict, why, every run, and the failures at length, as CommonMark with tables.
 
-    Text of others is escaped and never begins a line; tracebacks stand in fences of their own.
+    Untrusted text is escaped and never begins a line; each traceback has a fence of its own.
     """
     verdict = (build.verdict or "not decided").capitalize()
     lines = [f"# {verdict}: build {_escape(build.build_id)}", ""]
@@ -62,7 +62,7 @@ def _more(count: int, what: str) -> list[str]:
 
 
 def _escape(text: str, limit: int = 300) -> str:
-    """Inline text that stays what it is: no markup, table cell, HTML, math, mention or link."""
+    """Inline text that stays text: no markup, table cell, HTML, math, mention or link."""
     line = one_line(text, limit)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         line = line.replace(character, entity)
@@ -124,7 +124,7 @@ def _model_section(build: Build) -> list[str]:
         lines += [f"Was `{told.was}`, is `{told.now}`.", ""]
     lines += [_escape(told.why, 1000), ""]
     if told.back:
-        lines += [f"To go back: `{told.back}`", ""]
+        lines += [f"To roll back: `{told.back}`", ""]
     if told.comparison:
         lines += _table("Run", "Metric", "Candidate", "Current version", "Candidate is")
         for each in told.comparison:

@@ -17,7 +17,7 @@ MOST_METRICS = 500  # more are for `result.json`; the record has to stay small
 
 
 def output_variables(build: Build) -> dict[str, str]:
-    """`verdict`, `runs.total`, `runs.<status>`, `promotion.outcome` and others of it, and
+    """`verdict`, `runs.total`, `runs.<status>`, `promotion.outcome` and its like, and
     `metric.<run>.<name>`, each as text.
 
     A metric that is not finite has none. Of metrics whose names come out the same, the later
@@ -44,7 +44,7 @@ def _valid(name: str) -> str:
 
 
 def _free(name: str, taken: dict[str, str]) -> str:
-    """Names are the same in any case, as far as Azure Pipelines is concerned."""
+    """Azure Pipelines ignores the case of names."""
     used = {other.lower() for other in taken}
     free, number = name, 1
     while free.lower() in used:

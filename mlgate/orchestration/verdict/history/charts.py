@@ -1,8 +1,8 @@
 """The drawings of the history: SVG without text, so that it fits any width; labels are HTML.
 
-A drawing is stretched to its place, so lines keep their width (`non-scaling-stroke`), and a dot is
-a line without length that has round ends. Each has a sentence for who cannot see it, and below it
-its values as a table.
+A drawing stretches to its place, so lines keep their width (`non-scaling-stroke`), and a dot is a
+line without length that has round ends. Each drawing has a sentence for screen readers, and a table
+of its values below it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def tick(x: float, class_: str) -> Markup:
 
 
 def sensed(number: int, count: int, title: str) -> Markup:
-    """A place of the drawing, from top to bottom, that says what is there to who points at it."""
+    """A full-height part of the drawing that shows its text when you point at it."""
     width = WIDTH / count
     return tag(
         "rect",
@@ -106,7 +106,7 @@ def sensed(number: int, count: int, title: str) -> Markup:
 
 
 def drawing(said: str, *shapes: Child, grid: int = 2) -> Markup:
-    """`said` is for who cannot see it; `grid` is the number of lines across, but for the lowest."""
+    """`said` is for screen readers; `grid` is the number of lines across, without the lowest."""
     lines = "".join(f"M0 {HEIGHT * number / grid:.1f}H{WIDTH}" for number in range(grid + 1))
     return tag(
         "svg",
@@ -120,7 +120,7 @@ def drawing(said: str, *shapes: Child, grid: int = 2) -> Markup:
 
 
 def plotted(drawn: Markup, highest_first: Iterable[str], from_left: Iterable[str]) -> Markup:
-    """A drawing with its labels, which are said again by what is said of it."""
+    """A drawing with its labels, which its sentence repeats."""
     return tag(
         "div",
         tag("div", (tag("span", text) for text in highest_first), class_="ys", aria_hidden="true"),
@@ -166,7 +166,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Child]]) -> Markup:
 
 
 def strip(shapes: Sequence[tuple[str, str]], said: str) -> Markup:
-    """Ticks side by side, each of a class and with a title; what failed is lower."""
+    """Ticks side by side, each with a class and a title; those that did not succeed are shorter."""
     ticks = (
         tag(
             "rect",

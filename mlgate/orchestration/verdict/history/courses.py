@@ -28,12 +28,12 @@ from mlgate.orchestration.verdict.page.markup import Markup, fragment, tag
 
 def marks_explained(courses: Sequence[Course]) -> Markup:
     """What the signs of these drawings mean."""
-    items = [(_key(tag("path", d="M0 8H16", class_="line bound")), "what it must be")]
+    items = [(_key(tag("path", d="M0 8H16", class_="line bound")), "must be")]
     if any(not course.merged for course in courses):
         items.append((_key(dot(8, 8, "promoted"), dot(8, 8, "hole")), "promoted"))
-        items.append((_key(dot(8, 8, "refused")), "the gate failed by it"))
+        items.append((_key(dot(8, 8, "refused")), "failed the gate"))
     if any(course.merged for course in courses):
-        items.append((_key(tag("path", d="M8 0V16", class_="tick promoted")), "some promoted"))
+        items.append((_key(tag("path", d="M8 0V16", class_="tick promoted")), "with promotions"))
         items.append((_key(tag("rect", width=16, height=16, class_="band")), "lowest to highest"))
     return tag("ul", (tag("li", sign, text) for sign, text in items), class_="legend muted")
 
@@ -43,7 +43,7 @@ def _key(*shapes: Markup) -> Markup:
 
 
 def course_chart(course: Course) -> Markup:
-    """One drawing; its points are evenly apart, one for each build or for as many."""
+    """One drawing; its points are evenly spaced, each for one build or for equally many."""
     points = course.points
     bounds = [limit for each in points for limit in _limits(each)]
     scale = Scale.around([*bounds, *(each.low for each in points), *(each.high for each in points)])
@@ -152,6 +152,6 @@ def _limits(each: Point) -> Iterator[float]:
 
 
 def _rounded(value: float, scale: Scale) -> float:
-    """An end of the scale, to what can be told apart in its drawing."""
+    """An end of the scale, as precise as its drawing can show."""
     size = max(abs(scale.low), abs(scale.high)) / (scale.high - scale.low)
     return float(f"{value:.{max(3, math.ceil(math.log10(size)) + 2)}g}")

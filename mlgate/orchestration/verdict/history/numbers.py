@@ -1,6 +1,6 @@
 """What the page says of many builds: flaky runs, builds by time, the course of each metric. Pure.
 
-Whatever the number of builds, what is drawn has at most some sixty points.
+A drawing has at most about sixty points, whatever the number of builds.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Bin:
 
     @property
     def rate(self) -> float | None:
-        """Of those that were judged, 0 to 1; None where there are none."""
+        """The share of judged builds that passed, 0 to 1; None without judged builds."""
         return pass_rate(self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
 class RunStory:
-    """One run over all builds of its repository. `last` are its last ends, the oldest first.
+    """One run over all builds of its repository. `last` are its last results, the oldest first.
 
     `both_ways`: commits for which it failed in one build and passed in another. `after_retry`:
     builds in which it passed, and not at the first try. `seconds`: the median of those that passed.
@@ -72,7 +72,7 @@ class RunStory:
 class Point:
     """One build's value of a metric, or what many have in common: `value` is their median.
 
-    `failed` is how many of them the gate did not let through, `promoted` how many were promoted.
+    `failed` counts the builds whose gate failed, `promoted` those with a promotion.
     """
 
     value: float
@@ -103,12 +103,12 @@ class Course:
 
     @property
     def merged(self) -> bool:
-        """Whether a point is of several builds."""
+        """Whether a point covers several builds."""
         return self.builds > len(self.points)
 
 
 def quantile(ordered: Sequence[float], part: float) -> float:
-    """Of values in order, at least one; `part` is 0 to 1."""
+    """Of sorted values, at least one; `part` is 0 to 1."""
     place = part * (len(ordered) - 1)
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
     return low + (high - low) * (place - math.floor(place))
@@ -130,7 +130,7 @@ def bins_of(records: Sequence[Record]) -> tuple[Bin, ...]:
         return ()
     times = [record.began for record in records]
     first, last = min(times), max(times)
-    # Of few builds each bar has some, and not one here and there.
+    # With few builds, wide bars read better than many bars of one build.
     most = min(_MOST_BINS, max(_LEAST_BINS, len(records) // 3))
     step = next((each for each in _STEPS if (last - first) / each < most - 1), _STEPS[-1])
     offset = (first - _MONDAY) // step

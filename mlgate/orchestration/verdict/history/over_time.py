@@ -94,7 +94,7 @@ def _rates(bins: Sequence[Bin], note: str) -> Markup:
         if each.rate is not None
     ]
     known = [each for each in bins if each.rate is not None]
-    said = "Pass rate: nothing was judged yet."
+    said = "Pass rate: no build has a verdict yet."
     if known:
         worst = min(known, key=lambda each: each.rate or 0.0)
         said = (
@@ -130,7 +130,7 @@ def _durations(bins: Sequence[Bin], note: str) -> Markup:
             low, middle, high = (scale.y(quantile(each.durations, part)) for part in _PARTS)
             middles.append((x, middle))
             areas.append((x, low, high))
-    said = "Duration: none is known yet."
+    said = "Duration: not known yet."
     if some:
         first, last = (duration(quantile(each.durations, 0.5)) for each in (some[0], some[-1]))
         slowest = max(some, key=lambda each: each.durations[-1])
@@ -197,7 +197,7 @@ def _label(each: Bin) -> str:
 
 
 def date_of(moment: datetime, step: timedelta = _DAY) -> str:
-    """A day, with the hour where that tells one step from the next."""
+    """A day, with the hour where steps are shorter than a day."""
     day = f"{moment.day} {moment:%b %Y}"
     return day if step >= _DAY else f"{moment.day} {moment:%b %H:%M}"
 
@@ -212,12 +212,12 @@ def _name_of(step: timedelta) -> str:
 
 
 def _whole(value: float) -> str:
-    """There is no half of a build."""
+    """Labels whole builds only."""
     return number(value) if value == int(value) else ""
 
 
 def _unit(longest: float) -> tuple[float, str]:
-    """Seconds, and their name: what durations of up to `longest` are best said in."""
+    """The best unit for durations of up to `longest`: its seconds, and its name."""
     units = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
     return next((unit for unit in units if longest >= 2 * unit[0]), (1.0, "s"))
 

@@ -1,7 +1,7 @@
-"""`index.html`: what many builds have in common, one self-contained page beside their reports.
+"""`index.html`: the history of many builds, one self-contained page beside their reports.
 
-It loads nothing and runs nothing, as a report. Its size does not follow the number of builds: they
-are drawn by time, and only the newest are listed.
+Like a report, it loads nothing and runs nothing. Its size does not grow with the number of builds:
+they are drawn by time, and only the newest are listed.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _tiles(judged: Sequence[Record], stories: Sequence[RunStory], now: datetime)
             _percent(verdicts_of(judged)),
             f"{_percent(verdicts_of(recent))} in the last {days} days" if recent else None,
         ),
-        "Took, typically": (
+        "Typical duration": (
             duration(quantile(took, 0.5)) if took else "-",
             f"one in ten over {duration(quantile(took, 0.9))}" if len(took) > 1 else None,
         ),

@@ -27,7 +27,7 @@ FORMAT = 1
 _RUNS, _METRICS = 100, 20  # of a build
 _RUNS_OF_ALL = 100_000
 _NAME, _TEXT = 120, 200  # characters
-_LARGEST = 1e150  # a range of larger ones is not a number any more
+_LARGEST = 1e150  # the range of larger values would overflow
 _UNPACKED = 128 << 20  # bytes
 
 
@@ -73,7 +73,7 @@ class Record:
     metrics: tuple[MetricRecord, ...] = ()
     model: str | None = None
     outcome: PromotionOutcome | None = None
-    version: str | None = None  # the id of the version that was promoted, or gone back to
+    version: str | None = None  # the id of the version that was promoted or rolled back to
     report: bool = True  # its report was written
 
     @property
@@ -108,7 +108,7 @@ def record_of(build: Build) -> Record | None:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest first, each once, no more than there is room for: of the older ones no runs."""
+    """The newest first, each once, as many as there is room for; older ones without their runs."""
     known = {record.key: record for record in records}
     ordered = sorted(known.values(), key=lambda record: (record.began, record.key), reverse=True)
     return list(_within_room(ordered[:MOST]))
@@ -122,7 +122,7 @@ def packed(records: Iterable[Record]) -> bytes:
 
 
 def unpacked(content: bytes) -> list[Record]:
-    """Nothing of what this version cannot read: the state still has it all."""
+    """Empty when this version cannot read the content: the state still has every build."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
         said = json.loads(unpacker.decompress(content, _UNPACKED))

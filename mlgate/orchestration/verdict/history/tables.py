@@ -27,7 +27,7 @@ FLAKY = (
 
 def runs_table(stories: Sequence[RunStory], link: Link) -> Markup:
     several = len({story.subject for story in stories}) > 1
-    headers = ("Run", "Passed", "Took, typically", "Why flaky", "Last builds")
+    headers = ("Run", "Passed", "Typical duration", "Why flaky", "Last builds")
     return tag(
         "section",
         tag("h2", "Runs, flaky ones first", tag("small", f"{len(stories):,}")),
@@ -111,7 +111,7 @@ def recent_builds(records: Sequence[Record], link: Link) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """What is told of each build, because it is not the same for all."""
+    """The optional columns: those in which builds differ."""
 
     subjects: bool
     models: bool
@@ -161,18 +161,18 @@ def _linked(record: Record, link: Link) -> Child:
 
 
 def full(subject: str) -> str:
-    """A repository's URL without what is the same for each."""
+    """A repository's URL without the parts that all URLs share."""
     without = subject.removeprefix("https://").removesuffix("/").removesuffix(".git")
     return without.replace("/_git/", "/")
 
 
 def short(subject: str) -> str:
-    """The end of it: the repository, and whose it is."""
+    """The end of it: the repository and its owner."""
     return "/".join(full(subject).split("/")[-2:])
 
 
 def _table(headers: Sequence[str], rows: Sequence[Markup], class_: str) -> Markup:
-    numeric = ("Passed", "Took, typically", "Took", "Runs", "Began", "Last builds")
+    numeric = ("Passed", "Typical duration", "Took", "Runs", "Began", "Last builds")
     columns = (
         tag("th", name, scope="col", class_="number" if name in numeric else None)
         for name in headers

@@ -1,4 +1,4 @@
-"""The checks of a build that was asked to make them, as a table of the page."""
+"""The checks of a build of kind `check`, as a table of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of the build's model, as a section of the page."""
+"""The outcome for the build's model, as a section of the page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _facts(told: ModelStory) -> Markup:
         "Outcome": status_label(told.status, told.outcome),
         "Was": tag("code", told.was) if told.now != "-" else None,
         "Is": tag("code", told.now) if told.now != "-" else None,
-        "To go back": tag("code", told.back) if told.back else None,
+        "To roll back": tag("code", told.back) if told.back else None,
     }
     pairs = (
         tag("div", tag("dt", name), tag("dd", value))

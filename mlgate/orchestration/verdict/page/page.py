@@ -1,10 +1,10 @@
-"""`report.html`: one self-contained page that says what came of a build, and why.
+"""`report.html`: one self-contained page with a build's verdict and its reasons.
 
-It loads nothing and runs nothing: a policy in its head forbids both, so that whatever a
-repository prints stays text. Failures come first; the table keeps the order of the message.
+It loads nothing and runs nothing: a policy in its head forbids both, so whatever a repository
+prints stays text. Failures come first; the table keeps the order of the message.
 
-Each notebook is read once and let go of: what the page shows of its run is kept as bytes until its
-turn comes. Those have a bound; of runs beyond it the page shows the failure and where the rest is.
+Each notebook is read once and released: what the page shows of its run is kept as bytes until it is
+written. Their size is bounded; of runs beyond it the page shows the failure and where the rest is.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _IMAGES_OF_A_RUN = 4_000_000
 _DETAILS_OF_ALL_RUNS = 24_000_000  # bytes, images included
 _CHECKS = 1000
 _WARNINGS = 20
-_UNFOLDED = 3  # so many failures are open at first, or all runs; more are a list to choose from
+_UNFOLDED = 3  # up to so many failures, or else runs, are open at first; a longer list is folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ class _Shown:
 
     row: Markup
     details: bytes
-    brief: bool  # its details are not all that could be shown
+    brief: bool  # some of its details are left out
     images: int  # characters of base64
 
 
 def page_html(build: Build, read: Read) -> Iterator[bytes]:
-    """The page as UTF-8; it is to lie in the build's folder, for it links what is there."""
+    """The page as UTF-8, for the build's folder: it links the files there."""
     bad = [index for index, run in enumerate(build.runs) if ended_badly(run)]
     others = [index for index, run in enumerate(build.runs) if not ended_badly(run)]
     unfolded = {
@@ -73,7 +73,7 @@ def page_html(build: Build, read: Read) -> Iterator[bytes]:
     }
     shown: dict[int, _Shown] = {}
     images, room = _IMAGES_OF_ALL_RUNS, _DETAILS_OF_ALL_RUNS
-    for index in (*bad, *others):  # failures take first of what there is room for
+    for index in (*bad, *others):  # failures get room first
         run = _show(build, index, read, unfolded=unfolded[index], images=images, room=room)
         shown[index] = run
         images -= run.images
@@ -94,7 +94,7 @@ def page_html(build: Build, read: Read) -> Iterator[bytes]:
 def _show(
     build: Build, index: int, read: Read, *, unfolded: bool, images: int, room: int
 ) -> _Shown:
-    """What is shown of a run; its notebook and all that came of it are let go of."""
+    """What the page shows of a run, without holding on to its notebook."""
     run = build.runs[index]
     notebook = Notebook.of(run, read)
     view = RunView(
@@ -245,7 +245,7 @@ def _run_row(view: RunView) -> Markup:
 
 
 def _cells_done(view: RunView) -> str | None:
-    """Executed of all; what the file tells counts, else what was reported live."""
+    """Executed of all, as the file has it, or else as reported live."""
     run = view.run
     if run.spec.kind is not RunKind.NOTEBOOK:
         return None
@@ -271,7 +271,7 @@ def _details(title: str, of: Sequence[int], shown: Mapping[int, _Shown]) -> Iter
     yield tag("h2", title, tag("small", len(of))).encode()
     brief = sum(shown[index].brief for index in of)
     if brief:
-        note = f"To keep this page small, it does not show all of {brief} of them."
+        note = f"To keep this page small, {brief} of them are shown only in part."
         yield tag("p", note, class_="muted").encode()
     for index in of:
         yield shown[index].details

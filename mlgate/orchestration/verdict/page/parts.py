@@ -57,7 +57,7 @@ def file_link(path: str, text: Child, *, new_tab: bool = False) -> Markup:
 
 
 def web_link(url: str | None, text: Child) -> Markup | None:
-    """A link out of the report, in a new tab; None for what is no web address."""
+    """A link out of the report, in a new tab; None if it is not a web address."""
     if web_url(url) is None:
         return None
     return tag("a", text, href=url, target="_blank", rel="noopener noreferrer")

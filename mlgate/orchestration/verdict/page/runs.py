@@ -26,7 +26,7 @@ _LEFT_OUT = tag(
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with what its files tell; `reason` says why it has no result of its own."""
+    """A run with what its files show; `reason` says why it has no result of its own."""
 
     anchor: str
     run: RunState
@@ -82,7 +82,7 @@ def run_details(view: RunView, *, unfolded: bool, brief: bool = False) -> Markup
     )
     body = tag(
         "div",
-        sections if any(sections) else tag("p", "Nothing was kept of it.", class_="muted"),
+        sections if any(sections) else tag("p", "This run left nothing to show.", class_="muted"),
         class_="body",
         id=view.anchor,
     )
