@@ -5,7 +5,7 @@ On top lie the nouns and the ports, which handlers may import. Below them are ro
     addresses   what may be reached: allow-lists, repository URLs
     wire        the message that people send, read and checked
     planning    from a message and a tree to runs
-    admission   who asks, whether they may, and the new build
+    admission   who sends a message, whether they may, and the new build
     engine      what happens next: the state machine and its effects
     verdict     the gate, and everything that is written about a build
     backends    what both backends share

@@ -32,7 +32,7 @@ class Code(StrEnum):
 
     NOT_TEXT = "not-text", "The body is neither UTF-8 nor a DataContract string."
     BAD_WRAPPING = "bad-wrapping", "The body is a broken DataContract string."
-    TOO_LARGE = "too-large", "The text is longer than any that is read."
+    TOO_LARGE = "too-large", "The text is longer than the limit."
     NOT_JSON = "not-json", "The text is not JSON."
     NOT_AN_OBJECT = "not-an-object", "The JSON is not an object."
     TOO_DEEP = "too-deep", "Objects and lists are nested too deeply."
@@ -79,28 +79,28 @@ class Code(StrEnum):
     MISSING_ENVIRONMENT = "missing-environment", "An environment's file is not in the repository."
     MISSING_SCRIPT = "missing-script", "The Python file that a command runs is not there."
     MISSING_REQUESTS = "missing-requests", "The file of a serving run's requests is not there."
-    MISSING_LOCUSTFILE = "missing-locustfile", "The file that says what callers do is not there."
+    MISSING_LOCUSTFILE = "missing-locustfile", "The locustfile of a serving run is not there."
     BAD_REQUESTS = "bad-requests", "A file of requests does not hold a list of them."
     MISSING_DATA = "missing-data", "A notebook reads a file that is not there."
     UNREADABLE_NOTEBOOK = "unreadable-notebook", "A file is not a notebook that can be read."
-    WRONG_LANGUAGE = "wrong-language", "A notebook or kernel is not of Python."
+    WRONG_LANGUAGE = "wrong-language", "A notebook or kernel is not for Python."
     UNKNOWN_PARAMETER = "unknown-parameter", "A notebook does not define a parameter it is given."
-    SYNTAX_ERROR = "syntax-error", "A code cell is not Python 3."
+    SYNTAX_ERROR = "syntax-error", "A code cell is not valid Python 3."
 
     MISSING_PROPERTY = "missing-property", "A property that identifies the message is missing."
     BAD_PROPERTY = "bad-property", "An application property is malformed."
     REPOSITORY_NOT_ALLOWED = "repository-not-allowed", "This host does not clone the repository."
     BACKEND_NOT_ALLOWED = "backend-not-allowed", "This host does not allow the backend."
     WORKSPACE_NOT_ALLOWED = "workspace-not-allowed", "This host does not allow the workspace."
-    COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host does not call that server back."
+    COLLECTION_NOT_ALLOWED = "collection-not-allowed", "This host sends no callback to that server."
     NO_WORKSPACE = "no-workspace", "Neither the message nor the host names a workspace."
-    MODEL_NOT_ALLOWED = "model-not-allowed", "This host does not let that change the model."
-    SERVICE_NOT_ALLOWED = "service-not-allowed", "This host does not ask that server."
+    MODEL_NOT_ALLOWED = "model-not-allowed", "This host does not allow this change of the model."
+    SERVICE_NOT_ALLOWED = "service-not-allowed", "This host sends no request to that server."
 
     ALREADY_JUDGED = "already-judged", "The build that this step and attempt identify has ended."
     DIFFERENT_BODY = "different-body", "An open build of the same identity has another message."
-    NOT_STORED = "not-stored", "This host could not begin the build for ten minutes."
-    NO_ATTEMPT = "no-attempt", "Warning: a message of a pipeline that cannot be run again."
+    NOT_STORED = "not-stored", "This host could not start the build for ten minutes."
+    NO_ATTEMPT = "no-attempt", "Warning: the pipeline cannot run this message again."
 
 
 def finding(code: Code, where: str, message: str, remedy: str) -> Finding:
@@ -114,7 +114,7 @@ def finding(code: Code, where: str, message: str, remedy: str) -> Finding:
 class Findings:
     """What is wrong with one message: the first `MOST_FINDINGS`, and how many more there are.
 
-    A message can be wrong in more places than anybody reads, so those are counted only.
+    A message can be wrong in more places than anybody reads, so the rest is only counted.
     """
 
     def __init__(self, listed: Iterable[Finding] = ()) -> None:
@@ -159,7 +159,7 @@ class Findings:
 
 
 def _shown(text: str) -> str:
-    """On one line, without what a terminal would obey; the middle of a long text is left out."""
+    """On one line, without control characters; the middle of a long text is left out."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 100]}…{text[-99:]}"
     if text.isprintable():

@@ -1,1 +1,1 @@
-"""Who asks, whether they may, and the new build."""
+"""Who sends a message, whether they may, and the new build."""

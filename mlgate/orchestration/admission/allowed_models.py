@@ -83,7 +83,7 @@ class AllowedModel:
 class ModelPolicy:
     """The entries of a host; `keep`: how many of the last promoted versions keep their files.
 
-    `services` are the prefixes of the servers that may be asked for a version; None: every one.
+    `services` are the prefixes of the servers that may be sent requests; None: every one.
     `register`: every version is also registered with the backend, whatever its message says.
     """
 
@@ -97,8 +97,8 @@ class ModelPolicy:
         return any(each.model in (None, model) for each in self.allowed)
 
     def branches(self, model: str, url: str) -> Branches | None:
-        """The branches of the repository one of which must hold a build's commit, as its tip or
-        before it, for the build to change the model; None: it may not, whatever its commit."""
+        """The branches of the repository: one of them must contain a build's commit for the build
+        to change the model. None: it may not, whatever its commit."""
         found = [each.branch for each in self.allowed if each.matches(model, url)]
         if not found:
             return None
@@ -106,31 +106,31 @@ class ModelPolicy:
         return named if None not in found else ANY
 
     def refusal(self, model: str, url: str | None, where: str) -> Finding | None:
-        """What is wrong with changing the model at all, for a build of that repository, or for one
-        that has none; `where` points to the model's name."""
+        """Why a build of that repository, or one without a repository, may not change the model
+        at all; `where` points to the model's name."""
         if url is None and not self.names(model):
             address = "REPOSITORY_URL"
-            message = f"This host lets nobody change the model `{model}`."
+            message = f"This host allows nobody to change the model `{model}`."
         elif url is not None and self.branches(model, url) is None:
             address = _as_prefix(url)
-            message = f"This host does not let that repository change the model `{model}`."
+            message = f"This host does not allow that repository to change the model `{model}`."
         else:
             return None
         remedy = (
-            f"Have the host add `{model}={address}` to {SETTING}, with `@BRANCH` behind it where "
-            "only the commits of a branch may."
+            f"Add `{model}={address}` to {SETTING} on the host, followed by `@BRANCH` to allow "
+            "only the commits of a branch."
         )
         return finding(Code.MODEL_NOT_ALLOWED, where, message, remedy)
 
     def service_refusal(self, url: str, where: str) -> Finding | None:
-        """What is wrong with asking that server; `where` points to its URL."""
+        """Why that server may not be sent requests; `where` points to its URL."""
         if self.services is None or url_allowed(url, self.services):
             return None
         return finding(
             Code.SERVICE_NOT_ALLOWED,
             where,
-            f"This host does not ask `{url}` for a version.",
-            f"Have the host add its URL to {SERVICES}.",
+            f"This host does not send requests to `{url}`.",
+            f"Add its URL to {SERVICES} on the host.",
         )
 
 

@@ -1,8 +1,8 @@
 """Which step waits for a build, and which build a message is about.
 
-The pipeline's coordinates travel as application properties. Their values come from whoever may
-send to the queue, so they are checked before anything is made of them; whether the host allows
-the URL is decided elsewhere (`policy`).
+The pipeline's coordinates travel as application properties. Everyone who may send to the queue can
+set them, so they are checked before they are used; whether the host allows the URL is decided
+elsewhere (`policy`).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _DEFAULT_HUB = "Release"
 def pipeline_address(properties: Mapping[str, str]) -> tuple[PipelineAddress, SecretStr] | None:
     """The waiting step and its token; None when the message comes from no pipeline.
 
-    Names are looked up case-sensitively, as Microsoft's library does; an empty value is none.
+    Names are case-sensitive, as in Microsoft's library; an empty value counts as absent.
     Raises `BadMessage` when only some of the mandatory properties are there or any is malformed.
-    The hub is echoed as received, since the server takes no other spelling for granted.
+    The hub is echoed as received, since the server may not accept another spelling.
     """
     given = {name: properties[name] for name in PIPELINE_PROPERTIES if properties.get(name)}
     if not any(name in given for name in _MANDATORY):
@@ -70,8 +70,8 @@ def pipeline_address(properties: Mapping[str, str]) -> tuple[PipelineAddress, Se
 def build_key(address: PipelineAddress | None, attempt: int, message_id: str) -> str:
     """The build's key, 20 lower-case hex digits, the same for every delivery of one request.
 
-    Without a pipeline the message's id is all there is to tell builds apart; `BadMessage` when
-    that is empty too.
+    Without a pipeline, only the message's id distinguishes builds; `BadMessage` when that is empty
+    too.
     """
     if address is not None:
         parts = (address.plan_id, address.job_id, address.task_instance_id, str(attempt))
@@ -93,26 +93,26 @@ def build_key(address: PipelineAddress | None, attempt: int, message_id: str) ->
 
 
 def already_judged(build: Build) -> Finding:
-    """Of a step that still waits, though the build that it identifies has ended, or is ending."""
+    """For a step that still waits though its build has ended, or is ending."""
     verdict = f"{build.verdict}: {build.reason}" if build.verdict else "it was canceled."
     return finding(
         Code.ALREADY_JUDGED,
         "/attempt",
         f"Attempt {_attempt_of(build)} of this step was judged before: {verdict}",
-        'Write `"attempt": $(System.JobAttempt)` in the message, so that a job that is run again '
-        "is a build of its own.",
+        'Write `"attempt": $(System.JobAttempt)` in the message, so that a job that runs again '
+        "is a new build.",
     )
 
 
 def different_body(build: Build) -> Finding:
-    """Of a message that comes while a build is open whose message had the same identity."""
+    """For a message whose identity is that of an open build with another message."""
     return finding(
         Code.DIFFERENT_BODY,
         "",
         f"This step sent another message before, for its attempt {_attempt_of(build)}, and that "
         "build is still open.",
         'Send one message per step, with `"attempt": $(System.JobAttempt)` in it, so that a job '
-        "that is run again is a build of its own.",
+        "that runs again is a new build.",
     )
 
 
@@ -125,7 +125,7 @@ def _missing(given: Mapping[str, str]) -> list[Finding]:
         finding(
             Code.MISSING_PROPERTY,
             _where(name),
-            f"The application property `{name}` is missing, while others of a pipeline are there.",
+            f"The application property `{name}` is missing, though others of a pipeline are set.",
             "Send with the task PublishToAzureServiceBus, which sets all nine, or set none.",
         )
         for name in _MANDATORY
@@ -157,5 +157,5 @@ def _malformed(given: Mapping[str, str]) -> list[Finding]:
 
 
 def _where(name: str) -> str:
-    """Properties stand outside the body: a pointer into the message around it."""
+    """Properties are outside the body: a pointer into the message around it."""
     return pointer("application-properties", name)

@@ -51,7 +51,7 @@ def new_build(
 
 
 def _promotion(message: Request) -> Promotion | None:
-    """Of what the message itself names; a file of the repository may name a model as well."""
+    """For the model that the message itself names; a file of the repository may name one too."""
     named = message.promote if isinstance(message, StartMessage) else message
     return None if named is None else Promotion(named.model, verify=verify_of(named.verify))
 

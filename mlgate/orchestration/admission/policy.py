@@ -1,4 +1,4 @@
-"""The host decides, the message asks: what a message may choose among."""
+"""What a message may choose: the host's settings decide."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HostPolicy:
     models: ModelPolicy = field(default_factory=ModelPolicy)
 
     def backend_of(self, message: StartMessage | None) -> str:
-        """The host's where the message, or its kind, says nothing of it."""
+        """The host's default where the message, or its kind, names none."""
         return self.backend if message is None else message.backend or self.backend
 
     def workspace_of(self, message: StartMessage | None) -> str | None:
@@ -62,8 +62,8 @@ def check(message: Request, policy: HostPolicy, address: PipelineAddress | None)
             finding(
                 Code.COLLECTION_NOT_ALLOWED,
                 pointer("application-properties", "PlanUrl"),
-                f"This host does not call `{address.plan_url}` back.",
-                "Have the host add its URL to MLGATE_ALLOWED_COLLECTIONS.",
+                f"This host does not send callbacks to `{address.plan_url}`.",
+                "Add its URL to MLGATE_ALLOWED_COLLECTIONS on the host.",
             )
         )
     return found
@@ -92,7 +92,7 @@ def _of_repository(url: str, policy: HostPolicy) -> list[Finding]:
             Code.REPOSITORY_NOT_ALLOWED,
             "/repository/url",
             "This host does not clone that repository.",
-            "Have the host add its URL or path to MLGATE_ALLOWED_REPOSITORIES.",
+            "Add its URL or path to MLGATE_ALLOWED_REPOSITORIES on the host.",
         )
     ]
 
@@ -105,7 +105,7 @@ def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:
                 Code.BACKEND_NOT_ALLOWED,
                 "/backend",
                 f"This host does not allow the backend `{backend}`.",
-                "Leave the field out, or have the host add it to MLGATE_ALLOWED_BACKENDS.",
+                "Leave the field out, or add it to MLGATE_ALLOWED_BACKENDS on the host.",
             )
         ]
     if backend != "azureml":
@@ -117,7 +117,7 @@ def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:
                 Code.NO_WORKSPACE,
                 "/workspace",
                 "Neither the message nor this host names an Azure ML workspace.",
-                "Give `workspace`, or have the host set MLGATE_WORKSPACE.",
+                "Give `workspace`, or set MLGATE_WORKSPACE on the host.",
             )
         ]
     allowed = {each.lower() for each in (policy.workspace, *policy.allowed_workspaces) if each}
@@ -128,7 +128,7 @@ def _of_backend(message: StartMessage, policy: HostPolicy) -> list[Finding]:
                 Code.WORKSPACE_NOT_ALLOWED,
                 "/workspace",
                 f"This host does not allow the workspace `{workspace}`.",
-                "Leave the field out, or have the host add it to MLGATE_ALLOWED_WORKSPACES.",
+                "Leave the field out, or add it to MLGATE_ALLOWED_WORKSPACES on the host.",
             )
         ]
     return []

@@ -1,8 +1,8 @@
 """Globs over a list of files: what `glob` does on a disk, without the disk.
 
 `*` and `?` stay within one folder and leave hidden names alone, `**` is any number of folders.
-Matching goes segment by segment, so that no pattern takes exponential time, nor one that is much
-longer than the paths any time at all.
+Matching goes segment by segment, so that no pattern takes exponential time, and one much longer
+than the paths takes none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who needs whom: runs that were named, as specs that refer to one another."""
+"""The needs of runs: named runs, as specs that refer to one another."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def meanings(planned: Sequence[Planned]) -> dict[str, list[str]]:
 
 
 def linked(planned: Sequence[Planned], meant: Mapping[str, Sequence[str]]) -> list[RunSpec]:
-    """The specs with their needs as names of runs, and with what serving runs have of others."""
+    """The specs with their needs as names of runs, and with what serving runs get from others."""
     # Many entries, and all runs of a glob, need the same: then they hold the same names.
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     specs = []
@@ -60,7 +60,7 @@ def linked(planned: Sequence[Planned], meant: Mapping[str, Sequence[str]]) -> li
 def check_needs(
     planned: Sequence[Planned], meant: Mapping[str, Sequence[str]], findings: Findings
 ) -> None:
-    """Of each entry once, however many runs a glob makes of it."""
+    """Each entry is checked once, however many runs a glob makes of it."""
     for entry in {each.entry.where: each.entry for each in planned}.values():
         for index, need in enumerate(entry.run.needs):
             if need not in meant:
@@ -125,14 +125,14 @@ def _spec(planned: Planned, needs: tuple[str, ...]) -> RunSpec:
         name=planned.name or "",
         kind=kind,
         needs=needs,
-        # A locustfile may ask a model that has no example.
+        # A locustfile may send requests to a model that has no example.
         must_answer=kind is RunKind.SERVING and not (load and load.locustfile),
         **fields,
     )
 
 
 def _serving(run: ServingRun, spec: RunSpec, keeper: RunSpec | None) -> RunSpec:
-    """With what it has of the run that keeps its model, where that is known."""
+    """With what it gets from the run that keeps its model, where that is known."""
     if keeper is None:
         return spec
     needs = tuple(dict.fromkeys([keeper.name, *spec.needs]))

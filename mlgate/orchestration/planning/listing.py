@@ -14,8 +14,8 @@ from mlgate.orchestration.findings import Code, finding, nearest
 from mlgate.orchestration.planning.globs import is_glob
 from mlgate.orchestration.runs import RunKind, RunSpec
 
-# For each run that names a file that is not there: a look at a file takes a microsecond, and
-# comparing it closely fifty.
+# For each run that names a missing file: a look at a file takes a microsecond, a close comparison
+# fifty.
 _SEEN, _COMPARED = 1000, 20
 
 
@@ -59,7 +59,7 @@ def missing_paths(
 ) -> list[Finding]:
     """What makes a run impossible in this tree; `where` points to the entry that asks for it.
 
-    `named` are all runs: what one has of another is reported of that one alone.
+    `named` are all runs: what a run gets from another is reported for the other alone.
     """
     found = []
     serving = spec.kind is RunKind.SERVING

@@ -1,7 +1,7 @@
 """The message and the file in the repository that it refers to, merged into one list of entries.
 
 What the message itself says wins: its `runs`, its `gate` and its `promote` replace the file's, its
-`defaults` go over the file's field by field.
+`defaults` override the file's field by field.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Entry:
     """One entry of `runs`: its pointer, and its fields with the defaults filled in.
 
     `fields` are those of a run's spec that the message or the file gives, less `name` and `needs`.
-    Entries hold the same object where they say the same.
+    Entries with equal fields share one object.
     """
 
     where: str
@@ -153,7 +153,7 @@ def _entries(where: str, runs: Sequence[AnyRun], below: Mapping[str, Any]) -> tu
     for index, run in enumerate(runs):
         fields = _over(defaults[type(run)], [run])
         for name in run.model_fields_set & fields.keys():
-            # The defaults being the same, what an entry says itself decides.
+            # The defaults are the same for all, so an entry's own fields decide.
             said = run.model_dump_json(include={name})
             fields[name] = same.setdefault((name, said), fields[name])
         entries.append(Entry(f"{where}/runs/{index}", run, fields))

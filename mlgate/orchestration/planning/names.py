@@ -25,7 +25,7 @@ class Unnamed:
     prefix: str = ""
 
     def candidates(self) -> tuple[str, str, str]:
-        """From the shortest to the one that only the same file again can have."""
+        """From the shortest to one that no other file can have."""
         short = _slug(PurePosixPath(self.path).stem)
         long = _slug(self.path)
         start = f"{self.prefix}-" if self.prefix else ""
@@ -38,7 +38,7 @@ class Unnamed:
 
 
 def check_name(model: str) -> str:
-    """The name of the run that tries what a build offers as the next version of a model.
+    """The name of the run that tries the model that a build offers.
 
     Fitted as other names are, so that models with long names have different ones.
     """
@@ -46,7 +46,7 @@ def check_name(model: str) -> str:
 
 
 def same(name: str) -> str:
-    """What two names have in common that may not be used beside one another."""
+    """Equal for two names that may not be used together."""
     return name.replace("_", "-")
 
 

@@ -1,7 +1,7 @@
-"""What a notebook's file tells without running it.
+"""What a notebook's file shows without running it.
 
-The file comes from somebody's repository: whatever it holds, reading it raises `Unreadable` at
-most. Formats 2 to 4 are read; older minor differences do not matter here.
+The file comes from somebody's repository: whatever it holds, reading it raises nothing but
+`Unreadable`. Formats 2 to 4 are read; older minor differences do not matter here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Notebook:
             return None
 
     def syntax_errors(self) -> Iterator[tuple[CodeCell, SyntaxError]]:
-        """Cells that are not Python 3, less those that are skipped or expected to raise."""
+        """Cells that are not Python 3, except those that are skipped or expected to raise."""
         for cell in self.cells:
             if cell.tags & {"skip-execution", "raises-exception"}:
                 continue
@@ -79,7 +79,7 @@ def read_notebook(content: bytes) -> Notebook:
         raise Unreadable("The file is JSON, but not a notebook: it has no `nbformat`.")
     nbformat = document["nbformat"]
     if not 2 <= nbformat <= 4:
-        raise Unreadable(f"The notebook is of format {nbformat}; formats 2 to 4 can be read.")
+        raise Unreadable(f"The notebook has format {nbformat}; mlgate reads formats 2 to 4.")
     metadata = _mapping(document.get("metadata"))
     kernelspec = _mapping(metadata.get("kernelspec"))
     code = list(_code_cells(document, nbformat))
@@ -96,7 +96,7 @@ def read_notebook(content: bytes) -> Notebook:
 
 
 def _code_cells(document: Mapping[str, Any], nbformat: int) -> Iterator[Mapping[str, Any]]:
-    """Cells stand in the document, before format 4 in its worksheets."""
+    """Cells are in the document; before format 4, in its worksheets."""
     sheets = [document] if nbformat >= 4 else _list(document.get("worksheets"))
     if nbformat >= 4 and not isinstance(document.get("cells"), list):
         raise Unreadable("The notebook has no list of `cells`.")

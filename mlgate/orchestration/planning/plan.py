@@ -1,7 +1,7 @@
 """From a message to the runs of a build: globs expanded, defaults filled in, named, linked.
 
 What is wrong with the request as a whole is a finding, and nothing runs. What is wrong with one
-run in this tree (no such notebook, say) fails that run alone, so that the others still tell.
+run in this tree (no such notebook, say) fails that run alone, and the others still run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FAILURES = ("failures", "failure_ratio")  # metrics of a load
 class Plan:
     """`sources`: for each run's name the pointer of the entry it comes from.
 
-    `promote` is what the build offers; then one of the runs tries it, `gate.added` where no run of
+    `promote` is what the build offers; one of the runs then tries it: `gate.added` if no run of
     the message does.
     """
 
@@ -65,8 +65,8 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     """The runs of a build, and its gate.
 
     A run that this tree makes impossible is FAILED already, with the reason. Without a tree only
-    what can be known of the message alone is checked, and a glob stays one run. Runs hold the same
-    object where they say the same. A check has none. Raises `BadMessage` with all findings.
+    what can be known of the message alone is checked, and a glob stays one run. Runs share
+    equal values as one object. A check has no runs. Raises `BadMessage` with all findings.
     """
     if message.kind == "check":
         return Plan((), Gate())
@@ -85,10 +85,10 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     offer = offered(entries, specs, open_ended, findings)
     checks = [offer.check] if offer is not None and offer.added else []
     added = [spec.name for spec in checks]
-    if entries.promote is not None and offer is None:  # of what, is not known
+    if entries.promote is not None and offer is None:  # its run is not known yet
         added = [check_name(entries.promote.model)]
     _check_number(planned, added, f"{entries.where}/runs")
-    # Who needs whom is not clear as long as a name means two.
+    # Needs are ambiguous while a name means two runs.
     clear = _check_names(planned, added, findings)
     if not open_ended:
         check_needs(planned, meant, findings)
@@ -106,7 +106,7 @@ def plan(message: StartMessage, tree: Tree | None) -> Plan:
     sources = {spec.name: each.entry.where for spec, each in zip(specs, planned, strict=True)}
     named = {spec.name: spec for spec in specs}
     states = [_state(spec, named, listing, sources[spec.name]) for spec in specs]
-    # What is added needs nothing of the tree but what the run that it tries needs as well.
+    # An added run needs no file of the tree that the run it tries does not need.
     states += [RunState(spec) for spec in checks]
     return Plan(
         runs=tuple(states),
@@ -203,7 +203,7 @@ def _check_names(planned: Sequence[Planned], added: Sequence[str], findings: Fin
 
 
 def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
-    """Of a run and of the defaults alone the reader has counted them."""
+    """The reader has only counted those of the run and of the defaults apart."""
     for entry in entries:
         if (count := len(entry.fields.get("tags", {}))) > MOST_TAGS:
             findings.add(
@@ -215,7 +215,7 @@ def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
 
 
 def _check_loads(planned: Sequence[Planned], specs: Sequence[RunSpec], findings: Findings) -> None:
-    """With the time-out, which `defaults` may hold."""
+    """Against the timeout, which `defaults` may hold."""
     for each, spec in zip(planned, specs, strict=True):
         if spec.load is not None and spec.load.seconds >= spec.timeout_minutes * 60:
             findings.add(
@@ -228,7 +228,7 @@ def _check_loads(planned: Sequence[Planned], specs: Sequence[RunSpec], findings:
 
 
 def _judged(spec: RunSpec, bounds: Sequence[MetricBound]) -> RunSpec:
-    """With what the gate decides of its load instead of the run itself."""
+    """With `may_fail` set where the gate judges the load instead of the run itself."""
     if spec.load is None:
         return spec
     names = {bound.metric for bound in bounds if bound.run == spec.name}
@@ -238,7 +238,7 @@ def _judged(spec: RunSpec, bounds: Sequence[MetricBound]) -> RunSpec:
 def _check_gate(
     entries: Merged, names: Sequence[str], added: Sequence[str], findings: Findings
 ) -> None:
-    """A metric may be one of an added run, but no number counts those."""
+    """A metric may name an added run, but added runs are not counted."""
     known = dict.fromkeys([*names, *added])
     for index, metric in enumerate(entries.gate.metrics):
         if metric.run not in known:

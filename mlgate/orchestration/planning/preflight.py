@@ -1,6 +1,6 @@
 """What can be known of the runs without running them: `mlgate validate`, and with `--checkout`.
 
-Downloads, hangs, errors while displaying and memory cannot. A check that could be wrong about a
+Not known: downloads, hangs, errors while displaying, memory. A check that could be wrong about a
 notebook that works stays silent.
 """
 
@@ -34,7 +34,7 @@ class Added:
 
 
 def added(message: StartMessage, planned: Plan) -> list[Added]:
-    """What is known of the runs that the build gets beside those that are written down."""
+    """What is known of the runs that the build gets in addition to those of the message."""
     if (offer := planned.promote) is not None:
         if not planned.gate.added:  # a serving run of the message tries it
             return []
@@ -43,7 +43,7 @@ def added(message: StartMessage, planned: Plan) -> list[Added]:
             f"`promote` adds the run `{name}`, which loads the model that `{offer.run}` keeps and "
             "has it answer."
         )
-    elif message.promote is not None:  # of a run that is not known without the repository
+    elif message.promote is not None:  # its run is not known without the repository
         name = check_name(message.promote.model)
         says = f"`promote` adds the run `{name}`, unless a serving run tries the same model."
     else:
@@ -111,7 +111,7 @@ def _of_command(spec: RunSpec, listing: Listing, where: str) -> list[Finding]:
 
 
 def _of_requests(spec: RunSpec, tree: Tree, where: str) -> list[Finding]:
-    """Whether there are any; the model alone knows what it takes."""
+    """Whether there are any; only the model knows which ones it accepts."""
     path = spec.requests or ""
     remedy = "Write a list of request bodies, each as `POST /predict` takes it."
     try:
@@ -137,7 +137,7 @@ def _of_notebook(spec: RunSpec, tree: Tree, listing: Listing, where: str) -> lis
             message = f"`{path}` is a notebook in `{language}`, and mlgate runs only Python."
             remedy = "Leave it out: narrow the glob, or remove the entry."
             return [finding(Code.WRONG_LANGUAGE, f"{where}/path", message, remedy)]
-        message = f"The kernel `{language}` is not one of Python, and mlgate runs only Python."
+        message = f"The kernel `{language}` is not a Python kernel, and mlgate runs only Python."
         remedy = "Name a Python kernel, or leave `kernel` out."
         return [finding(Code.WRONG_LANGUAGE, f"{where}/kernel", message, remedy)]
     return [

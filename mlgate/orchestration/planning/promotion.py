@@ -1,5 +1,5 @@
 """What a build offers: the run that keeps the candidate, and the one that tries it, which is added
-where none does."""
+if the message has none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mlgate.orchestration.planning.names import check_name
 from mlgate.orchestration.runs import RunKind, RunSpec
 from mlgate.orchestration.wire.promotion import CompareRequest, PromoteRequest, VerifyRequest
 
-# What the added run takes of `defaults`. Its environment and its machine are those of the run that
-# it tries; it has no variables, since whatever serves the model later has none either.
+# What the added run takes from `defaults`. Its environment and machine are those of the run that it
+# tries; it has no variables, since the server of the model has none either.
 _DEFAULTS = ("timeout_minutes", "retries", "tags")
 
 
@@ -32,7 +32,7 @@ class Offer:
 def offered(
     merged: Merged, specs: Sequence[RunSpec], open_ended: bool, findings: Findings
 ) -> Offer | None:
-    """What runs of these specs offer; None for nothing, and while it is not known which run it is.
+    """What runs of these specs offer; None if they offer nothing, or while the run is not known.
 
     `open_ended`: there will be runs whose names are not known yet.
     """
@@ -87,7 +87,7 @@ def keeps_none(name: str, where: str, specs: Sequence[RunSpec], findings: Findin
 def _keeper(
     merged: Merged, specs: Sequence[RunSpec], open_ended: bool, findings: Findings
 ) -> RunSpec | None:
-    """The run that keeps the candidate: any may, since every run keeps `outputs/**`."""
+    """The run that keeps the candidate; it may be any, since every run keeps `outputs/**`."""
     assert merged.promote is not None
     name, where = merged.promote.run, f"{merged.promote_where}/run"
     if name is not None:
@@ -158,7 +158,7 @@ def _request(promote: PromoteRequest, run: str) -> PromotionRequest:
 
 
 def verify_of(asked: VerifyRequest | None) -> Verify | None:
-    """What is asked of the server."""
+    """What the message requires of the server."""
     return None if asked is None else Verify(asked.url, asked.answers, asked.timeout_minutes)
 
 

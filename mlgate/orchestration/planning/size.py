@@ -1,4 +1,4 @@
-"""How much the runs of a build hold: a build is remembered as a whole, and moved at each look."""
+"""How much the runs of a build hold: a build is stored as a whole, and moved at each look."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What becomes of the model that a build offers. Pure: a build and a log in, a decision out."""
+"""The decision about the model that a build offers. Pure: a build and a log in, a decision out."""

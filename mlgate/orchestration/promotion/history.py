@@ -1,7 +1,7 @@
 """What a model's log says: which version to go back to, and which to keep. Pure.
 
-Each takes the valid entries, the highest number first, and reads no more of them than it needs: a
-log only grows.
+Each function takes the valid entries, the highest number first, and reads only as many as it needs:
+a log only grows.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _DIGITS = 9  # of an entry's number
 
 
 def withdrawn(version: str, log: Iterable[Entry]) -> bool:
-    """Whether it was rolled back, and not brought back since: no build promotes it then."""
+    """Whether it was rolled back and not brought back since: then no build promotes it."""
     return _withdrawn(version, _Read(log), 0)
 
 
 def before(log: Iterable[Entry]) -> Entry | None:
-    """The entry whose version a rollback goes back to: the last one that was current before the
+    """The entry whose version a rollback returns to: the last one that was current before the
     current one, and was not withdrawn."""
     return next((entry for entry in _others(log) if entry is not None), None)
 
@@ -46,7 +46,7 @@ def of_build(key: str, log: Iterable[Entry], base: int) -> Entry | None:
 
 def kept(log: Iterable[Entry], keep: int, now: datetime) -> frozenset[str]:
     """The versions whose files stay: the last `keep` that were promoted, the current one and what
-    it replaced, the one a rollback goes back to, and what any entry of the last day names."""
+    it replaced, the one a rollback returns to, and what any entry of the last day names."""
     read, rest = list[Entry](), iter(log)
     promoted, named_lately = dict[str, None](), set[str]()
     for entry in rest:
@@ -63,7 +63,7 @@ def kept(log: Iterable[Entry], keep: int, now: datetime) -> frozenset[str]:
 
 
 def _others(log: Iterable[Entry]) -> Iterator[Entry | None]:
-    """For each entry below the highest: itself where a rollback may go back to it."""
+    """For each entry below the highest: itself where a rollback may return to it."""
     read = _Read(log)
     current: str | None = None
     seen, gone = set[str](), set[str]()
@@ -79,7 +79,7 @@ def _others(log: Iterable[Entry]) -> Iterator[Entry | None]:
 
 
 class _Read:
-    """A log, of which no more is read than was asked for."""
+    """A log, read only as far as it is needed."""
 
     def __init__(self, log: Iterable[Entry]) -> None:
         self._rest = iter(log)
@@ -95,7 +95,7 @@ class _Read:
 
 
 def _withdrawn(version: str, read: _Read, at: int) -> bool:
-    """Whether it was, by the entries from `at` on."""
+    """Whether it was rolled back, by the entries from `at` on."""
     while (entry := read.at(at)) is not None:
         if entry.id == version:
             return False
@@ -106,6 +106,6 @@ def _withdrawn(version: str, read: _Read, at: int) -> bool:
 
 
 def _withdraws(entry: Entry, read: _Read, at: int) -> bool:
-    """Whether an entry takes back what it replaces: not where it brings back what was itself taken
-    back, since nothing was wrong with what was current meanwhile."""
+    """Whether an entry withdraws what it replaces. It does not where it brings back a version that
+    was itself withdrawn, since nothing was wrong with what was current meanwhile."""
     return entry.kind is EntryKind.ROLLED_BACK and not _withdrawn(entry.id, read, at + 1)

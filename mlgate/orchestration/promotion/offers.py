@@ -41,7 +41,7 @@ def check_of(build: Build, run: str, path: str | None) -> RunState | None:
 
 
 def metrics_of(build: Build) -> Mapping[str, Mapping[str, float]]:
-    """Those of all its runs that passed: what a failed one said, no gate counts either."""
+    """Those of its runs that passed: the gate does not count a failed run's metrics either."""
     return {run.spec.name: run.metrics for run in _passed(build) if run.metrics}
 
 

@@ -1,4 +1,4 @@
-"""Going back: which version, and the entry that makes it current again. Reads a store, writes
+"""Rollback: which version, and the entry that makes it current again. Reads a store, writes
 nothing."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def going_back(
     log = models.log(model)
     target = history.before(log) if to is None else history.named(to, log)
     if target is None and to is None:
-        return _refused(f"{model} has no version to go back to.")
+        return _refused(f"{model} has no version to roll back to.")
     if target is None:
         return _refused(f"{model} has no version or entry {to}: see `mlgate models {model}`.")
     version = f"{model}@{target.id}"
@@ -42,9 +42,9 @@ def going_back(
         unchanged = PromotionOutcome.UNCHANGED
         return Weighed(unchanged, True, f"{version} is the current version already.")
     if gone := models.missing(model, target.id):
-        return _refused(f"The files of {version} are not kept any more, {gone[0]} among them.")
+        return _refused(f"Files of {version} are missing, for example {gone[0]}.")
     if wrong := models.damaged(model, target.id):
-        return _refused(f"The files of {version} are damaged, {wrong[0]} among them.")
+        return _refused(f"Files of {version} are damaged, for example {wrong[0]}.")
     why = reason or f"{model}@{current.id} is rolled back."
     return offers.rolled_back(target, head, why, now, build=build, person=person)
 

@@ -1,7 +1,7 @@
-"""A candidate beside the current version: better, not worse or worse, and what follows. Pure.
+"""Compares a candidate with the current version: better, not worse or worse, and the outcome. Pure.
 
-The differences are taken exactly, of the numbers as people write them: a candidate of 0.7 beside
-0.8 is within a tolerance of 0.1, which it would not be by binary fractions.
+Differences are exact, of the numbers as people write them: 0.7 is within a tolerance of 0.1 of 0.8,
+which it would not be in binary fractions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Metrics = Mapping[str, Mapping[str, float]]  # by run, then by name
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What is to become of the candidate. `PROMOTED` is a decision that is still to be carried out.
+    """The decision about the candidate. `PROMOTED` is still to be carried out.
 
     `passed`: whether the build's verdict stays what its gate said.
     """
@@ -119,25 +119,25 @@ class _Scale:
     def warnings(self) -> Iterator[str]:
         if self.asked.current is not None and not self.measured and not self._first:
             why = (
-                "Another version became the current one meanwhile"
+                "Another version became current in the meantime"
                 if self._outdated
-                else f"The run {self.asked.run} told no number as {self.asked.current}"
+                else f"The run {self.asked.run} logged no number as {self.asked.current}"
             )
-            yield f"{why}, so the value on record is what {self.asked.metric} was compared with."
+            yield f"{why}, so {self.asked.metric} was compared with the value on record."
 
     def lack(self) -> str | None:
-        """What cannot be weighed for want of a number."""
+        """Why it cannot be weighed: the numbers that are missing."""
         asked = self.asked
         if self.candidate is None:
             return (
-                f"The run {asked.run} told no number as {asked.metric}. Log it as a metric, or "
+                f"The run {asked.run} logged no number as {asked.metric}. Log it as a metric, or "
                 "write it to outputs/metrics.json."
             )
         if self.current is None and not self._first:
             remedy = (
-                "Promote once without that comparison, and its value will be on record."
+                "Promote once without that comparison to put its value on record."
                 if asked.current is None
-                else f"See that the run logs {asked.current}: it finds the current version in "
+                else f"Have the run log {asked.current}: it finds the current version in "
                 "the folder MLGATE_CURRENT_MODEL."
             )
             return (
@@ -176,10 +176,10 @@ def _decided(
             return _promoted(f"{request.model} had no version yet.")
         return _refused(
             f"{request.model} has no version to compare with, and `first` is false. Set "
-            "`promote.first` to true to have this build make the first one."
+            "`promote.first` to true to promote the first one."
         )
     if not scales:
-        return _promoted(f"{new} replaces {request.model}@{current.id}: nothing was to compare.")
+        return _promoted(f"{new} replaces {request.model}@{current.id}: nothing to compare.")
     weights = {scale.weight() for scale in scales}
     said = "; ".join(scale.sentence() for scale in scales) + "."
     if Weight.WORSE in weights:
@@ -201,7 +201,7 @@ def _refused(reason: str) -> Weighed:
 
 
 def _number(value: float | None) -> float | None:
-    """None for what is missing, not a number, or without end."""
+    """None if it is missing, not a number, or infinite."""
     if value is None or isinstance(value, bool) or not math.isfinite(as_float(value)):
         return None
     return as_float(value)

@@ -30,7 +30,7 @@ _TYPES = {
     "tuple_type": "a list",
 }
 
-# Types that people write between quotes, because a pipeline variable stands there.
+# Types that people write between quotes, because the value is a pipeline variable.
 _UNQUOTED = {
     "an integer": re.compile(r"-?\d+"),
     "a number": re.compile(r"-?\d+(\.\d+)?"),
@@ -61,7 +61,7 @@ _FORMS = {
 def add_field_findings(error: ValidationError, model: type[BaseModel], findings: Findings) -> None:
     """Add one finding for each of pydantic's errors about an object of `model`.
 
-    Not for a place that has one already.
+    A place that has a finding already gets no other.
     """
     places = {each.pointer for each in findings.listed}
     for each in error.errors(include_url=False, include_context=True):
@@ -180,8 +180,8 @@ def _unknown_field(model: type[BaseModel], place: Place, where: str) -> Finding:
 
 
 def _in_document(place: Place) -> Place:
-    """Pydantic's location less what is not in the document: the member taken of a union, and the
-    marker of a map's key."""
+    """Pydantic's location less what is not in the document: the chosen member of a union, and
+    the marker of a map's key."""
     if place[-1:] == ("[key]",):
         place = place[:-1]
     if place[:1] == ("runs",):
@@ -198,7 +198,7 @@ def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
         fields = [each.model_fields[part] for each in models if part in each.model_fields]
         if fields:
             models = [found for field in fields for found in _models_in(field.annotation)]
-        else:  # an index, or the member that was taken of a union
+        else:  # an index, or the chosen member of a union
             models = [each for each in models if _kind(each) == part] or models
     return models
 

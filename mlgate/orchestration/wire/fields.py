@@ -68,7 +68,7 @@ class Workspace(Wire):
 class EnvironmentFiles(Wire):
     """What a run finds installed.
 
-    One of the files may stand beside `azureml`, so that one message serves both backends: each
+    One of the files may be given beside `azureml`, so that one message serves both backends: each
     uses what it can.
     """
 
@@ -104,13 +104,13 @@ class EnvironmentFiles(Wire):
         if self.image is not None and self.conda_file is None:
             raise refuse(
                 Code.MISSING_FIELD,
-                "`image` stands without the `conda_file` that extends it.",
+                "`image` is given without the `conda_file` that extends it.",
                 "Add `conda_file`, or name a registered environment with `azureml`.",
             )
         if self.requirements is None and self.conda_file is None and self.azureml is None:
             raise refuse(
                 Code.MISSING_FIELD,
-                "The environment names nothing.",
+                "The environment is empty.",
                 "Give `requirements`, `conda_file` or `azureml`, or leave `environment` out.",
             )
         return self
@@ -148,8 +148,8 @@ class RunFields(Wire):
     environment_variables: VariableMap = Field(default={}, description="Plain strings.")
     tags: TagMap = Field(
         default={},
-        description="Plain strings: at most 47 with those of `defaults`, as Azure ML takes 50 and "
-        "has three of mlgate's; names of up to 100 characters, values of up to 1,000.",
+        description="Plain strings: at most 47 with those of `defaults`, as Azure ML allows 50 and "
+        "mlgate uses three; names of up to 100 characters, values of up to 1,000.",
     )
     outputs: List[RelativePath] = Field(
         default=(),
@@ -191,8 +191,8 @@ class RunIdentity(Wire):
 
     name: RunName | None = Field(
         default=None,
-        description="Unique, also when `-` and `_` are taken as the same; made from the file's "
-        "name when absent.",
+        description="Unique; names that differ only in `-` and `_` are the same. Made from the "
+        "file's name when absent.",
     )
     needs: List[Text] = Field(
         default=(),
@@ -222,14 +222,14 @@ class TrainingRun(RunFields, RunIdentity):
 
 
 class ServingRun(RunFields, RunIdentity):
-    """One model that another run kept: it is loaded, and answers requests, where nothing but its
-    files is.
+    """One model that another run kept: it is loaded from a folder with nothing but its files, and
+    answers requests.
 
     The run fails when a request fails, and when there is none: neither `requests` nor an example
     nor a locustfile.
     """
 
-    kind: Literal["serving"] = Field(description="A model is loaded and asked.")
+    kind: Literal["serving"] = Field(description="A model is loaded and answers requests.")
     model: Text = Field(
         description="The run that keeps the model, a notebook or a training. The serving run needs "
         "it, whether `needs` names it or not."
@@ -251,7 +251,7 @@ class ServingRun(RunFields, RunIdentity):
     )
     load: LoadRequest | None = Field(
         default=None,
-        description="Then many callers ask at once: `{}` for the defaults. No load when absent.",
+        description="Load from many callers at once: `{}` for the defaults. No load when absent.",
     )
 
 
@@ -260,7 +260,7 @@ Runs = Annotated[List[Run], Field(min_length=1, max_length=MAX_RUNS)]
 
 
 class AtLeast(Wire):
-    """So many runs must pass."""
+    """How many runs must pass."""
 
     at_least: Annotated[int, Field(ge=1, le=MAX_RUNS)] = Field(description="Number of runs.")
 

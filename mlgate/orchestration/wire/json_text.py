@@ -1,7 +1,7 @@
 """JSON as the contract wants it, with every finding that needs no knowledge of the fields.
 
-Stricter than Python's reader, which takes NaN and repeated keys, and kinder: nothing that a body
-may hold makes it raise anything but `BadMessage`.
+Stricter than Python's reader, which accepts NaN and repeated keys, and safer: whatever a body
+holds, it raises nothing but `BadMessage`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Stands where the reader met a number that is none; `code` says what it is."""
+    """In place of a number that is not a value; `code` says what was wrong."""
 
     code: Code
 
@@ -165,7 +165,7 @@ def _check_string(text: str, at: tuple[str | int, ...], findings: Findings) -> N
             Code.BAD_CHARACTER,
             at,
             "The string holds a NUL or half of a surrogate pair.",
-            "Leave the character out: no program, file or log could take it.",
+            "Leave the character out: programs, files and logs cannot hold it.",
         )
     in_command = at[:1] == ("runs",) and at[2:] == ("command",)
     pattern = _VARIABLE_IN_COMMAND if in_command else _VARIABLE

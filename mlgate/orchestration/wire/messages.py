@@ -40,7 +40,7 @@ from mlgate.orchestration.wire.types import (
 M = TypeVar("M", bound=BaseModel)
 
 KINDS = ("start", "check", "promote", "rollback")
-# The fields of runs, which a check has not.
+# The fields of runs, which a check does not have.
 PLANNED = ("runs", "runs_from", "defaults", "gate", "promote")
 
 
@@ -51,7 +51,7 @@ class StartMessage(Wire):
     kind: Literal["start", "check"] = Field(
         default="start",
         description="What to do. `check` runs nothing: it tries what builds of this message's "
-        "`repository`, `backend` and `workspace` will need of the host, shows what came of it, "
+        "`repository`, `backend` and `workspace` will need of the host, shows the results, "
         "and fails when something is wrong. It has none of the fields of runs. `promote` and "
         "`rollback` run nothing either: they say which version of a model is the current one, and "
         "have fields of their own.",
@@ -63,8 +63,8 @@ class StartMessage(Wire):
     )
     attempt: Annotated[int, Field(ge=1)] = Field(
         default=1,
-        description="`$(System.JobAttempt)`; part of the build's identity, so that a job that is "
-        "run again is a build of its own.",
+        description="`$(System.JobAttempt)`; part of the build's identity, so that a job that "
+        "runs again is a new build.",
     )
     repository: Repository = Field(description="Where the notebooks and trainings are.")
     backend: Backend | None = Field(

@@ -72,7 +72,7 @@ def _service_url(value: str) -> str:
     if not url_allowed(value, [value]):
         raise refuse(
             Code.BAD_FORMAT,
-            "The URL is not one of a server that can be asked.",
+            "The URL is not one that requests can be sent to.",
             "Write it as `https://host/path`, without user, password or query; http is only for a "
             "loopback address such as `127.0.0.1`.",
         )
@@ -115,9 +115,9 @@ KeptPath = Annotated[
 ]
 
 
-# More callers than the one process of locust can make, or longer, is for another tool.
+# More callers than one process of locust can be, or a longer load, need another tool.
 class LoadRequest(Wire):
-    """Callers that ask the model at once, by locust, once it has answered as it should.
+    """Callers that send requests at once, by locust, once the model has answered correctly.
 
     The run fails when no request is made, when the locustfile raises, and when a request fails,
     unless a metric of the gate bounds this run's `failures` or `failure_ratio`.
@@ -130,7 +130,7 @@ class LoadRequest(Wire):
         default=10, description="How many of them begin each second."
     )
     seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
-        default=15, description="How long they ask; within the run's `timeout_minutes`."
+        default=15, description="How long they send requests; within the run's `timeout_minutes`."
     )
     locustfile: RelativePath | None = Field(
         default=None,

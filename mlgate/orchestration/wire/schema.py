@@ -18,7 +18,7 @@ def schema() -> dict[str, Any]:
 
     Its own properties are those of the kinds that have a repository; which fields a message may
     have follows from its kind. Some rules are the models' alone: secrets in URLs, unexpanded
-    variables, and whatever lies between two runs.
+    variables, and what two runs must not have in common.
     """
     _, document = models_json_schema(
         [(kind, "validation") for kind in (StartMessage, PromoteMessage, RollbackMessage)],

@@ -31,15 +31,15 @@ _LONGEST_TAG_VALUE = 1000
 class Wire(BaseModel):
     """An object of a message: strict, closed, immutable.
 
-    None stands for a field that was left out. The wire has no null: the reader finds it wrong
-    (`json_text`), and the schema does not offer it.
+    None is a field that was left out. The wire has no null: the reader rejects it (`json_text`),
+    and the schema does not offer it.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class WireSchema(GenerateJsonSchema):
-    """JSON Schema without what is Python's alone: nulls for absent fields, titles of fields."""
+    """JSON Schema without what only Python has: nulls for absent fields, titles of fields."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -61,7 +61,7 @@ def refuse(code: Code, message: str, remedy: str) -> PydanticCustomError:
 
 
 def _not_boolean(value: object) -> object:
-    if isinstance(value, bool):  # which Literal[1] would take: to Python, true is 1
+    if isinstance(value, bool):  # which Literal[1] would accept: to Python, true is 1
         raise refuse(Code.BAD_VERSION, "The version is a boolean.", 'Write `"version": 1`.')
     return value
 
@@ -211,7 +211,7 @@ RepositoryUrl = Annotated[
 ]
 # The characters that `git check-ref-format` refuses, and a leading `-`, which is an option.
 Ref = Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f~^:?*\[\\-][^\x00-\x20\x7f~^:?*\[\\]*$")]
-# On several nodes Azure ML starts a command by a `distribution`, of which a message has none.
+# To start a command on several nodes, Azure ML needs a `distribution`, which a message lacks.
 Nodes = Annotated[int, Field(ge=1, json_schema_extra={"maximum": 1}), AfterValidator(_one_node)]
 Minutes = Annotated[float, Field(gt=0, le=_YEAR_IN_MINUTES)]
 Seconds = Annotated[float, Field(gt=0, le=_YEAR_IN_MINUTES * 60)]

@@ -437,7 +437,7 @@ def test_a_rollback_to_a_version_whose_files_are_gone_is_refused(scene: Scene) -
     scene.models.drop_files(MODEL, versions[0])
     scene.message("rollback")
 
-    assert "not kept any more" in scene.told().reason
+    assert "are missing" in scene.told().reason
     assert len(scene.log()) == 2
 
 

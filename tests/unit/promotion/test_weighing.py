@@ -156,7 +156,7 @@ def test_a_candidate_without_a_number_is_refused(
     found = weighed(value, 1.0, better=better, measured=measured, relative=relative, worse="keep")
 
     assert (found.outcome, found.passed) == (PromotionOutcome.REFUSED, False)
-    assert "told no number as score" in found.reason
+    assert "logged no number as score" in found.reason
     assert found.comparison[0].candidate is None
 
 
@@ -170,7 +170,7 @@ def test_a_measured_value_that_is_missing_is_the_one_on_record_with_a_warning(
 
     assert found.outcome is PromotionOutcome.PROMOTED
     assert [(each.current, each.measured) for each in found.comparison] == [(0.8, False)]
-    assert "told no number as before" in found.warnings[0]
+    assert "logged no number as before" in found.warnings[0]
 
     nothing = weigh(asked, NEW, {"evaluate": told}, replace(CURRENT, metrics={}))
     assert (nothing.outcome, nothing.passed) == (PromotionOutcome.REFUSED, False)
@@ -200,7 +200,7 @@ def test_what_was_measured_of_another_version_does_not_count(scored: str | None)
     found = weigh(asked, NEW, told, CURRENT, scored=scored)
 
     assert (found.outcome, found.comparison[0].measured) == (PromotionOutcome.PROMOTED, False)
-    assert "became the current one meanwhile" in found.warnings[0]
+    assert "became current in the meantime" in found.warnings[0]
 
 
 def test_nothing_to_compare_is_promoted() -> None:

@@ -55,7 +55,7 @@ def require(
                 where,
                 f"The commit {commit[:12]} is not on {names}, and only what is there may change "
                 f"the model `{model}`.",
-                f"Merge it first, or have the host change {SETTING}.",
+                f"Merge it first, or change {SETTING} on the host.",
             )
         ]
     )
