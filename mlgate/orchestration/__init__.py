@@ -1,6 +1,6 @@
 """What is decided. Standard library and pydantic only; nothing here does I/O.
 
-On top lie the nouns and the ports, which handlers may import. Below them are rooms:
+At the top are the nouns and the ports, which handlers may import. Below them are rooms:
 
     addresses   what may be reached: allow-lists, repository URLs
     wire        the message that people send, read and checked

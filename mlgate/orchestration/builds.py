@@ -5,10 +5,10 @@
 `received`: stored; the commit is to be staged and the runs are to be found in it.
 `watching`: runs are submitted in slices as their needs pass and places are free, and looked at.
 `promoting`: the gate passed, and the model that the build offers is weighed against the current
-    version, copied, and entered in the model's log; only builds that ask for it are in it.
+    version, copied, and entered in the model's log; only for builds that ask for it.
 `completing`: the verdict is decided and recorded; then the build's files are written, its results
     published, and its completion posted and confirmed, each as well as it can be.
-`completed`: nothing will happen any more.
+`completed`: the build is over.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Verdict(StrEnum):
 
 
 class TroubleKind(StrEnum):
-    """What stands in the way, sorted by what can be hoped for."""
+    """What kind of trouble it is: whether trying again can help."""
 
     TEMPORARY = "temporary"  # does not answer now
     UNFIT = "unfit"  # this host lacks something, which it may be given
@@ -50,10 +50,10 @@ class TroubleKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a step of a build, or of one run, from its end: `times` in a row since `since`.
+    """Why a step of a build, or of one run, failed: `times` in a row since `since`.
 
-    `borne` and `pause` are seconds: what was waited for before this last time, `met_at`, and is to
-    be waited for now. They are added up because hosts whose clocks differ take turns.
+    `borne` and `pause` are seconds: the wait before this last time, `met_at`, and the wait that
+    follows it. They are added up because hosts whose clocks differ take turns.
     Forgotten when that step succeeds and when the build's phase changes.
     """
 
@@ -94,7 +94,7 @@ class RepositoryRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One run: what was asked and where its current attempt stands.
+    """One run: what was asked for, and the state of its current attempt.
 
     `submitted`: the current attempt was handed to the backend. `ended`: the backend saw it end;
     its outcome and files are collected next. Both false again when the next attempt begins.
@@ -155,7 +155,7 @@ class GateMetric:
 class Gate:
     """`condition`: "all_pass", "any_pass", or the least number of runs that must pass.
 
-    `added` names runs that nobody asked for: all means them too, but no number counts them.
+    `added` names runs that nobody asked for: "all_pass" includes them, a number does not.
     """
 
     condition: str | int = "all_pass"
@@ -165,7 +165,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class MetricCheck:
-    """A gate metric with what came of it; `value` None when missing (NaN counts as missing)."""
+    """A gate metric with its result; `value` None when missing (NaN counts as missing)."""
 
     metric: GateMetric
     value: float | None
@@ -179,8 +179,8 @@ class Build:
 
     `request` is the public message as it came (never a token in it), `body` its fingerprint, and
     `message_id` the queue's id of it. `look` numbers the follow-up messages: only the one with the
-    current number acts. `begun` are steps that were begun and whose end was not saved, with how
-    often: their hosts died in them.
+    current number acts. `begun` counts how often each step began without its end being saved:
+    hosts died in it.
     """
 
     key: str
@@ -200,7 +200,7 @@ class Build:
     next_look_at: datetime | None = None
     host: str | None = None  # the machine that local runs belong to
     commit: str | None = None
-    snapshot: str | None = None  # the backend's own word for the staged commit
+    snapshot: str | None = None  # the backend's own name for the staged commit
     current_model: str | None = None  # and for the current version's files, where runs find them
     runs: tuple[RunState, ...] = ()
     gate: Gate = field(default_factory=Gate)
@@ -214,16 +214,16 @@ class Build:
     log_lines: int = 0  # lines of the live log so far
     begun: Mapping[str, int] = field(default_factory=dict)
     troubles: tuple[Trouble, ...] = ()
-    findings: tuple[Finding, ...] = ()  # of a plan in the repository that cannot be followed
-    infrastructure: bool = False  # failed through no fault of the message or the repository
+    findings: tuple[Finding, ...] = ()  # of an invalid plan in the repository
+    infrastructure: bool = False  # failed, and the message and the repository are not at fault
     verdict: Verdict | None = None
     reason: str = ""
     gate_passed: str | None = None  # what the gate said when it passed
     metric_checks: tuple[MetricCheck, ...] = ()
     promote: PromotionRequest | None = None  # the model that it offers
     current_version: str | None = None  # of that model, as its runs found it
-    promotion: Promotion | None = None  # what becomes of that, or of a rollback
-    checks: tuple[Check, ...] = ()  # of a build that was asked to make them, and has no runs
+    promotion: Promotion | None = None  # the promotion of that, or a rollback
+    checks: tuple[Check, ...] = ()  # of a build of kind `check`, which has no runs
     written: tuple[str, ...] = ()  # files of the build that are there, or were given up
     hindered: float = 0.0  # seconds that failures have kept the files and results of ended runs
     published: bool = False  # the pipeline has all the results it will get

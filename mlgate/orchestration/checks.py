@@ -1,7 +1,7 @@
-"""What a build will need of the outside, tried before one does: checks, and how they are gone
-through. What is tried is known to whoever touches it; this says what comes of it.
+"""Checks of what builds will need of the outside, and how they are made. The handlers say what to
+try; this says what comes of it.
 
-A check whose ground is wrong is not tried: its own answer would only repeat that. None may take
+A check that needs one that failed is not tried: its answer would only repeat that. None may take
 longer than its limit, and none raises.
 """
 
@@ -46,11 +46,11 @@ class Check:
 
 
 class NotApplicable(Exception):
-    """This host, or what is asked, has no use for it."""
+    """This host, or what was asked, does not need it."""
 
 
 class Wrong(Exception):
-    """What is wrong, and what to do about it where that is known better than in general."""
+    """What is wrong, and a remedy if there is a better one than the check's own."""
 
     def __init__(self, says: str, remedy: str = "") -> None:
         super().__init__(says)
@@ -82,7 +82,7 @@ def examine(examinations: Iterable[Examination]) -> Iterator[Check]:
 
 
 def conclusion(checks: Sequence[Check]) -> str:
-    """What came of them, in a sentence."""
+    """Their results, in a sentence."""
     wrong = [check.name for check in checks if check.wrong]
     tried = sum(check.status is not CheckStatus.NOT_APPLICABLE for check in checks)
     if not wrong:
@@ -101,7 +101,7 @@ def _without_ground(each: Examination, made: dict[str, Check]) -> Check | None:
 
 def _made(each: Examination) -> Check:
     found: list[Check] = []
-    # A thread of its own, left behind where the call never returns.
+    # A thread of its own, left running if the call never returns.
     thread = threading.Thread(target=lambda: found.append(_looked(each)), daemon=True)
     thread.start()
     thread.join(each.limit)
@@ -110,7 +110,7 @@ def _made(each: Examination) -> Check:
     return _wrong(
         each,
         f"There was no answer within {each.limit:.0f} seconds.",
-        "See that this host reaches it: proxy, firewall, network rules; or why it is slow.",
+        "Check that this host reaches it (proxy, firewall, network rules), or why it is slow.",
     )
 
 

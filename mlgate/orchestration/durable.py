@@ -47,8 +47,8 @@ class Rejected:
 class QueuePort(Protocol):
     """The queue that handlers are fed from.
 
-    `send` returns once the broker has acknowledged; a message with an id that it has seen of
-    late may be dropped by it (and so must not matter). The message becomes visible after `pause`:
+    `send` returns once the broker has acknowledged; the broker may drop a message whose id it
+    has seen lately (so that must not matter). The message becomes visible after `pause`:
     a duration, because this host's clock and the broker's may differ, and only the port knows how.
     """
 
@@ -64,7 +64,7 @@ class Rejection:
     reason: str
     findings: tuple[Finding, ...] = ()
     build_id: str | None = None
-    told: bool = True  # nothing is left to tell its pipeline
+    told: bool = True  # nothing is left to report to its pipeline
     message_id: str = ""
 
 
@@ -92,11 +92,11 @@ class StatePort(Protocol):
     1. `create` stores a new build, and its token apart from it, readable by the host alone;
        false when the key exists: nothing is changed then.
     2. `save` is compare-and-swap: it returns the new `Stored`, or None when the version is not
-       the current one any more; nothing is changed then.
+       current; nothing is changed then.
     3. `lease` gives `owner` the build for `seconds`, or renews it; false when somebody else holds
        it. `release` gives it back; neither touches the build or its version. No host's clock
        decides who holds it: a lease is over once it was not renewed for `seconds` by the store's
-       own clock, or as whoever asks for it has seen for so long by a clock of its own.
+       own clock, or by the clock of a host that asks for it and has watched it for so long.
     4. `due` lists the builds that are not completed, the one that is due first in front. Its cost
        follows their number, and it reads no build: what it says may be older than the build, never
        later than it by more than `set_due` was given. A new build is due when it was received.
@@ -104,7 +104,7 @@ class StatePort(Protocol):
        version. `save` of a completed build takes it from the list.
     6. `reject` remembers a refused message; the same key again replaces it.
     7. `forget_token` is idempotent; `token` returns None afterwards.
-    8. What was written once and cannot change any more is not moved again by `load` and `save`.
+    8. What was written once and can no longer change is not moved again by `load` and `save`.
     9. `history` yields the newest `limit` builds that have ended, the newest first, each read when
        it is asked for; those in `without` are passed by and not read. A build that this version
        cannot read is left out.
@@ -143,7 +143,7 @@ class StatePort(Protocol):
 class Head:
     """Where a model's log ends: its highest valid entry, and the highest number that is taken.
 
-    They differ while another entry is being written, and where one never was to its end.
+    They differ while another entry is being written, and where one was never completed.
     """
 
     entry: Entry | None = None
@@ -158,12 +158,12 @@ class ModelsPort(Protocol):
     2. `head` costs one request where nothing was appended since this object last looked, and its
        cost does not follow the length of the log. An entry that was torn is void.
     3. `append` creates the entry; false when its number is taken by another one, or when it does
-       not replace the version of the valid entry before it: whoever weighed it has to look at the
-       head again. Must be idempotent: the same entry again is true and nothing more. `Busy` while
+       not replace the version of the valid entry before it: then it is to be weighed again with
+       the new head. Must be idempotent: the same entry again is true and nothing more. `Busy` while
        the entry before it is torn and younger than a minute by the store's own clock: it may be
        being written. `Permanent` where there is no entry before it.
        `void` takes a number that nobody has taken, so that no append of that number, not even one
-       that hangs at this moment, comes true afterwards.
+       that hangs at this moment, succeeds afterwards.
     4. `log` yields the valid entries, the highest number first.
     5. `keep` makes a version from what `parts` gives for each of its files' paths, hashed on the
        way: `Permanent` when a hash or a size differs, and nothing of that file is there then. The
@@ -183,7 +183,7 @@ class ModelsPort(Protocol):
 
     @property
     def location(self) -> str:
-        """What people are told: a folder or a URL without a signature."""
+        """Shown to people: a folder or a URL without a signature."""
         ...
 
     def models(self) -> list[str]:

@@ -3,7 +3,7 @@
     OrchestrationError
     ├── Temporary   try again after `delay`
     │   ├── Throttled   ... and ask for nothing else of that kind until then
-    │   └── Busy        somebody else is at it: no fault, and not counted as one
+    │   └── Busy        somebody else has it: not a fault, and not counted as one
     ├── Permanent   trying again cannot help: the build fails with this sentence
     │   ├── UnusableEnvironment   of one run: its environment cannot be made
     │   └── UnfitHost   this host lacks an identity, a right or a package that the build needs
@@ -37,7 +37,7 @@ class Throttled(Temporary):
 
 
 class Busy(Temporary):
-    """Somebody else has what this needs for the moment: waiting for one's turn is no fault."""
+    """Somebody else has what this needs for the moment: waiting for one's turn is not a fault."""
 
 
 class Permanent(OrchestrationError):
@@ -49,7 +49,7 @@ class UnusableEnvironment(Permanent):
 
 
 class UnfitHost(Permanent):
-    """This host lacks what the build needs of it: no fault of the message or the repository."""
+    """This host lacks what the build needs; the message and the repository are not at fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_name(text: str) -> bool:
-    """Whether a model may be called so."""
+    """Whether a model may have this name."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -47,7 +47,7 @@ def is_inside(path: object) -> bool:
 
 
 class PromotionOutcome(StrEnum):
-    """What came of a candidate."""
+    """The outcome for a candidate."""
 
     PROMOTED = "promoted"
     KEPT = "kept"  # the current version stays
@@ -110,7 +110,7 @@ class PromotionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One metric with what came of it; `current` None where there was no version to compare with.
+    """One metric with its result; `current` None where there was no version to compare with.
 
     `measured`: the current version's value is of this build, and not the one on record.
     """
@@ -251,14 +251,14 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What becomes of what a build offers, or of a rollback; `outcome` is None while it goes on.
+    """The promotion of what a build offers, or a rollback; `outcome` is None while it goes on.
 
     `id` and `digest` are those of the version that it is about, `was` is the id of the one that was
-    current, `trend` tells of the last ones, the oldest first. `entry` is the one to be appended,
-    from when that was decided until it is known what came of it; `copied`: its version is kept, so
+    current, `trend` lists the last ones, the oldest first. `entry` is the one to be appended,
+    from the decision until its result is known; `copied`: its version is kept, so
     that from now on the entry may be there. `passed`: the build's verdict stays what its gate said.
     `verification` is there from when the entry was appended, where `verify` asks for one;
-    `verified` is what came of it.
+    `verified` is its result.
     """
 
     model: str
@@ -292,7 +292,7 @@ def canonical(said: Mapping[str, Any]) -> bytes:
 
 
 def manifest_of(content: bytes) -> Manifest | None:
-    """None for what is no manifest of a version that could be loaded, or of another format."""
+    """None unless it is a manifest, in this format, of a version that can be loaded."""
     said = _parsed(content)
     if said is None or any(not is_inside(file) for file in _listed(said)):
         return None
@@ -304,7 +304,7 @@ def manifest_of(content: bytes) -> Manifest | None:
 
 
 def _is_whole(manifest: Manifest) -> bool:
-    """Whether what it says is loaded is among its files, each of which can be told by its hash."""
+    """Whether what is to be loaded is among its files, and each file has a size and a hash."""
     names = [file.path for file in manifest.files]
     there = manifest.path in names or any(name.startswith(f"{manifest.path}/") for name in names)
     return (
@@ -316,7 +316,7 @@ def _is_whole(manifest: Manifest) -> bool:
 
 
 def entry_of(content: bytes) -> Entry | None:
-    """None for what is torn, was changed, or is of another format."""
+    """None if it is torn, was changed, or has another format."""
     said = _parsed(content)
     if said is None or said.pop("sha256", None) != _checksum({"version": FORMAT, **said}):
         return None

@@ -70,13 +70,13 @@ class RepositoryPort(Protocol):
 
     1. `checkout` yields a clean tree of `request.ref` (default branch when None).
     2. Must be idempotent: a commit already cached is not fetched again. It is served only to
-       whom its server lets read it, as it said within the last minutes.
+       callers that its server allowed to read it within the last minutes.
     3. A repository, ref or subdirectory that is not there, or access refused: `Permanent` that
        names it and the remedy. A server that does not answer: `Temporary`.
     4. Nothing of the repository is executed (hooks, filters, config), nobody is prompted, and
        no credential appears in a URL on disk, an argument, a log or an exception.
     5. `token` is the pipeline job's own, used only for Azure Repos in the build's collection. Where
-       it is refused, whatever else the host has for the repository is tried; when all of it is
+       it is refused, everything else the host has for the repository is tried; when all of it is
        refused, the error has the remedy of each.
     6. `contains` says whether `commit`, a full SHA, is the tip of `refs/heads/<branch>` or an
        ancestor of it, as the server has that branch now; no other ref counts. Nothing else of
@@ -114,8 +114,8 @@ class BuildFiles(Protocol):
     4. `read` of a path that is not there, or that holds more than `most` bytes, returns None.
     5. `parts` yields a file's content, a part at a time; `Permanent` for a path that is not there.
     6. `tail` returns the last `most` bytes, or fewer; nothing for a path that is not there.
-    7. `list` tells the files below a folder, all of the build's for "".
-    8. `location` is what people are told: a folder or a URL.
+    7. `list` names the files below a folder, all of the build's for "".
+    8. `location` is shown to people: a folder or a URL.
     """
 
     def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None: ...
@@ -166,29 +166,29 @@ class Registration:
 class BackendPort(Protocol):
     """Where runs execute.
 
-    1. `stage` takes over a clean tree, with the files that the environments of `runs` are made
-       of, and returns the backend's own word for it, good for every later `submit` of the build,
+    1. `stage` stores a clean tree, with the files that the environments of `runs` are made of,
+       and returns the backend's own name for it, valid for every later `submit` of the build,
        from any process of the same `host`. Must be idempotent: the same commit and subdirectory
        cost nothing the second time.
-    2. `submit` starts an attempt or finds it: an attempt is never executed twice, whatever
-       crashed in between. False: there is no free place now, nothing was started.
-    3. `look` tells of each attempt that was submitted; one that should be there and is not is
-       seen as FAILED (its outcome is `infrastructure`). Status is never SKIPPED.
-    4. `cancel` asks for the end of attempts and returns at once; they are seen as CANCELED later.
+    2. `submit` starts an attempt or finds it: an attempt is never executed twice, even after a
+       crash in between. False: there is no free place now, nothing was started.
+    3. `look` reports each attempt that was submitted; one that should be there and is not is
+       reported as FAILED (its outcome is `infrastructure`). Status is never SKIPPED.
+    4. `cancel` requests the end of attempts and returns at once; they are CANCELED later.
        Must be idempotent, also for attempts that have ended or never began; one that was never
        submitted may be unknown afterwards.
-    5. `collect` takes over an ended attempt: kept files under `runs/<name>/` of the build's
-       files, and its outcome, which names them. Must be idempotent. With `files` None its outcome
+    5. `collect` copies an ended attempt's kept files to `runs/<name>/` of the build's files, and
+       returns its outcome, which names them. Must be idempotent. With `files` None its outcome
        alone, which needs as little of this host as can be: no file of the run is fetched.
     6. `release` frees what only an open build needs (folders, snapshots). Must be idempotent.
     7. `host`: None when any host can do all this, else the name of this one, to which the
        attempts belong.
     8. `at_once`: how many calls of `submit`, or of `collect`, may be under way at the same time,
        each in a thread of its own.
-    9. `stage_model` takes over the files of a model's version, which are the same for the same id,
-       and returns the backend's own word for it, as good as that of `stage`. Must be idempotent:
-       files that are there are not copied again. A run whose task has that word finds them in the
-       folder that `MLGATE_CURRENT_MODEL` names, and cannot change them for other runs.
+    9. `stage_model` stores the files of a model's version, which are the same for the same id,
+       and returns the backend's own name for it, valid as long as that of `stage`. Must be
+       idempotent: files that are there are not copied again. A run whose task has that name finds
+       them in the folder that `MLGATE_CURRENT_MODEL` names, and cannot change them for other runs.
     10. `register` has the backend's own list of models name the version and the job that kept it,
         and marks it as the only current one of its model, unless one of a later entry is listed.
         It ends within a minute. Must be idempotent: a version that is listed is not listed again.
@@ -224,7 +224,7 @@ class BackendPort(Protocol):
 class PipelinePort(Protocol):
     """The pipeline step that waits.
 
-    1. `is_waiting` is false once the step, its job or its plan has ended, whoever ended it.
+    1. `is_waiting` is false once the step, its job or its plan has ended, no matter who ended it.
     2. `show` is best effort, and may leave what would exceed the rate limit to the next call. It is
        called with every look, and sends nothing when there is nothing new; so does `publish`
        without a verdict.
@@ -232,17 +232,17 @@ class PipelinePort(Protocol):
        when that is not known. With `doubt`, a completion may have arrived before: the
        pipeline's record is read first, and nothing is posted to a step that has ended.
     4. Each refuses an address that this host does not allow before any network I/O: `Permanent`.
-    5. A token the pipeline no longer takes, and no identity of the host's to fall back on:
+    5. A token the pipeline no longer accepts, and no identity of the host's to fall back on:
        `Permanent`.
     6. `publish` adds what the pipeline does not have yet of `results`: a test run with a result
        for each run and its files, and with the verdict the rest; then the test run is completed.
-       Must be idempotent: whatever died in between, nothing is there twice. False: there is more
+       Must be idempotent: after a crash in between, nothing is there twice. False: there is more
        to add than one call should take; call again.
     7. `publish` with the verdict canceled, or to a step that has ended, adds nothing: a test run
        that was begun is marked as aborted.
-    8. What `publish` cannot do for good keeps it from nothing else; one `Permanent` tells it in
+    8. If `publish` can never do one part, it still does the others; one `Permanent` reports it in
        the end.
-    9. `name` is what people call the pipeline; None where that is not told.
+    9. `name` is what people call the pipeline; None if unknown.
     """
 
     def name(self, address: PipelineAddress, token: SecretStr) -> str | None: ...
@@ -319,8 +319,8 @@ class DoctorPort(Protocol):
     """What builds will need of the outside, tried with this host's settings and identities.
 
     1. `examine` makes every check there is, in an order in which one needs those before it.
-    2. What is wrong outside is what a check says: it raises nothing for that.
-    3. Nothing stays of it, neither here nor outside; it may be asked at any time.
+    2. It raises nothing for what is wrong outside: a check says so.
+    3. It leaves nothing behind, neither here nor outside; it may be called at any time.
     """
 
     def examine(self, asked: Asked) -> Iterable[Check]: ...

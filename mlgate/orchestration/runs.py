@@ -148,7 +148,7 @@ class Attempt:
     def id(self) -> str:
         """Short enough for a job name or a folder, and the same wherever it is computed.
 
-        A run's name may have 63 characters, so it is cut and told apart by a hash:
+        A run's name may have 63 characters, so it is cut and made unique by a hash:
         what comes out matches `[a-z0-9][a-z0-9_-]*` and has at most 64 characters.
         """
         digest = hashlib.sha256(f"{self.build}/{self.run}/{self.number}".encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Working until told to stop, and then leaving with nothing half-done."""
+"""Work until asked to stop, and then leave with nothing half-done."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 class Shift:
     """Lets pieces of work begin until it is over, and waits for those that have begun.
 
-    Waiting for the work rather than for the threads that do it: between two pieces a thread may
-    hang in somebody else's call, and holds nothing then.
+    It waits for the work, not for the threads that do it: between two pieces a thread may hang in
+    somebody else's call, and holds nothing then.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Shift:
 
     @contextmanager
     def work(self) -> Iterator[bool]:
-        """Yield whether the piece of work may begin; it is at hand until the block ends."""
+        """Yield whether the piece of work may begin; it is under way until the block ends."""
         with self._changed:
             begins = not self._over
             self._at_hand += begins
@@ -43,7 +43,7 @@ class Shift:
             self._changed.notify_all()
 
     def finish(self) -> None:
-        """End, and wait until nothing is at hand, however long that takes."""
+        """End, and wait until nothing is under way, however long that takes."""
         self.end()
         with self._changed:
             self._changed.wait_for(lambda: not self._at_hand)

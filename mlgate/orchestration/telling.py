@@ -1,4 +1,4 @@
-"""What a pipeline is told of a build: how far it is, what came of its runs, and how it ended."""
+"""What a pipeline receives of a build: its progress, the results of its runs, and its end."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Completion:
 class RunResult:
     """A run that has ended, as a test. `files` may be missing from the build's files.
 
-    `detail` looks into them for a better `message` and `stack`. That takes a moment and memory, so
-    it is for whoever sends the result, once, and one at a time. It may raise what reading raises.
+    `detail` looks into them for a better `message` and `stack`. That takes time and memory, so
+    only the sender of the result calls it, once, one after the other. It may raise what reading
+    raises.
     """
 
     name: str

@@ -77,7 +77,7 @@ def finite(value: float | None) -> float | None:
 
 def in_utc(moment: datetime) -> datetime:
     """An aware moment in UTC. One so early or late that UTC has no year for it becomes the first
-    or the last that UTC has: who writes a time may write any."""
+    or the last that UTC has: untrusted text may hold any time."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:

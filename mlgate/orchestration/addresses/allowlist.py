@@ -1,7 +1,7 @@
 """Which addresses a message may name: allow-lists are the host's, a message only chooses.
 
 An address is compared after it has been taken apart, never as text: a check that reads a URL
-differently from the program that follows it is how allow-lists are passed by. So the grammar
+differently from the program that follows it is how allow-lists are bypassed. So the grammar
 here is narrower than RFC 3986, and what does not fit it is not allowed: no password, query,
 fragment, backslash, empty or dotted segment, encoded separator, nor anything outside ASCII.
 """
@@ -54,7 +54,7 @@ class Address:
 
 
 def parse_url(url: str) -> Address | None:
-    """`url` taken apart, or None when it is no plain https, http or ssh URL."""
+    """`url` taken apart, or None when it is not a plain https, http or ssh URL."""
     match = _URL.fullmatch(url)
     if match is None:
         return None
@@ -81,7 +81,7 @@ def url_allowed(
     """Whether `url` lies within one of `prefixes` and may be followed.
 
     `schemes` are the ones allowed for any host; http is allowed besides for a loopback literal
-    (`127.0.0.1`, `[::1]`). A prefix that is no plain URL allows nothing.
+    (`127.0.0.1`, `[::1]`). A prefix that is not a plain URL allows nothing.
     """
     address = parse_url(url)
     if address is None:
@@ -95,7 +95,7 @@ def url_allowed(
 def path_allowed(path: str, prefixes: Iterable[str]) -> bool:
     """Whether an absolute path is written as one of `prefixes` or below it.
 
-    Where links lead is for whoever opens it to see.
+    Links are not followed here: the code that opens the path checks them.
     """
     plain = posixpath.normpath(path)
     roots = (posixpath.normpath(prefix) for prefix in prefixes if prefix.startswith("/"))

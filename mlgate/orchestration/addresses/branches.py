@@ -1,4 +1,4 @@
-"""Which names a branch may have: one rule for the host's settings and for who asks a server."""
+"""Which names a branch may have: one rule for the host's settings and for requests to a server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REFUSED = re.compile(
 
 
 def is_branch_name(name: str) -> bool:
-    """Whether git lets a branch be called so: the name without `refs/heads/`."""
+    """Whether git allows a branch of this name, which is without `refs/heads/`."""
     try:
         raw = name.encode()
     except UnicodeEncodeError:  # lone surrogates

@@ -1,6 +1,6 @@
-"""Which repository addresses can be cloned at all, whatever a host allows, and why another cannot.
+"""Which repository addresses can be cloned at all, whatever a host allows, and why others cannot.
 
-One rule for whoever reads an address: the message, the host's settings, and the handler that
+One rule for all who read an address: the message, the host's settings, and the handler that
 clones, which meets further ones in `.gitmodules`.
 """
 

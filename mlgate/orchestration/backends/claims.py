@@ -1,4 +1,4 @@
-"""What runs may say of themselves in the record of a build, all of them together. Pure.
+"""Limits what all runs together may add to the record of a build. Pure.
 
 One run's claims are bounded where they are read (`backends.launching`). Here a build of hundreds of
 runs is kept from saying hundreds of times that much: everything is in the runs' own files as well.

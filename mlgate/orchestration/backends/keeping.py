@@ -1,4 +1,4 @@
-"""Which of the files that an attempt left are taken over into the build's, and how they are called.
+"""Which of an attempt's files are copied to the build's files, and under which names.
 
 The same on every backend, which finds the files and brings them here: paths are relative to the
 launcher's output folder, with `/`.
@@ -27,23 +27,23 @@ _TOO_MANY = f"a run keeps at most {MOST_FILES:,} files, with names of {MOST_NAME
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`paths` in the order in which they are to be taken over: the evidence first."""
+    """`paths` in the order in which they are to be copied: the evidence first."""
 
     paths: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
     def without(self, lost: Sequence[str], why: str) -> Chosen:
-        """The same, but for what could not be had."""
+        """The same without files that could not be copied."""
         gone = frozenset(lost)
         paths = tuple(path for path in self.paths if path not in gone)
         return Chosen(paths, (*self.warnings, _left_out(lost, why)))
 
 
 def choose(sizes: Mapping[str, int], *, most: int = MOST_BYTES, elsewhere: str = "") -> Chosen:
-    """What to take over of files with these sizes, in bytes; a warning tells of what is left.
+    """Which files of these sizes, in bytes, to copy; a warning names those that are left out.
 
-    A file that does not fit any more is left, and smaller ones after it are not. `elsewhere` are
-    sentences on where what did not fit can be had.
+    A file that no longer fits is left out, and smaller ones after it are not. `elsewhere` says in
+    sentences where to find those that did not fit.
     """
     prefix = f"{KEPT}/"
     kept = sorted(path for path in sizes if path.startswith(prefix))
@@ -98,7 +98,7 @@ def take_over(
             (evidence if path in EVIDENCE else outputs).append(f"{folder}/{name}")
     if refused:
         why = next(iter(refused.values()))
-        chosen = chosen.without(list(refused), f"the build's files cannot have them ({why})")
+        chosen = chosen.without(list(refused), f"the build's store refused them ({why})")
     return replace(
         outcome,
         outputs=tuple(sorted(outputs)),
@@ -116,18 +116,18 @@ def _reason(outcome: Outcome) -> str:
 
 
 def _unusable(name: str, folders: Collection[str]) -> str | None:
-    """Why a kept file cannot be taken over under its name, beside `folders`; None: it can."""
+    """Why a kept file cannot be copied under its name, beside `folders`; None: it can."""
     # To some file systems, names are the same whatever their case.
     if name.split("/", maxsplit=1)[0].casefold() in EVIDENCE:
-        return "reports have such names"
+        return "reports use these names"
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "such names are no text"
+        return "their names are not text"
     if not name.isprintable():
-        return "such names are no text"
+        return "their names are not text"
     if name in folders:
-        return "others are in folders of these names"
+        return "folders have these names too"
     return None
 
 
@@ -136,4 +136,4 @@ def _left_out(paths: Sequence[str], why: str) -> str:
     shown = ", ".join(name if name.isprintable() else ascii(name) for name in names)
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
     files = "1 file was" if len(paths) == 1 else f"{len(paths)} files were"
-    return f"{files} left out, for {why}: {shown}{more}."
+    return f"{files} left out because {why}: {shown}{more}."

@@ -1,8 +1,8 @@
-"""What a run and its launcher are told, and what is believed of what the launcher tells.
+"""What a run and its launcher receive, and what is accepted of the launcher's record.
 
 The launcher runs as the same user as the run's own code, so its record is a claim: types and
-sizes are checked here, and whoever started it says whether the claim holds. Each limit is more
-than an honest run needs: what is believed is remembered with the build, and read at each look.
+sizes are checked here, and the backend that started it decides whether the claim holds. Each limit
+is more than an honest run needs: what is accepted is stored with the build, and read at each look.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlgate.orchestration.runs import Failure, FailureKind, RunSpec, Task
 OUTCOME = "outcome.json"  # written last, in the launcher's output folder
 KEPT = "kept"  # the folder of kept outputs there
 RECORD_LIMIT = 16 << 20  # bytes of an outcome that is read
-MOST_CELLS = 2_000  # of a notebook that are told of
+MOST_CELLS = 2_000  # of a notebook that are reported
 MOST_WARNINGS = 200  # of a run
 CURRENT_MODEL = "MLGATE_CURRENT_MODEL"  # the folder of the current version's files
 ENDED_FROM_OUTSIDE = "The run was ended from outside, not by mlgate."
@@ -76,14 +76,14 @@ def own_variables(asked: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     ]
     kept = {name: value for name, value in asked.items() if name not in refused}
     return kept, [
-        f"The environment variable {name!r} was left out: the name is reserved or not possible."
+        f"The environment variable {name!r} was left out: the name is reserved or invalid."
         for name in sorted(refused)
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A launcher's outcome as claimed; `status` is None when there is no record to speak of."""
+    """A launcher's outcome as claimed; `status` is None when there is no usable record."""
 
     status: str | None = None
     failure: Failure | None = None
@@ -117,7 +117,7 @@ class Record:
 
 
 def failure_kind(value: Any) -> FailureKind:
-    """What is no public kind is our fault."""
+    """A kind that is not public counts as our fault."""
     try:
         return FailureKind(value)
     except ValueError:

@@ -1,8 +1,8 @@
 """Requirements files as plain lines, those of the files that they include merged in.
 
 pip's format (pip.pypa.io, "Requirements File Format"): encodings, continued lines, comments, `-r`
-and `-c`. As with pip, those two lead from the file that they are in, and so does `--find-links`
-where it leads to something; any other path is of the folder that pip is started in.
+and `-c`. As with pip, the paths of those two are relative to their file, and so is the path of
+`--find-links` if it exists; any other path is relative to the folder that pip is started in.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ from mlgate.orchestration.wire.promotion import PromoteMessage, RollbackMessage
 
 log = logging.getLogger("mlgate")
 
-PLAIN = "plain "  # in `Build.written`, before what is to be done without what others wrote
+PLAIN = "plain "  # in `Build.written`, before the name of what is done without text of others
 COMPLETION = "completion"  # the name of the completion there
-PARTS = "files"  # the name of all files there, when not even their names can be found
+PARTS = "files"  # the name of all files there, when not even their names are known
 _DENIED = (Code.MODEL_NOT_ALLOWED, Code.SERVICE_NOT_ALLOWED)
-NOT_FOLLOWED = "It was not known any more what became of the run."
+NOT_FOLLOWED = "mlgate lost track of the run."
 
 
 def prepare(ports: Ports, build: Build, models: ModelPolicy) -> Build:
@@ -137,15 +137,14 @@ def concluded(ports: Ports, build: Build, verdict: Verdict, reason: str) -> Buil
 
 
 def _given_up(build: Build) -> Build:
-    """What ended and was not collected fails. So does the rest where it was not known what becomes
-    of it, else it was canceled."""
+    """Runs that ended and were not collected fail. So do the others if their state was unknown;
+    else they were canceled."""
     unknown = [each.what for each in build.troubles if each.step in (Doing.LOOK, Doing.CANCEL)]
     for run in build.runs:
         if run.ended and not run.status.ended:
             why = run.troubles[-1].what if run.troubles else unknown[-1] if unknown else ""
-            failure = Failure(
-                FailureKind.INFRASTRUCTURE, f"What it left cannot be had: {why}".rstrip(": ")
-            )
+            said = f"Its results could not be collected: {why}".rstrip(": ")
+            failure = Failure(FailureKind.INFRASTRUCTURE, said)
             build = build.with_run(
                 replace(run, status=RunStatus.FAILED, ended=False, failure=failure, activity=None)
             )
@@ -181,19 +180,19 @@ def part_of(step: str) -> str:
 
 
 def is_plain(build: Build, name: str) -> bool:
-    """Whether that part is to do without what others wrote."""
+    """Whether that part is written without text of others."""
     return PLAIN + name in build.written
 
 
 def plainly(build: Build, name: str) -> Build:
-    """The build whose part of that name is to do without what others wrote."""
+    """The build whose part of that name is to be written without text of others."""
     return (
         build if is_plain(build, name) else replace(build, written=(*build.written, PLAIN + name))
     )
 
 
 def unwritten(build: Build, name: str, why: str) -> Build:
-    """The build that does without its part `name`: first without notebooks, then altogether."""
+    """The build that gives up its part `name`: first the notebooks in it, then all of it."""
     if not is_plain(build, name) and name != PARTS:
         return plainly(build, name)
     log.warning("build %s: %s was not written: %s", build.build_id, name, why)
@@ -202,7 +201,7 @@ def unwritten(build: Build, name: str, why: str) -> Build:
 
 
 def publish(ports: Ports, build: Build) -> Build:
-    """Give the pipeline what it keeps of the build; not `published` yet when more is to be done."""
+    """Send the pipeline the build's results; not `published` yet while more remain."""
     token = ports.state.token(build.key)
     done = True
     if build.pipeline is not None and token is not None:
@@ -212,16 +211,16 @@ def publish(ports: Ports, build: Build) -> Build:
 
 
 def unpublished(build: Build, why: str) -> Build:
-    """The build whose pipeline does without some of its results."""
+    """The build with the warning that its pipeline lacks some results."""
     log.warning("build %s: the pipeline lacks results: %s", build.build_id, why)
-    warning = f"The pipeline does not show everything: {why}"
+    warning = f"The pipeline does not show all results: {why}"
     return replace(build, published=True, warnings=(*build.warnings, warning))
 
 
 def post(ports: Ports, build: Build, *, doubt: bool) -> Build:
-    """Tell the pipeline, once; `doubt`: it may have been told before.
+    """Send the completion, once; `doubt`: it may have been sent before.
 
-    Only a pipeline that refuses to be told leaves it untold; any other fault is raised.
+    It is left unsent only when the pipeline refuses it; any other fault is raised.
     """
     token = ports.state.token(build.key)
     if build.pipeline is not None and not build.pipeline_ended:
@@ -245,17 +244,17 @@ def _told(ports: Ports, build: Build, token: SecretStr, *, doubt: bool) -> Build
 
 
 def _completion(build: Build) -> Completion:
-    """Everything there is to say, or the verdict alone where that cannot be put into words."""
+    """The whole completion, or the verdict alone if the rest cannot be rendered."""
     if not is_plain(build, COMPLETION):
         try:
             return completion_of(build)
         except Exception:
-            log.exception("build %s: its end cannot be put into words", build.build_id)
+            log.exception("build %s: its completion cannot be rendered", build.build_id)
     return Completion(verdict=build.verdict or Verdict.FAILED, reason=build.reason)
 
 
 def untold(build: Build, why: str) -> Build:
-    """The build whose pipeline does not hear of its end."""
+    """The build with the warning that its step could not be completed."""
     log.warning("build %s: its step cannot be completed: %s", build.build_id, why)
     warning = f"The pipeline's step could not be completed: {why}"
     return replace(build, warnings=(*build.warnings, warning))

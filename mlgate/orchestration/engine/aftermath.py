@@ -1,4 +1,4 @@
-"""After an error in a build's turn: what the trouble table says of it, done."""
+"""After an error in a build's turn: do what the trouble table says."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def leave_untold(work: Work, why: str) -> None:
 
 
 def complete(work: Work, build: Build) -> None:
-    """Nothing will happen to the build any more: let go of what only an open one needs.
+    """The build is over: release what only an open one needs.
 
-    The token goes before the build is saved as completed: a handler that dies in between finds
-    none, and takes the completion as confirmed, which it was. It goes once more afterwards, since
-    a late copy of the start message may have brought it back meanwhile.
+    The token is removed before the build is saved as completed: if a handler dies in between, the
+    next one finds no token and knows that the completion was confirmed. It is removed again
+    afterwards, since a late copy of the start message may have stored it again.
     """
     state = work.ports.state
     work.well_done(Doing.FORGET, lambda: state.forget_token(build.key))
@@ -90,12 +90,12 @@ def complete(work: Work, build: Build) -> None:
 def _let_go(build: Build, act: Callable[[str], None]) -> None:
     try:
         act(build.key)
-    except Exception as error:  # noqa: BLE001 -- what is left behind is removed some time
-        log.warning("build %s: something of it is left behind: %s", build.build_id, error)
+    except Exception as error:  # noqa: BLE001 -- what is left is removed later
+        log.warning("build %s: it was not cleaned up: %s", build.build_id, error)
 
 
 def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
-    """The build after a step was tried for long enough, or in vain for good."""
+    """The build after a step that failed for too long, or for good."""
     build = work.build
     kind = trouble.kind_of(error)
     ours = kind is not TroubleKind.PERMANENT or isinstance(error, UnfitHost)
@@ -109,7 +109,7 @@ def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
             if _verifies(build):
                 return verifying.stuck(work.ports, build, what)
             if build.promotion and build.promotion.copied and build.ending_since is None:
-                # The entry may be in the log: that is looked for, as for any build that must end.
+                # The entry may be in the log: look for it, as for any build that must end.
                 return replace(
                     build, cancel_requested=what, ending_since=work.now(), infrastructure=ours
                 )
@@ -130,7 +130,7 @@ def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
 
 
 def _unpromoted(work: Work, what: str) -> Build:
-    """The end of a build that must end, and whose promotion does not come to one."""
+    """The end of a build that must end although its promotion cannot."""
     if _verifies(work.build):
         return verifying.stuck(work.ports, work.build, what)
     return endings.unentered(work.ports, work.build, unknown=True)
@@ -141,7 +141,7 @@ def _verifies(build: Build) -> bool:
 
 
 def end_unseen(work: Work, what: str) -> None:
-    """End a build whose runs nobody can see the end of."""
+    """End a build whose runs can no longer be watched."""
     try:
         build = replace(progress.abandon(work.build, what), infrastructure=True)
         judged = acts.judged(work.ports, build)
@@ -159,7 +159,7 @@ def _bare_verdict(work: Work, what: str) -> Build:
 
 
 def _again(build: Build, pause: timedelta, now: datetime) -> datetime:
-    """When to look again; whatever one request waits for, the build's end is seen in time."""
+    """When to look again; a long wait for one request must not delay the build's end."""
     if build.phase is Phase.WATCHING:
         pause = min(pause, pace.slowest(build))
     at = now + pause

@@ -1,8 +1,8 @@
-"""From a message to what is done about it; the one door to everything that happens to a build.
+"""Handles messages; everything that happens to a build goes through here.
 
 A message is a start, which is stored, or a look, for which one handler takes the build's lease and
-its turn. What is raised before a build is stored goes back to the queue after a wait. Afterwards
-the message is completed, and the look comes again by a message of its own.
+acts. Before the build is stored, an error sends the message back to the queue after a wait.
+Afterwards the message is completed, and the look comes again in a message of its own.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Conductor:
             raise
 
     def hint(self, key: str) -> bool:
-        """Look at a build now, without a message; false when another handler is at it."""
+        """Look at a build now, without a message; false when another handler has it."""
         stored = self.ports.state.load(key)
         if stored is None or not stored.build.open or self._elsewhere(stored.build):
             return True
@@ -63,8 +63,8 @@ class Conductor:
     def sweep(self, only: str | None = None) -> list[str]:
         """Wake the builds whose next look is overdue; returns their keys.
 
-        `only` is the key of the one build that this host cares for. Raises what keeps the list of
-        open builds from being read; one that cannot be woken does not keep others from it.
+        `only` is the key of the one build that this host watches. Raises when the list of open
+        builds cannot be read; a build that cannot be woken does not keep others from it.
         """
         woken = []
         for due in self.ports.state.due():
@@ -80,7 +80,7 @@ class Conductor:
         return woken
 
     def mend(self, envelope: Envelope, reason: str | None) -> bool:
-        """Look after a message that ended as a dead letter; true when it is of no more use.
+        """Handle a message that was dead-lettered; true when it can be removed.
 
         `reason` is the dead letter's. Raises what may succeed the next time.
         """
@@ -90,7 +90,7 @@ class Conductor:
         except BadMessage:
             message = None
         if isinstance(message, LookMessage):
-            # Hosts may have died of it: not here, where other dead letters wait.
+            # It may have killed hosts, so it is not handled here, where other dead letters wait.
             stored = self.ports.state.load(message.build)
             if stored is not None and stored.build.open and stored.build.look == message.look:
                 wake(self.ports.queue, message.build, message.look)
@@ -112,12 +112,12 @@ class Conductor:
         return saved.cancel(self.ports.state, key, reason)
 
     def abandon(self, key: str) -> bool:
-        """Say that the build's pipeline is gone; false when it is unknown or has ended."""
+        """Record that the build's pipeline is gone; false when it is unknown or has ended."""
         return saved.abandon(self.ports.state, key)
 
     def leave(self, key: str) -> Build | None:
-        """Make sure that the end of an open build's runs was asked for; raises what the backend
-        raises. Returns the build as it is left."""
+        """Make sure that the backend was asked to cancel an open build's runs; raises what the
+        backend raises. Returns the build as it is afterwards."""
         build = self.build(key)
         if build is not None and build.open:
             dispatch.cancel(self.ports, build)
@@ -144,13 +144,13 @@ class Conductor:
         try:
             if self._looked(message, at, again=again):
                 return
-        except Exception as error:  # noqa: BLE001 -- the look comes again, by a message of its own
+        except Exception as error:  # noqa: BLE001 -- the look comes again, in a message of its own
             log.warning("build %s: its look comes again: %s", message.build, error)
         self._hand_back(message)
 
     def _hand_back(self, message: LookMessage) -> None:
-        """Send a look that could not be taken once more, unless this host just did: copies of a
-        message must not become chains of their own."""
+        """Resend a look that could not be taken, unless this host just did: copies of a message
+        must not start chains of their own."""
         sent = self._handed_back.get(message.build)
         if sent is not None and sent[0] == message.look and self._now() < sent[1]:
             return
@@ -163,8 +163,8 @@ class Conductor:
         self._handed_back[message.build] = (message.look, self._now() + pause)
 
     def _looked(self, message: LookMessage, at: datetime | None, *, again: bool) -> bool:
-        """Whether the look was taken, or is not due any more; `again`: somebody had it before, and
-        `at` is the broker's time."""
+        """Whether the look was taken, or is not due any more; `again`: another handler had it
+        before, and `at` is the broker's time."""
         stored = self.ports.state.load(message.build)
         if stored is None or not stored.build.open:
             return True
@@ -172,7 +172,7 @@ class Conductor:
         if message.look != build.look:
             if not again or message.look != build.look - 1:
                 return True
-            # Who had it may have died between saving and sending, or not have heard that it saved.
+            # That handler may have died between saving and sending, or not know that it saved.
             pause = (build.next_look_at or self._now()) - self._now()
             if pause > NOW:
                 wake(self.ports.queue, build.key, build.look, min(pause, pace.LONGEST_PAUSE))
@@ -192,11 +192,11 @@ class Conductor:
                 return False
             try:
                 if elsewhere:
-                    turn.give_up(f"The host {build.host}, where it ran, does not look any more.")
+                    turn.give_up(f"The host {build.host}, where it ran, is gone.")
                 else:
                     turn.take()
             except SupersededError:
-                log.info("build %s: somebody else saved it meanwhile", build.build_id)
+                log.info("build %s: another handler saved it meanwhile", build.build_id)
                 return False
         return True
 
@@ -207,7 +207,7 @@ class Conductor:
         try:
             return self.ports.backend(build).host != build.host
         except Exception:
-            # This host cannot even tell. Until the build must end, another one may.
+            # This host cannot know. Until the build must end, another host may.
             asked = build.cancel_requested is not None or build.pipeline_ended
             if not asked and self._now() < build.deadline:
                 raise
@@ -215,11 +215,12 @@ class Conductor:
             return True
 
     def _is_abandoned(self, build: Build) -> bool:
-        """Whether the host that alone can look at a build did not for so long that it is gone.
+        """Whether the only host that can look at a build has not done so for so long that it is
+        gone.
 
-        A look of its own changes the number of the next one. How long that stays the same is seen
-        here, by one clock: what another host's clock says of its last look may be wrong. The
-        deadline stands behind that, for where no process lasts long enough to see it.
+        Each of its looks raises the look's number. How long the number stays the same is measured
+        here, by one clock, since the other host's clock may be wrong. Where no process lasts long
+        enough to measure it, the deadline ends the build.
         """
         now = self._now()
         if now >= build.deadline + pace.HOST_GONE:
@@ -233,7 +234,7 @@ class Conductor:
         return look == build.look and now >= since + limit
 
     def _wake_overdue(self, due: Due) -> bool:
-        """Whether the build's look was overdue, and was sent for once more."""
+        """Whether the build's look was overdue, and was sent again."""
         stored = self.ports.state.load(due.key)
         if stored is None or not stored.build.open:
             return False

@@ -1,7 +1,7 @@
 """Attempts handed to a backend, collected when they have ended, and canceled.
 
 An error about one run affects that run only. What kept all of them from being submitted is returned
-as the obstacle, beside what else is known now.
+as the obstacle, with the rest of the result.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Collected:
 def submit(ports: Ports, build: Build, names: Sequence[str]) -> Submitted:
     """Hand runs to the backend.
 
-    A backend that refuses a run for good fails that run, not the build. One that does not answer
-    for some has a place for the others. What it did not take is not handed over again before it
-    said, and once it throttles, nothing is.
+    A run that the backend refuses for good fails, not the build. If the backend does not answer for
+    some runs, the others are still submitted. A run that it did not accept is not submitted again
+    before the delay it gave, and while it throttles, no run is.
     """
     before, kept_out, throttled = build, dict[str, Exception](), list[Throttled]()
     obstacles, full = list[Exception](), False
@@ -95,7 +95,7 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> Submitted:
     if not kept_out:
         return Submitted(build, full=full)
     unchanged = build == before
-    # A host that the backend took a run from is fit: what it may not submit is that run's trouble.
+    # A host that submitted one run is fit: a run that it may not submit has trouble of its own.
     fit = any(run.submitted for run in build.runs)
     for name, error in kept_out.items():
         if isinstance(error, Temporary):
@@ -105,7 +105,7 @@ def submit(ports: Ports, build: Build, names: Sequence[str]) -> Submitted:
             build = _met(build, name, Doing.SUBMIT, error, now)
         else:
             obstacles.append(error)
-    # What is not over by itself comes first: it is borne for minutes only.
+    # Trouble that does not pass by itself comes first: it is tolerated for minutes only.
     longest = max(obstacles, key=_gravity, default=None)
     if throttled and longest is not None:
         build = progress.postpone_all(build, ports.clock.now() + _pause(longest))
@@ -122,9 +122,9 @@ def collect(
     """Collect ended attempts, as many at once as the backend takes, and yield one after the other,
     so that each can be saved.
 
-    What an attempt left and cannot be had for good fails that run, not the build. Where its files
-    cannot be kept, for longer than that is borne or for good, its outcome counts without them; so
-    it does for runs in `outcome_alone`, for the reason `why`.
+    If an attempt's results can never be collected, that run fails, not the build. If its files
+    cannot be kept, for too long or for good, its outcome counts without them; so it does for runs
+    in `outcome_alone`, for the reason `why`.
     """
     backend = ports.backend(build)
     tasks = [build.task_of(build.run(name)) for name in names]
@@ -138,7 +138,7 @@ def collect(
             return _finished(ports, name, backend.collect(task, kept), kept=True)
         except Exception as error:  # noqa: BLE001 -- sorted here, run by run
             step = Doing.KEEP if kept.failed is error else Doing.COLLECT
-            # Others of the same time took as long: together they count as one.
+            # Those collected side by side took as long: together they count as one.
             took = (ports.clock.now() - began).total_seconds() / len(tasks)
             return _uncollected(ports, backend, build, task, step, error, max(0.0, took))
 
@@ -169,10 +169,10 @@ def _uncollected(
     error: Exception,
     took: float,
 ) -> Collected:
-    """Try again later, or do without what the run left, or without its files alone.
+    """Try again later, or give up the run's results, or its files alone.
 
-    What keeps files from being kept is trouble of the build: with many runs, each must not wait for
-    it anew.
+    Files that cannot be kept are the build's trouble: with many runs, each must not wait for it
+    again.
     """
     name, now = task.spec.name, ports.clock.now()
     if step is Doing.KEEP:
@@ -189,7 +189,7 @@ def _uncollected(
             error = another
     met = trouble.meet(build.run(name).troubles, step, error, now, took)
     if met.spent:
-        why = f"What it left cannot be had: {trouble.sentence(error)}"
+        why = f"Its results could not be collected: {trouble.sentence(error)}"
         failure = Failure(FailureKind.INFRASTRUCTURE, why)
         return Collected(name, lambda build: progress.refuse(build, name, failure, now))
 
@@ -217,10 +217,10 @@ def _without_files(outcome: Outcome, why: str) -> Outcome:
 
 
 def cancel(ports: Ports, build: Build) -> Build:
-    """Ask for the end of all that was not collected; what was never submitted is canceled here.
+    """Cancel all runs that were not collected; those that were never submitted are canceled here.
 
-    The backend is asked for those, too: a handler may have died after a submission and before it
-    was saved. And for what was seen to end: a job that was presumed gone may still be running.
+    The backend is asked to cancel those too: a handler may have died after a submission, before it
+    saved it. Likewise those that were seen to end: a job presumed gone may still be running.
     """
     unfinished = [build.attempt_of(run) for run in build.runs if not run.status.ended]
     if unfinished:
@@ -229,7 +229,7 @@ def cancel(ports: Ports, build: Build) -> Build:
 
 
 def _met(build: Build, name: str, step: Doing, error: Exception, now: datetime) -> Build:
-    """The build after one run met with trouble, which fails it once that was borne long enough."""
+    """The build after trouble with one run, which fails once that has lasted too long."""
     run = build.run(name)
     met = trouble.meet(run.troubles, step, error, now)
     if met.spent:
@@ -261,7 +261,7 @@ def _side_by_side(
 
 
 class _Watched:
-    """The build's files, with what they last failed with: that is no fault of the run's backend."""
+    """The build's files, and the last error they raised, which is not one of the run's backend."""
 
     def __init__(self, files: BuildFiles) -> None:
         self._files = files

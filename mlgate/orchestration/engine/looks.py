@@ -1,8 +1,8 @@
-"""A look at a build: sent for by a message, and taken by one handler at a time.
+"""A look at a build: requested by a message, and taken by a single handler.
 
-That one holds the build by a lease, which is renewed until the work is done. A handler that hangs
-in a call holds nobody up for long: its lease is renewed for an hour at most, and, once somebody
-waits for the build's end, for minutes.
+The handler holds a lease on the build, which is renewed until the work is done. One that hangs in a
+call does not block others for long: its lease is renewed for an hour at most, and for minutes once
+somebody waits for the build's end.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ RENEWALS_A_CHECK = 5  # between two questions whether the build is waited for
 def wake(
     queue: QueuePort, key: str, look: int, pause: timedelta = NOW, *, handed_back: int = 0
 ) -> None:
-    """Send for the build's look of that number, to come after `pause`.
+    """Send the message for the build's look of that number, to arrive after `pause`.
 
     Two messages for the same look do no harm: the first one acts and raises the number, the other
-    is stale. So each has an id of its own, which no detection of duplicates can mistake.
+    is stale. Each has an id of its own, so that no detection of duplicates drops it.
     """
     body = encode_look(key, look, handed_back)
     queue.send(body, f"{key}-{look}-{uuid.uuid4().hex[:8]}", max(pause, NOW))
@@ -51,11 +51,11 @@ def held(
 ) -> Iterator[bool]:
     """Yield whether `owner` has the build; if so, keep the lease alive until the block ends.
 
-    It is renewed `every` so many seconds, so often at `most`, and until this handler `hangs`.
+    It is renewed `every` so many seconds, at `most` so often, and until this handler `hangs`.
 
-    A renewal that fails is not an error here: whoever takes over acts on saved state, and the
-    compare-and-swap of the next save tells this handler to stop. Nor is a lease that cannot be
-    given back: it ends by itself.
+    A renewal that fails is not an error here: the next handler acts on saved state, and the
+    compare-and-swap of the next save stops this one. Nor is a lease that cannot be released: it
+    expires.
     """
     if not state.lease(key, owner, LEASE_SECONDS):
         yield False
@@ -68,7 +68,7 @@ def held(
                 return
             try:
                 if number % RENEWALS_A_CHECK == 0 and hangs():
-                    log.warning("build %s: its handler hangs, and another one may go on", key)
+                    log.warning("build %s: its handler hangs, and another one may continue", key)
                     return
                 state.lease(key, owner, LEASE_SECONDS)
             except Exception as error:  # noqa: BLE001 -- tried again in a moment
@@ -84,13 +84,13 @@ def held(
         try:
             state.release(key, owner)
         except Exception as error:  # noqa: BLE001 -- what was done under it is done
-            log.info("build %s: its lease was not given back: %s", key, error)
+            log.info("build %s: its lease was not released: %s", key, error)
 
 
 def hanging(
     state: StatePort, key: str, clock: Clock, steps: Callable[[], int] = lambda: 0
 ) -> Callable[[], bool]:
-    """Asks whether one step takes longer than who waits for the build's end can bear.
+    """Checks whether one step takes too long for somebody who waits for the build's end.
 
     `steps` counts those that the handler has begun.
     """

@@ -1,7 +1,7 @@
-"""What a turn says to the pipeline while the build goes on, and asks of it.
+"""What a turn reports to the pipeline while the build goes on, and asks it.
 
-Nothing waits for an answer, so whatever fails here is logged and no more. A pipeline that has
-failed to answer once is left alone for the rest of the turn.
+Nothing depends on an answer, so failures here are only logged. A pipeline that has failed to answer
+once is not called again in this turn.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class News:
         self._unheard = False
 
     def ask(self, when: str, *, again: bool = False) -> None:
-        """Take in whether the step still waits; `again`: however lately it was asked.
+        """Record whether the step still waits; `again`: even if it was asked a moment ago.
 
-        Not knowing is no reason to stop: the runs go on, a later look asks again.
+        If there is no answer, the runs go on and a later look asks again.
         """
         build, now = self._work.build, self._work.now()
         asked = build.pipeline_asked_at
@@ -43,17 +43,17 @@ class News:
         self._work.take_in_ending()
 
     def ask_name(self) -> None:
-        """Take in the pipeline's name, which runs are filed under."""
+        """Record the pipeline's name, which runs are filed under."""
         if self._work.build.pipeline_name is None:
             self._try(Doing.NAME, self._ask_name)
 
     def show(self, when: str) -> None:
-        """Let people see how far the build is; the port knows what of it is new."""
+        """Show the build's progress; the port knows what of it is new."""
         if not self._late:
             self._try(f"{Doing.SHOW}:{when}", self._show)
 
     def show_results(self) -> None:
-        """Let people see the results of runs that ended in this look, while the build goes on.
+        """Publish the results of runs that ended in this look, while the build goes on.
 
         Also when there are none, since some of an earlier look may still wait to be sent.
         """
@@ -62,7 +62,7 @@ class News:
 
     @property
     def _late(self) -> bool:
-        """Whether failures already keep the verdict, which whoever waits wants more than news."""
+        """Whether failures already delay the verdict, which matters more than news."""
         return self._work.build.ended_at is not None and self._work.build.hindered > 0
 
     def _try(self, step: str, act: Callable[[], None]) -> None:

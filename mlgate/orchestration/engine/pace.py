@@ -11,7 +11,7 @@ from mlgate.orchestration.engine.trouble import Doing
 LOCAL_LOOK = timedelta(seconds=1.5)  # while runs on this machine are active
 FASTEST_LOOK = timedelta(seconds=5)
 SLOWEST_LOOK = timedelta(seconds=30)  # while a pipeline waits
-IDLE_LOOK = timedelta(seconds=60)  # nobody waits but the files
+IDLE_LOOK = timedelta(seconds=60)  # while no pipeline waits
 LONGEST_PAUSE = timedelta(seconds=60)  # between two looks, whatever the reason
 ENDING_GRACE = timedelta(minutes=4)  # for canceled attempts to be seen as ended
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
@@ -30,8 +30,8 @@ def last_post(build: Build) -> datetime:
 
 
 def must_be_told(build: Build, now: datetime) -> bool:
-    """Whether what is in the way of files and results, or hosts that died or hung over them, have
-    kept the verdict for long enough."""
+    """Whether trouble with files and results, or hosts that died or hung over them, have delayed
+    the verdict for long enough."""
     hindered = build.hindered > 0 or build.begun.get(Doing.TURN, 0) > 1
     since = build.ended_at or now
     if build.ending_since is not None:
@@ -71,11 +71,11 @@ def longest_step(build: Build, now: datetime) -> timedelta | None:
 
 
 def overdue(due: Due, now: datetime) -> bool:
-    """Whether the build should have been looked at long ago, so that its look is sent once more.
+    """Whether the build's look is so overdue that it is sent again.
 
     A look that waits in a long queue is not lost, and each further message for it would make the
-    queue longer: so the slack doubles with every one. No look is ever due later than a pause from
-    now: what says so was written by a wrong clock.
+    queue longer: so the slack doubles with every one. A look that is due later than a pause from
+    now was written by a wrong clock.
     """
     slack = SLACK * 2 ** min(due.wakes, MOST_DOUBLINGS)
     return not now - slack < due.at <= now + LONGEST_PAUSE + SLACK

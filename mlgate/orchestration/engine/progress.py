@@ -1,4 +1,4 @@
-"""What becomes of a build's runs when something happened to them. Pure: a build in, a build out."""
+"""How a build's runs change. Pure: a build in, a build out."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
 
 
 def refuse(build: Build, name: str, failure: Failure, now: datetime) -> Build:
-    """The build after a run was refused for good, or what it left cannot be had."""
+    """The build after a run was refused for good, or its results can never be collected."""
     refused = replace(
         build.run(name),
         status=RunStatus.FAILED,
@@ -121,7 +121,7 @@ def abandon(build: Build, why: str) -> Build:
 
 def count_as_canceled(build: Build) -> Build:
     """The build with every run canceled that was asked to end and never seen to."""
-    note = "It was canceled, and was not seen to end."
+    note = "It was canceled, but its end was not confirmed."
     runs = tuple(
         run
         if run.status.ended

@@ -53,7 +53,7 @@ def start(
     build = new_build(message, read, policy, address, envelope, ports.clock.now())
     if token is not None and (warning := outlived(token, build.deadline)):
         build = replace(build, warnings=(*build.warnings, warning))
-    # Read before it is written: an earlier delivery may have stored it and never heard of that.
+    # Read before it is written: an earlier delivery may have stored it without knowing.
     known = ports.state.load(build.key)
     if known is None and _is_late(ports, envelope) and build.pipeline is not None:
         waits = _waits(ports, build, token, otherwise=True)
@@ -67,7 +67,7 @@ def start(
     elif known := known or ports.state.load(build.key):
         _meet(ports, known.build, build, token, envelope.delivery_count)
     else:
-        raise Temporary(f"Build {build.key} is known and cannot be found.")
+        raise Temporary(f"Build {build.key} is known but cannot be found.")
 
 
 def _is_late(ports: Ports, envelope: Envelope) -> bool:
@@ -82,7 +82,7 @@ def _meet(
     """A start of a known identity: another copy of the one whose build is open, or one that raises
     `BadMessage` where somebody waits for an answer to it."""
     same = known.body == build.body
-    # Hosts that die of asking leave it to the completion, which reads the step's own record.
+    # If asking kills hosts, leave it to the completion, which reads the step's own record.
     deadly = deliveries > trouble.DEATHS and build.pipeline is not None
     copy = deadly or known.message_id == build.message_id or build.pipeline is None
     if (
@@ -132,21 +132,21 @@ def _waits(ports: Ports, build: Build, token: SecretStr | None, *, otherwise: bo
 def reject(ports: Ports, envelope: Envelope, read: Read, error: BadMessage) -> Rejected:
     """Remember a message that cannot be handled, and end the step that waits for it.
 
-    Raises what the pipeline and the state raise, but for a pipeline that refuses to be told.
+    Raises what the pipeline and the state raise, except when the pipeline refuses the completion.
     """
     origin = _Origin.of(envelope, read)
     error = origin.completed(error)
     said = one_line(str(error), MOST_SAID)
     log.warning("rejected message %s: %s", one_line(envelope.message_id), said)
-    # Told before, perhaps; or it follows another one of the same step.
+    # It may have been reported before, or follow another one of the same step.
     doubt = envelope.delivery_count > 1 or _is_late(ports, envelope) or _known(ports, origin.key)
     waits = origin.address is not None and origin.token is not None
     rejection = origin.rejection(said, error.findings, envelope, ports.clock.now())
     try:
-        if not waits or envelope.delivery_count <= trouble.DEATHS:  # hosts may die of that
+        if not waits or envelope.delivery_count <= trouble.DEATHS:  # that may kill hosts
             ports.state.reject(replace(rejection, told=not waits))
     finally:
-        # Whoever waits hears of it, also where it cannot be remembered, which is tried again.
+        # The step is completed even if the rejection cannot be stored, which is tried again.
         if waits:
             _end_step(ports, origin, error, doubt=doubt)
     if waits:
@@ -155,14 +155,14 @@ def reject(ports: Ports, envelope: Envelope, read: Read, error: BadMessage) -> R
 
 
 def give_up(ports: Ports, envelope: Envelope, read: Read, error: Exception) -> Rejected | None:
-    """End the step of a start that could not be stored for longer than people wait for that; None
-    before then, where nobody waits, and where it is stored after all."""
+    """End the step of a start that could not be stored for too long; None before then, where nobody
+    waits, and where it is stored after all."""
     origin = _Origin.of(envelope, read)
     if not _is_late(ports, envelope) or origin.token is None:
         return None
     if _is_stored(ports, origin.key):
         return None
-    what = f"The build could not be begun: {trouble.sentence(error)}"
+    what = f"The build could not be started: {trouble.sentence(error)}"
     found = BadMessage([_not_stored(what)])
     _end_step(ports, origin, found, doubt=True)
     rejection = origin.rejection(what, found.findings, envelope, ports.clock.now())
@@ -205,26 +205,26 @@ def of_no_use(ports: Ports, envelope: Envelope, read: Read, reason: str | None) 
 
 
 def _known(ports: Ports, key: str) -> bool:
-    """True as well where the state does not answer: it may be."""
+    """True also when the state does not answer: it may be known."""
     try:
         return ports.state.rejection(key) is not None or ports.state.load(key) is not None
-    except Exception as error:  # noqa: BLE001 -- the step that waits hears of it all the same
-        log.info("whether %s is known cannot be asked: %s", key, error)
+    except Exception as error:  # noqa: BLE001 -- the waiting step is completed all the same
+        log.info("could not check whether %s is known: %s", key, error)
         return True
 
 
 def _is_stored(ports: Ports, key: str) -> bool:
-    """False as well where the state does not answer: its build cannot be acted on either."""
+    """False also when the state does not answer: its build cannot be acted on either."""
     try:
         return ports.state.load(key) is not None
     except Exception as error:  # noqa: BLE001 -- the first one is the reason
-        log.info("whether build %s is stored is not known: %s", key, error)
+        log.info("could not check whether build %s is stored: %s", key, error)
         return False
 
 
 def _not_stored(what: str) -> Finding:
     return finding(
-        Code.NOT_STORED, "", what, "Look at the log of mlgate's host, then run the step again."
+        Code.NOT_STORED, "", what, "Check the log of mlgate's host, then run the step again."
     )
 
 

@@ -41,15 +41,15 @@ class SavedBuild:
         self.build = with_percent(build)
 
     def save(self, build: Build) -> None:
-        """Go on with `build`, and have it outlive this handler; may raise `SupersededError`."""
+        """Go on with `build`, and save it; may raise `SupersededError`."""
         self.build = build = with_percent(build)
         if build == self._stored.build:
             return
         version = self._stored.version
         while (stored := self._state.save(build, version)) is None:
             found = self._state.load(build.key)
-            # Anything else is another handler's, or this one's own, saved with an answer that was
-            # lost; whoever looks next goes on from there.
+            # Anything else was saved by another handler, or by this one with a lost answer; the
+            # next look goes on from there.
             known = self._stored.build
             if found is None or _taken_in(known, found.build) != found.build:
                 raise SupersededError
@@ -70,7 +70,7 @@ class SavedBuild:
         try:
             self.lines += narrate(self._narrated, self.build)
         except Exception:  # the log is for people; nothing waits for it
-            log.exception("build %s: what is new cannot be put into words", self.build.build_id)
+            log.exception("build %s: its live log cannot be rendered", self.build.build_id)
         self._narrated = self.build
 
 
@@ -84,13 +84,13 @@ def cancel(state: StatePort, key: str, reason: str) -> bool:
 
 
 def abandon(state: StatePort, key: str) -> bool:
-    """Say that the build's pipeline is gone; false when it is unknown or has ended."""
+    """Record that the build's pipeline is gone; false when it is unknown or has ended."""
     return _change(state, key, lambda build: replace(build, pipeline_ended=True))
 
 
 def withdraw(state: StatePort, build: Build) -> bool:
-    """Remember, as one that nobody waits for, a build whose message no host has handled yet: a host
-    that does so now runs nothing. False when a host was first."""
+    """Store a build whose message no host has handled yet as one that nobody waits for: a host that
+    handles it now runs nothing. False when a host was first."""
     return state.create(replace(build, pipeline_ended=True), None)
 
 

@@ -1,6 +1,6 @@
 """What to do next with a build. Pure: a build in, a step out.
 
-A turn looks at a build as follows: it gathers facts, lets `progress.absorb` take them in, and then
+A turn looks at a build as follows: it gathers facts, lets `progress.absorb` apply them, and then
 does what `next_step` says, saving after each step, until that is `Watch` or `Stop`.
 """
 
@@ -16,7 +16,7 @@ from mlgate.orchestration.models import Verification
 from mlgate.orchestration.runs import RunStatus
 
 SLICE = 25  # runs submitted before the state is saved
-LONGEST_POSTPONEMENT = timedelta(minutes=10)  # what lies further ahead, a wrong clock has written
+LONGEST_POSTPONEMENT = timedelta(minutes=10)  # a time further ahead was written by a wrong clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Every run has ended: record the verdict, and with it that the pipeline is to be told."""
+    """Every run has ended: record the verdict, and that the pipeline's step is to be completed."""
 
 
 class Promoting(StrEnum):
@@ -77,12 +77,12 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Give the pipeline what it keeps of the build: tests, summary, files."""
+    """Send the pipeline the build's results: tests, summary, files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Tell the pipeline, then forget the token."""
+    """Complete the pipeline's step, then forget the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,12 @@ def next_step(
     exhausted: frozenset[type[Step]] = frozenset(),
     left: frozenset[str] = frozenset(),
 ) -> Step:
-    """What to do next; `exhausted`: kinds of steps that this look has no more use for.
+    """What to do next; `exhausted`: kinds of steps that this look is done with.
 
     `Submit` is exhausted once the backend has no free place, `Cancel` and `Verify` once it was
     asked, `Write` once nothing is left to write. `left`: names of runs that this look could not
-    collect. A build is not judged before all that ended was collected; what could not be before
-    comes after all else, however long it takes to fail again.
+    collect. A build is not judged before all runs that ended were collected; those in `left` come
+    after all else, since they may take long to fail again.
     """
     if build.phase is Phase.COMPLETED:
         return Stop()
@@ -203,7 +203,7 @@ def _end(
 
 
 def _uncollected(build: Build) -> list[RunState]:
-    """Those that were tried least in front."""
+    """Those that were tried least come first."""
     found = (run for run in build.runs if run.ended and not run.status.ended)
     return sorted(found, key=lambda run: sum(trouble.times for trouble in run.troubles))
 

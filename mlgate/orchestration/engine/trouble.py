@@ -1,7 +1,7 @@
-"""What stands in a build's way: how long that is borne, and what follows then. Pure.
+"""Trouble with a build: how long it is tolerated, and what happens then. Pure.
 
 Every step that can fail has a row in `TABLE`, every kind of trouble a column: minutes since the
-first of it in a row, and then. Zero is at once, None is until the build's deadline, which ends
+first of it in a row, and what then. Zero is at once, None is until the build's deadline, which ends
 everything but the posting of the verdict.
 
     step      temporary  unfit  permanent  bug   then
@@ -19,9 +19,9 @@ everything but the posting of the verdict.
     publish   2          2      0          1     the pipeline does without these results
     post      None       None   None       5     the verdict alone, until a day after the deadline
 
-A host that died three times in a step is followed by what stands under "then". So is a build that
-is ending once its grace is over: whatever did not end by then is given up. `post` ends early only
-where the pipeline itself refuses to be told. Waiting for one's turn (`Busy`) is no trouble.
+After three hosts died in a step, the column "then" applies. So it does to a build that is ending
+once its grace is over: what did not end by then is given up. `post` ends early only where the
+pipeline itself refuses the completion. Waiting for one's turn (`Busy`) is not trouble.
 
 A waiting step is promised its verdict ten minutes after the last run's end. So what failures of
 `keep`, `offer`, `write` and `publish` have cost since then, tries and pauses, is added up
@@ -48,7 +48,7 @@ from mlgate.orchestration.errors import (
 )
 
 DEATHS = 3  # of hosts in one step; one of them may have been an upgrade
-LONGEST_DELAY = 60.0  # seconds; what asks for more is asked again after that
+LONGEST_DELAY = 60.0  # seconds; a longer delay is cut to this
 
 
 class Doing(StrEnum):
@@ -122,7 +122,7 @@ _PAUSE = 60.0  # of all other steps, whose limits are longer
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """The troubles of a build or run after one more; `spent`: it was borne long enough."""
+    """The troubles of a build or run after one more; `spent`: it has lasted too long."""
 
     troubles: tuple[Trouble, ...]
     spent: bool
@@ -173,7 +173,7 @@ def meet(
 
 
 def given_up(troubles: tuple[Trouble, ...], step: Doing, now: datetime) -> str | None:
-    """Why `step` is not tried now: it was borne for long enough, and has failed a moment ago."""
+    """Why `step` is not tried now: it has failed for too long, and just a moment ago."""
     for each in troubles:
         since = abs((now - (each.met_at or now)).total_seconds())
         if each.step == step and _spent(each) and since < TRIED_AGAIN:
@@ -189,7 +189,7 @@ def hinder(build: Build, seconds: float) -> Build:
 
 
 def over_limit(build: Build, step: Doing) -> bool:
-    """Whether failures have kept the verdict for so long that it does without that step."""
+    """Whether failures have delayed the verdict for so long that it skips that step."""
     return build.hindered >= LIMIT.get(step, math.inf)
 
 
@@ -199,11 +199,10 @@ def forget(troubles: tuple[Trouble, ...], step: Doing) -> tuple[Trouble, ...]:
 
 
 def _waited(before: Trouble, now: datetime) -> float:
-    """Seconds: its pause, or less where something else had the step tried before that was over.
+    """Seconds: its pause, or less where the step was tried earlier for another reason.
 
-    Tries side by side come in any order, a moment apart. Any other time that lies outside the pause
-    is no measure: a host with another clock has met it, or what the build waits for in a queue came
-    late.
+    Tries side by side come in any order, a moment apart. Any other time outside the pause does not
+    count: the trouble was met by a host with another clock, or the build's message came late.
     """
     since = before.pause if before.met_at is None else (now - before.met_at).total_seconds()
     if -LONGEST_DELAY < since < 0.0:

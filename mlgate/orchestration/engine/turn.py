@@ -36,14 +36,14 @@ log = logging.getLogger("mlgate")
 WAIT_FOR_PLACE = 10.0  # seconds, for every build alike, so that none is overtaken for long
 TURN_SECONDS = 60.0  # a look hands over to the next one after that
 _SLOW_CHECKOUT = (
-    "It takes longer, or more memory, than the host gives it. Point the message at a smaller "
+    "It needs more time or memory than the host allows. Point the message at a smaller "
     "repository, or give the host more; in a function app `functionTimeout` is the limit."
 )
 
 
 class Turn:
-    """`checkouts` are this host's places for what takes minutes; `policy` is its of models; `at` is
-    when the look became due by the broker's clock, where that is known."""
+    """`checkouts` are this host's places for slow steps; `policy` is its policy for models; `at` is
+    when the look became due by the broker's clock, if known."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Turn:
             self._hand_over(until)
 
     def give_up(self, why: str) -> None:
-        """End a build whose runs nobody can look at any more."""
+        """End a build whose runs can no longer be looked at."""
         aftermath.end_unseen(self._work, why)
         self._hand_over(self._work.now())
 
@@ -92,7 +92,7 @@ class Turn:
         return self._work.build
 
     def _absorb(self) -> None:
-        # What ends the build is taken in first: it must not depend on a backend that answers.
+        # Check first what ends the build: that must not depend on a backend that answers.
         self._news.ask("now and then")
         build = self._build
         active = [build.attempt_of(run) for run in build.runs if run.active]
@@ -113,7 +113,7 @@ class Turn:
         self._work.saved.keep(progress.absorb(self._build, seen, self._work.now()))
 
     def _act(self) -> datetime:
-        """Do step after step; returns when to look again, or raises what was in the way of some."""
+        """Do step after step; returns when to look again, or raises what some failed with."""
         began = self._work.now()
         exhausted: frozenset[type[steps.Step]] = frozenset()
         left: frozenset[str] = frozenset()
@@ -162,7 +162,7 @@ class Turn:
                     self._post()
 
     def _prepare(self) -> None:
-        """Only this needs a place: whatever ends the build is seen without one."""
+        """Only this needs a place: what ends the build is seen without one."""
         if not self._checkouts.acquire(blocking=False):
             self._work.failed(Doing.PREPARE)
             raise Busy("Other checkouts are under way on this host.", WAIT_FOR_PLACE)
@@ -181,7 +181,7 @@ class Turn:
         with self._work.on(Doing.PREPARE):
             prepared = acts.prepare(self._ports, self._build, self._policy)
         self._work.save(prepared)
-        # A checkout may be long: who asked for the end meanwhile wants nothing submitted.
+        # A checkout may be long: if the end was asked for meanwhile, submit nothing.
         self._news.ask("after the checkout", again=True)
 
     def _submit(self, names: tuple[str, ...]) -> dispatch.Submitted:
@@ -209,12 +209,12 @@ class Turn:
         except SupersededError:
             self._take_back(names)
             raise
-        # Whoever asked for the end meanwhile does not want the rest submitted.
+        # If the end was asked for meanwhile, do not submit the rest.
         self._work.take_in_ending()
         return submitted
 
     def _take_back(self, names: tuple[str, ...]) -> None:
-        """Cancel what was submitted while another handler ended the build: it could not."""
+        """Cancel what was submitted while another handler ended the build, unable to cancel it."""
         stored = self._ports.state.load(self._build.key)
         if stored is None or not stored.build.open or stored.build.ending_since is not None:
             attempts = [self._build.attempt_of(self._build.run(name)) for name in names]
@@ -306,7 +306,7 @@ class Turn:
         if build.pipeline is not None and not doubt:
             # The step may have ended while results were published, which can take minutes.
             self._news.ask("before the completion", again=True)
-            # Intended before it is done: a handler that dies in between leaves doubt, not a lie.
+            # Saved before it is posted: if a handler dies in between, the next one checks first.
             ended = self._build.pipeline_ended
             self._work.save(replace(self._build, completion_posted=not ended))
         if not (build.published or doubt) and build.pipeline is not None:
@@ -318,19 +318,19 @@ class Turn:
                 return
             self._work.saved.keep(acts.plainly(self._build, acts.COMPLETION))
         with self._work.on(Doing.POST):
-            # What is saved may know more than what was asked: the pipeline was given up meanwhile.
+            # The saved build may be newer: the pipeline may have been given up meanwhile.
             posted = acts.post(self._ports, self._build, doubt=doubt)
         aftermath.complete(self._work, posted)
 
     def _hand_over(self, until: datetime) -> None:
-        """Number the next look, save, and only then send for it: a crash leaves but a delay."""
+        """Number the next look, save, and only then send for it: a crash only causes a delay."""
         self._work.end()
         build = self._build
         self._work.save(replace(build, look=build.look + 1, next_look_at=until))
         build = self._build
         try:
             self._ports.state.set_due(Due(build.key, until))
-        except Exception as error:  # noqa: BLE001 -- whoever finds it overdue reads the build
-            log.info("build %s: when it is due was not noted: %s", build.build_id, error)
+        except Exception as error:  # noqa: BLE001 -- a host that finds it overdue reads the build
+            log.info("build %s: its due time was not stored: %s", build.build_id, error)
         pause = max(NOW, min(until - self._work.now(), pace.LONGEST_PAUSE))
         wake(self._ports.queue, build.key, build.look, pause)

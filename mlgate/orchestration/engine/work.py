@@ -1,9 +1,9 @@
 """A build in the hands of one handler, with every step of its work counted.
 
-A step is counted before it begins, and uncounted when it has come to an end, whatever the end. To
-spare a quiet look a save for each step, it is the turn that is counted at first; once a turn did
-not come to its end, the next ones count each step as well, until one does. So a step in which hosts
-die is known after the third of them.
+A step is counted before it begins, and uncounted when it has ended, well or badly. To spare a quiet
+look a save for each step, only the turn is counted at first; after a turn that did not end, the
+next ones count each step as well, until one ends. So a step that kills hosts is known after the
+third of them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _doing(step: str) -> Doing:
 
 
 class DeadlyError(UnfitHost):
-    """A step in which this build's hosts have died too often: it is done without."""
+    """A step in which this build's hosts have died too often: it is skipped."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(f"{deaths(what)} {remedy}".strip())
@@ -45,11 +45,11 @@ class DeadlyError(UnfitHost):
 
 def deaths(what: str) -> str:
     """The sentence for hosts that died when they `what`, in the past tense."""
-    return f"{trouble.DEATHS} hosts were ended while they {what}, before that was done."
+    return f"{trouble.DEATHS} hosts died while they {what}."
 
 
 class Work:
-    """`careful`: an earlier turn did not come to its end. `steps`: how many were begun. `at`: when
+    """`careful`: an earlier turn did not end. `steps`: how many were begun. `at`: when
     the turn began, by the broker's clock."""
 
     def __init__(self, ports: Ports, stored: Stored, at: datetime | None = None) -> None:
@@ -70,8 +70,8 @@ class Work:
         return self.ports.clock.now()
 
     def broker_now(self) -> datetime:
-        """The same time on all hosts, whose clocks may differ; but for how long the look waited for
-        a host."""
+        """The same on all hosts, even if their clocks differ, except for how long the look waited
+        for a host."""
         now = self.now()
         return now if self._at is None else self._at + (now - self._turn_began)
 
@@ -101,7 +101,7 @@ class Work:
 
     @contextmanager
     def on(self, step: str, *, whole: bool = True) -> Iterator[None]:
-        """Whatever may end its host; a `whole` step that succeeds ends the trouble with it."""
+        """For a step that may kill its host; a `whole` step that succeeds clears its trouble."""
         self._doing = step
         self._began = self.now()
         self.steps += 1
@@ -129,7 +129,7 @@ class Work:
             raise DeadlyError(what, remedy)
 
     def well_done(self, step: str, act: Callable[[], None]) -> bool:
-        """Do what nothing waits for, as well as it can be done; returns whether nothing failed.
+        """Do an optional step; a failure is logged. Returns whether nothing failed.
 
         Each place has a `step` of its own, as what succeeds in one may be deadly in another.
         """
@@ -150,7 +150,7 @@ class Work:
         return False
 
     def take_in_ending(self) -> None:
-        """Take in whether somebody asked for the end meanwhile, or the deadline has passed."""
+        """Check whether somebody asked for the end meanwhile, or the deadline has passed."""
         self.saved.keep(progress.absorb(self.build, {}, self.now()))
 
     def failed(self, step: str) -> None:
@@ -158,8 +158,8 @@ class Work:
         self._doing = step
 
     def save(self, build: Build) -> None:
-        """Go on with `build`, which came of a step; counts and, in another phase, nothing else of
-        what was in the way before goes with it."""
+        """Save `build`, the result of a step, with the steps begun so far; in a new phase only the
+        turn stays counted, and troubles are cleared."""
         begun = self.build.begun
         if build.phase is not self.build.phase:
             begun = {step: times for step, times in begun.items() if step == Doing.TURN}

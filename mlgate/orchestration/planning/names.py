@@ -1,7 +1,7 @@
 """Names for runs that were given none: valid, unique, and the same whatever their order.
 
 Two names are the same when they differ in `-` and `_` only, because `MLGATE_INPUT_<NAME>` cannot
-tell them apart.
+distinguish them.
 """
 
 from __future__ import annotations

@@ -211,6 +211,6 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
 
 
 def _kind(model: type[BaseModel]) -> str | None:
-    """The value of a model's `kind`, by which a union tells its members apart."""
+    """The value of a model's `kind`, by which a union distinguishes its members."""
     field = model.model_fields.get("kind")
     return None if field is None else str(get_args(field.annotation)[0])

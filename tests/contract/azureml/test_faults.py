@@ -224,7 +224,7 @@ def test_of_more_than_the_host_has_room_for_the_evidence_and_what_fits_are_taken
     assert outcome.outputs == ("runs/train/outputs/b",)
     assert bench.files.list(bench.build) == ["runs/train/log.txt", "runs/train/outputs/b"]
     assert outcome.warnings == (
-        "1 file was left out, for the files of a run are too large together: outputs/a. "
+        "1 file was left out because the files of a run are too large together: outputs/a. "
         "This host has no room for more: give it a TMPDIR on a larger disk. "
         f"See mlgate/{task.attempt.id} in the workspace's datastore workspaceblobstore.",
     )

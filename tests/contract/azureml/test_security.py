@@ -170,8 +170,8 @@ def test_outputs_with_hostile_names_are_written_nowhere_else(bench: Bench, tmp_p
     assert not Path("/tmp/mlgate-escaped").exists()
     # Of the other names none is below the folder of kept files.
     assert [re.sub(": .*", "", warning) for warning in outcome.warnings] == [
-        "1 file was left out, for others are in folders of these names",
-        "4 files were left out, for their names are no paths here",
+        "1 file was left out because folders have these names too",
+        "4 files were left out because their names are no paths here",
     ]
 
 

@@ -228,11 +228,10 @@ RUNS = {
         },
         script=VARIABLES,
         warnings=(
-            "The environment variable 'A=B' was left out: the name is reserved or not possible.",
-            "The environment variable 'MLGATE_RUN_NAME' was left out: the name is reserved or not "
-            "possible.",
-            "The environment variable 'mlgate_task' was left out: the name is reserved or not "
-            "possible.",
+            "The environment variable 'A=B' was left out: the name is reserved or invalid.",
+            "The environment variable 'MLGATE_RUN_NAME' was left out: the name is reserved or "
+            "invalid.",
+            "The environment variable 'mlgate_task' was left out: the name is reserved or invalid.",
         ),
     ),
     "a command with what a shell and Azure ML would read": Run(
@@ -272,17 +271,19 @@ RUNS = {
         {"outputs": ("*.txt", "*.ipynb", "deep/*")},
         script=FALSE_EVIDENCE,
         outputs=("deep/log.txt",),
-        warnings=("2 files were left out, for reports have such names: executed.ipynb, log.txt.",),
+        warnings=(
+            "2 files were left out because reports use these names: executed.ipynb, log.txt.",
+        ),
     ),
     "kept files in a folder with the name of evidence": Run(
         {"outputs": ("log.txt/*",)},
         script="import os; os.mkdir('log.txt'); open('log.txt/a', 'w').close()",
-        warnings=("1 file was left out, for reports have such names: log.txt/a.",),
+        warnings=("1 file was left out because reports use these names: log.txt/a.",),
     ),
     "a kept file whose name is no text": Run(
         {"outputs": ("a*",)},
         script="open('a\\nb', 'w').close()",
-        warnings=("1 file was left out, for such names are no text: 'a\\nb'.",),
+        warnings=("1 file was left out because their names are not text: 'a\\nb'.",),
     ),
 }
 

@@ -209,7 +209,7 @@ def test_a_folder_deeper_than_paths_can_name_costs_its_files_alone(bench: Bench)
     assert outcome.status is RunStatus.SUCCEEDED
     assert outcome.outputs == ("runs/train/fine",)
     [warning] = outcome.warnings
-    assert warning.startswith("1 file was left out, for they cannot be read: deeper/deeper/")
+    assert warning.startswith("1 file was left out because they cannot be read: deeper/deeper/")
     bench.handler.release(bench.build)
     assert list((bench.home / "attempts").iterdir()) == []
 

@@ -43,7 +43,7 @@ def test_the_evidence_goes_first_and_nothing_but_it_and_what_was_kept() -> None:
         (
             {"kept/a\nb": 500, "kept/log.txt": 500},
             ["kept/a\nb", "kept/log.txt"],
-            r"names are no text: 'a\\nb'\.|reports have such names: log.txt\.",
+            r"names are not text: 'a\\nb'\.|reports use these names: log.txt\.",
         ),
         (
             {
@@ -53,12 +53,12 @@ def test_the_evidence_goes_first_and_nothing_but_it_and_what_was_kept() -> None:
                 "kept/x/log.txt": 1,
             },
             ["kept/Log.TXT", "kept/executed.html/b/c", "kept/log.txt/a"],
-            "3 files were left out, for reports have such names: Log.TXT, executed.html/b/c, log.t",
+            "^3 files were left out because .*: Log.TXT, executed.html/b/c, log.txt/a",
         ),
         (
             {"kept/a": 1, "kept/a/b": 1, "kept/c": 1, "kept/c/d/e": 1, "kept/c.d": 1},
             ["kept/a", "kept/c"],
-            "2 files were left out, for others are in folders of these names: a, c.",
+            "2 files were left out because folders have these names too: a, c.",
         ),
     ],
 )
@@ -93,7 +93,9 @@ def test_of_more_names_than_a_build_remembers_the_first_are_kept_and_the_rest_co
     chosen = choose(dict.fromkeys(["log.txt", *names], 1), elsewhere="See there.")
     assert chosen.paths == ("log.txt", *sorted(names)[:kept])
     [warning] = chosen.warnings
-    assert warning.startswith(f"{len(names) - kept} files were left out, for a run keeps at most")
+    assert warning.startswith(
+        f"{len(names) - kept} files were left out because a run keeps at most"
+    )
     assert warning.endswith("See there.")
 
 
@@ -153,7 +155,7 @@ def test_a_kept_file_that_cannot_be_stored_costs_the_run_nothing_else(place: Pat
     assert found.outputs == ("runs/a/a",)
     assert found.evidence == ("runs/a/log.txt",)
     assert found.warnings == (
-        "1 file was left out, for the build's files cannot have them (too long): b.",
+        "1 file was left out because the build's store refused them (too long): b.",
     )
 
 

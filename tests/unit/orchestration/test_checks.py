@@ -160,7 +160,7 @@ def test_a_check_whose_hosts_die_fails_after_the_third(world: World) -> None:
 
     [(completion, _)] = world.pipeline.completions
     assert completion.verdict is Verdict.FAILED
-    assert "hosts were ended" in completion.reason
+    assert "hosts died" in completion.reason
 
 
 @pytest.mark.parametrize("field", ["runs", "runs_from", "defaults", "gate", "promote"])

@@ -174,7 +174,7 @@ def test_local_runs_whose_host_never_comes_back_end_within_a_quarter_of_an_hour(
 
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert "The host first, where it ran, does not look any more." in reason
+    assert "The host first, where it ran, is gone." in reason
     assert world.build(key).infrastructure
     assert world.state.token(key) is None
     assert timedelta(minutes=10) <= world.clock.time - gone < timedelta(minutes=15)

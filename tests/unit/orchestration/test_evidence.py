@@ -112,7 +112,7 @@ def test_what_could_not_be_collected_counts_as_left_by_nobody(
     assert build.run("a").evidence == ()
     assert not build.run("a").ended
     log = (world.files.read(build.key, f"{FOLDER}/log.txt") or b"").decode()
-    assert f"What it left cannot be had: {fault}" in log
+    assert f"Its results could not be collected: {fault}" in log
     assert "first attempt" not in reports(world, build)
 
 

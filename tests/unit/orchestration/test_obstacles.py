@@ -114,10 +114,8 @@ def test_a_run_that_is_never_taken_over_is_the_reason_at_the_deadline(world: Wor
     assert (stuck.status, other.status) == (RunStatus.FAILED, RunStatus.SUCCEEDED)
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert (
-        "stuck failed (infrastructure): What it left cannot be had: There is no room for it."
-        in reason
-    )
+    failure = "Its results could not be collected: There is no room for it."
+    assert f"stuck failed (infrastructure): {failure}" in reason
     assert world.clock.time <= world.build(key).deadline + ENDING_GRACE + HALF_A_MINUTE
 
 

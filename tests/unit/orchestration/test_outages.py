@@ -122,7 +122,7 @@ def test_a_checkout_that_its_host_cuts_short_each_time_fails_the_build(world: Wo
 
     verdict, reason = completion_of(world)
     assert verdict is Verdict.FAILED
-    assert reason.startswith("3 hosts were ended while they checked out its repository")
+    assert reason.startswith("3 hosts died while they checked out its repository")
     assert world.build(key).infrastructure
     assert world.backend.submitted == []
 

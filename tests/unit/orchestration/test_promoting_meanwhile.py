@@ -143,7 +143,7 @@ def test_files_that_changed_since_they_were_weighed_are_not_entered(scene: Scene
     scene.run_to_end()
 
     assert scene.log() == []
-    assert "was changed since it was weighed" in scene.told().reason
+    assert "changed after they were weighed" in scene.told().reason
 
 
 class Tidied(MemoryModels):
@@ -198,7 +198,7 @@ def test_a_record_that_no_server_could_follow_is_none(
     scene.offer()
 
     assert scene.log() == []
-    assert "left no record of the model that can be read" in scene.told().reason
+    assert "left no readable record of the model" in scene.told().reason
 
 
 def test_what_a_failed_run_said_is_not_weighed(scene: Scene) -> None:

@@ -93,6 +93,6 @@ def test_what_can_never_be_taken_over_fails_its_run_alone(world: World) -> None:
     world.run_to_end()
     failed, passed = world.build(key).runs
     assert failed.failure == Failure(
-        FailureKind.INFRASTRUCTURE, "What it left cannot be had: The blob is gone."
+        FailureKind.INFRASTRUCTURE, "Its results could not be collected: The blob is gone."
     )
     assert passed.status is RunStatus.SUCCEEDED

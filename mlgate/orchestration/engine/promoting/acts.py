@@ -1,8 +1,8 @@
 """From a passed gate to the current version: weigh, copy, commit. The effects, through the ports.
 
-The commit point is the entry of the model's log, which is created exclusively. What is to be
-created is remembered before: a handler that dies in between leaves a build whose next handler
-creates the same entry, or finds it. So there is never a second one.
+The commit point is the entry of the model's log, which is created exclusively. The entry is saved
+with the build first: if a handler dies in between, the next one creates the same entry, or finds
+it. So there is never a second one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from mlgate.orchestration.wire.messages import message_of
 from mlgate.orchestration.wire.promotion import RollbackMessage
 
 MOST_POINTS = 12  # of what reports draw
-PAUSE = 10.0  # seconds, until it is looked whether another build has verified its version
+PAUSE = 10.0  # seconds between checks whether another build has verified its version
 MOST_OUTRUN = 5  # times that somebody else's entry may come first
 
 
@@ -50,7 +50,7 @@ def weighed(ports: Ports, build: Build, policy: ModelPolicy) -> Build:
     author = _author(ports, head.entry, build)
     _wait_for(author)
     offer = candidates.find(ports, build)
-    if offer.source is not build:  # what a build offers itself was asked before it began
+    if offer.source is not build:  # its own offer was permitted before it began
         require(ports, policy, build, offer.source, offer.request.model, "/model")
     manifest, request, current = offer.manifest, offer.request, head.entry
     known = models.manifest(request.model, manifest.id) is not None
@@ -100,8 +100,8 @@ def _keep(ports: Ports, build: Build, entry: Entry) -> None:
     offer = candidates.find(ports, build)
     if offer.manifest.digest != entry.digest:
         raise candidates.NotOfferedError(
-            f"What {offer.request.run} kept was changed since it was weighed: it was {entry.id}, "
-            f"and is {offer.manifest.id}."
+            f"The files that {offer.request.run} kept changed after they were weighed: they were "
+            f"{entry.id} and are {offer.manifest.id}."
         )
     ports.models().keep(entry.model, offer.manifest, partial(candidates.parts, ports, offer))
 
@@ -113,7 +113,7 @@ def committed(ports: Ports, build: Build) -> Build:
     entry = promotion.entry
     assert entry is not None
     models = ports.models()
-    # Whoever was first meanwhile has removed what no entry named.
+    # The build that came first has removed versions that no entry named.
     if models.missing(promotion.model, entry.id):
         return _not_there(ports, build, entry)
     if models.append(entry):
@@ -139,13 +139,11 @@ def _not_there(ports: Ports, build: Build, entry: Entry) -> Build:
     if entry.kind is EntryKind.PROMOTED:
         return replace(build, promotion=replace(build.promotion, copied=False))
     build = replace(build, promotion=replace(build.promotion, entry=None, copied=False))
-    return endings.refused(
-        ports, build, f"The files of {entry.model}@{entry.id} are not kept any more."
-    )
+    return endings.refused(ports, build, f"The files of {entry.model}@{entry.id} were removed.")
 
 
 def tidied(ports: Ports, model: str, keep: int) -> None:
-    """Remove the files of versions that are not kept any more."""
+    """Remove the files of versions that are no longer kept."""
     models = ports.models()
     for version in models.versions(model):
         # Read each time: somebody may have brought it back since.
@@ -160,7 +158,7 @@ def left(ports: Ports, build: Build) -> Build:
     entry = promotion.entry
     if entry is not None and promotion.copied:
         models = ports.models()
-        # Another handler's append may hang at this moment; from now on it cannot come true.
+        # Another handler's append may hang at this moment; from now on it cannot succeed.
         models.void(promotion.model, entry.number)
         if models.entry(promotion.model, entry.number) == entry:
             return _entered(ports, build, entry)
@@ -192,7 +190,7 @@ def _weighed_back(
 
 
 def _trend(models: ModelsPort, request: PromotionRequest) -> tuple[TrendPoint, ...]:
-    """What the last versions had, by what they are compared by first."""
+    """The last versions' values of the metric that is compared first."""
     if not request.compare:
         return ()
     first = request.compare[0]
@@ -213,8 +211,8 @@ def _author(ports: Ports, current: Entry | None, build: Build) -> Build | None:
 
 
 def _wait_for(author: Build | None) -> None:
-    """Of two builds whose versions are verified at a time, one could return to the other's: so one
-    waits for the other. Raises `Busy`."""
+    """Two builds that verify at the same time could return to each other's version, so one waits
+    for the other. Raises `Busy`."""
     if author is None or author.phase is not Phase.PROMOTING or author.promotion is None:
         return
     if author.promotion.verify is not None:
@@ -222,8 +220,8 @@ def _wait_for(author: Build | None) -> None:
 
 
 def _elsewhere(ports: Ports, promotion: Promotion) -> str | None:
-    """What is wrong with the server, before anything is changed for it; one that does not answer
-    now may later. Raises what will not pass."""
+    """What is wrong with the server, asked before anything changes; one that does not answer now
+    may do so later. Raises what will not pass."""
     if promotion.verify is None:
         return None
     url = promotion.verify.url
@@ -239,7 +237,8 @@ def _elsewhere(ports: Ports, promotion: Promotion) -> str | None:
 def _trained_later(author: Build | None, current: Entry | None, build: Build) -> bool:
     """Whether the current version was trained by a build of the same repository that began later.
 
-    What a rollback or a promotion of an earlier build made current was somebody's decision.
+    A version that a rollback, or the promotion of an earlier build, made current is a person's
+    choice.
     """
     if current is None or current.kind is not EntryKind.PROMOTED or current.repository is None:
         return False
@@ -269,6 +268,6 @@ def _entered(ports: Ports, build: Build, entry: Entry) -> Build:
     build = replace(build, promotion=promotion, infrastructure=False)
     if promotion.verify is not None:
         promotion = replace(promotion, verification=Verification(promotion.verify))
-        # What failed before it is over: it must not keep anybody from hearing of what comes now.
+        # Earlier failures are over: they must not delay reports of what comes now.
         return replace(build, promotion=promotion, hindered=0.0)
     return endings.concluded(ports, build, Weighed(outcome, True, reason))

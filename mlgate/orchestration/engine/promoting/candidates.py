@@ -40,11 +40,11 @@ class Offer:
 
 
 class NotOfferedError(Permanent):
-    """There is nothing to promote: no fault of the store's."""
+    """There is nothing to promote; the store is not at fault."""
 
 
 class FilesError(Exception):
-    """The files of a build cannot be read, which is no fault of the store of models."""
+    """The files of a build cannot be read; the store of models is not at fault."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -68,7 +68,7 @@ def find(ports: Ports, build: Build) -> Offer:
     check = offers.check_of(source, request.run, request.path)
     if check is None:
         raise NotOfferedError(
-            f"No run has tried the model that {request.run} kept, or it did not pass."
+            f"No run tried the model that {request.run} kept, or that run did not pass."
         )
     with _reading():
         content = ports.files.read(source.key, f"runs/{check.spec.name}/{RECORD}")
@@ -76,7 +76,7 @@ def find(ports: Ports, build: Build) -> Offer:
     folder = _folder(content)
     if manifest is None or folder is None:
         lost = next((each for each in check.warnings if NOT_KEPT in each), "")
-        why = f"The run {check.spec.name} left no record of the model that can be read. {lost}"
+        why = f"The run {check.spec.name} left no readable record of the model. {lost}"
         raise NotOfferedError(why.strip())
     if source is not build:
         _require_unchanged(source, request, manifest)
@@ -85,7 +85,7 @@ def find(ports: Ports, build: Build) -> Offer:
 
 
 def _request(source: Build, message: PromoteMessage) -> PromotionRequest:
-    """What of an earlier build is meant. Raises `NotOfferedError` where it could be several."""
+    """What an earlier build offers. Raises `NotOfferedError` where it could be several."""
     offer = source.promote
     run = message.run or (offer.run if offer else _tried(source)[0])
     if offer is not None and offer.run == run:
@@ -95,7 +95,8 @@ def _request(source: Build, message: PromoteMessage) -> PromotionRequest:
         names = listed([path or "the recognised one" for path in paths])
         raise NotOfferedError(
             f"The build {message.build} has tried several models of {run}, {names}, and offers "
-            "none of them: have it offer one to a stage, with `promote`, and promote that."
+            "none of them. Name one in `promote` of that build's message, for example for a "
+            "staging model, and promote that."
         )
     return PromotionRequest(message.model, run, paths[0] if paths else None)
 
@@ -109,13 +110,13 @@ def _reading() -> Iterator[None]:
 
 
 def _require_unchanged(source: Build, request: PromotionRequest, manifest: Manifest) -> None:
-    """An earlier build's files are its own only as long as nobody writes over them."""
+    """Raises `NotOfferedError` when an earlier build's files were overwritten."""
     if source.promote is None or source.promotion is None or source.promote.run != request.run:
         return
     if source.promotion.id != manifest.id:
         raise NotOfferedError(
-            f"The files of the build {source.build_id} are not its own any more: it offered "
-            f"{source.promotion.id}, and they are of {manifest.id}."
+            f"The files of the build {source.build_id} were overwritten: it offered "
+            f"{source.promotion.id}, and they are now {manifest.id}."
         )
 
 
@@ -161,7 +162,7 @@ def earlier(state: StatePort, name: str, run: str | None) -> Build:
     [source] = newest.values()
     if run is None and source.promote is None and len(_tried(source)) > 1:
         raise NotOfferedError(
-            f"Say with `run` which model of the build {name} is meant: it has tried those of "
+            f"Name in `run` which model of the build {name} to promote: it has tried those of "
             f"{listed(_tried(source))}."
         )
     return source
@@ -173,7 +174,7 @@ def _of_id(state: StatePort, name: str) -> list[Build]:
 
 
 def _was_worse(build: Build) -> bool:
-    """Whether it failed for that. One that was refused may have been left to people to decide."""
+    """Whether it failed because its model was worse. A refused one is left to people to decide."""
     kept = build.promotion is not None and build.promotion.outcome is PromotionOutcome.KEPT
     return kept and build.verdict is Verdict.FAILED
 
@@ -185,7 +186,7 @@ def _tried(build: Build) -> list[str]:
 
 
 def _what(build: Build) -> tuple[str, str, str]:
-    """What two builds of one id have in common where one is a second try of the other."""
+    """Equal for two builds of one id when one is a second try of the other."""
     return build.subject, _offered(build), " ".join(_tried(build))
 
 

@@ -23,10 +23,10 @@ def staged(ports: Ports, build: Build, backend: BackendPort) -> Build:
     except Permanent as error:
         if isinstance(error, UnfitHost):
             raise
-        # Were it to fail the build, nothing could ever take the place of a damaged version.
+        # If this failed the build, a damaged version could never be replaced.
         warning = (
             f"The runs find no current version of {model}: {error} "
-            "`mlgate models --check` tells what is wrong with it."
+            "Run `mlgate models --check` to see what is wrong with it."
         )
         return replace(build, warnings=(*build.warnings, warning))
     return replace(build, current_model=word, current_version=current.id)

@@ -1,4 +1,4 @@
-"""How a promotion ends: what is said of it, and the build's verdict."""
+"""How a promotion ends: its outcome with the reason, and the build's verdict."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def unentered(ports: Ports, build: Build, *, unknown: bool = False) -> Build:
 
 
 def entered(build: Build) -> PromotionOutcome:
-    """What has become of it once its entry is in the log."""
+    """Its outcome once its entry is in the log."""
     back = build.kind == "rollback"
     return PromotionOutcome.ROLLED_BACK if back else PromotionOutcome.PROMOTED
 
 
 def refused(ports: Ports, build: Build, why: str, *, ours: bool = False) -> Build:
-    """The end of a build whose model is not promoted; `ours`: through no fault of the build."""
+    """The end of a build whose model is not promoted; `ours`: the build is not at fault."""
     return concluded(ports, build, Weighed(PromotionOutcome.REFUSED, False, why), ours=ours)
 
 
 def in_doubt(entry: Entry) -> str:
-    """What to say where it cannot be found out whether the entry was appended."""
+    """The sentence for when it is not known whether the entry was appended."""
     return (
         f"It is not known whether entry {entry.number} of {entry.model} was "
         f"appended: see `mlgate models {entry.model}`."

@@ -21,8 +21,8 @@ def require(
 ) -> None:
     """Raises `BadMessage` unless the commit of `source` may change the model.
 
-    The branches are asked of the repository and not of the message, with what `asks`, the build
-    that wants it, has been given. `where` points to the model's name.
+    The repository is asked for its branches, not the message, with the token of `asks`, the build
+    that wants the change. `where` points to the model's name.
     """
     repository, commit = source.repository, source.commit
     assert repository is not None
@@ -53,7 +53,7 @@ def require(
             finding(
                 Code.MODEL_NOT_ALLOWED,
                 where,
-                f"The commit {commit[:12]} is not on {names}, and only what is there may change "
+                f"The commit {commit[:12]} is not on {names}, and only commits there may change "
                 f"the model `{model}`.",
                 f"Merge it first, or change {SETTING} on the host.",
             )

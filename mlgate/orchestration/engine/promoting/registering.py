@@ -96,7 +96,7 @@ def _asks(state: StatePort, origin: Build) -> bool:
 
 
 def _offer(ports: Ports, origin: Build, entry: Entry) -> candidates.Offer | None:
-    """Who has kept the version, and where; None where that is gone, long after it was promoted."""
+    """Which attempt kept the version, and where; None when that is gone, long after promotion."""
     try:
         offer = candidates.find(ports, origin)
     except (candidates.FilesError, candidates.NotOfferedError):

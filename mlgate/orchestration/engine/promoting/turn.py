@@ -1,4 +1,4 @@
-"""One step of a promotion, in the hands of the handler that acts on the build."""
+"""One step of a promotion, by the handler that acts on the build."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ACTS: Mapping[Promoting, tuple[Act, str]] = {
 
 
 def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
-    """Do what the step says, and save what came of it."""
+    """Do what the step says, and save the result."""
     act, what = _ACTS[step.what]
     name = f"{Doing.PROMOTE}:{step.what}"
     work.refuse_deadly(name, what)

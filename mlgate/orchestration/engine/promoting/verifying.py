@@ -67,7 +67,7 @@ def undone(ports: Ports, build: Build) -> Build:
             return _stays(ports, build, "there is no version before it.")
         before = history.named(promotion.was, models.log(promotion.model))
         if before is None or models.missing(promotion.model, promotion.was):
-            return _stays(ports, build, f"the files of {promotion.was} are not kept any more.")
+            return _stays(ports, build, f"the files of {promotion.was} were removed.")
         why = verification.failed or ""
         entry = offers.rolled_back(before, head, why, ports.clock.now(), build=build, person=None)
         return _changed(build, undo=entry)
