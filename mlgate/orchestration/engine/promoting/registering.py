@@ -25,7 +25,7 @@ _TAG = 200  # characters
 
 
 def register(work: Work, *, always: bool) -> None:
-    """List the build's version, and save what came of it; `always`: whatever its message says."""
+    """List the build's version, and save the result; `always`: whatever its message says."""
     build = work.build
     assert build.promotion is not None
     warning = None

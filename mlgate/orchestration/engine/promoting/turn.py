@@ -49,7 +49,7 @@ def take(work: Work, news: News, step: Promote, policy: ModelPolicy) -> None:
 
 
 def verify(work: Work) -> None:
-    """Look at the server once, and save what came of it."""
+    """Look at the server once, and save the result."""
     work.refuse_deadly(Doing.VERIFY, "asked the server")
     work.saved.keep(verifying.looking(work.build, work.broker_now()))
     with work.on(Doing.VERIFY):
