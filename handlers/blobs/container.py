@@ -144,15 +144,17 @@ class Container:
                         raise
         raise AssertionError
 
-    def create(self, name: str, content: bytes) -> str | None:
+    def create(self, name: str, content: bytes, content_type: str = JSON) -> str | None:
         """The new blob's version; None when there is one of that name already."""
-        return self._write_if(name, content, overwrite=False)
+        return self._write_if(name, content, content_type, overwrite=False)
 
-    def replace(self, name: str, content: bytes, version: str) -> str | None:
+    def replace(
+        self, name: str, content: bytes, version: str, content_type: str = JSON
+    ) -> str | None:
         """The new version; None when `version` is not the current one, or the blob is gone."""
         condition = MatchConditions.IfNotModified
         return self._write_if(
-            name, content, overwrite=True, etag=version, match_condition=condition
+            name, content, content_type, overwrite=True, etag=version, match_condition=condition
         )
 
     def put(
@@ -253,7 +255,9 @@ class Container:
 
         self.writing(send)
 
-    def _write_if(self, name: str, content: bytes, **condition: Any) -> str | None:
+    def _write_if(
+        self, name: str, content: bytes, content_type: str, **condition: Any
+    ) -> str | None:
         mark = uuid.uuid4().hex
 
         def send() -> str | None:
@@ -262,7 +266,7 @@ class Container:
                 made = self.client.get_blob_client(name).upload_blob(
                     content,
                     metadata={_MARK: mark},
-                    content_settings=ContentSettings(JSON),
+                    content_settings=ContentSettings(content_type),
                     **condition,
                 )
             except HttpResponseError as error:

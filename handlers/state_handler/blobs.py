@@ -119,14 +119,13 @@ class BlobState:
         builds = [build for build in found if build is not None]
         return sorted(builds, key=lambda build: build.received_at, reverse=True)[:limit]
 
-    def history(self, limit: int, without: Names[str] = ()) -> Iterator[Build]:
+    def history(self, limit: int, without: Names[str] = ()) -> Iterator[tuple[str, Build | None]]:
         keys = [key for key in self._marks.ended(limit) if key not in without]
         for start in range(0, len(keys), _OF_HISTORY):
             some = keys[start : start + _OF_HISTORY]
             for key, found in zip(some, _several(self._head, some), strict=True):
                 build = None if found is None else self._shelf.passing(key, found[0])
-                if build is not None and not build.open:
-                    yield build
+                yield key, None if build is None or build.open else build
 
     def token(self, key: str) -> SecretStr | None:
         found = self._secrets.read(key)

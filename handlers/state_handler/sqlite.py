@@ -139,7 +139,9 @@ class SqliteState:
         found = [self._shelf.readable(key) for (key,) in rows]
         return [build for build in found if build is not None]
 
-    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]:
+    def history(
+        self, limit: int, without: Container[str] = ()
+    ) -> Iterator[tuple[str, Build | None]]:
         with self._database.connection() as db:
             rows = db.execute(
                 "SELECT key FROM builds WHERE open = 0 ORDER BY received_at DESC, key LIMIT ?",
@@ -154,8 +156,7 @@ class SqliteState:
                     (json.dumps(keys[start : start + _AT_ONCE]),),
                 ).fetchall()
             for key, head in heads:
-                if (build := self._shelf.passing(key, head)) is not None:
-                    yield build
+                yield key, self._shelf.passing(key, head)
 
     def token(self, key: str) -> SecretStr | None:
         return self._tokens.read(key)

@@ -1,11 +1,14 @@
 """The page of many builds: made of what the state remembers, and kept up to date in a container.
 
-Beside the page lies what is known of the builds, so that a refresh reads only the builds that have
-ended since. Both are best effort: nothing of a verdict waits for them.
+Beside the page are the records of the builds, so that a refresh reads only the builds that have
+ended since. Hosts agree on the records by compare-and-swap. The page ends with the hash of the
+records that it was drawn from, so that any host sees when it is older than they are. Both are best
+effort: no verdict waits for them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -29,22 +32,23 @@ from mlgate.orchestration.verdict.history.records import (
 )
 
 if TYPE_CHECKING:
-    from handlers.blobs.container import Container
+    from handlers.blobs.container import Blob, Container
 
 log = logging.getLogger("mlgate")
 
 NAME, KNOWN = "index.html", "history.json.gz"
 EVERY = timedelta(minutes=5)
-AT_ONCE = 200  # builds that one refresh reads; the next one goes on
-_LONGEST = timedelta(seconds=20)  # of their reading
+AT_ONCE = 200  # builds that one refresh reads, readable or not; the next one goes on
+LONGEST = timedelta(seconds=20)  # of their reading
 _PATIENCE = 30.0  # seconds that whoever sweeps waits for it
-_HTML = "text/html; charset=utf-8"
+_HTML, _GZIP = "text/html; charset=utf-8", "application/gzip"
 _LARGEST = 64 << 20  # bytes
 
 
 def records_in(state: StatePort) -> list[Record]:
     """Of the newest builds that have ended, the newest first."""
-    return newest(filter(None, map(record_of, state.history(MOST))))
+    found = (record_of(build) for _, build in state.history(MOST) if build is not None)
+    return newest(record for record in found if record is not None)
 
 
 class HistoryPage:
@@ -54,7 +58,10 @@ class HistoryPage:
         self._state = state
         self._container = container
         self._clock = clock
-        self._records: list[Record] | None = None
+        self._records: list[Record] | None = (
+            None  # those of the page, once it was seen to have them
+        )
+        self._unreadable: set[str] = set()  # keys of builds that give no record here
         self._last: datetime | None = None
 
     def refresh(self) -> None:
@@ -74,39 +81,56 @@ class HistoryPage:
     def _refresh(self) -> None:
         if self._records is not None and not self._any(self._records):
             return
+        # Read before the records: a page that another host puts after that is not replaced.
+        page = self._container.read(NAME, _LARGEST)
         found = self._container.read(KNOWN, _LARGEST)
         before = [] if found is None else unpacked(found.content)
         records = newest([*before, *self._new(before)])
-        if records == before:
+        if not records:
             self._records = records
             return
-        # The page first: what is known already is not drawn again.
-        page = history_html(records, report_beside, self._clock.now())
-        self._container.put(NAME, page, _HTML)
-        content = packed(records)
-        if found is None:
-            written = self._container.create(KNOWN, content)
-        else:
-            written = self._container.replace(KNOWN, content, found.version)
-        # Where another host was first, the next refresh has what both know.
-        self._records = None if written is None else records
+        self._records = None  # what another host is first with is read at the next refresh
+        content = packed(records) if found is None or records != before else found.content
+        if (found is None or content != found.content) and not self._put(
+            KNOWN, content, found, _GZIP
+        ):
+            return
+        mark = _mark(content)
+        if page is None or not page.content.endswith(mark):
+            drawn = history_html(records, report_beside, self._clock.now())
+            if not self._put(NAME, drawn + mark, page, _HTML):
+                return
+        self._records = records
+
+    def _put(self, name: str, content: bytes, before: Blob | None, media_type: str) -> bool:
+        """False when the blob is not what it was before."""
+        if before is None:
+            return self._container.create(name, content, media_type) is not None
+        return self._container.replace(name, content, before.version, media_type) is not None
 
     def _any(self, known: list[Record]) -> bool:
-        return next(self._state.history(MOST, _keys(known)), None) is not None
+        return next(self._state.history(MOST, self._passed_by(known)), None) is not None
 
     def _new(self, known: list[Record]) -> list[Record]:
-        until = self._clock.now() + _LONGEST
+        until = self._clock.now() + LONGEST
         found: list[Record] = []
-        for build in islice(self._state.history(MOST, _keys(known)), AT_ONCE):
-            if (record := record_of(build)) is not None:
+        for key, build in islice(self._state.history(MOST, self._passed_by(known)), AT_ONCE):
+            record = None if build is None else record_of(build)
+            if record is None:
+                self._unreadable.add(key)
+            else:
                 found.append(record)
             if self._clock.now() > until:
                 break
         return found
 
+    def _passed_by(self, known: list[Record]) -> set[str]:
+        return self._unreadable.union(record.key for record in known)
 
-def _keys(known: list[Record]) -> frozenset[str]:
-    return frozenset(record.key for record in known)
+
+def _mark(content: bytes) -> bytes:
+    """What a page ends with that was drawn from these records, as packed."""
+    return f"<!-- {KNOWN} {hashlib.sha256(content).hexdigest()} -->\n".encode()
 
 
 def report_beside(record: Record) -> str | None:

@@ -105,9 +105,9 @@ class StatePort(Protocol):
     6. `reject` remembers a refused message; the same key again replaces it.
     7. `forget_token` is idempotent; `token` returns None afterwards.
     8. What was written once and can no longer change is not moved again by `load` and `save`.
-    9. `history` yields the newest `limit` builds that have ended, the newest first, each read when
-       it is asked for; those in `without` are passed by and not read. A build that this version
-       cannot read is left out.
+    9. `history` yields the newest `limit` builds that have ended, the newest first, each with its
+       key and read when it is asked for; those in `without` are passed by and not read. The build
+       is None where this version cannot read it.
     """
 
     def create(self, build: Build, token: SecretStr | None) -> bool: ...
@@ -126,7 +126,9 @@ class StatePort(Protocol):
 
     def builds(self, limit: int = 100) -> list[Build]: ...
 
-    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]: ...
+    def history(
+        self, limit: int, without: Container[str] = ()
+    ) -> Iterator[tuple[str, Build | None]]: ...
 
     def token(self, key: str) -> SecretStr | None: ...
 

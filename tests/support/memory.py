@@ -76,9 +76,11 @@ class MemoryState:
         found = [each.build for each in self.stored.values()]
         return sorted(found, key=lambda build: build.received_at, reverse=True)[:limit]
 
-    def history(self, limit: int, without: Container[str] = ()) -> Iterator[Build]:
+    def history(
+        self, limit: int, without: Container[str] = ()
+    ) -> Iterator[tuple[str, Build | None]]:
         ended = [build for build in self.builds(len(self.stored)) if not build.open]
-        return (build for build in ended[:limit] if build.key not in without)
+        return ((build.key, build) for build in ended[:limit] if build.key not in without)
 
     def token(self, key: str) -> SecretStr | None:
         return self.tokens.get(key)

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from collections.abc import Container as Names
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 
 from handlers.blobs.container import Container
-from mlgate.hosts.history_page import AT_ONCE, EVERY, KNOWN, NAME, HistoryPage
-from mlgate.orchestration.builds import Phase, Verdict
+from mlgate.hosts.history_page import AT_ONCE, EVERY, KNOWN, LONGEST, NAME, HistoryPage
+from mlgate.orchestration.builds import Build, Phase, Verdict
 from mlgate.orchestration.verdict.history.records import unpacked
 from tests.contract.state.conftest import Storage
 from tests.support.memory import MemoryState
 from tests.unit.orchestration.builders import NOON, build
 
 
+class History(MemoryState):
+    """Counts what is read of it; `meanwhile` is called once, at the first build that is read."""
+
+    foreign = False  # no build can be read
+    reads = 0
+    meanwhile: Callable[[], object] | None = None
+
+    def history(self, limit: int, without: Names[str] = ()) -> Iterator[tuple[str, Build | None]]:
+        for key, found in super().history(limit, without):
+            self.reads += 1
+            if (act := self.meanwhile) is not None:
+                self.meanwhile = None
+                act()
+            yield key, None if self.foreign else found
+
+
 @dataclass
 class Site:
     """A state with builds that end, and the container of their files."""
 
-    state: MemoryState
+    state: History
     storage: Storage
     ended: int = 0
 
@@ -59,7 +77,7 @@ class Site:
 
 @pytest.fixture
 def site(storage: Storage) -> Site:
-    return Site(MemoryState(storage.clock), storage)
+    return Site(History(storage.clock), storage)
 
 
 def test_a_build_that_has_ended_is_on_the_page_with_its_report_beside_it(site: Site) -> None:
@@ -113,17 +131,73 @@ def test_hosts_that_take_turns_lose_nothing(site: Site) -> None:
     assert site.known() == 6
 
 
-def test_a_host_that_was_not_the_first_leaves_it_to_the_next_time(site: Site) -> None:
+@pytest.mark.parametrize("name", [KNOWN, NAME])
+def test_a_host_that_was_not_the_first_leaves_it_to_the_next_time(site: Site, name: str) -> None:
     site.end()
     site.host().refresh()
     host = site.host()
     site.end()
-    site.storage.relay.fail(f"PUT {KNOWN}", (412, "ConditionNotMet"))
+    site.storage.relay.fail(f"PUT {name}", (412, "ConditionNotMet"))
     host.refresh()
-    assert site.known() == 1
+    assert "number-2-" not in site.page()
     site.later()
     host.refresh()
     assert "number-2-" in site.page()
+
+
+def test_a_page_of_fewer_builds_does_not_stay(site: Site) -> None:
+    """One host takes in another build while the other one reads."""
+    one, other = site.host(), site.host()
+    site.end()
+    one.refresh()
+    site.end()
+
+    def meanwhile() -> None:
+        site.end()
+        other.refresh()
+
+    site.later()
+    site.state.meanwhile = meanwhile
+    one.refresh()
+    assert "number-3-" in site.page()
+    site.later()
+    one.refresh()
+    assert site.known() == 3
+    assert "number-3-" in site.page()
+
+
+def test_a_page_that_a_host_did_not_come_to_draw_is_drawn_by_the_next_one(site: Site) -> None:
+    site.end()
+    site.storage.relay.fail(f"PUT {NAME}", (503, "ServerBusy"), times=99)
+    site.host().refresh()
+    site.storage.relay.revive()
+    assert (site.known(), site.page()) == (1, "")
+    site.host().refresh()
+    assert "number-1-" in site.page()
+
+
+def test_builds_that_cannot_be_read_are_read_once_and_not_all_in_one_go(site: Site) -> None:
+    host = site.host()
+    site.end(AT_ONCE + 50)
+    site.state.foreign = True
+    read = []
+    for _ in range(4):
+        host.refresh()
+        read.append(site.state.reads)
+        site.later()
+    assert read == [AT_ONCE, AT_ONCE + 51, AT_ONCE + 51, AT_ONCE + 51]
+    site.state.foreign = False
+    site.end()
+    host.refresh()
+    assert site.known() == 1
+
+
+def test_reading_ends_in_time_also_where_nothing_can_be_read(site: Site) -> None:
+    site.end(3)
+    site.state.foreign = True
+    site.state.meanwhile = lambda: site.storage.later(LONGEST.total_seconds() + 1)
+    site.host().refresh()
+    assert site.state.reads == 1
 
 
 def test_what_cannot_be_read_is_made_from_the_state_once_more(site: Site) -> None:

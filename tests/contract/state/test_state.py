@@ -201,12 +201,12 @@ def test_the_history_is_of_builds_that_have_ended_and_reads_none_that_is_known(
     store.put_head("40", b"no record")
     asked = store.state()
 
-    newest = [each.key for each in asked.history(43)]
-    assert newest == [f"{number:02}" for number in range(43, 0, -1) if number != 40]
+    newest = dict(asked.history(43))
+    assert list(newest) == [f"{number:02}" for number in range(43, 0, -1)]
+    assert [key for key, found in newest.items() if found is None] == ["40"]
     known = set(newest) - {"07", "42"}
-    assert [each.key for each in asked.history(43, known)] == ["42", "07"]
-    [first] = asked.history(1)
-    assert first == stored(state, "43").build
+    assert [key for key, _ in asked.history(43, known)] == ["42", "07"]
+    assert list(asked.history(1)) == [("43", stored(state, "43").build)]
 
 
 def test_tokens_are_forgotten_for_good_and_twice_without_harm(state: StatePort) -> None:
