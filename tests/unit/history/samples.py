@@ -14,11 +14,11 @@ from typing import Any
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.models import PromotionOutcome
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.verdict.history.records import MetricRecord, Record, RunRecord
+from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 
 NOW = datetime(2026, 11, 27, 16, 40, tzinfo=UTC)  # a Friday
-CHURN = "https://dev.azure.com/contoso/models/_git/churn"
-DEMAND = "https://dev.azure.com/contoso/models/_git/demand-forecast"
+CHURN = Project("https://dev.azure.com/contoso/models/_git/churn")
+DEMAND = Project("https://dev.azure.com/contoso/models/_git/demand-forecast")
 PASSED, FAILED = RunStatus.SUCCEEDED, RunStatus.FAILED
 
 
@@ -28,7 +28,7 @@ def a_record(number: int = 1, *runs: RunRecord, **fields: Any) -> Record:
         "key": f"{number:032x}",
         "build_id": f"{20_000 + number}",
         "kind": "start",
-        "subject": CHURN,
+        "project": CHURN,
         "commit": f"{number:040x}",
         "began": NOW - timedelta(days=30) + timedelta(hours=number),
         "seconds": 600.0,
@@ -87,7 +87,7 @@ def _of_team(number: int, count: int, every: timedelta, chance: random.Random) -
         *runs,
         began=began,
         commit=hashlib.sha1(f"{number // 2}".encode()).hexdigest(),
-        subject=DEMAND if forecast else CHURN,
+        project=DEMAND if forecast else CHURN,
         seconds=sum(run.seconds or 0 for run in runs),
         verdict=verdict,
         reason=reasons[verdict],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,8 +17,8 @@ from mlgate.orchestration.verdict.history.numbers import (
     quantile,
     run_stories,
 )
-from mlgate.orchestration.verdict.history.records import MetricRecord, Record, RunRecord
-from tests.unit.history.samples import DEMAND, FAILED, PASSED, a_history, a_record
+from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
+from tests.unit.history.samples import CHURN, DEMAND, FAILED, PASSED, a_history, a_record
 
 CANCELED = RunStatus.CANCELED
 A, B = "a" * 40, "b" * 40
@@ -52,13 +53,20 @@ def test_which_runs_are_flaky(
     assert story.flaky == (both_ways + after_retry > 0)
 
 
-def test_the_same_name_in_another_repository_is_another_run() -> None:
-    passed, failed = ends((A, PASSED, 1))[0], RunRecord("train", FAILED)
-    stories = run_stories([passed, a_record(7, failed, commit=A, subject=DEMAND)])
-    assert [(story.subject, story.flaky) for story in stories] == [
-        (DEMAND, False),
-        (passed.subject, False),
+@pytest.mark.parametrize(
+    "other", [DEMAND, replace(CHURN, folder="pricing"), replace(CHURN, plan="nightly.json")]
+)
+def test_the_same_name_in_another_project_is_another_run_with_other_metrics(
+    other: Project,
+) -> None:
+    metric = MetricRecord("train", "r2", 0.9)
+    records = [
+        a_record(2, RunRecord("train", PASSED), commit=A, metrics=(metric,)),
+        a_record(1, RunRecord("train", FAILED), commit=A, metrics=(metric,), project=other),
     ]
+    stories, courses = run_stories(records), courses_of(records)
+    assert [(story.project, story.flaky) for story in stories] == [(other, False), (CHURN, False)]
+    assert sorted(course.builds for course in courses) == [1, 1]
 
 
 def test_flaky_runs_are_first_and_then_those_that_fail_most() -> None:

@@ -13,11 +13,13 @@ from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.models import PromotionOutcome
 from mlgate.orchestration.verdict.history.charts import Scale
 from mlgate.orchestration.verdict.history.page import history_html
-from mlgate.orchestration.verdict.history.records import MetricRecord, Record, RunRecord
+from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 from mlgate.orchestration.verdict.history.tables import FLAKY
 from tests.unit.history.samples import FAILED, NOW, PASSED, a_history, a_record
 from tests.unit.report.samples import HOSTILE
 
+MONO = Project("https://dev.azure.com/c/p/_git/mono", "pricing", "plans/nightly.json")
+MODEL = Project("churn")
 R2 = MetricRecord("train", "r2", 0.9371, at_least=0.9, passed=True)
 
 
@@ -49,8 +51,13 @@ CASES = {
     ),
     "a reason": ((a_record(1, verdict=Verdict.FAILED, reason="r2 is 0.1"),), "r2 is 0.1"),
     "a rollback among the newest": (
-        (a_record(1, kind="rollback", outcome=PromotionOutcome.ROLLED_BACK, subject="churn"),),
+        (a_record(1, kind="rollback", outcome=PromotionOutcome.ROLLED_BACK, project=MODEL),),
         "rolled back",
+    ),
+    "where in a repository": (
+        (a_record(2, metrics=(R2,)), a_record(1, metrics=(R2,), project=MONO)),
+        '<h3 class="subject" title="dev.azure.com/c/p/mono · pricing · plans/nightly.json">'
+        "p/mono · pricing · plans/nightly.json</h3>",
     ),
 }  # fmt: skip
 
@@ -89,7 +96,13 @@ def test_it_is_small_and_soon_made_and_well_formed(count: int) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_of_others_stays_text(text: str) -> None:
     metric = MetricRecord(text, text, 1.0, at_most=0.5, passed=False)
-    fields = {"build_id": text, "subject": text, "commit": text, "reason": text, "version": text}
+    fields = {
+        "build_id": text,
+        "project": Project(text, text, text),
+        "commit": text,
+        "reason": text,
+        "version": text,
+    }
     outcome = PromotionOutcome.PROMOTED
     runs = RunRecord(text, FAILED), RunRecord(f"{text}2", PASSED, 2)
     shown = page(a_record(1, *runs, metrics=(metric,), outcome=outcome, **fields))

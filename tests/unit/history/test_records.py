@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 
-from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, Verdict
+from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, RepositoryRequest, Verdict
 from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import (
     MOST,
+    Project,
     RunRecord,
     newest,
     packed,
@@ -55,6 +56,17 @@ def test_a_build_is_a_few_lines() -> None:
     assert (record.passed, record.total, record.seconds) == (2, 2, 42 * 60.0)
 
 
+def test_a_project_is_a_folder_of_a_repository_and_the_plan_in_it() -> None:
+    build = a_build(
+        a_run(),
+        request={"runs_from": "nightly.json"},
+        repository=RepositoryRequest("https://example.com/mono", subdirectory="pricing"),
+    )
+    record = record_of(build)
+    assert record is not None
+    assert record.project == Project("https://example.com/mono", "pricing", "nightly.json")
+
+
 def test_of_a_large_build_the_runs_that_failed_are_kept() -> None:
     runs = [a_run(f"a{number:03}") for number in range(500)]
     record = record_of(a_build(*runs, failed_run("z")))
@@ -87,8 +99,8 @@ def test_records_come_back_from_their_file() -> None:
         b"no gzip",
         gzip.compress(b"no json"),
         gzip.compress(b"[]"),
-        gzip.compress(json.dumps({"version": 2, "builds": []}).encode()),
-        gzip.compress(json.dumps({"version": 1, "builds": [{"key": 3}]}).encode()),
+        gzip.compress(json.dumps({"version": 3, "builds": []}).encode()),
+        gzip.compress(json.dumps({"version": 2, "builds": [{"key": 3}]}).encode()),
         packed(a_history(3))[:-40],
     ],
     ids=["empty", "bytes", "text", "list", "newer", "other", "cut"],

@@ -14,7 +14,12 @@ from itertools import pairwise
 
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.verdict.history.records import MetricRecord, Record, RunRecord
+from mlgate.orchestration.verdict.history.records import (
+    MetricRecord,
+    Project,
+    Record,
+    RunRecord,
+)
 
 _MOST_BINS, _LEAST_BINS = 64, 8
 _STEPS = tuple(  # hours, up to a year
@@ -47,13 +52,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class RunStory:
-    """One run over all builds of its repository. `last` are its last results, the oldest first.
+    """One run over all builds of its project. `last` are its last results, the oldest first.
 
     `both_ways`: commits for which it failed in one build and passed in another. `after_retry`:
     builds in which it passed, and not at the first try. `seconds`: the median of those that passed.
     """
 
-    subject: str
+    project: Project
     name: str
     ended: int
     passed: int
@@ -90,9 +95,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A metric of a run over the builds of its repository, the oldest first."""
+    """A metric of a run over the builds of its project, the oldest first."""
 
-    subject: str
+    project: Project
     run: str
     metric: str
     points: tuple[Point, ...]
@@ -150,12 +155,12 @@ def bins_of(records: Sequence[Record]) -> tuple[Bin, ...]:
 
 def run_stories(records: Sequence[Record]) -> list[RunStory]:
     """Of `records`, the newest first: flaky runs first, then those that fail most."""
-    found: dict[tuple[str, str], list[tuple[Record, RunRecord]]] = defaultdict(list)
+    found: dict[tuple[Project, str], list[tuple[Record, RunRecord]]] = defaultdict(list)
     for record in records:
         for run in record.runs:
             if run.status in (RunStatus.SUCCEEDED, RunStatus.FAILED):
-                found[record.subject, run.name].append((record, run))
-    stories = [_story(subject, name, ends) for (subject, name), ends in found.items()]
+                found[record.project, run.name].append((record, run))
+    stories = [_story(project, name, ends) for (project, name), ends in found.items()]
     return sorted(
         stories,
         key=lambda each: (
@@ -163,12 +168,16 @@ def run_stories(records: Sequence[Record]) -> list[RunStory]:
             -(each.both_ways + each.after_retry),
             each.passed / each.ended,
             each.name,
-            each.subject,
+            _sorted(each.project),
         ),
     )
 
 
-def _story(subject: str, name: str, ends: Sequence[tuple[Record, RunRecord]]) -> RunStory:
+def _sorted(project: Project) -> tuple[str, ...]:
+    return project.subject, project.folder, project.plan or ""
+
+
+def _story(project: Project, name: str, ends: Sequence[tuple[Record, RunRecord]]) -> RunStory:
     passed = [(record, run) for record, run in ends if run.status is RunStatus.SUCCEEDED]
     of_commits: dict[str, set[RunStatus]] = defaultdict(set)
     for record, run in ends:
@@ -182,7 +191,7 @@ def _story(subject: str, name: str, ends: Sequence[tuple[Record, RunRecord]]) ->
         if record.commit in torn or (run.status is RunStatus.SUCCEEDED and run.attempts > 1)
     )
     return RunStory(
-        subject,
+        project,
         name,
         len(ends),
         len(passed),
@@ -196,28 +205,34 @@ def _story(subject: str, name: str, ends: Sequence[tuple[Record, RunRecord]]) ->
 
 def courses_of(records: Sequence[Record]) -> list[Course]:
     """Of `records`, the newest first: metrics of the gate first, then those seen most."""
-    found: dict[tuple[str, str, str], list[tuple[Record, MetricRecord]]] = defaultdict(list)
+    found: dict[tuple[Project, str, str], list[tuple[Record, MetricRecord]]] = defaultdict(list)
     for record in records:
         for metric in record.metrics:
-            found[record.subject, metric.run, metric.metric].append((record, metric))
+            found[record.project, metric.run, metric.metric].append((record, metric))
     courses = [
         _course(*key, values[::-1])
         for key, values in found.items()  # the oldest first
     ]
     return sorted(
         courses,
-        key=lambda each: (not each.gated, -each.builds, each.subject, each.run, each.metric),
+        key=lambda each: (
+            not each.gated,
+            -each.builds,
+            _sorted(each.project),
+            each.run,
+            each.metric,
+        ),
     )
 
 
 def _course(
-    subject: str, run: str, metric: str, values: Sequence[tuple[Record, MetricRecord]]
+    project: Project, run: str, metric: str, values: Sequence[tuple[Record, MetricRecord]]
 ) -> Course:
     many = len(values)
     groups = min(many, _MOST_POINTS)
     edges = [many * number // groups for number in range(groups + 1)]
     return Course(
-        subject,
+        project,
         run,
         metric,
         tuple(_point(values[start:end]) for start, end in pairwise(edges)),

@@ -26,7 +26,7 @@ from mlgate.orchestration.verdict.history.numbers import (
     verdicts_of,
 )
 from mlgate.orchestration.verdict.history.over_time import over_time
-from mlgate.orchestration.verdict.history.records import Record
+from mlgate.orchestration.verdict.history.records import Project, Record
 from mlgate.orchestration.verdict.history.style import ADDED
 from mlgate.orchestration.verdict.history.tables import Link, full, recent_builds, runs_table, short
 from mlgate.orchestration.verdict.page.frame import document_head
@@ -71,7 +71,7 @@ def _header(
         return tag("header", tag("div", tag("h1", "Builds"), said), class_="verdict all")
     first, last = judged[-1].began, judged[0].began
     between = _day(first) if _day(first) == _day(last) else f"{_day(first)} to {_day(last)}"
-    subjects = list(dict.fromkeys(full(record.subject) for record in judged))
+    subjects = list(dict.fromkeys(full(record.project) for record in judged))
     sections = {
         "over-time": "Over time",
         "runs": "Runs" if stories else None,
@@ -136,9 +136,9 @@ def _tiles(judged: Sequence[Record], stories: Sequence[RunStory], now: datetime)
 
 
 def _metrics(courses: Sequence[Course]) -> Markup:
-    shown: dict[str, list[Course]] = defaultdict(list)
+    shown: dict[Project, list[Course]] = defaultdict(list)
     for course in islice(courses, _COURSES):
-        shown[course.subject].append(course)
+        shown[course.project].append(course)
     several = len(shown) > 1
     more = len(courses) - _COURSES
     return tag(
@@ -147,10 +147,12 @@ def _metrics(courses: Sequence[Course]) -> Markup:
         marks_explained(courses[:_COURSES]),
         (
             fragment(
-                tag("h3", short(subject), class_="subject", title=subject) if several else None,
+                tag("h3", short(project), class_="subject", title=full(project))
+                if several
+                else None,
                 tag("div", map(course_chart, some), class_="charts metrics-of"),
             )
-            for subject, some in shown.items()
+            for project, some in shown.items()
         ),
         tag("p", f"and {more} more, which are in the reports", class_="muted")
         if more > 0

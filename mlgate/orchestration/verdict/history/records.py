@@ -23,7 +23,7 @@ from mlgate.orchestration.verdict.facts import attempts_made, run_seconds, secon
 from mlgate.orchestration.verdict.files import PAGE
 
 MOST = 5_000  # builds
-FORMAT = 1
+FORMAT = 2
 _RUNS, _METRICS = 100, 20  # of a build
 _RUNS_OF_ALL = 100_000
 _NAME, _TEXT = 120, 200  # characters
@@ -54,14 +54,27 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """What builds have in common whose runs of one name are the same run.
+
+    `subject` is the repository, or the model of a build without one; `folder` the subdirectory in
+    it; `plan` the file there that names the runs, if one does.
+    """
+
+    subject: str
+    folder: str = "."
+    plan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """`subject` is its repository, or the model where there is none; `seconds` from when it was
-    received to its verdict. `runs` are the notable ones of `total`."""
+    """`seconds` are from when it was received to its verdict. `runs` are the notable ones of
+    `total`."""
 
     key: str
     build_id: str
     kind: str
-    subject: str
+    project: Project
     commit: str | None
     began: datetime
     seconds: float | None
@@ -90,7 +103,7 @@ def record_of(build: Build) -> Record | None:
         key=build.key,
         build_id=one_line(build.build_id, _NAME),
         kind=build.kind,
-        subject=one_line(build.subject, _TEXT),
+        project=_project(build),
         commit=None if build.commit is None else one_line(build.commit, 64),
         began=in_utc(build.received_at),
         seconds=seconds_between(build.received_at, build.finished_at),
@@ -104,6 +117,15 @@ def record_of(build: Build) -> Record | None:
         outcome=None if promotion is None else promotion.outcome,
         version=None if promotion is None else promotion.id,
         report=not any(warning.startswith(f"{PAGE} ") for warning in build.warnings),
+    )
+
+
+def _project(build: Build) -> Project:
+    plan = build.request.get("runs_from")
+    return Project(
+        one_line(build.subject, _TEXT),
+        "." if build.repository is None else one_line(build.repository.subdirectory, _TEXT),
+        None if plan is None else one_line(str(plan), _TEXT),
     )
 
 

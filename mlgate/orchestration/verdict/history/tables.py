@@ -11,7 +11,7 @@ from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import duration, one_line, utc
 from mlgate.orchestration.verdict.history.charts import strip
 from mlgate.orchestration.verdict.history.numbers import RunStory
-from mlgate.orchestration.verdict.history.records import Record
+from mlgate.orchestration.verdict.history.records import Project, Record
 from mlgate.orchestration.verdict.page.markup import Child, Markup, fragment, tag
 from mlgate.orchestration.verdict.page.parts import status_label
 
@@ -26,7 +26,7 @@ FLAKY = (
 
 
 def runs_table(stories: Sequence[RunStory], link: Link) -> Markup:
-    several = len({story.subject for story in stories}) > 1
+    several = len({story.project for story in stories}) > 1
     headers = ("Run", "Passed", "Typical duration", "Why flaky", "Last builds")
     return tag(
         "section",
@@ -49,7 +49,7 @@ def _story(story: RunStory, link: Link, several: bool) -> Markup:
         tag(
             "th",
             name,
-            tag("div", short(story.subject), class_="muted", title=story.subject)
+            tag("div", short(story.project), class_="muted", title=full(story.project))
             if several
             else None,
             scope="row",
@@ -95,7 +95,7 @@ def _last(story: RunStory) -> Markup:
 def recent_builds(records: Sequence[Record], link: Link) -> Markup:
     shown = records[:_BUILDS]
     columns = _Columns(
-        subjects=len({record.subject for record in records}) > 1,
+        projects=len({record.project for record in records}) > 1,
         models=any(record.outcome is not None for record in shown),
         reasons=any(record.verdict is not Verdict.SUCCEEDED for record in shown),
     )
@@ -113,7 +113,7 @@ def recent_builds(records: Sequence[Record], link: Link) -> Markup:
 class _Columns:
     """The optional columns: those in which builds differ."""
 
-    subjects: bool
+    projects: bool
     models: bool
     reasons: bool
 
@@ -121,7 +121,9 @@ class _Columns:
 def _build(record: Record, link: Link, columns: _Columns) -> Markup:
     began = utc(record.began) or ""
     about = (
-        tag("span", short(record.subject), title=record.subject) if columns.subjects else None,
+        tag("span", short(record.project), title=full(record.project))
+        if columns.projects
+        else None,
         " ",
         tag("code", record.commit[:8], title=record.commit) if record.commit else None,
     )
@@ -160,15 +162,24 @@ def _linked(record: Record, link: Link) -> Child:
     return text if href is None else tag("a", text, href=href)
 
 
-def full(subject: str) -> str:
-    """A repository's URL without the parts that all URLs share."""
-    without = subject.removeprefix("https://").removesuffix("/").removesuffix(".git")
+def full(project: Project) -> str:
+    """The repository's URL without the parts that all URLs share, and where the project is in it."""
+    return _inside(_repository(project), project)
+
+
+def short(project: Project) -> str:
+    """As `full`, but of the URL its end: the repository and its owner."""
+    return _inside("/".join(_repository(project).split("/")[-2:]), project)
+
+
+def _repository(project: Project) -> str:
+    without = project.subject.removeprefix("https://").removesuffix("/").removesuffix(".git")
     return without.replace("/_git/", "/")
 
 
-def short(subject: str) -> str:
-    """The end of it: the repository and its owner."""
-    return "/".join(full(subject).split("/")[-2:])
+def _inside(repository: str, project: Project) -> str:
+    folder = None if project.folder == "." else project.folder
+    return " · ".join(filter(None, (repository, folder, project.plan)))
 
 
 def _table(headers: Sequence[str], rows: Sequence[Markup], class_: str) -> Markup:
