@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, RepositoryRequest, Verdict
 from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.verdict.history.numbers import run_stories
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import (
     MOST,
+    MetricRecord,
     Project,
     RunRecord,
     newest,
@@ -44,8 +46,8 @@ def test_a_build_is_a_few_lines() -> None:
     record = record_of(build)
     assert record is not None
     assert record.runs == (
-        RunRecord("train", RunStatus.SUCCEEDED, 2, 90.0),
         RunRecord("prepare", RunStatus.SUCCEEDED, 1, 30.0),
+        RunRecord("train", RunStatus.SUCCEEDED, 2, 90.0),
     )
     assert [(each.metric, each.at_least, each.passed) for each in record.metrics] == [
         ("r2", 0.9, True),
@@ -67,13 +69,28 @@ def test_a_project_is_a_folder_of_a_repository_and_the_plan_in_it() -> None:
     assert record.project == Project("https://example.com/mono", "pricing", "nightly.json")
 
 
-def test_of_a_large_build_the_runs_that_failed_are_kept() -> None:
-    runs = [a_run(f"a{number:03}") for number in range(500)]
-    record = record_of(a_build(*runs, failed_run("z")))
+def test_of_a_large_build_all_runs_count() -> None:
+    names = [f"r{number:03}" for number in range(500)]
+    builds = [
+        a_build(*(failed_run(n) if n == failing else a_run(n) for n in names), key=failing)
+        for failing in ("r000", "r499")
+    ]
+    stories = {
+        each.name: each for each in run_stories(newest(filter(None, map(record_of, builds))))
+    }
+    assert len(stories) == 500
+    assert {(stories[name].passed, stories[name].ended) for name in ("r000", "r499")} == {(1, 2)}
+    assert (stories["r250"].passed, stories["r250"].ended) == (2, 2)
+
+
+@pytest.mark.parametrize("beginning", ["m" * 300, "m\n" * 3, "m\x1b" * 3, "\ud800"])
+def test_names_that_are_cut_stay_apart(beginning: str) -> None:
+    names = [f"{beginning}{end}" for end in ("a", "b", "", " ")]
+    record = record_of(a_build(a_run("train", metrics=dict.fromkeys(names, 0.5))))
     assert record is not None
-    assert len(record.runs) == 100
-    assert record.runs[0].name == "z"
-    assert (record.passed, record.total) == (500, 501)
+    kept = {each.metric for each in record.metrics}
+    assert len(kept) == len(names)
+    assert max(map(len, kept)) <= 120
 
 
 def test_a_build_without_a_verdict_has_none() -> None:
@@ -115,11 +132,22 @@ def test_the_newest_are_kept_and_each_once() -> None:
     assert kept == records[:9:-1]
 
 
-def test_of_the_oldest_of_many_large_builds_no_runs_are_kept() -> None:
-    runs = tuple(RunRecord(f"r{number}", RunStatus.SUCCEEDED) for number in range(100))
-    kept = newest(a_record(number, *runs) for number in range(1_100))
-    assert [len(record.runs) for record in kept] == [100] * 1_000 + [0] * 100
-    assert kept[-1].total == 100
+def test_of_the_oldest_of_many_large_builds_no_runs_are_kept_and_all_can_be_read() -> None:
+    text = "\U0001f600" * 200
+    runs = tuple(RunRecord(f"r{number}", RunStatus.SUCCEEDED) for number in range(5))
+    metric = MetricRecord(text[:120], text[:120], 0.5)
+    project = Project(text, text, text)
+    kept = newest(
+        a_record(number, *runs, metrics=(metric,) * 20, project=project, reason=text, model=text)
+        for number in range(MOST)
+    )
+    counts = [(len(record.runs), len(record.metrics)) for record in kept]
+    some = counts.index((0, 0))
+    assert 0 < some < MOST
+    assert counts == [(5, 20)] * some + [(0, 0)] * (MOST - some)
+    assert kept[-1].total == 5
+    assert newest(kept) == kept
+    assert unpacked(packed(kept)) == kept
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,7 @@ So thousands of builds fit into memory and into one small file, which hosts keep
 from __future__ import annotations
 
 import gzip
-import json
+import hashlib
 import math
 import zlib
 from collections.abc import Iterable, Iterator
@@ -24,11 +24,11 @@ from mlgate.orchestration.verdict.files import PAGE
 
 MOST = 5_000  # builds
 FORMAT = 2
-_RUNS, _METRICS = 100, 20  # of a build
-_RUNS_OF_ALL = 100_000
+_METRICS = 20  # of a build
 _NAME, _TEXT = 120, 200  # characters
 _LARGEST = 1e150  # the range of larger values would overflow
-_UNPACKED = 128 << 20  # bytes
+_ROOM = 32 << 20  # bytes of records as JSON with their runs and metrics; older ones have neither
+_UNPACKED = 2 * _ROOM  # bytes; records without runs and metrics have at most some 5,000 each
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`seconds` are from when it was received to its verdict. `runs` are the notable ones of
-    `total`."""
+    """`seconds` are from when it was received to its verdict. `runs` are all of its runs, or none
+    where there is no room: never some of them, so that what is counted is true."""
 
     key: str
     build_id: str
@@ -86,7 +86,7 @@ class Record:
     metrics: tuple[MetricRecord, ...] = ()
     model: str | None = None
     outcome: PromotionOutcome | None = None
-    version: str | None = None  # the id of the version that was promoted or rolled back to
+    version: str | None = None  # the id of the version that was weighed, or rolled back to
     report: bool = True  # its report was written
 
     @property
@@ -111,7 +111,7 @@ def record_of(build: Build) -> Record | None:
         reason=one_line(build.reason, _TEXT),
         total=len(build.runs),
         passed=sum(run.status is RunStatus.SUCCEEDED for run in build.runs),
-        runs=tuple(_run(run) for run in sorted(build.runs, key=_notable)[:_RUNS]),
+        runs=tuple(map(_run, build.runs)),
         metrics=tuple(_metrics(build))[:_METRICS],
         model=None if promotion is None else one_line(promotion.model, _NAME),
         outcome=None if promotion is None else promotion.outcome,
@@ -123,14 +123,15 @@ def record_of(build: Build) -> Record | None:
 def _project(build: Build) -> Project:
     plan = build.request.get("runs_from")
     return Project(
-        one_line(build.subject, _TEXT),
-        "." if build.repository is None else one_line(build.repository.subdirectory, _TEXT),
-        None if plan is None else one_line(str(plan), _TEXT),
+        _unique(build.subject, _TEXT),
+        "." if build.repository is None else _unique(build.repository.subdirectory, _TEXT),
+        None if plan is None else _unique(str(plan), _TEXT),
     )
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The newest first, each once, as many as there is room for; older ones without their runs."""
+    """The newest first, each once, as many as there is room for; older ones without their runs
+    and metrics."""
     known = {record.key: record for record in records}
     ordered = sorted(known.values(), key=lambda record: (record.began, record.key), reverse=True)
     return list(_within_room(ordered[:MOST]))
@@ -138,43 +139,31 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 def packed(records: Iterable[Record]) -> bytes:
     """The same bytes for the same records."""
-    said = {"version": FORMAT, "builds": _RECORDS.dump_python(list(records), mode="json")}
-    text = json.dumps(said, separators=(",", ":"), allow_nan=False)
-    return gzip.compress(text.encode(), mtime=0)
+    return gzip.compress(_FILE.dump_json(_File(FORMAT, list(records))), mtime=0)
 
 
 def unpacked(content: bytes) -> list[Record]:
     """Empty when this version cannot read the content: the state still has every build."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        said = json.loads(unpacker.decompress(content, _UNPACKED))
-        if unpacker.unconsumed_tail or said.get("version") != FORMAT:
-            return []
-        return _RECORDS.validate_python(said["builds"])
-    except (zlib.error, ValueError, LookupError, AttributeError, RecursionError, ValidationError):
+        text = unpacker.decompress(content, _UNPACKED)
+        file = _FILE.validate_json(text)
+    except (zlib.error, ValidationError):
         return []
+    return file.builds if file.version == FORMAT and not unpacker.unconsumed_tail else []
 
 
 def _within_room(records: Iterable[Record]) -> Iterator[Record]:
-    room = _RUNS_OF_ALL
+    room = _ROOM
     for record in records:
-        room -= len(record.runs)
-        yield record if room >= 0 else _without_runs(record)
-
-
-def _without_runs(record: Record) -> Record:
-    return replace(record, runs=())
-
-
-def _notable(run: RunState) -> tuple[bool, str]:
-    """Those that failed or were tried again first, then by name."""
-    plain = run.status is RunStatus.SUCCEEDED and attempts_made(run) <= 1
-    return plain, run.spec.name
+        room -= len(_RECORD.dump_json(record))
+        yield record if room >= 0 else replace(record, runs=(), metrics=())
 
 
 def _run(run: RunState) -> RunRecord:
-    name = one_line(run.spec.name, _NAME)
-    return RunRecord(name, run.status, attempts_made(run), run_seconds(run))
+    return RunRecord(
+        _unique(run.spec.name, _NAME), run.status, attempts_made(run), run_seconds(run)
+    )
 
 
 def _metrics(build: Build) -> Iterator[MetricRecord]:
@@ -186,8 +175,8 @@ def _metrics(build: Build) -> Iterator[MetricRecord]:
         if value is not None and (wanted.run, wanted.metric) not in seen:
             seen.add((wanted.run, wanted.metric))
             yield MetricRecord(
-                one_line(wanted.run, _NAME),
-                one_line(wanted.metric, _NAME),
+                _unique(wanted.run, _NAME),
+                _unique(wanted.metric, _NAME),
                 value,
                 _drawable(wanted.at_least),
                 _drawable(wanted.at_most),
@@ -204,7 +193,7 @@ def _metrics(build: Build) -> Iterator[MetricRecord]:
     for run, name, said in sorted(others, key=lambda each: (each[:2] not in first, *each[:2])):
         value = _drawable(said)
         if value is not None:
-            yield MetricRecord(one_line(run, _NAME), one_line(name, _NAME), value)
+            yield MetricRecord(_unique(run, _NAME), _unique(name, _NAME), value)
 
 
 def _drawable(value: float | None) -> float | None:
@@ -214,4 +203,19 @@ def _drawable(value: float | None) -> float | None:
     )
 
 
-_RECORDS = TypeAdapter(list[Record])
+def _unique(text: str, most: int) -> str:
+    """The text on one line, with a hash at its end where that says less than the text did."""
+    line = one_line(text, most)
+    if line == text:
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{one_line(text, most - len(digest) - 1)} {digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    version: int
+    builds: list[Record]
+
+
+_FILE, _RECORD = TypeAdapter(_File), TypeAdapter(Record)

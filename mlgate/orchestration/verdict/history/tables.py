@@ -163,7 +163,7 @@ def _linked(record: Record, link: Link) -> Child:
 
 
 def full(project: Project) -> str:
-    """The repository's URL without the parts that all URLs share, and where the project is in it."""
+    """The repository's URL without the parts that all URLs share, and the place in it."""
     return _inside(_repository(project), project)
 
 
