@@ -20,6 +20,9 @@ from tests.unit.report.samples import HOSTILE
 
 MONO = Project("https://dev.azure.com/c/p/_git/mono", "pricing", "plans/nightly.json")
 MODEL = Project("churn")
+PROMOTED = a_record(
+    9, kind="promote", outcome=PromotionOutcome.PROMOTED, version="3f9a", project=MODEL
+)
 R2 = MetricRecord("train", "r2", 0.9371, at_least=0.9, passed=True)
 
 
@@ -54,6 +57,15 @@ CASES = {
         (a_record(1, kind="rollback", outcome=PromotionOutcome.ROLLED_BACK, project=MODEL),),
         "rolled back",
     ),
+    "a promotion behind an approval": (
+        (PROMOTED, a_record(1, metrics=(R2,), outcome=PromotionOutcome.KEPT, version="3f9a")),
+        "<dt>Promotions</dt><dd>1<small>the last on 29 October 2026<",
+    ),
+    "its mark": (
+        (PROMOTED, a_record(1, metrics=(R2,), outcome=PromotionOutcome.KEPT, version="3f9a")),
+        "promoted 3f9a</title>",
+    ),
+    "nothing but promotions": ((PROMOTED,), "<dt>Promotions</dt><dd>1<"),
     "where in a repository": (
         (a_record(2, metrics=(R2,)), a_record(1, metrics=(R2,), project=MONO)),
         '<h3 class="subject" title="dev.azure.com/c/p/mono · pricing · plans/nightly.json">'
@@ -72,6 +84,12 @@ def test_checks_and_rollbacks_are_not_judged_builds() -> None:
     said = page(a_record(1), a_record(2, kind="check", verdict=Verdict.FAILED))
     assert "<dt>Builds</dt><dd>1<" in said
     assert "<dt>Passed</dt><dd>100 %<" in said
+
+
+def test_promotions_alone_are_builds_that_have_ended() -> None:
+    said = page(PROMOTED)
+    assert "No build has ended yet." not in said
+    assert 'href="#over-time"' not in said
 
 
 def test_a_build_without_a_report_is_not_linked() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.models import PromotionOutcome
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.verdict.history.records import (
     MetricRecord,
@@ -204,11 +205,17 @@ def _story(project: Project, name: str, ends: Sequence[tuple[Record, RunRecord]]
 
 
 def courses_of(records: Sequence[Record]) -> list[Course]:
-    """Of `records`, the newest first: metrics of the gate first, then those seen most."""
+    """Of `records`, the newest first: metrics of the gate first, then those seen most.
+
+    A build also counts as promoted when another one, which trained nothing, promoted its version.
+    """
+    later = {record.version for record in records if record.kind == "promote" and record.promoted}
     found: dict[tuple[Project, str, str], list[tuple[Record, MetricRecord]]] = defaultdict(list)
     for record in records:
+        promoted = record.version is not None and record.version in later
+        seen = replace(record, outcome=PromotionOutcome.PROMOTED) if promoted else record
         for metric in record.metrics:
-            found[record.project, metric.run, metric.metric].append((record, metric))
+            found[record.project, metric.run, metric.metric].append((seen, metric))
     courses = [
         _course(*key, values[::-1])
         for key, values in found.items()  # the oldest first

@@ -43,13 +43,13 @@ _SUBJECTS = 3  # named in the head
 def history_html(records: Sequence[Record], link: Link, now: datetime) -> bytes:
     """The page as UTF-8. `records` are the newest first; `now` is when it is made."""
     judged = [record for record in records if record.kind == "start"]
-    stories, courses = run_stories(judged), courses_of(judged)
+    stories, courses = run_stories(judged), courses_of(records)
     page = (
         Markup('<!doctype html>\n<html lang="en">'),
         document_head(TITLE, favicon("succeeded", TONES["succeeded"]), STYLE + ADDED),
         Markup("<body>"),
         icon_shapes(),
-        _header(judged, stories, courses, now),
+        _header(records, judged, stories, courses, now),
         tag(
             "main",
             over_time(bins_of(judged)) if judged else None,
@@ -64,16 +64,20 @@ def history_html(records: Sequence[Record], link: Link, now: datetime) -> bytes:
 
 
 def _header(
-    judged: Sequence[Record], stories: Sequence[RunStory], courses: Sequence[Course], now: datetime
+    records: Sequence[Record],
+    judged: Sequence[Record],
+    stories: Sequence[RunStory],
+    courses: Sequence[Course],
+    now: datetime,
 ) -> Markup:
-    if not judged:
+    if not records:
         said = tag("p", "No build has ended yet.", class_="reason")
         return tag("header", tag("div", tag("h1", "Builds"), said), class_="verdict all")
-    first, last = judged[-1].began, judged[0].began
+    first, last = records[-1].began, records[0].began
     between = _day(first) if _day(first) == _day(last) else f"{_day(first)} to {_day(last)}"
-    subjects = list(dict.fromkeys(full(record.project) for record in judged))
+    subjects = list(dict.fromkeys(full(record.project) for record in judged or records))
     sections = {
-        "over-time": "Over time",
+        "over-time": "Over time" if judged else None,
         "runs": "Runs" if stories else None,
         "metrics": "Metrics" if courses else None,
         "builds": "Newest builds",
@@ -84,8 +88,8 @@ def _header(
         tag("p", listed(subjects, _SUBJECTS), class_="eyebrow"),
         tag("h1", "Builds"),
         tag("p", between, class_="reason"),
-        _proportions(judged),
-        _tiles(judged, stories, now),
+        _proportions(judged) if judged else None,
+        _tiles(records, judged, stories, now),
         tag("nav", links, class_="jump", aria_label="Sections"),
     )
     return tag("header", card, class_="verdict all")
@@ -106,11 +110,16 @@ def _proportions(judged: Sequence[Record]) -> Markup:
     )
 
 
-def _tiles(judged: Sequence[Record], stories: Sequence[RunStory], now: datetime) -> Markup:
+def _tiles(
+    records: Sequence[Record],
+    judged: Sequence[Record],
+    stories: Sequence[RunStory],
+    now: datetime,
+) -> Markup:
     recent = [record for record in judged if record.began >= now - RECENTLY]
     took = sorted(record.seconds for record in judged if record.seconds is not None)
     flaky = sum(story.flaky for story in stories)
-    promoted = [record for record in judged if record.promoted]
+    promoted = [record for record in records if record.promoted]
     days = RECENTLY.days
     tiles: Mapping[str, tuple[str, str | None]] = {
         "Builds": (f"{len(judged):,}", f"{len(recent):,} in the last {days} days"),
