@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 from tests.e2e.test_report_page import DESKTOP, PHONE, TEXT_OF_LITTLE_CONTRAST
-from tests.unit.history.samples import FAILED, NOW, PASSED, a_history, a_record
+from tests.unit.history.samples import DIED, FAILED, NOW, PASSED, a_history, a_record
 from tests.unit.report.samples import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -131,7 +131,7 @@ def test_a_build_leads_to_its_report(visitor: Visitor) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_of_others_is_neither_executed_nor_loaded(visitor: Visitor, text: str) -> None:
     metric = MetricRecord(text * 9, text * 9, 1.0)
-    runs = RunRecord(text * 9, FAILED), RunRecord(f"{text}2", PASSED, 2)
+    runs = RunRecord(text * 9, FAILED), RunRecord(f"{text}2", PASSED, DIED)
     fields = {"build_id": text * 9, "project": Project(text * 9, text * 9), "reason": text * 9}
     page = visitor.open([a_record(1, *runs, metrics=(metric,), **fields)], PHONE)
     page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")

@@ -17,6 +17,7 @@ from mlgate.orchestration.runs import (
     Outcome,
     RunStatus,
 )
+from mlgate.orchestration.verdict.facts import retry_note
 
 RETRY_DELAY = timedelta(seconds=5)  # doubled with every attempt
 
@@ -47,7 +48,7 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
         and build.ending_since is None
     )
     if again and failure is not None:
-        note = f"Attempt {run.attempt} failed ({failure.kind}): {failure.message}"
+        note = retry_note(run.attempt, failure)
         return replace(build, hindered=0.0, ended_at=None).with_run(
             RunState(
                 spec=run.spec,

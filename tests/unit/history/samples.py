@@ -13,12 +13,13 @@ from typing import Any
 
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.models import PromotionOutcome
-from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 
 NOW = datetime(2026, 11, 27, 16, 40, tzinfo=UTC)  # a Friday
 CHURN = Project("https://dev.azure.com/contoso/models/_git/churn")
 DEMAND = Project("https://dev.azure.com/contoso/models/_git/demand-forecast")
+DIED = (FailureKind.KERNEL_DIED,)  # what is retried, and may be a run's own fault
 PASSED, FAILED = RunStatus.SUCCEEDED, RunStatus.FAILED
 
 
@@ -55,12 +56,12 @@ def _of_team(number: int, count: int, every: timedelta, chance: random.Random) -
     explored = chance.random() < 0.93
     retried = chance.random() < 0.05
     runs = (
-        RunRecord("prepare-data", PASSED, 1, 40 + 10 * chance.random()),
-        RunRecord("explore", PASSED if explored else FAILED, 1, 110 + 60 * chance.random()),
+        RunRecord("prepare-data", PASSED, (), 40 + 10 * chance.random()),
+        RunRecord("explore", PASSED if explored else FAILED, (), 110 + 60 * chance.random()),
         RunRecord(
-            "train", PASSED, 2 if retried else 1, 380 * (1 + 0.7 * at) + 90 * chance.random()
+            "train", PASSED, DIED if retried else (), 380 * (1 + 0.7 * at) + 90 * chance.random()
         ),
-        RunRecord("report-for-the-business", PASSED, 1, 35.0),
+        RunRecord("report-for-the-business", PASSED, (), 35.0),
     )
     bound = 0.85 if at < 0.5 else 0.9
     held = r2 >= bound

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import pytest
 
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.models import PromotionOutcome
-from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.verdict.history.numbers import (
     bins_of,
     courses_of,
@@ -18,35 +19,41 @@ from mlgate.orchestration.verdict.history.numbers import (
     run_stories,
 )
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
-from tests.unit.history.samples import CHURN, DEMAND, FAILED, PASSED, a_history, a_record
+from tests.unit.history.samples import CHURN, DEMAND, DIED, FAILED, PASSED, a_history, a_record
 
 CANCELED = RunStatus.CANCELED
+OUTSIDE = (FailureKind.PREEMPTED, FailureKind.INFRASTRUCTURE, FailureKind.NETWORK)
+Failures: TypeAlias = tuple[FailureKind, ...]
 A, B = "a" * 40, "b" * 40
 
 
-def ends(*builds: tuple[str | None, RunStatus, int]) -> list[Record]:
-    """Builds of one run `train`, the newest first: commit, how it ended, attempts."""
+def ends(*builds: tuple[str | None, RunStatus, Failures]) -> list[Record]:
+    """Builds of one run `train`, the newest first: commit, how it ended, what failed."""
     return [
-        a_record(len(builds) - place, RunRecord("train", status, attempts), commit=commit)
-        for place, (commit, status, attempts) in enumerate(builds)
+        a_record(len(builds) - place, RunRecord("train", status, failures), commit=commit)
+        for place, (commit, status, failures) in enumerate(builds)
     ]
 
 
 @pytest.mark.parametrize(
     ("builds", "both_ways", "after_retry"),
     [
-        ([(A, PASSED, 1), (A, PASSED, 1)], 0, 0),
-        ([(A, PASSED, 1), (A, FAILED, 1)], 1, 0),
-        ([(A, PASSED, 1), (B, FAILED, 1)], 0, 0),
-        ([(A, PASSED, 1), (A, FAILED, 1), (B, FAILED, 1), (B, PASSED, 1)], 2, 0),
-        ([(A, PASSED, 1), (A, CANCELED, 1)], 0, 0),
-        ([(A, PASSED, 2)], 0, 1),
-        ([(A, FAILED, 3)], 0, 0),
-        ([(None, PASSED, 1), (None, FAILED, 1)], 0, 0),
+        ([(A, PASSED, ()), (A, PASSED, ())], 0, 0),
+        ([(A, PASSED, ()), (A, FAILED, ())], 1, 0),
+        ([(A, PASSED, ()), (B, FAILED, ())], 0, 0),
+        ([(A, PASSED, ()), (A, FAILED, ()), (B, FAILED, ()), (B, PASSED, ())], 2, 0),
+        ([(A, PASSED, ()), (A, CANCELED, ())], 0, 0),
+        ([(A, PASSED, DIED)], 0, 1),
+        ([(A, FAILED, DIED)], 0, 0),
+        ([(A, PASSED, OUTSIDE)], 0, 0),
+        ([(A, PASSED, (*OUTSIDE, *DIED))], 0, 1),
+        ([(A, PASSED, ()), (A, FAILED, OUTSIDE[:1])], 0, 0),
+        ([(A, PASSED, OUTSIDE), (A, FAILED, (FailureKind.CODE,))], 1, 0),
+        ([(None, PASSED, ()), (None, FAILED, ())], 0, 0),
     ],
 )
 def test_which_runs_are_flaky(
-    builds: list[tuple[str | None, RunStatus, int]], both_ways: int, after_retry: int
+    builds: list[tuple[str | None, RunStatus, Failures]], both_ways: int, after_retry: int
 ) -> None:
     [story] = run_stories(ends(*builds))
     assert (story.both_ways, story.after_retry) == (both_ways, after_retry)
@@ -72,7 +79,7 @@ def test_the_same_name_in_another_project_is_another_run_with_other_metrics(
 def test_flaky_runs_are_first_and_then_those_that_fail_most() -> None:
     records = [
         a_record(
-            2, RunRecord("good", PASSED), RunRecord("bad", FAILED), RunRecord("odd", PASSED, 2)
+            2, RunRecord("good", PASSED), RunRecord("bad", FAILED), RunRecord("odd", PASSED, DIED)
         ),
         a_record(1, RunRecord("good", PASSED), RunRecord("bad", FAILED), RunRecord("odd", PASSED)),
     ]

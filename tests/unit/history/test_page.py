@@ -15,7 +15,7 @@ from mlgate.orchestration.verdict.history.charts import Scale
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 from mlgate.orchestration.verdict.history.tables import FLAKY
-from tests.unit.history.samples import FAILED, NOW, PASSED, a_history, a_record
+from tests.unit.history.samples import DIED, FAILED, NOW, PASSED, a_history, a_record
 from tests.unit.report.samples import HOSTILE
 
 MONO = Project("https://dev.azure.com/c/p/_git/mono", "pricing", "plans/nightly.json")
@@ -34,7 +34,7 @@ CASES = {
     "nothing yet": ((), "No build has ended yet."),
     "a build": ((a_record(7),), '<a href="00000000000000000000000000000007/report.html">20007</a>'),
     "its day": ((a_record(7),), "28 October 2026"),
-    "a flaky run": ((a_record(1, RunRecord("train", PASSED, 2)),), '<span class="badge">flaky'),
+    "a flaky run": ((a_record(1, RunRecord("train", PASSED, DIED)),), '<span class="badge">flaky'),
     "what flaky means": ((a_record(1, RunRecord("train", PASSED)),), FLAKY),
     "why it is flaky": (
         (
@@ -122,7 +122,7 @@ def test_text_of_others_stays_text(text: str) -> None:
         "version": text,
     }
     outcome = PromotionOutcome.PROMOTED
-    runs = RunRecord(text, FAILED), RunRecord(f"{text}2", PASSED, 2)
+    runs = RunRecord(text, FAILED), RunRecord(f"{text}2", PASSED, DIED)
     shown = page(a_record(1, *runs, metrics=(metric,), outcome=outcome, **fields))
     found = Elements(shown)
     assert not {"script", "img", "h4"} & found.tags

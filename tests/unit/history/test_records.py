@@ -11,7 +11,8 @@ from hypothesis import given, settings
 
 from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, RepositoryRequest, Verdict
 from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
-from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.runs import Failure, RunStatus
+from mlgate.orchestration.verdict.facts import retry_note
 from mlgate.orchestration.verdict.history.numbers import run_stories
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import (
@@ -24,9 +25,11 @@ from mlgate.orchestration.verdict.history.records import (
     record_of,
     unpacked,
 )
-from tests.unit.history.samples import NOW, a_history, a_record
+from tests.unit.history.samples import DIED, NOW, a_history, a_record
 from tests.unit.report.any_builds import BUILDS
 from tests.unit.report.samples import a_build, a_run, failed_run
+
+LOST = [retry_note(number, Failure(DIED[0], "The kernel died.")) for number in (1, 2)]
 
 
 def test_a_build_is_a_few_lines() -> None:
@@ -34,7 +37,12 @@ def test_a_build_is_a_few_lines() -> None:
     promotion = Promotion("churn", PromotionOutcome.PROMOTED, id="3f9a1c0b7d52", number=4)
     build = a_build(
         a_run("prepare", seconds=30.0),
-        a_run("train", metrics={"r2": 0.93, "loss": 0.2, "auc": 0.8}, attempt=2),
+        a_run(
+            "train",
+            metrics={"r2": 0.93, "loss": 0.2, "auc": 0.8},
+            attempt=3,
+            warnings=(*LOST, "slow"),
+        ),
         metric_checks=(MetricCheck(r2, 0.93, True, "train: r2 is 0.93"),),
         promotion=Promotion(
             promotion.model,
@@ -46,8 +54,8 @@ def test_a_build_is_a_few_lines() -> None:
     record = record_of(build)
     assert record is not None
     assert record.runs == (
-        RunRecord("prepare", RunStatus.SUCCEEDED, 1, 30.0),
-        RunRecord("train", RunStatus.SUCCEEDED, 2, 90.0),
+        RunRecord("prepare", RunStatus.SUCCEEDED, (), 30.0),
+        RunRecord("train", RunStatus.SUCCEEDED, DIED, 90.0),
     )
     assert [(each.metric, each.at_least, each.passed) for each in record.metrics] == [
         ("r2", 0.9, True),

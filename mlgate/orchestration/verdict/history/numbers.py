@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from mlgate.orchestration.builds import Verdict
 from mlgate.orchestration.models import PromotionOutcome
-from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.verdict.history.records import (
     MetricRecord,
     Project,
@@ -29,6 +29,7 @@ _STEPS = tuple(  # hours, up to a year
 )
 _MONDAY = datetime(1, 1, 1, tzinfo=UTC)
 _MOST_POINTS = 60
+_NOT_ITS_OWN = {FailureKind.PREEMPTED, FailureKind.INFRASTRUCTURE, FailureKind.NETWORK}
 OUTCOMES = 30  # the last ones of a run
 
 
@@ -56,7 +57,8 @@ class RunStory:
     """One run over all builds of its project. `last` are its last results, the oldest first.
 
     `both_ways`: commits for which it failed in one build and passed in another. `after_retry`:
-    builds in which it passed, and not at the first try. `seconds`: the median of those that passed.
+    builds in which it passed, and not at the first try. Neither counts failures that are not the
+    run's own. `seconds`: the median of those that passed.
     """
 
     project: Project
@@ -174,6 +176,13 @@ def run_stories(records: Sequence[Record]) -> list[RunStory]:
     )
 
 
+def _own_failure(run: RunRecord) -> bool:
+    """Whether an attempt failed for what may be the run's own fault; so is what nobody knows."""
+    if not run.failures:
+        return run.status is RunStatus.FAILED
+    return not _NOT_ITS_OWN.issuperset(run.failures)
+
+
 def _sorted(project: Project) -> tuple[str, ...]:
     return project.subject, project.folder, project.plan or ""
 
@@ -182,14 +191,14 @@ def _story(project: Project, name: str, ends: Sequence[tuple[Record, RunRecord]]
     passed = [(record, run) for record, run in ends if run.status is RunStatus.SUCCEEDED]
     of_commits: dict[str, set[RunStatus]] = defaultdict(set)
     for record, run in ends:
-        if record.commit is not None:
+        if record.commit is not None and (run.status is RunStatus.SUCCEEDED or _own_failure(run)):
             of_commits[record.commit].add(run.status)
     torn = {commit for commit, statuses in of_commits.items() if len(statuses) > 1}
     seconds = sorted(run.seconds for _, run in passed if run.seconds is not None)
     flaked = (
         record
         for record, run in ends
-        if record.commit in torn or (run.status is RunStatus.SUCCEEDED and run.attempts > 1)
+        if record.commit in torn or (run.status is RunStatus.SUCCEEDED and _own_failure(run))
     )
     return RunStory(
         project,
@@ -197,7 +206,7 @@ def _story(project: Project, name: str, ends: Sequence[tuple[Record, RunRecord]]
         len(ends),
         len(passed),
         len(torn),
-        sum(run.attempts > 1 for _, run in passed),
+        sum(_own_failure(run) for _, run in passed),
         quantile(seconds, 0.5) if seconds else None,
         tuple((run.status, record) for record, run in reversed(ends[:OUTCOMES])),
         next(flaked, None),

@@ -17,9 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlgate.orchestration.builds import Build, RunState, Verdict
 from mlgate.orchestration.models import PromotionOutcome
-from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.text import as_float, in_utc, one_line
-from mlgate.orchestration.verdict.facts import attempts_made, run_seconds, seconds_between
+from mlgate.orchestration.verdict.facts import failures_of, run_seconds, seconds_between
 from mlgate.orchestration.verdict.files import PAGE
 
 MOST = 5_000  # builds
@@ -33,11 +33,11 @@ _UNPACKED = 2 * _ROOM  # bytes; records without runs and metrics have at most so
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """`attempts` were made; `seconds` of the last one."""
+    """`failures` are why its attempts failed, each kind once; `seconds` those of the last one."""
 
     name: str
     status: RunStatus
-    attempts: int = 1
+    failures: tuple[FailureKind, ...] = ()
     seconds: float | None = None
 
 
@@ -162,7 +162,10 @@ def _within_room(records: Iterable[Record]) -> Iterator[Record]:
 
 def _run(run: RunState) -> RunRecord:
     return RunRecord(
-        _unique(run.spec.name, _NAME), run.status, attempts_made(run), run_seconds(run)
+        _unique(run.spec.name, _NAME),
+        run.status,
+        tuple(dict.fromkeys(failures_of(run))),
+        run_seconds(run),
     )
 
 

@@ -21,7 +21,8 @@ Link: TypeAlias = Callable[[Record], str | None]
 _RUNS, _BUILDS = 100, 50
 FLAKY = (
     "A run is flaky when it failed in one build and passed in another of the same commit, or "
-    "passed only after it was tried again."
+    "passed only after it was tried again. Failures of the network and of the infrastructure, and "
+    "preempted runs, do not count for that."
 )
 
 
