@@ -18,7 +18,7 @@ from mlgate.hosts.terminal import complain, say
 from mlgate.hosts.usage import UsageError
 from mlgate.load.callers import STATS, TOLD, Callers, variables
 from mlgate.load.pins import PINS
-from mlgate.load.stats import Limits, Measured, NoStats, faults, measured, shown, told
+from mlgate.load.stats import Limits, Measured, NoStats, Told, faults, measured, shown, told
 
 OK, BROKEN, COULD_NOT_RUN = 0, 1, 3
 
@@ -69,7 +69,8 @@ def load(home: Path, asked: Load, limits: Limits) -> int:
             callers = Callers(asked.users, asked.users, asked.seconds)
             complain(f"asking {url}: {callers}")
             code = _locust(made.python, url, asked, callers, body, key, Path(folder))
-            return _judged(_measured(Path(folder), asked, code), limits, code, Path(folder), key)
+            found, reported = _measured(Path(folder), asked, code)
+            return _judged(found, reported, limits, code, _last(Path(folder)), key)
     except _CannotRun as error:
         complain(f"mlgate: {error}")
         return COULD_NOT_RUN
@@ -182,20 +183,24 @@ def _process(
                     process.wait()
 
 
-def _measured(folder: Path, asked: Load, code: int) -> Measured:
+def _measured(folder: Path, asked: Load, code: int) -> tuple[Measured, Told]:
     """Raises _CannotRun, and UsageError when the user's own file is why there is nothing."""
     try:
-        return measured((folder / STATS).read_bytes())
+        content = (folder / STATS).read_bytes()
+        why = told(_content(folder / TOLD))
+        return measured(content, why.seconds), why
     except FileNotFoundError:
         said = f"locust ended with code {code} before it measured anything: {_last(folder)}"
         if asked.locustfile is not None:
             raise UsageError(f"{asked.locustfile}: {said}") from None
         raise _CannotRun(said) from None
     except NoStats as error:
-        raise _CannotRun(str(error)) from None
+        raise _CannotRun(f"locust ended with code {code}, and {error}") from None
 
 
-def _judged(found: Measured, limits: Limits, code: int, folder: Path, key: str | None) -> int:
+def _judged(
+    found: Measured, why: Told, limits: Limits, code: int, last: str, key: str | None
+) -> int:
     """Say what was measured, and what is wrong with it; a server may have repeated the key."""
     say(f"requests             {found.requests:,}")
     say(f"failures             {found.failures:,} ({found.failure_ratio:.2%})")
@@ -203,9 +208,8 @@ def _judged(found: Measured, limits: Limits, code: int, folder: Path, key: str |
     for name in ("p50_ms", "p95_ms", "p99_ms"):
         value = getattr(found, name)
         say(f"{name.replace('_', ' '):<20} {'-' if value is None else f'{value:g}'}")
-    why = told(_content(folder / TOLD))
     lines = [f"  {reason}" for reason in shown(why)]
-    wrong = faults(found, why, code, _last(folder))
+    wrong = faults(found, why, code, last)
     if found.requests:
         wrong += limits.broken(found)
     lines += [f"mlgate: {sentence}" for sentence in wrong]

@@ -154,16 +154,17 @@ def _judged(
     log: Log,
 ) -> Loaded:
     """`wrong` is what is known to be so without locust."""
+    kind = "code" if load["locustfile"] else "infrastructure"
     try:
-        found = measured(files.read_bounded(folder / STATS, _MOST_BYTES) or b"")
-    except (FileNotFoundError, NoStats):
-        kind = "code" if load["locustfile"] else "infrastructure"
+        content = files.read_bounded(folder / STATS, _MOST_BYTES) or b""
+    except FileNotFoundError:
         said = f"locust ended with code {code} before it measured anything: {last}"
         raise Failed(kind, said) from None
     try:
-        why = told(files.read_bounded(folder / TOLD, _MOST_BYTES) or b"")
-    except FileNotFoundError:
-        why = told(b"")
+        why = told(_told(folder))
+        found = measured(content, why.seconds)
+    except NoStats as error:
+        raise Failed(kind, f"locust ended with code {code}, and {error}") from None
     rate = f"{found.requests_per_second:.1f} requests per second"
     log.line(f"{found.requests:,} requests, {found.failures:,} failures, {rate}")
     for reason in shown(why):
@@ -175,3 +176,10 @@ def _judged(
             f"{each} {why.reasons[0]}" if why.reasons else each for each in limits.broken(found)
         ]
     return Loaded(found, memory, Failed("code", " ".join(wrong)) if wrong else None)
+
+
+def _told(folder: Path) -> bytes:
+    try:
+        return files.read_bounded(folder / TOLD, _MOST_BYTES) or b""
+    except FileNotFoundError:
+        return b""

@@ -3,7 +3,8 @@
 locust's own `--run-time` counts from a clock that stood still while locust was imported, so it is a
 second short or more. Why requests failed is in none of its files but the CSV ones, which lack what
 happened last; what a locustfile raises beside its requests is in no file that counts as a failure.
-Here it is `told.json`: {"reasons": [text], "raised": [text]}.
+Here it is `told.json`: {"seconds": from the start of the load until its last caller has stopped,
+"reasons": [text], "raised": [text]}.
 
 It is executed in locust's environment, so nothing of ours is imported.
 """
@@ -20,11 +21,13 @@ import gevent
 from locust import events
 from locust.main import main
 
-_MOST = 20  # of each
+_MOST, _CHARACTERS = 20, 2_000  # of texts, and of each
 
 
 def attend(folder: Path, seconds: float) -> None:
     """Have the next run end after so many seconds, and leave what it has to tell in the folder."""
+
+    times: dict[str, float] = {}
 
     def end(environment: Any) -> None:
         until = time.monotonic() + seconds
@@ -34,7 +37,12 @@ def attend(folder: Path, seconds: float) -> None:
 
     @events.test_start.add_listener
     def begin(environment: Any, **_: object) -> None:
+        times["began"] = time.monotonic()
         gevent.spawn(end, environment)
+
+    @events.test_stop.add_listener
+    def stopped(**_: object) -> None:
+        times["ended"] = time.monotonic()
 
     @events.quitting.add_listener
     def tell(environment: Any, **_: object) -> None:
@@ -46,13 +54,16 @@ def attend(folder: Path, seconds: float) -> None:
             for each in runner.stats.errors.values()
         ]
         raised = [(each["count"], str(each["msg"])) for each in runner.exceptions.values()]
-        told = {"reasons": _texts(reasons), "raised": _texts(raised)}
+        ended = times.get("ended", time.monotonic())
+        lasted = ended - times.get("began", ended)
+        told = {"seconds": lasted, "reasons": _texts(reasons), "raised": _texts(raised)}
         (folder / "told.json").write_text(json.dumps(told), "utf-8")
 
 
 def _texts(counted: list[tuple[int, str]]) -> list[str]:
     """The most frequent ones first."""
-    return [f"{count} times {text}" for count, text in sorted(counted, reverse=True)[:_MOST]]
+    first = sorted(counted, reverse=True)[:_MOST]
+    return [f"{count} times {text[:_CHARACTERS]}" for count, text in first]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 _REASONS = 5  # of failures, that are shown
 
@@ -34,8 +33,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Told:
-    """Texts: why requests failed, and what the locustfile raised beside them."""
+    """How long the load lasted; why requests failed, and what the locustfile raised beside them."""
 
+    seconds: float = 0.0
     reasons: tuple[str, ...] = ()
     raised: tuple[str, ...] = ()
 
@@ -77,8 +77,12 @@ def faults(measured: Measured, told: Told, code: int, last: str) -> list[str]:
     return found
 
 
-def measured(content: bytes) -> Measured:
-    """From locust's `--json-file`, an entry for each name of a request. Raises NoStats."""
+def measured(content: bytes, seconds: float) -> Measured:
+    """From locust's `--json-file`, an entry for each name of a request. Raises NoStats.
+
+    `seconds` is how long the load lasted: locust counts from its first answer, which leaves out
+    what that one took.
+    """
     try:
         entries = json.loads(content)
         times: Counter[float] = Counter()
@@ -87,7 +91,6 @@ def measured(content: bytes) -> Measured:
                 times[float(milliseconds)] += int(count)
         requests = sum(int(entry["num_requests"]) for entry in entries)
         failures = sum(int(entry["num_failures"]) for entry in entries)
-        seconds = _seconds(entries)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NoStats(f"locust's statistics cannot be read: {error!r}") from None
     return Measured(
@@ -101,12 +104,13 @@ def measured(content: bytes) -> Measured:
 
 
 def told(content: bytes) -> Told:
-    """From what `program` wrote; nothing where it did not."""
+    """From what `program` wrote. Raises NoStats."""
     try:
         found = json.loads(content)
-        return Told(tuple(map(str, found["reasons"])), tuple(map(str, found["raised"])))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return Told()
+        texts = (tuple(map(str, found[name])) for name in ("reasons", "raised"))
+        return Told(float(found["seconds"]), *texts)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise NoStats(f"what locust told of its end cannot be read: {error!r}") from None
 
 
 def shown(told: Told) -> list[str]:
@@ -114,13 +118,6 @@ def shown(told: Told) -> list[str]:
     more = len(told.reasons) - _REASONS
     end = [f"and {more} more reasons"] if more > 0 else []
     return [*told.reasons[:_REASONS], *end]
-
-
-def _seconds(entries: list[dict[str, Any]]) -> float:
-    """From the first request to the last answer."""
-    ends = [entry["last_request_timestamp"] for entry in entries]
-    known = [float(end) for end in ends if end is not None]
-    return max(known) - min(float(entry["start_time"]) for entry in entries) if known else 0.0
 
 
 def _percentile(times: Counter[float], percent: int) -> float | None:

@@ -15,7 +15,7 @@ def entry(times: dict[str, int], failures: int = 0, **more: Any) -> dict[str, An
     return {
         "name": "/invocations",
         "method": "POST",
-        "start_time": 100.0,
+        "start_time": 109.0,  # after its first answer
         "last_request_timestamp": 110.0,
         "num_requests": sum(times.values()),
         "num_none_requests": 0,
@@ -25,14 +25,14 @@ def entry(times: dict[str, int], failures: int = 0, **more: Any) -> dict[str, An
     }
 
 
-def of(*entries: Any) -> Measured:
-    return measured(json.dumps(entries).encode())
+def of(*entries: Any, seconds: float = 10) -> Measured:
+    return measured(json.dumps(entries).encode(), seconds)
 
 
 def test_the_requests_of_all_names_are_one_measurement() -> None:
     one = entry({"10": 50, "20": 40}, failures=9)
-    two = entry({"300": 10}, failures=1, start_time=98.0, last_request_timestamp=108.0)
-    found = of(one, two)
+    two = entry({"300": 10}, failures=1)
+    found = of(one, two, seconds=12)
 
     assert (found.requests, found.failures, found.failure_ratio) == (100, 10, 0.1)
     assert found.requests_per_second == pytest.approx(100 / 12)
@@ -83,20 +83,29 @@ def test_each_limit_that_is_broken_is_a_sentence(limits: Limits, said: list[str]
 )
 def test_what_locust_did_not_write_to_its_end_is_no_measurement(content: bytes) -> None:
     with pytest.raises(NoStats):
-        measured(content)
+        measured(content, 10)
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b'{"reasons": 1, "raised": []}', b'{"raised": []}']
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"seconds": 1, "reasons": 1, "raised": []}',
+        b'{"seconds": 1, "raised": []}',
+        b'{"reasons": [], "raised": []}',
+    ],
 )
-def test_what_the_program_did_not_write_tells_nothing(content: bytes) -> None:
-    assert told(content) == Told()
+def test_what_the_program_did_not_write_to_its_end_is_no_measurement(content: bytes) -> None:
+    with pytest.raises(NoStats):
+        told(content)
 
 
 def test_the_first_reasons_are_shown() -> None:
-    content = {"reasons": [str(number) for number in range(8)], "raised": ["a"]}
+    reasons = [str(number) for number in range(8)]
+    content = {"seconds": 1.5, "reasons": reasons, "raised": ["a"]}
     found = told(json.dumps(content).encode())
 
-    assert found.raised == ("a",)
+    assert (found.seconds, found.raised) == (1.5, ("a",))
     assert shown(found) == ["0", "1", "2", "3", "4", "and 3 more reasons"]
-    assert shown(Told(("a", "b"))) == ["a", "b"]
+    assert shown(Told(reasons=("a", "b"))) == ["a", "b"]
