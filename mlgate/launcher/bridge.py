@@ -40,6 +40,7 @@ class Bridge(ThreadingMixIn, TCPServer):
         self.model, self.example = model, example
         self.began: float | None = None
         self.answers = 0
+        self._answered = 0.0  # when the last answer came
         self._under_way: dict[int, float] = {}
         self._lock = threading.Lock()
 
@@ -48,10 +49,13 @@ class Bridge(ThreadingMixIn, TCPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def waiting_seconds(self) -> float:
-        """How long the request that was asked first waits for its answer by now."""
+        """How long the model has answered nothing by now, while it is asked.
+
+        Not how long one request waits, which may be behind many others.
+        """
         with self._lock:
             began = min(self._under_way.values(), default=None)
-        return 0.0 if began is None else time.monotonic() - began
+            return 0.0 if began is None else time.monotonic() - max(began, self._answered)
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
@@ -60,10 +64,13 @@ class Bridge(ThreadingMixIn, TCPServer):
         with self._lock:
             self.began = self.began or now
             self._under_way[own] = now
-        yield
-        with self._lock:
-            del self._under_way[own]
-            self.answers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[own]
+                self._answered = time.monotonic()
+                self.answers += 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Callers leave as they like."""

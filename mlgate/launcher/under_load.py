@@ -92,9 +92,10 @@ async def under_load(
                 waiting = made.waiting_seconds()
                 code = await program.end(alone=False)
         memory = model.memory_mb()
-    hangs = f"The model did not answer a request for {waiting:.0f} s."
+    hangs = f"The model has answered nothing for {waiting:.0f} s, with requests under way."
     wrong = [hangs] if waiting > _HANGS_SECONDS else []
-    return _judged(folder, code, program.last, load, memory, wrong, log)
+    asked_it = made.began is not None
+    return _judged(folder, code, program.last, load, memory, wrong, log, asked=asked_it)
 
 
 def _make_room(callers: int) -> None:
@@ -152,6 +153,8 @@ def _judged(
     memory: float,
     wrong: list[str],
     log: Log,
+    *,
+    asked: bool,
 ) -> Loaded:
     """`wrong` is what is known to be so without locust."""
     kind = "code" if load["locustfile"] else "infrastructure"
@@ -169,7 +172,7 @@ def _judged(
     log.line(f"{found.requests:,} requests, {found.failures:,} failures, {rate}")
     for reason in shown(why):
         log.line(reason)
-    wrong = [*wrong, *faults(found, why, code, last)]
+    wrong = [*wrong, *faults(found, why, code, last, asked=asked)]
     if found.requests:
         limits = Limits(failures=None if load["may_fail"] else 0.0)
         wrong += [

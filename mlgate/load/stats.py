@@ -62,14 +62,18 @@ class Limits:
         return found
 
 
-def faults(measured: Measured, told: Told, code: int, last: str) -> list[str]:
+def faults(
+    measured: Measured, told: Told, code: int, last: str, *, asked: bool = True
+) -> list[str]:
     """What no limit allows, a sentence for each; `last` is the last thing that locust said.
 
-    No request at all is one, whatever locust says.
+    No request at all is one, whatever locust says; so is a model that was not `asked`.
     """
     found = []
     if not measured.requests:
         found.append("No request was made.")
+    elif not asked:
+        found.append("The model got no request.")
     if told.raised:
         found.append(f"The locustfile raised: {told.raised[0]}")
     if code:  # a locustfile may judge for itself

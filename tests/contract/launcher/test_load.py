@@ -136,6 +136,7 @@ def test_failures_are_counted_and_left_to_the_gate_where_it_bounds_them(load: An
             "code",
             "what locust told of its end cannot be read",
         ),
+        ("self.client.get('/ping')", "code", "The model got no request."),
         ("self.client.get('/nowhere')", "code", "requests failed"),
         ("self.client.post('/predict', data=b'{')", "code", "400 Client Error"),
         ("import", "code", "SyntaxError"),
@@ -143,7 +144,7 @@ def test_failures_are_counted_and_left_to_the_gate_where_it_bounds_them(load: An
     ],
     ids=[
         "no request", "raises", "raises as well", "judges", "raises much", "tells nothing",
-        "wrong path", "bad request", "no Python", "ends",
+        "asks no model", "wrong path", "bad request", "no Python", "ends",
     ],
 )  # fmt: skip
 def test_what_a_locustfile_does_is_judged(load: Any, act: str, kind: str, said: str) -> None:
@@ -230,5 +231,5 @@ def test_a_hang_fails_whatever_a_locustfile_and_the_gate_make_of_it(load: Any) -
     run = load(source, files=files, locustfile="callers.py", may_fail=True)
 
     assert run.failure["kind"] == "code"
-    assert "The model did not answer a request for 1" in run.failure["message"]
+    assert "The model has answered nothing for 1" in run.failure["message"]
     assert run.outcome["metrics"]["failures"] == 0

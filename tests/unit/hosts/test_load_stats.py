@@ -63,6 +63,11 @@ def test_what_no_limit_allows_is_a_fault_whatever_was_measured(
     assert faults(of(entry({"10": 100})), told, code, "it gave up") == said
 
 
+def test_a_load_that_asked_something_else_than_the_model_is_a_fault() -> None:
+    found = faults(of(entry({"10": 100})), Told(), 0, "", asked=False)
+    assert found == ["The model got no request."]
+
+
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
