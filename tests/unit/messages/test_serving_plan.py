@@ -235,6 +235,12 @@ def test_the_gate_judges_the_failures_that_it_bounds(
             "/seconds",
             "`timeout_minutes`",
         ),
+        (
+            serving_run(load={"users": 50, "spawn_rate": 0.5, "seconds": 100}),
+            "out-of-range",
+            "/spawn_rate",
+            "or lower `users`",
+        ),
     ],
 )
 def test_a_load_that_cannot_be_is_one_finding(
@@ -243,6 +249,17 @@ def test_a_load_that_cannot_be_is_one_finding(
     [found] = findings_of(lambda: plan(start(TRAIN, run), None))
     assert (found.code, found.pointer) == (code, f"/runs/1/load{pointer}")
     assert remedy in found.remedy
+
+
+def test_callers_that_would_never_begin_are_named_with_the_three_values() -> None:
+    def found(seconds: float) -> Any:
+        load = {"users": 50, "spawn_rate": 0.5, "seconds": seconds}
+        return findings_of(lambda: plan(start(TRAIN, serving_run(load=load)), None))
+
+    [finding] = found(3)
+    for value in ("50 `users`", "`spawn_rate` of 0.5", "3 `seconds`"):
+        assert value in finding.message
+    assert found(100.5) == ()
 
 
 def test_a_load_is_no_default() -> None:
