@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ OK, BROKEN, COULD_NOT_RUN = 0, 1, 3
 
 _ANSWER_SECONDS = 10.0  # for GET /model
 _ENDING_SECONDS = 5.0
+_GUARD = 'read _; kill -KILL "-$0"; rm -rf "$1"'
 _HERE = ("127.0.0.1", "::1", "localhost")
 # Beside these, locust has what this command was started with: a locustfile may want any of it.
 _NOT_PASSED = ("MLGATE_", "LOCUST_", "serviceBus", "PYTHON", "VIRTUAL_ENV")
@@ -54,6 +56,7 @@ def load(home: Path, asked: Load, limits: Limits) -> int:
     """
     from handlers.local_handler.tools import tool
 
+    _heed_signals()
     url = _checked(asked.url)
     if asked.locustfile is not None and not Path(asked.locustfile).is_file():
         raise UsageError(f"there is no file {asked.locustfile}")
@@ -148,7 +151,7 @@ def _locust(
     }
     # Where a configuration of locust's lies is where the user's own file is started from.
     where = folder if file is None else Path.cwd()
-    with _process(command, where, variables(own, folder, key), folder / "log.txt") as process:
+    with _process(command, where, variables(own, folder, key), folder) as process:
         try:
             return process.wait(callers.limit)
         except subprocess.TimeoutExpired:
@@ -159,10 +162,13 @@ def _locust(
 
 @contextmanager
 def _process(
-    command: Sequence[str], where: Path, variables: Mapping[str, str], log: Path
+    command: Sequence[str], where: Path, variables: Mapping[str, str], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that does not outlive this, whatever ends it."""
-    with log.open("wb") as output:
+    """A child that leads a session of its own, and ends with all of it when this does.
+
+    Where this is killed, a guard kills the session and removes the folder: its input ends then.
+    """
+    with (folder / "log.txt").open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=where,
@@ -170,17 +176,39 @@ def _process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", _GUARD, str(process.pid), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             yield process
         finally:
             if process.poll() is None:
-                process.terminate()
-                try:
+                _signal(process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
                     process.wait(_ENDING_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            _signal(process, signal.SIGKILL)
+            guard.kill()
+            guard.communicate()
+            process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """To the whole group, which may hold more than the child, or nothing any more."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _heed_signals() -> None:
+    """Ends as with Ctrl-C; what this was started to ignore, by `nohup` say, it goes on ignoring."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _measured(folder: Path, asked: Load, code: int) -> tuple[Measured, Told]:

@@ -271,20 +271,24 @@ def test_what_cannot_be_asked_for_is_usage(tmp_path: Path, url: str, arguments: 
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_callers(load: Load, server: Server, tmp_path: Path) -> None:
-    assert load(server.url).code == 0  # its environment is there, whatever test comes first
-    server.bodies.clear()
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)]
+)
+def test_a_signal_ends_the_callers(server: Server, tmp_path: Path, number: int, code: int) -> None:
+    (tmp_path / "tmp").mkdir()
     command = [str(MLGATE), "load", server.url, "--users", "1", "--seconds", "600"]
-    process = subprocess.Popen(
-        command, env=environment(tmp_path), cwd=tmp_path, stderr=subprocess.DEVNULL
-    )
+    own = environment(tmp_path, TMPDIR=str(tmp_path / "tmp"))
+    process = subprocess.Popen(command, env=own, cwd=tmp_path, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not server.bodies and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
 
-    assert process.wait(60) == 130
-    time.sleep(0.2)
+    assert process.wait(60) == code
+    deadline = time.monotonic() + 10
+    while (left := [*(tmp_path / "tmp").iterdir()]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == []
     before = len(server.bodies)
     time.sleep(0.5)
     assert len(server.bodies) == before > 0
