@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -47,12 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        found = None if self.path != "/model" else self.server.model
+        found = None if urlsplit(self.path).path != "/model" else self.server.model
         self._answer(404 if found is None else 200, found)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.bodies.append((self.path, body))
+        self.server.bodies.append((self.path, body))  # with the host where this is a proxy
         time.sleep(self.server.seconds)
         self._answer(self.server.status, self.server.answer)
 
@@ -176,6 +177,16 @@ def test_a_key_that_a_server_repeats_is_not_shown(load: Load, server: Server) ->
     assert "HTTP 403" in done.err
     assert "no such key: ***" in done.err
     assert "radioactive" not in done.out + done.err
+
+
+@pytest.mark.slow
+def test_callers_use_the_proxy_of_the_environment(load: Load, server: Server) -> None:
+    assert load(server.url).code == 0  # locust's environment is made without that proxy
+    server.bodies.clear()
+    done = load("http://model.invalid", http_proxy=server.url, no_proxy="", NO_PROXY="")
+
+    assert done.code == 0, done.err
+    assert {path for path, _ in server.bodies} == {"http://model.invalid/invocations"}
 
 
 def test_a_model_without_an_example_gets_no_request(load: Load, server: Server) -> None:
