@@ -31,7 +31,7 @@ TAIL_CHARACTERS = 65_536  # of a command's output, searched for a traceback
 class Program:
     """A program in a session of its own, whose output is logged as it comes.
 
-    `ended` is as of `Process`. `scratch` is a folder that is removed where the launcher is killed
+    `ended` is as of `Process`. `scratch` are folders that are removed where the launcher is killed
     meanwhile; `given` is the descriptor of its standard input.
     """
 
@@ -41,7 +41,7 @@ class Program:
         place: Place,
         log: Log,
         *,
-        scratch: str = "",
+        scratch: tuple[str, ...] = (),
         given: int = subprocess.DEVNULL,
     ) -> None:
         self._pieces: collections.deque[str] = collections.deque()
@@ -49,7 +49,7 @@ class Program:
         self._pipe = Pipe(log, self._keep)
         out = self._pipe.writing
         child = start_program(arguments, place.directory, place.environment, out, given)
-        self._process = Process(child, scratch)
+        self._process = Process(child, *scratch)
         self.pid, self.ended = child.pid, self._process.ended
 
     @property
@@ -87,7 +87,11 @@ class Program:
 
 
 async def run_command(
-    arguments: Sequence[str], place: Place, log: Log, stopped: Stopped, scratch: str = ""
+    arguments: Sequence[str],
+    place: Place,
+    log: Log,
+    stopped: Stopped,
+    scratch: tuple[str, ...] = (),
 ) -> tuple[int, str]:
     """The exit code and the last output of a command that is logged as it runs; or `Canceled`.
 

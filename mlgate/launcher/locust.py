@@ -25,7 +25,7 @@ async def locust(scratch: Path, place: Place, log: Log, stopped: Stopped) -> Pat
     )
     elsewhere = replace(place, directory=scratch)  # where no file shadows a module
     for step in steps:
-        code, tail = await run_command(step, elsewhere, log, stopped, scratch=str(scratch))
+        code, tail = await run_command(step, elsewhere, log, stopped, scratch=(str(scratch),))
         if code:
             said = next(filter(None, map(str.strip, reversed(tail.splitlines()))), "no output")
             kind = "network" if "WARNING: Retrying (" in tail else "environment"

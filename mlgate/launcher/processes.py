@@ -45,15 +45,15 @@ class Process:
     """A child that leads a session of its own, and does not outlive the launcher.
 
     `ended` is done, with the exit code (negative: the signal), once the child has ended. A guard
-    beside it kills the whole group, and removes the scratch folder, when its own input ends: as
+    beside it kills the whole group, and removes the scratch folders, when its own input ends: as
     it does if the launcher is killed.
     """
 
-    def __init__(self, child: Child, scratch: str = "") -> None:
+    def __init__(self, child: Child, *scratch: str) -> None:
         self.pid = child.pid
-        guard = 'read _; kill -KILL "-$0"; rm -rf "$1"'
+        guard = 'read _; kill -KILL "-$0"; rm -rf "$@"'
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", guard, str(self.pid), scratch],
+            ["/bin/sh", "-c", guard, str(self.pid), *scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -54,7 +54,8 @@ async def served(
 ) -> AsyncIterator[Served]:
     """One that is ready, and ends with the context; `asked` is as of `mlgate.scorer.child`.
 
-    The environment of `place` is the process's. Raises `Failed` and `Canceled`.
+    The environment of `place` is the process's. Where the launcher is killed meanwhile, `scratch`
+    is removed. Raises `Failed` and `Canceled`.
     """
     folder = _folder(scratch)
     (folder / ASKED).write_text(json.dumps(asked), "utf-8")
@@ -63,7 +64,8 @@ async def served(
     reading, writing = os.pipe()  # the process ends when its input does
     try:
         own = replace(place, directory=folder)
-        program = Program(command, own, log, scratch=str(folder), given=reading)
+        both = str(scratch), str(folder)  # which may be elsewhere
+        program = Program(command, own, log, scratch=both, given=reading)
     except BaseException:
         os.close(writing)
         raise

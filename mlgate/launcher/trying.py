@@ -43,7 +43,7 @@ async def said_by(
     command = [sys.executable, "-c", trial.BOOT, str(root), str(folder)]
     own = replace(place, directory=folder / "work")
     kills = oom_kills()
-    code, tail = await run_command(command, own, log, stopped, scratch=str(folder.parent))
+    code, tail = await run_command(command, own, log, stopped, scratch=(str(folder.parent),))
     said = Said.read(folder / trial.SAID)
     if said.refused:
         return said, Failed(*said.refused)

@@ -85,7 +85,7 @@ async def under_load(
             where = place.directory if file else folder
             at = replace(place, directory=where, environment=variables(passed, folder))
             log.line(f"asking it: {callers}")
-            program = Program(command, at, log, scratch=str(scratch))
+            program = Program(command, at, log, scratch=(str(scratch),))
             try:
                 await _until_ended(program, model, made, callers, log, stopped)
             finally:

@@ -216,6 +216,32 @@ def test_a_run_that_is_canceled_leaves_no_process(
 
 
 @pytest.mark.slow
+def test_a_launcher_that_is_killed_while_the_model_loads_leaves_no_copy(
+    serve: Serve, locust: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    seen = tmp_path / "seen"
+    loads = f"import sys, time\nopen({str(seen)!r}, 'a').write('x')\n"
+    waits = f"if len(open({str(seen)!r}).read()) > 2: time.sleep(60)\n"  # after two trials
+    run = serve(
+        {"outputs/m.pkl": pickled(loads + waits + SUM), **EXAMPLE},
+        options=["--locust", str(locust)],
+        environment={"TMPDIR": str(tmp_path / "tmp")},
+        load=LOAD,
+        wait=False,
+        **ASKED,
+    )
+    run.wait_for(lambda _: seen.exists() and len(seen.read_text()) > 2)
+    [copy] = (tmp_path / "tmp").glob("mlgate-model-*")
+    run.process.kill()
+    run.process.wait()
+    deadline = time.monotonic() + 10
+    while copy.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not copy.exists()
+
+
+@pytest.mark.slow
 def test_a_hang_counts_as_a_failure(load: Any) -> None:
     run = load(UNDER_LOAD.format(act="import time; time.sleep(600)"))
 
