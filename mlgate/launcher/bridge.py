@@ -2,7 +2,7 @@
 
     POST /invocations, /predict, /api/predict    the model's answer, as `mlgate.scorer.replies` says
     GET /model                                   {"example"}: the body of a request
-    GET /ping                                    200
+    GET /ping, /live, /health                    200
 
 It is measured with, so it adds little: connections are kept, each has a thread and one of its own
 to the model, and an answer is one write that waits for no acknowledgement of another.
@@ -27,6 +27,8 @@ from mlgate.scorer.replies import JSON, ROUTES, Reply, refusal
 
 _MOST_BODY = 10 << 20  # bytes, as a server takes by default
 _BACKLOG = 1024
+_MODEL = "/model"
+_LOOKS = (_MODEL, "/ping", "/live", "/health")
 
 
 class Bridge(ThreadingMixIn, TCPServer):
@@ -110,21 +112,39 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refusal(status, f"send a content-length of at most {_MOST_BODY:,} bytes"))
             return
         body = self.rfile.read(size)
+        if len(body) < size:  # the caller has left
+            self.close_connection = True
+            return
         path = self.path.partition("?")[0]
         if path not in ROUTES:
-            self._send(refusal(404, f"POST takes {', '.join(ROUTES)}"))
+            self._refuse(path)
             return
         with self.server.asking():
             reply = self._asked(path, self.headers.get("content-type"), body)
         self._send(reply)
 
     def do_GET(self) -> None:
-        looks = {"/ping": {}, "/model": {"example": self.server.example}}
-        found = looks.get(self.path)
-        if found is None:
-            self._send(refusal(404, f"GET takes {', '.join(looks)}"))
+        path = self.path.partition("?")[0]
+        if path not in _LOOKS:
+            self._refuse(path)
+            return
+        found = {"example": self.server.example} if path == _MODEL else {}
+        self._send(Reply(200, JSON, json.dumps(found).encode()))
+
+    def _other(self) -> None:
+        self.close_connection = True  # a body, if there is one, stays unread
+        self._refuse(self.path.partition("?")[0])
+
+    do_HEAD = do_GET  # noqa: N815 -- http.server's names
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _other  # noqa: N815 -- as above
+
+    def _refuse(self, path: str) -> None:
+        """What is here and takes another method, or is not here."""
+        methods = {**dict.fromkeys(ROUTES, "POST"), **dict.fromkeys(_LOOKS, "GET, HEAD")}
+        if allowed := methods.get(path):
+            self._send(refusal(405, f"{path} takes {allowed}.", {"allow": allowed}))
         else:
-            self._send(Reply(200, JSON, json.dumps(found).encode()))
+            self._send(refusal(404, f"There is no {path[:200]} here: {', '.join(methods)}."))
 
     def log_message(self, *_: object) -> None:
         """Each request is not worth a line."""
@@ -142,13 +162,14 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self.close_connection = True
             return refusal(503, "the model's process has ended")
-        return Reply(int(found[0]["status"]), JSON, found[1])
+        return Reply(int(found[0]["status"]), JSON, found[1], found[0]["headers"])
 
     def _send(self, reply: Reply) -> None:
         close = "connection: close\r\n" if self.close_connection else ""
+        more = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
         head = (
             f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
             f"content-type: {reply.content_type}\r\n"
-            f"content-length: {len(reply.body)}\r\n{close}\r\n"
+            f"content-length: {len(reply.body)}\r\n{more}{close}\r\n"
         )
-        self.connection.sendall(head.encode() + reply.body)
+        self.connection.sendall(head.encode() + (b"" if self.command == "HEAD" else reply.body))
