@@ -164,6 +164,28 @@ def test_a_version_takes_over_without_a_request_lost(store: Store, serving: Any)
     assert len(server.children()) == 1
 
 
+def test_a_process_that_dies_after_the_swap_is_the_one_that_is_named(
+    tmp_path: Path, store: Store, serving: Any
+) -> None:
+    """And nobody says that it is started again."""
+    go_on = tmp_path / "go-on"
+    wait = f"any(os.path.exists({str(go_on)!r}) or time.sleep(0.05) for _ in itertools.count())"
+    dies = f"import itertools, os, time; rows[0][0] == 13 and {wait} and os._exit(3)"
+    first = store.promote(answering(1, meanwhile=dies))
+    server = serving()
+    server.serves(1)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(server.post, "/predict", {"instances": [[13, 0]]})
+        time.sleep(0.5)
+        store.promote(answering(2))
+        server.serves(2)
+        go_on.touch()
+        got = asked.result()
+    name = f"churn@{first.id}"
+    assert (got.status_code, got.headers["mlgate-model"]) == (500, name)
+    assert got.json()["message"] == f"The process of {name} ended while it answered."
+
+
 HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
     "raises": ({"source": answering(2, "raise RuntimeError('it is a Monday')")}, "it is a Monday"),
     "exits": ({"source": answering(2, "import sys; sys.exit(0)")}, "SystemExit"),
@@ -304,7 +326,7 @@ def test_a_process_that_dies_is_started_again(store: Store, serving: Any) -> Non
 
     got = server.post("/predict", {"instances": [[13, 0]]})
     assert (got.status_code, got.json()["error_code"]) == (500, "INTERNAL_ERROR")
-    assert "ended while it answered" in got.json()["message"]
+    assert got.json()["message"].endswith("ended while it answered. It is started again.")
     assert server.post("/predict").json() == {"predictions": [1]}
 
 

@@ -84,9 +84,9 @@ class App:
             after = {"retry-after": str(max(1, round(error.after)))}
             raise _Refusal(503, str(error), after) from None
         except Died as error:
-            raise _Refusal(
-                500, f"The process of {error} ended while it answered. It is started again."
-            ) from None
+            message = f"The process of {error} ended while it answered."
+            message += " It is started again." if error.restarts else ""
+            raise _Refusal(500, message, _named(error.version)) from None
         await _send(send, answer.status, answer.content_type, answer.body, _named(version))
 
     async def _body(self, told: Mapping[bytes, bytes], receive: Receive) -> bytes:

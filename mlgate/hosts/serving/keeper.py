@@ -2,7 +2,8 @@
 
 `Keeper.run` does two things side by side. It looks at the log: another version than the one that
 serves is copied, checked, loaded and tried by a child process of its own while the old one serves
-on; then new requests go to it, and the old child answers what it was asked, and ends. A version
+on; then new requests go to it, and the old child answers what it was asked, and ends. That may take
+as long as an answer may, and nothing waits for it, unless a third child is to start. A version
 that cannot be served is held back, and is not tried again until the log names another one. And it
 restarts a child that has died, also while a version is being loaded; one that hangs in a request is
 ended first, as it would hold up those behind it.
@@ -30,7 +31,9 @@ from mlgate.orchestration.models import Entry, Manifest
 
 log = logging.getLogger("mlgate")
 
-DRAIN = 30.0  # seconds that a child may take to answer what it was asked
+# Seconds that a child may take to answer what it was asked, when the server or another child waits
+# for its end.
+DRAIN = 30.0
 # Seconds that one answer may take: Azure's front ends have given up by then (Functions after 230 s,
 # Container Apps after 240 s).
 ANSWER_LIMIT = 240.0
@@ -51,7 +54,12 @@ class Unavailable(Exception):
 
 
 class Died(Exception):
-    """The model's process ended while it answered."""
+    """The version's process ended while it answered; `restarts`: it is started again."""
+
+    def __init__(self, version: Version, *, restarts: bool) -> None:
+        super().__init__(version.name)
+        self.version = version
+        self.restarts = restarts
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +81,8 @@ class Serving:
 
 class Keeper:
     """`python_for` gives the interpreter for a version, and raises `Refused`; `home` is a folder
-    for this keeper alone, which its owner removes; `refresh`, `swap_wait` and `answer_limit` are
-    in seconds."""
+    for this keeper alone, which its owner removes; `refresh`, `swap_wait`, `answer_limit` and
+    `drain` are in seconds."""
 
     def __init__(
         self,
@@ -88,6 +96,7 @@ class Keeper:
         refresh: float,
         swap_wait: float,
         answer_limit: float = ANSWER_LIMIT,
+        drain: float = DRAIN,
         free: Callable[[], int | None] = available,
         start: Start = children.start,
     ) -> None:
@@ -102,6 +111,7 @@ class Keeper:
         self._refresh = refresh
         self._swap_wait = swap_wait
         self._answer_limit = answer_limit
+        self._drain_limit = drain
         self._free = free
         self._start = start
         self._looked = False  # whether the log was read at all
@@ -109,6 +119,8 @@ class Keeper:
         self._taking = False
         self._changed = asyncio.Condition()
         self._deaths = list[float]()
+        self._draining: asyncio.Task[None] | None = None
+        self._draining_since = 0.0
 
     @property
     def alive(self) -> Serving | None:
@@ -136,8 +148,9 @@ class Keeper:
                 tasks.create_task(self._follow())
                 tasks.create_task(self._watch())
         finally:
+            await self._end_draining(0.0)
             if self.serving is not None:
-                await self.serving.child.close(DRAIN)
+                await self.serving.child.close(self._drain_limit)
 
     async def ask(self, path: str, content_type: str, body: bytes) -> tuple[Version, Answer]:
         """The answer of the version that serves, and which that is.
@@ -152,7 +165,8 @@ class Keeper:
             except NotAsked:
                 continue
             except Gone:
-                raise Died(version.name) from None
+                now = self.serving
+                raise Died(version, restarts=now is not None and now.child is child) from None
 
     async def _ready(self) -> Child:
         if (now := self.alive) is not None:
@@ -243,6 +257,8 @@ class Keeper:
         try:
             python = await asyncio.to_thread(self._python_for, version.manifest)
             await asyncio.to_thread(versions.copy, self._models, version, files)
+            waited = time.monotonic() - self._draining_since
+            await self._end_draining(self._drain_limit - waited)  # two children at most
             before = self.alive
             if before is None or self._has_room(before):
                 child = await self._start(version, python, files, self._home)
@@ -254,8 +270,22 @@ class Keeper:
         before = self.serving
         await self._put(Serving(child, files, python, datetime.now(UTC)))
         if before is not None:
-            await before.child.close(DRAIN)
-            await _remove(before.files)
+            self._draining_since = time.monotonic()
+            self._draining = asyncio.create_task(self._drain(before))
+
+    async def _drain(self, old: Serving) -> None:
+        """Its callers have given up by the answer limit. Canceled, it ends the child at once."""
+        try:
+            await old.child.close(self._answer_limit)
+        finally:
+            await _remove(old.files)
+
+    async def _end_draining(self, patience: float) -> None:
+        if self._draining is not None:
+            await asyncio.wait([self._draining], timeout=max(0.0, patience))
+            self._draining.cancel()
+            await asyncio.wait([self._draining])
+            self._draining = None
 
     async def _start_alone(
         self, before: Serving, version: Version, python: str, files: Path
@@ -263,7 +293,7 @@ class Keeper:
         """Where memory does not allow two: requests wait meanwhile."""
         self.serving = None
         try:
-            await before.child.close(DRAIN)
+            await before.child.close(self._answer_limit)
             child = await self._start(version, python, files, self._home)
         except BaseException:
             self.serving = before  # its process is started again

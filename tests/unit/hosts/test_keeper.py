@@ -15,7 +15,7 @@ import pytest
 from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
 from mlgate.hosts.serving.child import Answer, Child, Gone
-from mlgate.hosts.serving.keeper import Died, Keeper, Start, Unavailable
+from mlgate.hosts.serving.keeper import ANSWER_LIMIT, Died, Keeper, Start, Unavailable
 from mlgate.hosts.serving.versions import Refused, Version
 from tests.support.stores import Store, answering
 
@@ -32,6 +32,7 @@ class Pretended(Child):
         self.let.set()
         self.in_flight = 0
         self.closing = self.dead = False
+        self.patience = 0.0
         self.busy = 0.0
 
     @property
@@ -58,13 +59,16 @@ class Pretended(Child):
         return Answer(200, content_type, str(number).encode())
 
     async def close(self, patience: float) -> None:
-        self.closing = True
-        while self.in_flight:  # noqa: ASYNC110 -- short, and seldom
-            await asyncio.sleep(0.01)
-        self.dead = True
+        self.closing, self.patience = True, patience
+        try:
+            while self.in_flight:  # noqa: ASYNC110 -- short, and seldom
+                await asyncio.sleep(0.01)
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         self.dead = True
+        self.let.set()
 
 
 @dataclass
@@ -138,10 +142,43 @@ def test_the_old_one_answers_what_it_was_asked(store: Store) -> None:
             await until(lambda: nursery.started[0].closing)
             assert await asked(keeper) == b"2"
             assert nursery.started[0].alive
+            assert nursery.started[0].patience == ANSWER_LIMIT
             nursery.started[0].let.set()
             assert await early == b"1"
             await until(lambda: not nursery.started[0].alive)
         assert nursery.most == 2
+
+    run(test)
+
+
+@pytest.mark.parametrize(("drain", "lost"), [(0.3, True), (PATIENCE, False)])
+def test_before_a_third_starts_the_old_one_is_ended(store: Store, drain: float, lost: bool) -> None:
+    """It is given its time to answer, and whoever loses an answer learns whose it was."""
+
+    async def test(nursery: Nursery) -> None:
+        store.promote(answering(1))
+        async with keeping(store, nursery.start, drain=drain) as keeper:
+            await until(lambda: keeper.alive)
+            nursery.started[0].let.clear()
+            early = asyncio.create_task(asked(keeper))
+            store.promote(answering(2))
+            await until(lambda: nursery.started[0].closing)
+            store.promote(answering(3))
+            await asyncio.sleep(0.2)
+            assert nursery.started[0].alive
+            assert await asked(keeper) == b"2"
+            if lost:
+                with pytest.raises(Died) as died:
+                    await early
+                assert (died.value.version.number, died.value.restarts) == (1, False)
+            else:
+                nursery.started[0].let.set()
+                assert await early == b"1"
+            await until(lambda: len(nursery.started) == 3)
+            await until(lambda: not nursery.started[1].alive)
+            assert await asked(keeper) == b"3"
+        assert nursery.most == 2
+        assert not list(store.root.with_name("home").glob("*-[12]"))
 
     run(test)
 
@@ -292,6 +329,7 @@ def test_one_that_hangs_in_a_request_is_ended_and_started_again(store: Store) ->
             asking = [asyncio.create_task(keeper.ask("/predict", "", each)) for each in bodies]
             found = await asyncio.gather(*asking, return_exceptions=True)
             assert isinstance(found[0], Died)
+            assert found[0].restarts
             _, answer = await keeper.ask("/predict", "", bodies[1])
             assert answer.body == b'{"predictions": [1]}'
             first = keeper.alive
