@@ -226,12 +226,12 @@ def test_a_candidate_that_fails_is_held_back(store: Store, serving: Any, name: s
     with Callers(server, 2) as callers:
         candidate = store.promote(**fields)
         assert re.search(reason, server.holds_back(2))
-        said = server.health()
-        assert (said["status"], said["number"]) == ("held_back", 1)
+        said = server.until(lambda said: said["status"] == "held_back" and said["number"] == 1)
         assert said["held_back"]["id"] == candidate.id
         time.sleep(0.5)
     assert {(status, number) for status, number, _ in callers.answers} == {(200, "1")}
-    assert sum("is held back" in line for line in server.err) == 1  # it is not tried again
+    tries = 3 if name == "is killed" else 1  # what may be the machine's fault is tried again
+    assert sum("is held back" in line for line in server.err) == tries
 
     store.promote(answering(3))
     server.serves(3)

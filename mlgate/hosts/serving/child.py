@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlgate.hosts.serving.versions import Refused, Version
+from mlgate.hosts.serving.versions import Lost, Refused, Version
 from mlgate.scorer import frames
 from mlgate.scorer.belongings import peak_memory_mb
 from mlgate.scorer.child import ASKED, BOOT, FAILED, READY, SAID, SOCKET
@@ -151,8 +151,8 @@ async def start(
 ) -> Child:
     """A child that has loaded the version from `files` and answered its example as recorded.
 
-    What it needs is in a folder of its own below `root`; `limit` is in seconds. Raises `Refused`,
-    with the child's own sentence.
+    What it needs is in a folder of its own below `root`; `limit` is in seconds. Raises `Refused`
+    with the child's own sentence, and `Lost` where it did not come to say one.
     """
     home = Path(tempfile.mkdtemp(prefix="c-", dir=root))
     manifest = version.manifest
@@ -171,6 +171,7 @@ async def start(
         start_new_session=True,
     )  # fmt: skip
     child = Child(version, process, home)
+    late = False
     try:
         async with asyncio.timeout(limit):
             while (said := _said(home)).get("step") not in (READY, FAILED):
@@ -178,7 +179,7 @@ async def start(
                     break
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        said = {"reason": f"It was not loaded within {limit:g} seconds."}
+        said, late = {"reason": f"It was not loaded within {limit:g} seconds."}, True
     except BaseException:
         await child.kill()
         raise
@@ -187,7 +188,10 @@ async def start(
     code = process.returncode
     await child.kill()
     reason = said.get("reason") or f"Its process ended while it was loaded ({_exit(code)})."
-    raise Refused(f"{version.name} cannot be served: {reason}")
+    sentence = f"{version.name} cannot be served: {reason}"
+    if late or (said.get("step") != FAILED and code is not None and code < 0):
+        raise Lost(sentence, killed=code == -signal.SIGKILL)
+    raise Refused(sentence)
 
 
 def _said(home: Path) -> dict[str, Any]:

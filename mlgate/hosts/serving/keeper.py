@@ -4,7 +4,8 @@
 serves is copied, checked, loaded and tried by a child process of its own while the old one serves
 on; then new requests go to it, and the old child answers what it was asked, and ends. That may take
 as long as an answer may, and nothing waits for it, unless a third child is to start. A version
-that cannot be served is held back, and is not tried again until the log names another one. And it
+that cannot be served is held back: until the log names another one, or for a while where the fault
+may pass. And it
 restarts a child that has died, also while a version is being loaded; one that hangs in a request is
 ended first, as it would hold up those behind it.
 """
@@ -23,10 +24,10 @@ from pathlib import Path
 from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
 from mlgate.hosts.serving.child import Answer, Child, Gone, NotAsked
+from mlgate.hosts.serving.faults import HeldBack, held_back, is_foreseen
 from mlgate.hosts.serving.memory import available
-from mlgate.hosts.serving.versions import Refused, Version
+from mlgate.hosts.serving.versions import Version
 from mlgate.orchestration.durable import ModelsPort
-from mlgate.orchestration.errors import OrchestrationError, Permanent, UnfitHost
 from mlgate.orchestration.models import Entry, Manifest
 
 log = logging.getLogger("mlgate")
@@ -60,13 +61,6 @@ class Died(Exception):
         super().__init__(version.name)
         self.version = version
         self.restarts = restarts
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBack:
-    entry: Entry
-    reason: str
-    lasting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +220,8 @@ class Keeper:
 
     def _is_news(self, entry: Entry) -> bool:
         held = self.held_back
-        if held is not None and held.entry.number == entry.number and held.lasting:
-            return False
+        if held is not None and held.entry.number == entry.number:
+            return not held.lasting and time.monotonic() >= held.again
         return self.serving is None or self.serving.child.version.number != entry.number
 
     async def _take(self, entry: Entry) -> None:
@@ -242,10 +236,15 @@ class Keeper:
             else:
                 await self._swap(version)
         except Exception as error:
-            self.held_back = HeldBack(entry, str(error) or repr(error), _is_lasting(error))
-            unknown = not isinstance(error, (Refused, OrchestrationError, OSError))
+            self.held_back = held_back(
+                self.held_back, entry, error, time.monotonic(), self._refresh
+            )
             log.error(  # noqa: TRY400 -- a sentence says it, where it is one of ours
-                "%s@%s is held back: %s", entry.model, entry.id, error, exc_info=unknown
+                "%s@%s is held back: %s",
+                entry.model,
+                entry.id,
+                error,
+                exc_info=not is_foreseen(error),
             )
         finally:
             self._taking = False
@@ -260,7 +259,7 @@ class Keeper:
             waited = time.monotonic() - self._draining_since
             await self._end_draining(self._drain_limit - waited)  # two children at most
             before = self.alive
-            if before is None or self._has_room(before):
+            if before is None or self._has_room(version, before):
                 child = await self._start(version, python, files, self._home)
             else:
                 child = await self._start_alone(before, version, python, files)
@@ -307,7 +306,10 @@ class Keeper:
         log.info("%s serves, by entry %s", version.name, version.number)
         await self._tell()
 
-    def _has_room(self, before: Serving) -> bool:
+    def _has_room(self, version: Version, before: Serving) -> bool:
+        held = self.held_back
+        if held is not None and held.entry.number == version.number and held.alone:
+            return False
         free = self._free()
         return free is None or free >= before.child.memory * _ROOM
 
@@ -345,13 +347,6 @@ class Keeper:
         child.version = dead.child.version  # by another entry meanwhile, perhaps
         self.serving = replace(dead, child=child)
         await self._tell()
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Whether it will be so again, as long as the version and this host stay what they are."""
-    if isinstance(error, Refused):
-        return error.lasting
-    return isinstance(error, Permanent) and not isinstance(error, UnfitHost)
 
 
 async def _remove(folder: Path) -> None:

@@ -25,6 +25,15 @@ class Refused(Exception):
         self.lasting = lasting
 
 
+class Lost(Refused):
+    """A version whose process a signal ended, or which was not loaded in time: the machine may have
+    been short of something. `killed` by SIGKILL, as the system does for memory."""
+
+    def __init__(self, reason: str, *, killed: bool) -> None:
+        super().__init__(reason, lasting=False)
+        self.killed = killed
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One that an entry of the log names."""

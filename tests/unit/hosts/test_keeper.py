@@ -15,8 +15,9 @@ import pytest
 from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
 from mlgate.hosts.serving.child import Answer, Child, Gone
+from mlgate.hosts.serving.faults import HeldBack, held_back
 from mlgate.hosts.serving.keeper import ANSWER_LIMIT, Died, Keeper, Start, Unavailable
-from mlgate.hosts.serving.versions import Refused, Version
+from mlgate.hosts.serving.versions import Lost, Refused, Version
 from tests.support.stores import Store, answering
 
 PATIENCE = 60.0  # seconds
@@ -76,6 +77,7 @@ class Nursery:
     """Starts children, unless a version is said to fail."""
 
     failing: set[int] = field(default_factory=set)
+    killed: dict[int, int] = field(default_factory=dict)  # how often, while it is loaded
     started: list[Pretended] = field(default_factory=list)
     most: int = 0  # that were alive at a time, with the one being started
     let: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,6 +87,9 @@ class Nursery:
         await self.let.wait()
         if version.number in self.failing:
             raise Refused(f"{version.number} is none.")
+        if self.killed.get(version.number, 0):
+            self.killed[version.number] -= 1
+            raise Lost(f"{version.number} was killed.", killed=True)
         self.started.append(Pretended(version, len(self.started)))
         return self.started[-1]
 
@@ -294,6 +299,49 @@ def test_a_disk_that_is_full_is_tried_again(store: Store, monkeypatch: pytest.Mo
     run(test)
 
 
+@pytest.mark.parametrize(("kills", "served"), [(2, b"2"), (3, b"1")])
+def test_one_that_is_killed_while_it_is_loaded_is_tried_again(
+    store: Store, kills: int, served: bytes
+) -> None:
+    """Alone, and twice: then it is held back, and the one before serves again."""
+
+    async def test(nursery: Nursery) -> None:
+        nursery.killed = {2: kills}
+        store.promote(answering(1))
+        async with keeping(store, nursery.start) as keeper:
+            await until(lambda: keeper.alive)
+            store.promote(answering(2))
+            await until(lambda: keeper.held_back)
+            assert keeper.status == "loading"
+            assert await asked(keeper) == b"1"
+            await until(lambda: nursery.started[0].dead)  # it makes room
+            await until(lambda: keeper.status == ("ok" if served == b"2" else "held_back"))
+            assert await asked(keeper) == served
+            if keeper.held_back is not None:
+                assert keeper.held_back.reason == "2 was killed."
+                await asyncio.sleep(0.5)
+        assert nursery.killed == {2: 0}
+        assert [each.version.number for each in nursery.started].count(2) == (served == b"2")
+
+    run(test)
+
+
+def test_the_pauses_between_tries_grow(store: Store) -> None:
+    entry = store.promote(answering(1))
+    faults: list[Exception] = [OSError("down")] * 6 + [Lost("late", killed=False), OSError("down")]
+    faults += [Lost("killed", killed=True)] * 3
+    held: HeldBack | None = None
+    pauses, found = list[float](), list[tuple[bool, bool]]()
+    for fault in faults:
+        held = held_back(held, entry, fault, 1000.0, 10.0)
+        pauses.append(held.again - 1000.0)
+        found.append((held.lasting, held.alone))
+    assert pauses == [10.0, 20.0, 40.0, 80.0] + [120.0] * 7
+    assert found == [(False, False)] * 8 + [(False, True)] * 2 + [(True, True)]
+    another = held_back(held, store.promote(answering(2)), Refused("bad"), 0.0, 600.0)
+    assert (another.lasting, another.alone, another.again) == (True, False, 600.0)
+
+
 def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
     begun = store.root.with_name("begun")
 
@@ -310,6 +358,7 @@ def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
             assert keeper.held_back is not None
             assert "It was not loaded within 5 seconds" in keeper.held_back.reason
             assert begun.exists()
+            assert keeper.status == "loading"  # again
             _, answer = await keeper.ask("/predict", "", b'{"instances": [[1, 2]]}')
             assert answer.body == b'{"predictions": [1]}'
 
