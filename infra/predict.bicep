@@ -43,8 +43,9 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: '${name}-insights'
 }
 
-// A model is code. So its identity is its own: it reads models and writes telemetry, and what the
-// Functions host keeps is in a storage account of this app alone.
+// A model is code that runs beside the app's identity, and may come by it. So the identity is its
+// own: it reads models and writes telemetry, and what the Functions host keeps is in a storage account
+// of this app alone.
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: '${name}-predict'
   location: location

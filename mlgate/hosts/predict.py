@@ -3,8 +3,10 @@
 The keeper and its clock run in a thread of their own, from the moment that the worker loads the
 function. So the first version is being loaded before anybody asks, and neither a request nor a
 function of the worker's own loop holds up a swap. As in `mlgate serve`, the model is in a child
-process, which gets neither the app's settings nor the address of its identity, may die alone, and
-is loaded beside the one that serves.
+process, which does not inherit the app's settings or the address of its identity, may die alone,
+and is loaded beside the one that serves. It runs as the same user. It cannot read this process's
+variables in /proc, unless it is root with CAP_SYS_PTRACE; those of the Functions host are not ours
+to hide.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from handlers.local_handler import processes
 from mlgate.hosts.in_functions import in_worker
 from mlgate.hosts.serving import environments
 from mlgate.hosts.serving.app import App
@@ -89,6 +92,7 @@ class _Server:
     """Serves from its own thread until the process ends, which ends the model's with it."""
 
     def __init__(self, models: ModelsPort, model: str, settings: ServingSettings) -> None:
+        processes.be_readable(False)  # by the model, which is of the same user
         place, self._held = own_folder(Path(tempfile.gettempdir(), "mlgate-predict"))
         self._keeper = Keeper(
             models,

@@ -23,6 +23,7 @@ from mlgate.orchestration.models import EntryKind
 from tests.e2e.commands import PATIENCE, mlgate
 from tests.e2e.serving import Callers, Server, is_running
 from tests.support.models import SUM, pickled
+from tests.support.owners import owner, told_from_root
 from tests.support.stores import EXAMPLE, MODEL, Store, answering
 
 SIGNATURE = {"columns": [{"name": "a", "type": "double"}, {"name": "b", "type": "double"}]}
@@ -449,6 +450,16 @@ def test_a_model_finds_no_setting_and_no_token_of_the_host(store: Store, serving
     assert "PATH" in found
     for word in ("secret", "MLGATE", "serviceBus", "PYTHONPATH", str(store.root)):
         assert word not in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="is about /proc")
+def test_the_servers_own_variables_are_not_for_its_model(store: Store, serving: Any) -> None:
+    store.promote(answering(1))
+    with told_from_root() as own:
+        server = serving()
+    server.serves(1)
+    assert [owner(each) for each in server.children()] == [own]
+    assert owner(server.process.pid) == (0, 0)
 
 
 def test_each_version_has_the_environment_that_it_needs(store: Store, serving: Any) -> None:

@@ -33,6 +33,7 @@ from tests.functions.conftest import ROOT, left_by_funcignore
 from tests.functions.process import ENVIRONMENT
 from tests.functions.serving_app import ServingApp, bare_python, package, running
 from tests.functions.test_requirements import PYTHONS, SERVING, locked
+from tests.support.owners import owner, told_from_root
 from tests.support.stores import EXAMPLE, MODEL, Store, answering
 
 Start = Callable[..., ServingApp]
@@ -231,6 +232,15 @@ def test_a_model_finds_no_setting_and_no_way_to_the_identity(store: Store, start
     assert "PATH" in found
     for word in ("secret", "MLGATE", "FUNCTIONS_", "AzureWebJobs", "IDENTITY", str(store.root)):
         assert word not in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="is about /proc")
+def test_the_workers_own_variables_are_not_for_its_model(store: Store, start: Start) -> None:
+    store.promote(answering(1))
+    with told_from_root():
+        app = start()
+    app.serves(1)
+    assert owner(app.pid) == (0, 0)
 
 
 @pytest.mark.slow

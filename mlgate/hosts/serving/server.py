@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
+from handlers.local_handler import processes
 from mlgate.hosts.serving import environments
 from mlgate.hosts.serving.app import App
 from mlgate.hosts.serving.keeper import DRAIN, Keeper
@@ -34,6 +35,7 @@ def serve(
     own_environment: bool,
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises what the store raises."""
+    processes.be_readable(False)  # by the model, which is of the same user
     model = settings.model or _only(models)
     models.head(model)  # a store that cannot be read is said now
     try:
