@@ -208,13 +208,15 @@ resource app 'Microsoft.App/containerApps@2025-01-01' = {
           }
           probes: [
             {
-              // The server listens before it loads. Ten minutes, in case its store has an outage.
+              // The server listens before it loads, some seconds after its start. Five minutes, in
+              // case its store has an outage: Azure allows 10 failures.
               type: 'Startup'
               httpGet: {
                 path: '/live'
                 port: port
               }
-              periodSeconds: 60
+              initialDelaySeconds: 10
+              periodSeconds: 30
               failureThreshold: 10
             }
             {

@@ -112,6 +112,24 @@ def test_the_probes_ask_what_the_server_answers_where_it_listens() -> None:
     )
 
 
+def test_a_replica_is_asked_once_it_can_listen_and_again_soon() -> None:
+    """Within what Azure allows: a delay of 60 seconds and 10 failures at most."""
+    [startup] = [
+        properties(probe)
+        for probe in values(SERVING, "probes")[0].named_children
+        if literal(properties(probe)["type"]) == "Startup"
+    ]
+    delay, period, failures = (
+        int(text(startup[key]))
+        for key in ("initialDelaySeconds", "periodSeconds", "failureThreshold")
+    )
+
+    assert 5 <= delay <= 60
+    assert period <= 30
+    assert failures <= 10
+    assert delay + period * failures >= 300
+
+
 @pytest.mark.parametrize("name", BOTH)
 def test_every_setting_is_one_that_serving_reads(name: str) -> None:
     source = Path(serving_settings.__file__).read_text("utf-8")
