@@ -187,13 +187,31 @@ def test_a_canary_gets_a_revision_and_a_label(
     there: bool, before: str, expected: list[str], tmp_path: Path
 ) -> None:
     az = (
-        f'case "$*" in *"traffic show"*) echo {before} ;; '
+        f'case "$*" in *"traffic show"*weight*) ;; *"traffic show"*) echo {before} ;; '
         f'*"revision show"*) exit {0 if there else 3} ;; esac'
     )
     code, said, calls = run(script("canary", 0), tmp_path, az=az)
 
     assert code == 0, said
     assert changes(calls) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "weight", "code"),
+    [("v000000000000", 10, 1), ("v000000000000", 0, 0), (f"v{ID}", 10, 0)],
+)
+def test_a_green_that_gets_requests_is_not_moved(
+    before: str, weight: int, code: int, tmp_path: Path
+) -> None:
+    az = (
+        f'case "$*" in *"traffic show"*weight*) echo {weight} ;; '
+        f'*"traffic show"*) echo mlgate-serving--{before} ;; esac'
+    )
+    found, said, calls = run(script("canary", 0), tmp_path, az=az)
+
+    assert found == code, said
+    assert bool(changes(calls)) is (code == 0)
+    assert ("Give them to blue first" in said) is (code == 1)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +261,10 @@ def test_a_failure_gives_all_requests_back_at_once(tmp_path: Path) -> None:
     back = job("weights", "weights")["steps"][-1]
     code, said, calls = run(script("weights", 1), tmp_path)
 
-    assert back["condition"] == "failed()"
+    assert back["condition"] == "not(succeeded())"
+    asks = next(each for each in pipeline(FILE)["stages"] if each["stage"] == "rollback")
+    for stage in ("canary", "weights"):
+        assert f"in(dependencies.{stage}.result, 'Failed', 'Canceled')" in asks["condition"]
     assert code == 0, said
     assert changes(calls) == ["ingress traffic set --label-weight blue=100 green=0"]
 
