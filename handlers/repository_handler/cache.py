@@ -18,12 +18,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dulwich.repo import Repo
-
 from handlers.repository_handler.locks import locked
 from mlgate.orchestration.errors import Busy
 
+# What git and dulwich need to find (gitrepository-layout).
+_FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
+_FILES = {
+    "HEAD": "ref: refs/heads/master\n",
+    "config": "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
+}
 _TURN = 5.0  # seconds until the next try of whose turn it is not
+
+
+def _init_bare(folder: Path) -> None:
+    for name in _FOLDERS:
+        (folder / name).mkdir(parents=True)
+    for name, content in _FILES.items():
+        (folder / name).write_text(content, "ascii")
 
 
 class Entry:
@@ -41,7 +52,7 @@ class Entry:
             return
         new = self.folder.with_name(f"{self.folder.name}.new-{os.urandom(6).hex()}")
         new.mkdir()
-        Repo.init_bare(new).close()
+        _init_bare(new)
         try:
             new.rename(self.folder)
         except OSError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from mlgate.orchestration.errors import OrchestrationError
+from mlgate.orchestration.errors import OrchestrationError, Permanent
 
 WHOLE_HISTORY = 0x7FFFFFFF  # git's own "infinite depth" (gitprotocol-pack, `deepen`)
 _FILES_OPEN = 8  # at once, and more, while a repository is read
@@ -56,6 +56,13 @@ def of_host(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno in _OURS
     return type(error) is RuntimeError and "start new thread" in str(error)
+
+
+def git_only(field: str) -> Permanent:
+    return Permanent(
+        f"`{field}` needs the git program, which this host does not have: install git, or leave "
+        "it out of the message."
+    )
 
 
 def require_open_files() -> None:

@@ -23,6 +23,7 @@ from handlers.repository_handler.client import (
     Limits,
     Refused,
     Unspoken,
+    git_only,
     of_host,
 )
 from handlers.repository_handler.dulwich_http import HttpClient
@@ -31,7 +32,7 @@ from handlers.repository_handler.faults import fault
 from handlers.repository_handler.object_sizes import size_of
 from handlers.repository_handler.pack_watch import LARGEST_OBJECT, WatchedStore, too_large
 from handlers.repository_handler.remote import Remote
-from mlgate.orchestration.errors import OrchestrationError, Permanent
+from mlgate.orchestration.errors import OrchestrationError
 
 _UNKNOWN = (OSError, HTTPError, GitProtocolError)  # of no answer, or of one that is not git's
 _NUMBERS = {"tree": Tree.type_num, "blob": Blob.type_num}
@@ -166,13 +167,6 @@ def _connected(remote: Remote, limits: Limits) -> Iterator[tuple[GitClient, str]
     else:
         with closing(HttpClient(remote, limits)) as client:
             yield client, parts.path
-
-
-def git_only(field: str) -> Permanent:
-    return Permanent(
-        f"`{field}` needs the git program, which this host does not have: install git, or leave "
-        "it out of the message."
-    )
 
 
 @contextmanager

@@ -21,13 +21,13 @@ from handlers.repository_handler.client import (
     DiskFull,
     Limits,
     Refs,
+    git_only,
     of_host,
     require_open_files,
 )
 from handlers.repository_handler.credentials import GitCredential
 from handlers.repository_handler.export import Exporter
 from handlers.repository_handler.fetching import fetch_commit
-from handlers.repository_handler.git_dulwich import git_only
 from handlers.repository_handler.history import History, contains, require_names
 from handlers.repository_handler.readers import Readers
 from handlers.repository_handler.remote import Remote, Remotes, Repository

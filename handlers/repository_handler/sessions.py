@@ -1,4 +1,8 @@
-"""What speaks to remotes on this host: the git program, or dulwich, and REST where that fails."""
+"""What speaks to remotes on this host: the git program, or dulwich, and REST where that fails.
+
+Each is imported when it is first used: GitPython fails to import where there is no git, and where
+there is one, a short checkout would wait for dulwich's import for nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,7 @@ from pathlib import Path
 
 from handlers.repository_handler.cache import Cache
 from handlers.repository_handler.client import Client, Limits
-from handlers.repository_handler.git_dulwich import Dulwich
-from handlers.repository_handler.git_rest import GitRest
 from handlers.repository_handler.history import KEY, History
-from handlers.repository_handler.history_dulwich import DulwichHistory
-from handlers.repository_handler.history_rest import RestHistory
 from handlers.repository_handler.remote import Remote
 from handlers.repository_handler.session import Session
 
@@ -27,12 +27,16 @@ class Sessions:
     def of_files(self, limits: Limits) -> Session[Client]:
         def client(folder: Path, remote: Remote) -> Client:
             if not self.use_git:
+                from handlers.repository_handler.git_dulwich import Dulwich  # noqa: PLC0415 -- as said
+
                 return Dulwich(folder, remote, limits)
-            from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- GitPython fails to import without git
+            from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- as said
 
             return GitProgram(folder, remote, self.home, limits)
 
         def rest(folder: Path, remote: Remote) -> Client:
+            from handlers.repository_handler.git_rest import GitRest  # noqa: PLC0415 -- as said
+
             return GitRest(folder, remote, limits)
 
         return Session(self.cache, client, rest)
@@ -40,12 +44,16 @@ class Sessions:
     def of_history(self, limits: Limits) -> Session[History]:
         def client(folder: Path, remote: Remote) -> History:
             if not self.use_git:
+                from handlers.repository_handler.history_dulwich import DulwichHistory  # noqa: PLC0415 -- as said
+
                 return DulwichHistory(folder, remote, limits)
-            from handlers.repository_handler.history_git import GitHistory  # noqa: PLC0415 -- GitPython fails to import without git
+            from handlers.repository_handler.history_git import GitHistory  # noqa: PLC0415 -- as said
 
             return GitHistory(folder, remote, self.home, limits)
 
         def rest(folder: Path, remote: Remote) -> History:
+            from handlers.repository_handler.history_rest import RestHistory  # noqa: PLC0415 -- as said
+
             return RestHistory(folder, remote, limits)
 
         return Session(self.cache, client, rest, KEY)
