@@ -168,17 +168,20 @@ class Client:
             raise Permanent("The message's property AuthToken is not a token.")
         failure: Exception
         try:
-            response = requests.request(
-                request.method,
-                request.url,
-                params={**request.query, "api-version": request.version},
-                auth=Bearer(token),
-                allow_redirects=False,
-                timeout=self._timeout,
-                # A proxy cannot reach this machine's own loopback address for us.
-                proxies={"http": "", "https": ""} if plan.loopback else None,
-                **_sent(request.body),
-            )
+            with requests.Session() as session:
+                # A proxy cannot reach this machine's own loopback address for us, and looking for
+                # one takes longer than the call.
+                session.trust_env = not plan.loopback or request.url.startswith("https:")
+                response = session.request(
+                    request.method,
+                    request.url,
+                    params={**request.query, "api-version": request.version},
+                    auth=Bearer(token),
+                    allow_redirects=False,
+                    timeout=self._timeout,
+                    proxies={"http": "", "https": ""} if plan.loopback else None,
+                    **_sent(request.body),
+                )
         except requests.Timeout:
             # No retry within the call: the time it may take is spent.
             failure = Temporary(f"{asked} was not answered in time.", _DELAY)

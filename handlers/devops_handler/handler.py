@@ -21,7 +21,7 @@ from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.client import Access, Client
 from handlers.devops_handler.display import Display, Displays, drop_sent
 from handlers.devops_handler.endpoints import endpoints_of
-from handlers.devops_handler.pacing import Kind
+from handlers.devops_handler.pacing import AT_THE_END, Kind
 from handlers.devops_handler.publishing import fill_tab, has_tests_tab, publish_all
 from handlers.devops_handler.testcalls import TabCalls
 from handlers.devops_handler.testtab import Tab
@@ -161,8 +161,6 @@ class DevOpsHandler:
         Returns also when the step or its plan has ended otherwise: nothing can be posted then.
         A canceled build posts nothing, as a canceled step takes nothing.
         """
-        callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
-        describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
         if completion.verdict is Verdict.CANCELED:
             self._displays.forget(address)
             return
@@ -170,6 +168,8 @@ class DevOpsHandler:
         display.closed = True
         # What failed before may always fail for this record, and the verdict would wait for it.
         excused = (Permanent, Temporary) if doubt else (Permanent,)
+        callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
+        describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
         try:
             if not (doubt and callbacks.row().ended):
                 self._flush(self._callbacks(address, token, LOOK_PATIENCE, FLUSH_LIMIT), display)
@@ -208,7 +208,7 @@ class DevOpsHandler:
 
     def _show(self, callbacks: Callbacks, display: Display) -> None:
         def due(kind: Kind) -> bool:
-            return not display.pace.wait(kind, self._clock.now())
+            return not display.pace.wait(kind, self._clock.now(), 1 + AT_THE_END)
 
         showing = (display.percent, display.operation)
         if showing != display.shown and due(Kind.RECORD):

@@ -1,6 +1,7 @@
 """How often one waiting step is written to, so that a large build stays below the rate limit.
 
-What can be sent together goes once a second. A file takes a request of its own, so files have a
+What can be sent together goes once a second, and once more at the end, which nobody has to wait
+for then. A file takes a request of its own, so files have a
 burst to spend, which fills up again by one a second. What is sent once in a build has no kind.
 """
 
@@ -23,8 +24,12 @@ class Kind(Enum):
 
 
 FILES_AT_ONCE = 30
+AT_THE_END = 1  # requests of a kind for which what is shown before leaves room
 SECOND = timedelta(seconds=1)
 _AT_ONCE: Mapping[Kind, int] = {
+    Kind.RECORD: 1 + AT_THE_END,
+    Kind.FEED: 1 + AT_THE_END,
+    Kind.LOG: 1 + AT_THE_END,
     Kind.STEP_FILE: FILES_AT_ONCE,
     Kind.RESULT_FILE: FILES_AT_ONCE,
 }

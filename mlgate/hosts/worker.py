@@ -78,13 +78,13 @@ class Worker:
         self.stop()
         self._shift.finish()
 
-    def join(self) -> None:
+    def join(self, parting_seconds: float = PARTING_SECONDS) -> None:
         """Wait until all that has begun is finished, and let go of the application.
 
-        An idle thread that still hangs in a call of the SDK's is left behind.
+        An idle thread that hangs in a call of the SDK's for so long is left behind.
         """
         self._shift.finish()
-        until = time.monotonic() + PARTING_SECONDS
+        until = time.monotonic() + parting_seconds
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         self._application.close()
@@ -111,6 +111,8 @@ class Worker:
                 return
 
     def _mend_dead_letters(self) -> None:
+        if self._only is not None and self._shift.pause(self._sweep_seconds):
+            return  # the queue of one build has no dead letters from before
         while True:
             try:
                 if self._application.queue.mend_dead_letters(self._mend, self._is_over):
