@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from handlers.local_handler import requirements, variables
 from handlers.local_handler.attempts import AttemptFolder, create_file
-from mlgate.launcher.archive import archive
+from mlgate.launcher.archive import archive, compiled
 from mlgate.load.pins import PINS
 from mlgate.orchestration.backends.launching import own_variables
 from mlgate.orchestration.backends.requirement_lines import Unusable
@@ -39,9 +40,10 @@ class Staged:
 
 def own_launcher(folder: Path) -> Path:
     """The launcher under a name by its content, as runs outlive the worker and its version."""
-    content = archive()
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pyz"
-    create_file(path, content)
+    content = hashlib.sha256(archive() + importlib.util.MAGIC_NUMBER).hexdigest()[:16]
+    path = folder / f"{content}.pyz"
+    if not path.exists():
+        create_file(path, compiled())
     return path
 
 

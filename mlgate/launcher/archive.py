@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
+import marshal
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 _FIRST = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file knows
@@ -19,6 +22,25 @@ def archive() -> bytes:
     Stored, as compressed bytes differ between the libraries that compress. The scorer and the load,
     which a serving run needs, travel in it.
     """
+    return _zipped(_sources())
+
+
+def compiled() -> bytes:
+    """The same with the bytecode of this Python beside each module, which starts in half the time.
+
+    Another Python passes that over: zipimport reads the source where the magic number of the
+    bytecode is not its own. The bytecode says that it need not be compared with the source.
+    """
+    members = _sources()
+    unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
+    for name, source in _sources().items():
+        if "/" in name:  # __main__.py is read by Pythons that are too old for the rest
+            code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+            members[f"{name}c"] = unchecked + importlib.util.source_hash(source) + code
+    return _zipped(members)
+
+
+def _sources() -> dict[str, bytes]:
     folder = Path(__file__).parent
     start = folder / "__main__.py"
     members = {start.name: start.read_bytes(), "mlgate/__init__.py": b""}
@@ -26,6 +48,10 @@ def archive() -> bytes:
         for path in folder.with_name(name).glob("*.py"):
             if path != start:
                 members[f"mlgate/{name}/{path.name}"] = path.read_bytes()
+    return members
+
+
+def _zipped(members: Mapping[str, bytes]) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made:
         for name, source in sorted(members.items()):

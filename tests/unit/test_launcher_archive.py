@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mlgate.launcher.__main__ import OLDEST
-from mlgate.launcher.archive import archive
+from mlgate.launcher.archive import archive, compiled
 
 ROOT = Path(__file__).parents[2]
 # By their paths in the tree, and in the file.
@@ -50,6 +50,29 @@ def test_every_module_travels_and_nothing_else() -> None:
 
     inside = {*MODULES} - {"mlgate/launcher/__main__.py"}
     assert set(names) == inside | {"__main__.py", "mlgate/__init__.py"}
+
+
+def test_bytecode_beside_it_is_what_its_python_executes(tmp_path: Path) -> None:
+    """And a Python whose bytecode that is not reads the source."""
+    whole, foreign = zipfile.ZipFile(io.BytesIO(compiled())), tmp_path / "foreign.pyz"
+    inside = {*MODULES} - {"mlgate/launcher/__main__.py"} | {"mlgate/__init__.py"}
+    assert set(whole.namelist()) == inside | {"__main__.py"} | {f"{name}c" for name in inside}
+    (tmp_path / "own.pyz").write_bytes(compiled())
+    with zipfile.ZipFile(foreign, "w") as made:
+        for name in whole.namelist():
+            content = whole.read(name)
+            made.writestr(name, b"\0" + content[1:] if name.endswith(".pyc") else content)
+    ask = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import mlgate.launcher.text as text; "
+        "print(text.__file__[len(sys.argv[1]) + 1:])"
+    )
+
+    def module_of(file: Path) -> str:
+        command = [sys.executable, "-I", "-c", ask, str(file)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert module_of(tmp_path / "own.pyz") == "mlgate/launcher/text.pyc"
+    assert module_of(foreign) == "mlgate/launcher/text.py"
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
