@@ -35,7 +35,7 @@ from handlers.local_handler.snapshots import Snapshots
 from handlers.local_handler.staging import CURRENT_MODELS
 from handlers.local_handler.tools import find_uv
 from handlers.local_handler.upkeep import Builds, Places, Upkeep
-from handlers.local_handler.warm import Templates
+from handlers.local_handler.warm import LOG, Begun, Templates
 from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.backends.launching import launch_task, own_variables
@@ -43,7 +43,7 @@ from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import BuildFiles, Checkout, Clock, Registration
-from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
+from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 _logger = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class LocalHandler:
     for no environment; others have theirs within `environment_seconds`. A run that is ended has
     `grace_seconds` to keep what there is, of which `most_bytes` are taken over. `on_ended` is told,
     from another thread, that an attempt ended; it is only a hint. `steady` tells seconds, the same
-    to all processes of this machine. `launcher` is another one than ours, for tests.
+    to all processes of this machine. `begun` is a template for notebook runs that is on its way.
+    `launcher` is another one than ours, for tests.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class LocalHandler:
         grace_seconds: float = 10.0,
         environment_seconds: float = 30 * 60.0,
         most_bytes: int = MOST_BYTES,
+        begun: Begun | None = None,
     ) -> None:
         self._home = plain(home.absolute())
         self._attempts = self._home / "attempts"
@@ -98,6 +100,7 @@ class LocalHandler:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in _FOLDERS:
                 (self._home / name).mkdir(mode=0o700, exist_ok=True)
+            self._own_launcher = launcher is None
             launcher = launcher or tasks.own_launcher(self._home / "launchers")
             create_file(self._home / "host-id", secrets.token_hex(8).encode())
             self._host = (self._home / "host-id").read_bytes().decode("utf-8", "replace")
@@ -110,7 +113,7 @@ class LocalHandler:
             grace_seconds=grace_seconds,
             environment_seconds=environment_seconds,
         )
-        self._templates = Templates(self._task_host, self._home / "templates.log")
+        self._templates = Templates(self._task_host, self._home / LOG, begun)
         try:
             self._upkeep.tidy(self._clock.now().timestamp())
         except OSError as error:
@@ -280,7 +283,9 @@ class LocalHandler:
     def _start(self, task: Task, folder: AttemptFolder) -> None:
         """Start a supervisor, which goes on without this process."""
         own, _ = own_variables(task.spec.environment_variables)
-        if task.spec.kind is not RunKind.NOTEBOOK or not self._templates.start(folder, own):
+        # Templates fork the launcher that is ours.
+        warm = self._own_launcher and self._templates.start(task.spec.kind, folder, own)
+        if not warm:
             self._watcher.adopt(task.attempt, self._spawn(folder))
 
     def _spawn(self, folder: AttemptFolder) -> int:

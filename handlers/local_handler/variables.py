@@ -77,6 +77,11 @@ def contract(
     return found | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.tracking}"}
 
 
+def shapes_text(name: str) -> bool:
+    """Whether a program that starts with this variable may read and write text otherwise for it."""
+    return name in ("LANG", "LANGUAGE", "TZ") or name.startswith("LC_")
+
+
 def leads_to_code(name: str) -> bool:
     """Whether a program that starts with this variable may load the run's own code for it."""
     return name == "HOME" or name.startswith(("PYTHON", "LD_"))

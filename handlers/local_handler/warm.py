@@ -13,6 +13,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,9 @@ from typing import NamedTuple
 
 from handlers.local_handler import environments, processes, variables
 from handlers.local_handler.attempts import AttemptFolder
+from handlers.local_handler.own import plain
 from handlers.local_handler.tasks import Host
+from mlgate.orchestration.runs import RunKind
 
 _logger = logging.getLogger(__name__)
 
@@ -51,15 +54,40 @@ sys.path.insert(0, sys.argv[1])
 from handlers.local_handler import template
 template.main(*of_kernels)
 """
+_BOOT_FOR_COMMANDS = """
+import sys
+sys.path[0] = sys.argv[1]
+from handlers.local_handler import template
+template.commands()
+"""
+_BOOTS = {RunKind.NOTEBOOK: _BOOT, RunKind.TRAINING: _BOOT_FOR_COMMANDS}
 _SOURCES = Path(__file__).resolve().parents[2]
+LOG = "templates.log"  # in the home
 _KEPT = 3  # templates, of some 60 MB each
-_ANSWER_SECONDS = 2.0  # to fork, which takes a few hundredths
+# To import: a run that does not wait for it imports the same, and takes as long.
+_READY_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0  # to fork, which takes a few hundredths, and once to import what renders
 _FAILURES = 3  # after which a template is not tried again
 
 
-class _Key(NamedTuple):
-    """What a template is good for: an interpreter, and all variables that differ between runs."""
+def begin(home: Path) -> Begun | None:
+    """Begin a template for runs on this Python before there is a handler for `home`."""
+    if sys.platform != "linux":
+        return None
+    processes.leave_no_core()  # as the handler does before it starts anything
+    home = plain(home.absolute())
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Begun(_Key(RunKind.NOTEBOOK, sys.executable, ()), home / LOG)
+    except OSError:
+        return None
 
+
+class _Key(NamedTuple):
+    """What a template is good for: runs of a kind, an interpreter, and all variables that differ
+    between runs."""
+
+    kind: RunKind
     python: str
     variables: tuple[tuple[str, str], ...]
 
@@ -67,27 +95,36 @@ class _Key(NamedTuple):
 class Templates:
     """The templates of one worker; none where processes cannot be told apart well enough."""
 
-    def __init__(self, host: Host, log: Path) -> None:
+    def __init__(self, host: Host, log: Path, begun: Begun | None = None) -> None:
+        """`begun` is used where it is one for runs on the host's own Python."""
         self._host = host
         self._log = log
         self._lock = threading.Lock()
-        self._templates: dict[_Key, _Template] = {}  # used longest ago first
+        self._templates: dict[_Key, Begun] = {}  # used longest ago first
         self._asked: set[_Key] = set()
         self._failures: Counter[_Key] = Counter()
+        if begun is not None and begun.key == self._usual():
+            self._templates[begun.key] = begun
+            self._asked.add(begun.key)
+
+    def _usual(self) -> _Key:
+        return _Key(RunKind.NOTEBOOK, str(self._host.python), ())
 
     def prewarm(self) -> None:
         """Have a template for runs on the host's own Python soon."""
         with self._lock:
-            self._template(_Key(str(self._host.python), ()), first=True)
+            self._template(self._usual(), first=True)
 
-    def start(self, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
-        """Start a supervisor for the notebook run; false when that is to be done without us.
+    def start(self, kind: RunKind, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
+        """Start a supervisor for the run; false when that is to be done without us.
 
         `own` are the run's own variables.
         """
         environment, python = None, self._host.python
         task = folder.task()
-        if not task or task["failure"] or any(map(variables.leads_to_code, own)):
+        if kind not in _BOOTS or not task or task["failure"]:
+            return False
+        if any(map(variables.leads_to_code, own)):
             return False
         if plan := task["plan"]:
             root, snapshot = self._host.environments, Path(task["snapshot"])
@@ -96,7 +133,13 @@ class Templates:
             if environment is None:
                 return False
             python = environments.interpreter(environment)
-        key = _Key(str(python), tuple(sorted(own.items())))
+        if kind is RunKind.TRAINING:
+            # Its Python is the launcher, to which no more of them means anything: the command is
+            # started with all of them, as a program.
+            if any(map(variables.shapes_text, own)):
+                return False
+            own = {}
+        key = _Key(kind, str(python), tuple(sorted(own.items())))
         request = {
             "folder": str(folder.path),
             "environment": str(environment) if environment else None,
@@ -117,7 +160,7 @@ class Templates:
             while self._templates:
                 self._templates.popitem()[1].end()
 
-    def _template(self, key: _Key, *, first: bool = False) -> _Template | None:
+    def _template(self, key: _Key, *, first: bool = False) -> Begun | None:
         """The one for it, started when it is asked for a second time."""
         if sys.platform != "linux":
             return None
@@ -128,7 +171,7 @@ class Templates:
             found = None
         if found is None and self._failures[key] < _FAILURES and (first or key in self._asked):
             try:
-                found = _Template(key, self._log)
+                found = Begun(key, self._log)
             except OSError:
                 self._failures[key] += 1
         self._asked.add(key)
@@ -139,8 +182,8 @@ class Templates:
         return found
 
 
-class _Template:
-    """One process, on its way to be ready, ready, or ended."""
+class Begun:
+    """One template's process, on its way to be ready, ready, or ended."""
 
     def __init__(self, key: _Key, log: Path) -> None:
         found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
@@ -148,7 +191,7 @@ class _Template:
         found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [key.python, "-c", _BOOT, str(_SOURCES)],
+                [key.python, "-c", _BOOTS[key.kind], str(_SOURCES)],
                 bufsize=0,
                 cwd="/",
                 env=found,
@@ -157,7 +200,9 @@ class _Template:
                 stderr=output,
                 start_new_session=True,
             )
+        self.key = key
         self._ready = False
+        self._until = time.monotonic() + _READY_SECONDS
 
     @property
     def failed(self) -> bool:
@@ -168,8 +213,10 @@ class _Template:
         return self._process.poll() is not None
 
     def ready(self) -> bool:
+        """Whether it can be asked, for which one waits while it imports."""
         if not self._ready:
-            self._ready = self._line(0.0) == b"ready\n"
+            left = max(0.0, self._until - time.monotonic())
+            self._ready = self._line(left) == b"ready\n"
         return self._ready
 
     def ask(self, request: str) -> bool | None:

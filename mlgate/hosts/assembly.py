@@ -29,6 +29,7 @@ from mlgate.orchestration.ports import BackendPort, BuildFiles, Checkout, Ports,
 if TYPE_CHECKING:
     from handlers.azureml_handler.handler import AzureMLHandler
     from handlers.local_handler.handler import LocalHandler
+    from handlers.local_handler.warm import Begun
     from handlers.servicebus_handler import ServiceBusQueue
     from mlgate.orchestration.builds import Build, RepositoryRequest
     from mlgate.orchestration.runs import Attempt
@@ -52,22 +53,22 @@ def assemble(
     *,
     files: BuildFiles | None = None,
     on_ended: Callable[[Attempt], None] | None = None,
-    notebooks_here: bool = False,
+    begun: Begun | None = None,
 ) -> Application:
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
     `files` replaces where build files go; `on_ended` is told of runs that ended on this machine.
-    With `notebooks_here`, notebook runs on this machine are prepared for, as some will come soon.
+    `begun` is what notebook runs on this machine will be started from, where some will come soon.
     """
-    backends = _Backends(settings, on_ended)
-    if notebooks_here:
-        backends.expect_notebooks()
+    backends = _Backends(settings, on_ended, begun)
     from handlers.devops_handler import DevOpsHandler
     from handlers.service_handler import ServiceHandler
+    from handlers.state_handler import SqliteState
 
     _keep_out_of_git(settings.home)
     queue = make_queue(settings.service_bus)
     clock = SystemClock()
+    state = make_state(settings)
     identity = devops_identity_token if settings.devops_identity else None
     state = make_state(settings)
     conductor = Conductor(
@@ -91,6 +92,8 @@ def assemble(
     def close() -> None:
         backends.close()
         queue.close()
+        if isinstance(state, SqliteState):
+            state.close()
 
     return Application(conductor, queue, close, make_refresh(settings, state, clock))
 
@@ -211,8 +214,14 @@ class _Repositories:
 class _Backends:
     """One backend per name and workspace, made when a build first asks for it."""
 
-    def __init__(self, settings: Settings, on_ended: Callable[[Attempt], None] | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_ended: Callable[[Attempt], None] | None,
+        begun: Begun | None,
+    ) -> None:
         self._settings = settings
+        self._begun = begun
         self._on_ended = on_ended
         self._lock = threading.Lock()
         self._made: dict[tuple[str, str | None], BackendPort] = {}
@@ -224,12 +233,6 @@ class _Backends:
             if key not in self._made:
                 self._made[key] = self._make(*key)
             return self._made[key]
-
-    def expect_notebooks(self) -> None:
-        """Have what notebook runs on this machine start from made while other things are."""
-        with self._lock:
-            local = self._made["local", None] = self._make_local()
-        local.prewarm()
 
     def _make(self, name: str, workspace: str | None) -> BackendPort:
         if name == "azureml":
@@ -243,8 +246,12 @@ class _Backends:
         processes.be_readable(False)  # by the runs, which are of the same user
         processes.leave_no_core()
         backend = LocalHandler(
-            home=self._settings.home, parallel=self._settings.parallel, on_ended=self._on_ended
+            home=self._settings.home,
+            parallel=self._settings.parallel,
+            on_ended=self._on_ended,
+            begun=self._begun,
         )
+        self._begun = None
         self._close.append(backend.close)
         return backend
 
@@ -264,5 +271,7 @@ class _Backends:
         return backend
 
     def close(self) -> None:
+        if self._begun is not None:
+            self._begun.end()
         for close in self._close:
             close()

@@ -240,8 +240,7 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mlgate.hosts import local_run
-    from mlgate.hosts.locally import localized
+    from mlgate.hosts.locally import begin_notebooks, localized
     from mlgate.hosts.output import prepare
     from mlgate.orchestration.planning.plan import plan
     from mlgate.orchestration.wire.messages import StartMessage
@@ -254,11 +253,15 @@ def _run(options: argparse.Namespace) -> int:
         plan(message, None)
     if options.output is not None:
         prepare(options.output)
+    begun = begin_notebooks(settings, message)
+    from mlgate.hosts import local_run  # while that imports what notebooks need
+
     return local_run.run(
         settings,
         message,
         raw,
         local_run.Options(options.output, options.json, options.quiet, options.parallel),
+        begun,
     )
 
 

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -27,10 +27,13 @@ from mlgate.orchestration.builds import Build
 from mlgate.orchestration.durable import Rejection
 from mlgate.orchestration.ports import BuildFiles
 
+if TYPE_CHECKING:
+    from handlers.local_handler.warm import Begun
+
 log = logging.getLogger("mlgate")
 
-LISTENERS = 2  # one build has one look at a time; the second takes over while one settles
-_POLL_SECONDS = 0.05
+LISTENERS = 1  # one build has one look at a time
+_SAVED_SECONDS = 0.01  # between two looks at whether a step that was told is a build that ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +76,29 @@ class LocalBuild:
     def wait(self, seconds: float) -> bool:
         """Whether the build is over, waiting for it so long at most."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            build = self.state()
-            if build is not None and not build.open:
-                return True
-            time.sleep(_POLL_SECONDS)
-        return False
+        # The step is told just before the build ends. It may also end untold, or be told long
+        # before, as one that is canceled is.
+        told = self.task.wait_completed(seconds) is not None
+        while (build := self.state()) is None or build.open:
+            if not told or time.monotonic() >= until:
+                return False
+            time.sleep(_SAVED_SECONDS)
+        return True
 
 
 @contextmanager
 def local_pipeline(
-    settings: Settings, message: Mapping[str, Any], attempt: int, files: BuildFiles
+    settings: Settings,
+    message: Mapping[str, Any],
+    attempt: int,
+    files: BuildFiles,
+    begun: Begun | None = None,
 ) -> Iterator[LocalBuild]:
     """Publish `message` as the Azure DevOps task would, and have it handled until the block ends.
 
     One without a `build_id` gets this pipeline's own. What a strict pipeline would have minded
-    is logged at the end. Raises what the assembly and the emulators raise when they cannot start.
+    is logged at the end. `begun` is as of `assemble`. Raises what the assembly and the emulators
+    raise when they cannot start.
     """
     emulator = Emulator([QueueConfig(settings.service_bus.queue)])
     emulator.start()
@@ -104,7 +114,7 @@ def local_pipeline(
                 replace(settings, service_bus=bus, policy=policy),
                 files=files,
                 on_ended=hints.ended,
-                notebooks_here=_notebooks_here(settings, message),
+                begun=begun,
             )
             said = str(message.get("build_id") or int(time.time()))
             number = int(said) if said.isascii() and said.isdigit() else None
@@ -120,18 +130,12 @@ def local_pipeline(
                 application.queue.publish(body, message_id, task.properties)
                 yield LocalBuild(key, task, application, hints, worker)
             finally:
-                # The queue goes first: waiting for its next message would take a second.
+                # The queue goes first, so that threads which wait for its next message end; but
+                # they try it once more after most of a second, which nobody has to wait for.
                 worker.stop()
                 emulator.stop()
-                worker.join()
+                worker.join(0.0)
                 for slip in devops.violations:
                     log.error("protocol violation: %s", slip)
     finally:
         emulator.stop()
-
-
-def _notebooks_here(settings: Settings, message: Mapping[str, Any]) -> bool:
-    """Whether notebook runs on this machine are asked for, as far as the message tells."""
-    runs = message.get("runs") or [{"kind": "notebook"}]  # else they are in the repository
-    notebooks = any(run.get("kind") == "notebook" for run in runs)
-    return notebooks and settings.policy.backend == "local"

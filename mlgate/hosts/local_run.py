@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handlers.files_handler import FolderFiles
 from mlgate.hosts.console import View, view
@@ -33,6 +33,9 @@ from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.verdict.result import result_json
 from mlgate.orchestration.wire.messages import Request
 
+if TYPE_CHECKING:
+    from handlers.local_handler.warm import Begun
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -42,8 +45,17 @@ class Options:
     parallel: int | None
 
 
-def run(settings: Settings, message: Request, raw: Mapping[str, Any], options: Options) -> int:
-    """Run a valid message; returns the exit code. Raises what cannot be started."""
+def run(
+    settings: Settings,
+    message: Request,
+    raw: Mapping[str, Any],
+    options: Options,
+    begun: Begun | None = None,
+) -> int:
+    """Run a valid message; returns the exit code. Raises what cannot be started.
+
+    `begun` is what notebook runs here will be started from.
+    """
     policy = policy_here(settings, message)
     allowed = replace(
         settings,
@@ -53,7 +65,7 @@ def run(settings: Settings, message: Request, raw: Mapping[str, Any], options: O
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
     interrupts = Interrupts()
-    with local_pipeline(allowed, raw, message.attempt, files) as local:
+    with local_pipeline(allowed, raw, message.attempt, files, begun) as local:
         if options.output is not None and "://" not in settings.builds:
             point_to(options.output, Path(settings.builds), local.key)
         try:
@@ -92,13 +104,14 @@ def _follow(local: LocalBuild, shown: View, interrupts: Interrupts, backend: str
     until = math.inf
     while not local.wait(0.1):
         told = _tell(local, shown, told)
-        shown.update(local.state())
+        build = local.state()
+        shown.update(build)
         if interrupts and until == math.inf:
             until = time.monotonic() + CANCEL_SECONDS
             shown.line(f"##[warning]canceling: {ENDING[backend]}; Ctrl-C again leaves at once")
             local.cancel()
-        rejected = local.state() is None and local.rejection() is not None
-        if (lacking := _unfit(local.state())) is not None:
+        rejected = build is None and local.rejection() is not None
+        if (lacking := _unfit(build)) is not None:
             raise UnfitHost(lacking)
         if rejected or local.lost or interrupts.again or time.monotonic() > until:
             break

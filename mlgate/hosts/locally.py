@@ -7,7 +7,7 @@ import argparse
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
@@ -22,6 +22,9 @@ from mlgate.orchestration.wire.data_contract import unwrap
 from mlgate.orchestration.wire.json_text import read_object
 from mlgate.orchestration.wire.messages import LookMessage, Request, StartMessage, message_of
 from mlgate.orchestration.wire.promotion import RollbackMessage
+
+if TYPE_CHECKING:
+    from handlers.local_handler.warm import Begun
 
 
 def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
@@ -56,6 +59,23 @@ def allowed_here(settings: Settings, message: StartMessage) -> tuple[str, ...]:
     submodules lie elsewhere."""
     named = without_azure_user(message.repository.url)
     return (named, *settings.policy.allowed_repositories)
+
+
+def begin_notebooks(settings: Settings, message: Request) -> Begun | None:
+    """Begin what notebook runs on the host's own Python start from, where the message seems to ask
+    for some; what stands in the repository is not known yet."""
+    if not isinstance(message, StartMessage):
+        return None
+    here = (message.backend or settings.policy.backend) == "local"
+    plain = message.defaults.environment is None
+    notebooks = not message.runs or any(
+        run.kind == "notebook" and run.environment is None for run in message.runs
+    )
+    if not (here and plain and notebooks):
+        return None
+    from handlers.local_handler.warm import begin
+
+    return begin(settings.home)
 
 
 def policy_here(settings: Settings, message: Request) -> HostPolicy:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from handlers.local_handler.handler import LocalHandler
-from handlers.local_handler.warm import _Template
+from handlers.local_handler.warm import Begun
 from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.runs import Attempt, Task
 from tests.contract.bench import Bench as AnyBench
@@ -104,5 +104,5 @@ def settle(bench: Bench) -> None:
     bench.until(lambda: all(each.ready() for each in known(bench)), "the templates")
 
 
-def known(bench: Bench) -> list[_Template]:
+def known(bench: Bench) -> list[Begun]:
     return list(bench.handler._templates._templates.values())

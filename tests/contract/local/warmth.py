@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from handlers.local_handler.warm import _Template
+from handlers.local_handler.warm import Begun
 from mlgate.orchestration.runs import RunKind, RunStatus, Task
 from tests.contract.local.conftest import Bench
 from tests.contract.local.test_with_the_launcher import notebook, written
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 TELL = "import shutil; shutil.copyfile('/proc/self/cmdline', '../command')"
 
 
-def process_of(template: _Template) -> int:
+def process_of(template: Begun) -> int:
     return template._process.pid
 
 
