@@ -109,6 +109,7 @@ class LocalHandler:
             python=python,
             uv=find_uv(),
             launcher=launcher,
+            parallel=parallel,
             environments=self._home / "environments",
             grace_seconds=grace_seconds,
             environment_seconds=environment_seconds,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ class Host:
     python: Path
     uv: str
     launcher: Path
+    parallel: int
     environments: Path
     grace_seconds: float
     environment_seconds: float
@@ -74,13 +77,18 @@ def for_supervisor(
         "launcher": str(host.launcher),
         "uv": host.uv,
         "environments": str(host.environments),
-        "variables": promised | own,
+        "variables": variables.threads(_cores(), min(host.parallel, task.of)) | promised | own,
         "inputs": list(map(str, inputs.values())),
         "model": str(staged.model) if staged.model else None,
         "limit_seconds": spec.timeout_minutes * 60,
         "grace_seconds": host.grace_seconds,
         "environment_seconds": host.environment_seconds,
     }
+
+
+def _cores() -> int:
+    """Those that this process, and so what it starts, may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _environment(

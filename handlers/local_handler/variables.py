@@ -36,6 +36,7 @@ _SOURCES_OF_PACKAGES = {
     "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_NATIVE_TLS", "UV_NO_INDEX",
     "UV_OFFLINE", "UV_SYSTEM_CERTS",
 }  # a row a line # fmt: skip
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
@@ -75,6 +76,15 @@ def contract(
     above = (folder.path, *folder.path.parents[:2])
     found["GIT_CEILING_DIRECTORIES"] = os.pathsep.join(map(str, above))
     return found | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.tracking}"}
+
+
+def threads(cores: int, at_once: int) -> dict[str, str]:
+    """What has numeric libraries of so many runs share the cores; nothing where one has them all.
+
+    Each takes all of them by default, and threads that wait for a core spin on the others'.
+    """
+    share = max(1, cores // at_once)
+    return dict.fromkeys(_THREADS, str(share)) if share < cores else {}
 
 
 def shapes_text(name: str) -> bool:

@@ -277,4 +277,5 @@ class Build:
             self.pipeline_name,
             self.commit,
             self.current_model,
+            len(self.runs),
         )

@@ -163,6 +163,7 @@ class Task:
     name of each needed run to the attempt whose kept outputs it finds. `pipeline` is the name of
     the one that waits, and `commit` the full SHA, which builds of earlier versions may lack.
     `current_model` is what `stage_model` returned for the version that the run finds, if any.
+    `of` is how many runs the build has.
     """
 
     attempt: Attempt
@@ -173,6 +174,7 @@ class Task:
     pipeline: str | None = None
     commit: str | None = None
     current_model: str | None = None
+    of: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from handlers.local_handler.variables import threads
 from mlgate.orchestration.runs import Attempt, RunStatus, Task
 from tests.contract.local.conftest import Bench
 
@@ -32,6 +35,26 @@ def test_the_promised_variables_are_there(bench: Bench) -> None:
     assert variables["MLGATE_RUN_NAME"] == "train"
     assert Path(variables["MLGATE_INPUT_TRAIN_BASE"], "model.pkl").read_text() == "model"
     assert variables["MLFLOW_TRACKING_URI"].startswith(f"sqlite:////{str(bench.home)[1:]}/")
+
+
+@pytest.mark.parametrize(
+    ("cores", "at_once", "share"),
+    [(8, 1, None), (8, 2, "4"), (8, 3, "2"), (2, 4, "1"), (1, 4, None)],
+)
+def test_runs_at_once_share_the_cores(cores: int, at_once: int, share: str | None) -> None:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    assert threads(cores, at_once) == ({} if share is None else dict.fromkeys(names, share))
+
+
+def test_a_run_of_many_gets_its_share_and_what_it_says_itself_wins(bench: Bench) -> None:
+    cores = len(os.sched_getaffinity(0))
+    bench.handler = bench.new_handler(parallel=cores)
+    task = replace(bench.task(TELLS, environment_variables={"MKL_NUM_THREADS": "7"}), of=99)
+    variables = told(bench, task)
+    assert variables.get("OMP_NUM_THREADS") == (None if cores == 1 else "1")
+    assert variables["MKL_NUM_THREADS"] == "7"
+    alone = told(bench, bench.task(TELLS, name="alone"))
+    assert "OMP_NUM_THREADS" not in alone
 
 
 def test_the_folder_of_a_need_that_kept_nothing_is_there(bench: Bench) -> None:
