@@ -54,11 +54,13 @@ def assemble(
     files: BuildFiles | None = None,
     on_ended: Callable[[Attempt], None] | None = None,
     begun: Begun | None = None,
+    queue: ServiceBusQueue | None = None,
 ) -> Application:
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
     `files` replaces where build files go; `on_ended` is told of runs that ended on this machine.
     `begun` is what notebook runs on this machine will be started from, where some will come soon.
+    `queue` is a client of the queue that is there already.
     """
     backends = _Backends(settings, on_ended, begun)
     from handlers.devops_handler import DevOpsHandler
@@ -66,7 +68,7 @@ def assemble(
     from handlers.state_handler import SqliteState
 
     _keep_out_of_git(settings.home)
-    queue = make_queue(settings.service_bus)
+    queue = queue or make_queue(settings.service_bus)
     clock = SystemClock()
     state = make_state(settings)
     identity = devops_identity_token if settings.devops_identity else None

@@ -254,15 +254,14 @@ def _run(options: argparse.Namespace) -> int:
     if options.output is not None:
         prepare(options.output)
     begun = begin_notebooks(settings, message)
-    from mlgate.hosts import local_run  # while that imports what notebooks need
+    from mlgate.hosts.local_queue import LocalQueue
 
-    return local_run.run(
-        settings,
-        message,
-        raw,
-        local_run.Options(options.output, options.json, options.quiet, options.parallel),
-        begun,
-    )
+    with LocalQueue(settings.service_bus.queue) as queue:
+        # While that one connects, and `begun` imports what notebooks need.
+        from mlgate.hosts import local_run
+
+        shown = local_run.Options(options.output, options.json, options.quiet, options.parallel)
+        return local_run.run(settings, message, raw, shown, queue, begun)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -15,11 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
 from mlgate.emulators.azure_devops import AzureDevOps, Task
-from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.assembly import Application, assemble
+from mlgate.hosts.local_queue import LocalQueue
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
 from mlgate.orchestration.admission.identity import build_key, pipeline_address
@@ -92,50 +90,46 @@ def local_pipeline(
     message: Mapping[str, Any],
     attempt: int,
     files: BuildFiles,
+    queue: LocalQueue,
     begun: Begun | None = None,
 ) -> Iterator[LocalBuild]:
     """Publish `message` as the Azure DevOps task would, and have it handled until the block ends.
 
     One without a `build_id` gets this pipeline's own. What a strict pipeline would have minded
-    is logged at the end. `begun` is as of `assemble`. Raises what the assembly and the emulators
-    raise when they cannot start.
+    is logged at the end. `queue` is stopped then; `begun` is as of `assemble`. Raises what the
+    assembly and the stand-in for the pipeline raise when they cannot start.
     """
-    emulator = Emulator([QueueConfig(settings.service_bus.queue)])
-    emulator.start()
-    try:
-        with AzureDevOps() as devops:
-            bus = ServiceBus(
-                queue=settings.service_bus.queue,
-                connection_string=SecretStr(emulator.connection_string),
-            )
-            policy = replace(settings.policy, allowed_collections=(devops.collection_url,))
-            hints = Hints()
-            application = assemble(
-                replace(settings, service_bus=bus, policy=policy),
-                files=files,
-                on_ended=hints.ended,
-                begun=begun,
-            )
-            said = str(message.get("build_id") or int(time.time()))
-            number = int(said) if said.isascii() and said.isdigit() else None
-            task = devops.new_task(build_id=number)
-            body = json.dumps({**message, "build_id": said}).encode()
-            message_id = uuid.uuid4().hex
-            found = pipeline_address(task.properties)
-            key = build_key(found[0] if found else None, attempt, message_id)
-            # An earlier build that was killed is no business of this worker.
-            worker = Worker(application, hints, listeners=LISTENERS, only=key)
-            worker.start()
-            try:
-                application.queue.publish(body, message_id, task.properties)
-                yield LocalBuild(key, task, application, hints, worker)
-            finally:
-                # The queue goes first, so that threads which wait for its next message end; but
-                # they try it once more after most of a second, which nobody has to wait for.
-                worker.stop()
-                emulator.stop()
-                worker.join(0.0)
-                for slip in devops.violations:
-                    log.error("protocol violation: %s", slip)
-    finally:
-        emulator.stop()
+    with queue, AzureDevOps() as devops:
+        bus = ServiceBus(
+            queue=settings.service_bus.queue, connection_string=queue.connection_string
+        )
+        policy = replace(settings.policy, allowed_collections=(devops.collection_url,))
+        hints = Hints()
+        application = assemble(
+            replace(settings, service_bus=bus, policy=policy),
+            files=files,
+            on_ended=hints.ended,
+            begun=begun,
+            queue=queue.client,
+        )
+        said = str(message.get("build_id") or int(time.time()))
+        number = int(said) if said.isascii() and said.isdigit() else None
+        task = devops.new_task(build_id=number)
+        body = json.dumps({**message, "build_id": said}).encode()
+        message_id = uuid.uuid4().hex
+        found = pipeline_address(task.properties)
+        key = build_key(found[0] if found else None, attempt, message_id)
+        # An earlier build that was killed is no business of this worker.
+        worker = Worker(application, hints, listeners=LISTENERS, only=key)
+        worker.start()
+        try:
+            application.queue.publish(body, message_id, task.properties)
+            yield LocalBuild(key, task, application, hints, worker)
+        finally:
+            # The queue goes first, so that threads which wait for its next message end; but
+            # they try it once more after most of a second, which nobody has to wait for.
+            worker.stop()
+            queue.stop()
+            worker.join(0.0)
+            for slip in devops.violations:
+                log.error("protocol violation: %s", slip)

@@ -35,6 +35,7 @@ from mlgate.orchestration.wire.messages import Request
 
 if TYPE_CHECKING:
     from handlers.local_handler.warm import Begun
+    from mlgate.hosts.local_queue import LocalQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,12 @@ def run(
     message: Request,
     raw: Mapping[str, Any],
     options: Options,
+    queue: LocalQueue,
     begun: Begun | None = None,
 ) -> int:
     """Run a valid message; returns the exit code. Raises what cannot be started.
 
-    `begun` is what notebook runs here will be started from.
+    The message goes through `queue`; `begun` is what notebook runs here will be started from.
     """
     policy = policy_here(settings, message)
     allowed = replace(
@@ -65,7 +67,7 @@ def run(
     files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
     interrupts = Interrupts()
-    with local_pipeline(allowed, raw, message.attempt, files, begun) as local:
+    with local_pipeline(allowed, raw, message.attempt, files, queue, begun) as local:
         if options.output is not None and "://" not in settings.builds:
             point_to(options.output, Path(settings.builds), local.key)
         try:

@@ -150,6 +150,7 @@ def _models(options: argparse.Namespace) -> int:
 def _promote(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.history import find, unknown
+    from mlgate.hosts.local_queue import LocalQueue
     from mlgate.hosts.models import REFUSED
     from mlgate.hosts.stores import make_state
     from mlgate.orchestration.engine.promoting.candidates import NotOfferedError, earlier
@@ -175,7 +176,9 @@ def _promote(options: argparse.Namespace) -> int:
     if options.run:
         raw["run"] = options.run
     shown = local_run.Options(None, as_json=False, quiet=False, parallel=None)
-    return local_run.run(settings, validated(PromoteMessage, raw, Findings()), raw, shown)
+    message = validated(PromoteMessage, raw, Findings())
+    with LocalQueue(settings.service_bus.queue) as queue:
+        return local_run.run(settings, message, raw, shown, queue)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ import pytest
 from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops import TaskRecord
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
+from mlgate.hosts.local_queue import LocalQueue
 from mlgate.hosts.settings import Settings
 from tests.e2e.commands import PATIENCE, commit, notebook, processes_with
 
@@ -52,7 +53,8 @@ def begin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Begin]:
                 }
             )
             whole = {"version": 1, "repository": {"url": str(repository)}, **message}
-            return stack.enter_context(local_pipeline(settings, whole, 1, files))
+            queue = LocalQueue(settings.service_bus.queue)
+            return stack.enter_context(local_pipeline(settings, whole, 1, files, queue))
 
         yield publish
     assert "a strict pipeline would mind" not in caplog.text
