@@ -60,7 +60,7 @@ pictures: $(STAMP) tools ## renew docs/images, from real runs and with Chromium
 
 bench: $(STAMP) $(BENCH_SERVING) azurite ## measure against other ways to do the same, side by side
 	$(BIN)/uv pip install -q --python $(BIN)/python --group bench
-	$(BIN)/python benchmarks/notebooks.py $(NOTEBOOKS)
+	$(BIN)/python benchmarks/laptop.py $(foreach each,NOTEBOOKS TRAININGS PAIRS,$(if $($(each)),--$(shell echo $(each) | tr A-Z a-z) $($(each))))
 	$(BIN)/python benchmarks/azureml.py $(RUNS)
 	$(BIN)/python benchmarks/service_bus.py $(MESSAGES)
 	$(BIN)/python benchmarks/state.py $(BUILDS)
