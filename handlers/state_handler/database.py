@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from mlgate.orchestration.errors import Permanent, Temporary
@@ -59,12 +58,6 @@ class Database:
                     clock.sleep(0.1)
             else:
                 db.executescript(_SCHEMA)
-        # Whoever closes the last connection brings the whole journal into the file and removes it:
-        # three waits for the disk, for each use. So one stays open, which is never used again.
-        kept = sqlite3.connect(path, check_same_thread=False)
-        self.close = weakref.finalize(self, kept.close)
-        with suppress(sqlite3.Error):  # slower without, and no more than that
-            kept.execute("SELECT 1 FROM builds").fetchone()
 
     @contextmanager
     def connection(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:

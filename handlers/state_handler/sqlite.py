@@ -58,10 +58,6 @@ class SqliteState:
         for key in self._tokens.older(ABANDONED):
             self._forget_if_unknown(key)
 
-    def close(self) -> None:
-        """Have all that was saved in the one file; the state can be used as before."""
-        self._database.close()
-
     def create(self, build: Build, token: SecretStr | None) -> bool:
         # The token first: a build must never be found without it.
         wrote = token is not None and self._tokens.write(build.key, token)

@@ -65,7 +65,6 @@ def assemble(
     backends = _Backends(settings, on_ended, begun)
     from handlers.devops_handler import DevOpsHandler
     from handlers.service_handler import ServiceHandler
-    from handlers.state_handler import SqliteState
 
     _keep_out_of_git(settings.home)
     queue = queue or make_queue(settings.service_bus)
@@ -94,8 +93,6 @@ def assemble(
     def close() -> None:
         backends.close()
         queue.close()
-        if isinstance(state, SqliteState):
-            state.close()
 
     return Application(conductor, queue, close, make_refresh(settings, state, clock))
 

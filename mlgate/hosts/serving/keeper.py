@@ -5,9 +5,8 @@ serves is copied, checked, loaded and tried by a child process of its own while 
 on; then new requests go to it, and the old child answers what it was asked, and ends. That may take
 as long as an answer may, and nothing waits for it, unless a third child is to start. A version
 that cannot be served is held back: until the log names another one, or for a while where the fault
-may pass. And it
-restarts a child that has died, also while a version is being loaded; one that hangs in a request is
-ended first, as it would hold up those behind it.
+may pass. And it restarts a child that has died, also while a version is being loaded; one that
+hangs in a request is ended first, as it would hold up those behind it.
 """
 
 from __future__ import annotations

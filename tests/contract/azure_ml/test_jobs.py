@@ -143,7 +143,7 @@ def test_every_route_is_one_that_the_unmodified_sdk_asks_for(
     client: MLClient, server: AzureML, code: Path, tmp_path: Path
 ) -> None:
     """Nothing is answered here that only a client of our own would ask."""
-    from azure.ai.ml.entities import Environment
+    from azure.ai.ml.entities import Environment, Model
     from azure.ai.ml.exceptions import JobException
 
     client.environments.create_or_update(Environment(name="mine", version="1", image="i"))
@@ -159,6 +159,10 @@ def test_every_route_is_one_that_the_unmodified_sdk_asks_for(
         client.jobs.stream("c")
     assert len(list(client.jobs.list())) == 4
     client.jobs.download("a", download_path=tmp_path / "d", all=True)
+    path = "azureml://jobs/a/outputs/kept/paths/model.txt"
+    client.models.create_or_update(Model(name="m", version="1", path=path, type="custom_model"))
+    client.models.get("m", "1")
+    assert len(list(client.models.list("m"))) == 1
     assert client.compute.get("cpu-cluster").name == "cpu-cluster"
     asked = {request.call for request in server.requests}
     # Recorded of an older MSAL; the installed one asks it of clouds that it does not know.
