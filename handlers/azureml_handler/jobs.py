@@ -69,6 +69,9 @@ class Job:
     identity: str | None = None
 
 
+_OF_THE_BUILD = "of"  # how many runs it has, which no job depends on
+
+
 def fingerprint(task: Task) -> str:
     """Of what was asked for, and of nothing that a host or a version of mlgate adds to it.
 
@@ -81,7 +84,11 @@ def fingerprint(task: Task) -> str:
 def _asked(value: Any) -> Any:
     """For JSON. What is empty is left out, so that fields can be added later."""
     if is_dataclass(value):
-        told = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
+        told = {
+            each.name: _asked(getattr(value, each.name))
+            for each in fields(value)
+            if not (isinstance(value, Task) and each.name == _OF_THE_BUILD)
+        }
         asked = {name: each for name, each in told.items() if each not in _EMPTY}
         return {name: _number(each) for name, each in asked.items() if each is not False}
     if isinstance(value, Mapping):
