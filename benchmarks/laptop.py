@@ -3,7 +3,7 @@
     make bench [NOTEBOOKS=60] [TRAININGS=200] [PAIRS=9]
 
 Every program uses the same interpreter, and so the same packages. A pair is measured in turn, so
-that both meet the same machine, and the median of each is told; what takes long is measured fewer
+that both meet the same machine, and the median of each is shown; what takes long is measured fewer
 times. CPU seconds are those of all processes that a program started: this one adopts and reaps what
 is left behind.
 """

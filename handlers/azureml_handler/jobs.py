@@ -69,26 +69,21 @@ class Job:
     identity: str | None = None
 
 
-_OF_THE_BUILD = "of"  # how many runs it has, which no job depends on
-
-
 def fingerprint(task: Task) -> str:
     """Of what was asked for, and of nothing that a host or a version of mlgate adds to it.
 
     A host that finds the job may be another one than submitted it, with other defaults or newer.
     """
-    text = json.dumps(_asked(task), sort_keys=True)
+    asked = _asked(task)
+    del asked["of"]  # how many runs the build has, on which no job depends
+    text = json.dumps(asked, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _asked(value: Any) -> Any:
     """For JSON. What is empty is left out, so that fields can be added later."""
     if is_dataclass(value):
-        told = {
-            each.name: _asked(getattr(value, each.name))
-            for each in fields(value)
-            if not (isinstance(value, Task) and each.name == _OF_THE_BUILD)
-        }
+        told = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
         asked = {name: each for name, each in told.items() if each not in _EMPTY}
         return {name: _number(each) for name, each in asked.items() if each is not False}
     if isinstance(value, Mapping):

@@ -1,8 +1,8 @@
 """How often one waiting step is written to, so that a large build stays below the rate limit.
 
 What can be sent together goes once a second, and once more at the end, which nobody has to wait
-for then. A file takes a request of its own, so files have a
-burst to spend, which fills up again by one a second. What is sent once in a build has no kind.
+for then. A file takes a request of its own, so files have a burst to spend, which fills up again by
+one a second. What is sent once in a build has no kind.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from mlgate.orchestration.runs import RunStatus
 
 PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
-# A build ends by itself after its grace; what is at hand when it is canceled comes before that.
+# A build ends by itself after its grace; what goes on when it is canceled ends before that.
 CANCEL_SECONDS = (ENDING_GRACE + timedelta(minutes=2)).total_seconds()
 ENDING = {
     "local": "the runs get a few seconds to end",

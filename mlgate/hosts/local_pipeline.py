@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlgate")
 
 LISTENERS = 1  # one build has one look at a time
-_SAVED_SECONDS = 0.01  # between two looks at whether a step that was told is a build that ended
+_SAVED_SECONDS = 0.01  # between two looks at whether a build has ended whose step has
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,8 @@ class LocalBuild:
     def wait(self, seconds: float) -> bool:
         """Whether the build is over, waiting for it so long at most."""
         until = time.monotonic() + seconds
-        # The step is told just before the build ends. It may also end untold, or be told long
-        # before, as one that is canceled is.
+        # The step ends just before the build. It may also never end, or long before, as a canceled
+        # one does.
         told = self.task.wait_completed(seconds) is not None
         while (build := self.state()) is None or build.open:
             if not told or time.monotonic() >= until:

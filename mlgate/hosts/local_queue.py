@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from pydantic import SecretStr
@@ -30,18 +29,13 @@ class LocalQueue:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Close every connection: whoever waits for a message waits no longer."""
+        """Close every connection, so that nothing waits for a message any longer."""
         self._emulator.stop()
 
     def _connect(self) -> None:
-        with suppress(OrchestrationError):  # whoever sends is told
+        with suppress(OrchestrationError):  # sending raises it again
             self.client.check()

@@ -114,7 +114,7 @@ def told(content: bytes) -> Told:
         texts = (tuple(map(str, found[name])) for name in ("reasons", "raised"))
         return Told(float(found["seconds"]), *texts)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise NoStats(f"what locust told of its end cannot be read: {error!r}") from None
+        raise NoStats(f"what locust wrote at its end cannot be read: {error!r}") from None
 
 
 def shown(told: Told) -> list[str]:

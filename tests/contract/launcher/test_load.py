@@ -134,7 +134,7 @@ def test_failures_are_counted_and_left_to_the_gate_where_it_bounds_them(load: An
             "self.client.post('/predict', json=[[1, 2]]);"
             " self.environment.events.quitting._handlers.clear()",
             "code",
-            "what locust told of its end cannot be read",
+            "what locust wrote at its end cannot be read",
         ),
         ("self.client.get('/ping')", "code", "The model got no request."),
         ("self.client.get('/nowhere')", "code", "requests failed"),

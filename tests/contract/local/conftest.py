@@ -15,6 +15,7 @@ from handlers.local_handler.warm import Begun
 from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.runs import Attempt, Task
 from tests.contract.bench import Bench as AnyBench
+from tests.e2e.commands import processes_with
 
 STUB = Path(__file__).with_name("stub_launcher.py")
 
@@ -66,8 +67,12 @@ class Bench(AnyBench[LocalHandler]):
     def close(self) -> None:
         for path in (self.home / "attempts").glob("[!.]*"):
             (path / "cancel").touch()
+        attempts = str(self.home / "attempts")  # of other builds as well
         try:
-            self.until(lambda: not self.processes(), "the end of every process")
+            self.until(
+                lambda: not self.processes() and not processes_with(attempts),
+                "the end of every process",
+            )
         finally:
             for handler in self._handlers:
                 handler.close()

@@ -31,7 +31,7 @@ from mlgate.orchestration.verdict.history.style import ADDED
 from mlgate.orchestration.verdict.history.tables import Link, full, recent_builds, runs_table, short
 from mlgate.orchestration.verdict.page.frame import document_head
 from mlgate.orchestration.verdict.page.markup import Markup, fragment, tag
-from mlgate.orchestration.verdict.page.parts import TONES, favicon, icon_shapes, status_label
+from mlgate.orchestration.verdict.page.parts import TONES, favicon, icon_shapes, proportions
 from mlgate.orchestration.verdict.page.style import STYLE
 
 TITLE = "mlgate: builds"
@@ -88,26 +88,11 @@ def _header(
         tag("p", listed(subjects, _SUBJECTS), class_="eyebrow"),
         tag("h1", "Builds"),
         tag("p", between, class_="reason"),
-        _proportions(judged) if judged else None,
+        proportions(verdicts_of(judged).items()) if judged else None,
         _tiles(records, judged, stories, now),
         tag("nav", links, class_="jump", aria_label="Sections"),
     )
     return tag("header", card, class_="verdict all")
-
-
-def _proportions(judged: Sequence[Record]) -> Markup:
-    found = verdicts_of(judged)
-    bars, left = [], 0
-    for verdict, count in found.items():
-        x, width = (f"{100 * value / len(judged):.3f}%" for value in (left, count))
-        bars.append(tag("rect", x=x, width=width, height="100%", class_=verdict))
-        left += count
-    words = (
-        tag("li", status_label(verdict, f"{count:,} {verdict}")) for verdict, count in found.items()
-    )
-    return fragment(
-        tag("svg", bars, class_="bar", aria_hidden="true"), tag("ul", words, class_="counts")
-    )
 
 
 def _tiles(

@@ -38,6 +38,7 @@ from mlgate.orchestration.verdict.page.parts import (
     file_link,
     icon,
     icon_shapes,
+    proportions,
     status_label,
     web_link,
 )
@@ -150,19 +151,8 @@ def _without_runs(build: Build) -> Markup:
 
 
 def _proportions(build: Build) -> Markup:
-    found = counts(build)
-    bars, left = [], 0
-    for status, count in found.items():
-        x, width = (f"{100 * value / len(build.runs):.3f}%" for value in (left, count))
-        bars.append(tag("rect", x=x, width=width, height="100%", class_=status))
-        left += count
-    words = [
-        tag("li", status_label(status, f"{count} {status}")) for status, count in found.items()
-    ]
-    words.append(tag("li", condition_sentence(build.gate), class_="muted"))
-    return fragment(
-        tag("svg", bars, class_="bar", aria_hidden="true"), tag("ul", words, class_="counts")
-    )
+    condition = tag("li", condition_sentence(build.gate), class_="muted")
+    return proportions(counts(build).items(), condition)
 
 
 def _warnings(warnings: Sequence[str]) -> Markup | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import quote
 
 from mlgate.orchestration.text import plain
@@ -44,6 +45,21 @@ def favicon(status: str, color: str) -> str:
 def status_label(status: str, text: str | None = None) -> Markup:
     words = fragment(icon(status), " ", text or status)
     return tag("span", words, class_=f"status {status}")
+
+
+def proportions(counted: Collection[tuple[str, int]], *more: Markup) -> Markup:
+    """A bar with a part for each status; below it, how many there are, and `more` list items."""
+    total = sum(count for _, count in counted)
+    bars, left = [], 0
+    for status, count in counted:
+        x, width = (f"{100 * value / total:.3f}%" for value in (left, count))
+        bars.append(tag("rect", x=x, width=width, height="100%", class_=status))
+        left += count
+    words = [tag("li", status_label(status, f"{count:,} {status}")) for status, count in counted]
+    return fragment(
+        tag("svg", bars, class_="bar", aria_hidden="true"),
+        tag("ul", [*words, *more], class_="counts"),
+    )
 
 
 def file_link(path: str, text: Child, *, new_tab: bool = False) -> Markup:
