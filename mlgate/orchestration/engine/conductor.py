@@ -11,6 +11,8 @@ import logging
 import random
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,6 +22,7 @@ from mlgate.orchestration.durable import NOW, Due, Envelope, Rejected, Rejection
 from mlgate.orchestration.engine import dispatch, pace, reception, saved
 from mlgate.orchestration.engine.looks import hanging, held, wake
 from mlgate.orchestration.engine.saved import SupersededError
+from mlgate.orchestration.engine.trouble import DEATHS, Doing
 from mlgate.orchestration.engine.turn import Turn
 from mlgate.orchestration.errors import BadMessage, Temporary
 from mlgate.orchestration.ports import Ports
@@ -31,6 +34,7 @@ CHECKOUTS = 2  # at once, on one host: they take minutes, and a look of a second
 MOST_REMEMBERED = 10_000  # builds with a look that was handed back
 LONGEST_WAIT = 30.0  # seconds; a message that waits keeps its worker from leaving
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds until a look that was handed back comes again
+MOST_WAITS = 6  # of a suspect for another one: 90 seconds
 
 
 class Conductor:
@@ -40,6 +44,7 @@ class Conductor:
         self.ports = ports
         self.policy = policy
         self._checkouts = threading.BoundedSemaphore(CHECKOUTS)
+        self._suspects = threading.BoundedSemaphore(1)
         self._handed_back: dict[str, tuple[int, datetime]] = {}  # the look, and when it comes again
         self._seen_elsewhere: dict[str, tuple[int, datetime]] = {}  # the look, and since when
 
@@ -177,9 +182,9 @@ class Conductor:
             if pause > NOW:
                 wake(self.ports.queue, build.key, build.look, min(pause, pace.LONGEST_PAUSE))
                 return True
-        return self._take_turn(stored, at)
+        return self._take_turn(stored, at, waits=message.handed_back < MOST_WAITS)
 
-    def _take_turn(self, stored: Stored, at: datetime | None = None) -> bool:
+    def _take_turn(self, stored: Stored, at: datetime | None = None, *, waits: bool = True) -> bool:
         """False when this handler could not act, and the same look must come again."""
         build = stored.build
         elsewhere = self._elsewhere(build)
@@ -187,18 +192,36 @@ class Conductor:
             return False
         turn = Turn(self.ports, stored, self._checkouts, self.policy.models, at)
         hangs = hanging(self.ports.state, build.key, self.ports.clock, turn.steps)
-        with held(self.ports.state, build.key, uuid.uuid4().hex, hangs=hangs) as ours:
-            if not ours:
+        with self._apart(build, waits=waits) as free:
+            if not free:
                 return False
-            try:
-                if elsewhere:
-                    turn.give_up(f"The host {build.host}, where it ran, is gone.")
-                else:
-                    turn.take()
-            except SupersededError:
-                log.info("build %s: another handler saved it meanwhile", build.build_id)
-                return False
+            with held(self.ports.state, build.key, uuid.uuid4().hex, hangs=hangs) as ours:
+                if not ours:
+                    return False
+                try:
+                    if elsewhere:
+                        turn.give_up(f"The host {build.host}, where it ran, is gone.")
+                    else:
+                        turn.take()
+                except SupersededError:
+                    log.info("build %s: another handler saved it meanwhile", build.build_id)
+                    return False
         return True
+
+    @contextmanager
+    def _apart(self, build: Build, *, waits: bool) -> Iterator[bool]:
+        """Yield whether a build may be acted on now: of those whose last hosts died, one at a time.
+
+        All builds of a process die with it, and only one of them may have killed it. Kept apart,
+        the others are not blamed for its third death, after which a build does without the step.
+        """
+        suspect = build.begun.get(Doing.TURN, 0) >= DEATHS - 1
+        ours = suspect and self._suspects.acquire(blocking=False)
+        try:
+            yield ours or not (suspect and waits)
+        finally:
+            if ours:
+                self._suspects.release()
 
     def _elsewhere(self, build: Build) -> bool:
         """Whether the build's runs belong to another host, which alone can look at them."""

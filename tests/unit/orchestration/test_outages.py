@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import SecretStr
 
 from handlers.state_handler import SqliteState
-from mlgate.orchestration.builds import Phase, Verdict
+from mlgate.orchestration.builds import Phase, RepositoryRequest, Verdict
 from mlgate.orchestration.engine import pace
 from mlgate.orchestration.engine.looks import LEASE_SECONDS
 from mlgate.orchestration.errors import Busy, Permanent, Temporary, UnfitHost
-from mlgate.orchestration.ports import READ_LIMIT, BuildFiles
+from mlgate.orchestration.ports import READ_LIMIT, BuildFiles, Checkout
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from tests.unit.orchestration.builders import NOON, outcome
 from tests.unit.orchestration.conftest import completion_of
-from tests.unit.orchestration.twins import Killed, TreeTwin, World
+from tests.unit.orchestration.twins import Killed, RepositoryTwin, TreeTwin, World
 
 LEASE = timedelta(seconds=LEASE_SECONDS)
 NOTEBOOK = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'
@@ -125,6 +128,66 @@ def test_a_checkout_that_its_host_cuts_short_each_time_fails_the_build(world: Wo
     assert reason.startswith("3 hosts died while they checked out its repository")
     assert world.build(key).infrastructure
     assert world.backend.submitted == []
+
+
+@dataclass
+class SharedProcess(RepositoryTwin):
+    """Checks out two builds at the same time; the one named `bad` ends the process of both."""
+
+    beside: Callable[[], object] = lambda: None
+    under_way: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def checkout(
+        self,
+        request: RepositoryRequest,
+        *,
+        collection: str | None = None,
+        token: SecretStr | None = None,
+    ) -> Iterator[Checkout]:
+        self.under_way.append(request.url)
+        try:
+            if len(self.under_way) == 1:
+                self.beside()
+            if any(url.endswith("/bad") for url in self.under_way):
+                raise Killed
+            yield self.tree
+        finally:
+            self.under_way.pop()
+
+
+@pytest.mark.parametrize("first", ["bad", "good"])
+def test_a_build_that_kills_its_host_is_the_only_one_that_fails_for_it(
+    world: World, first: str
+) -> None:
+    url = "https://dev.azure.com/contoso/p/_git"
+    keys = {}
+    for name in (first, "good" if first == "bad" else "bad"):
+        keys[name] = world.start(
+            {"name": "train"}, pipeline=False, repository={"url": f"{url}/{name}"}
+        )
+    deaths = 0
+
+    def beside() -> None:
+        if world.queue.messages:
+            world.deliver()
+
+    world.repository = SharedProcess(beside=beside)
+    while world.queue.messages:
+        delivered = list(world.queue.messages)
+        try:
+            world.deliver()
+        except Killed:
+            deaths += 1
+            lost = [each for each in delivered if each not in world.queue.messages]
+            world.queue.messages += lost
+            world.clock.time += LEASE
+
+    bad, good = world.build(keys["bad"] or ""), world.build(keys["good"] or "")
+    assert bad.verdict is Verdict.FAILED
+    assert good.verdict is Verdict.SUCCEEDED
+    assert deaths <= 4
+    assert world.clock.time < NOON + timedelta(minutes=4)
 
 
 def test_a_checkout_that_is_cut_short_now_and_then_is_begun_again(world: World) -> None:
