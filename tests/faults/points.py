@@ -310,6 +310,8 @@ def _of_model(world: World, build: Build) -> Iterator[str]:
     ):
         yield f"nobody verified it: {build.reason}"
     for _, told in world.step.told:
+        if told.reason == "The message was rejected.":  # another copy of it, after a refusal
+            continue
         outcome = told.variables.get("promotion.outcome")
         in_doubt = "It is not known whether" in told.reason
         entered = outcome in ("promoted", "rolled_back")
@@ -359,8 +361,9 @@ def _expected(trial: Trial) -> set[Verdict]:
         return {Verdict.SUCCEEDED, Verdict.FAILED}  # as the log has it
     if place == ("backend", "stage_model") and point.fault is Fault.PERMANENT:
         return {Verdict.SUCCEEDED}  # its runs go without it, with a warning
-    if story == AGAIN and place == ("pipeline", "complete"):
-        return {Verdict.SUCCEEDED, Verdict.FAILED}  # the first one may have been refused
+    if place == ("pipeline", "complete") and (story == AGAIN or point.fault is Fault.PERMANENT):
+        # The first one may have been refused, and another copy of the message be answered.
+        return {Verdict.SUCCEEDED, Verdict.FAILED}
     decides = (
         point.port in ("backend", "repository", "tree", "models", "service")
         or place in INDISPENSABLE
