@@ -71,8 +71,8 @@ def _keeping(folder: Path, size: int) -> float:
         manifest = Manifest("onnx", ".", "3.11.7", "linux", {}, (file,))
         copy = source.with_suffix(".copy")
         steps: dict[str, Callable[[], object]] = {
-            "cp and sha256sum": lambda source=source, copy=copy: _copy(source, copy),  # type: ignore[misc]
-            "keep": lambda manifest=manifest, source=source: store.keep(  # type: ignore[misc]
+            "cp and sha256sum": lambda source=source, copy=copy: _copy(source, copy),  # type: ignore[misc]  # a default binds the loop's value
+            "keep": lambda manifest=manifest, source=source: store.keep(  # type: ignore[misc]  # a default binds the loop's value
                 MODEL, manifest, lambda _: _parts(source)
             ),
         }

@@ -196,7 +196,7 @@ def _until_ready(port: int, process: subprocess.Popen[str]) -> None:
             if asyncio.run(asked_once(port, "GET", "/ping")).status == 200:
                 return
         if process.poll() is not None or time.monotonic() > until:
-            sys.exit(f"{' '.join(map(str, process.args))} does not serve")  # type: ignore[arg-type]
+            sys.exit(f"{' '.join(map(str, process.args))} does not serve")  # type: ignore[arg-type]  # arguments of any type
         time.sleep(0.1)
 
 

@@ -45,10 +45,10 @@ def _commands() -> Iterator[tuple[str, tuple[str, argparse.ArgumentParser]]]:
     """Name, short help and parser of each; argparse shows them nowhere but in its own fields."""
     [actions] = [
         action
-        for action in parser()._actions  # noqa: SLF001
-        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
+        for action in parser()._actions  # noqa: SLF001 -- argparse lists them nowhere else
+        if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 -- argparse has no public name for it
     ]
-    for choice in actions._choices_actions:  # noqa: SLF001
+    for choice in actions._choices_actions:  # noqa: SLF001 -- argparse lists them nowhere else
         yield choice.dest, (choice.help or "", actions.choices[choice.dest])
 
 
@@ -73,7 +73,7 @@ def exit_codes(made: argparse.ArgumentParser) -> list[tuple[str, str]]:
 
 
 def _arguments(made: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [each for each in made._actions if each.dest != "help"]  # noqa: SLF001
+    return [each for each in made._actions if each.dest != "help"]  # noqa: SLF001 -- argparse lists them nowhere else
 
 
 def _call(name: str, made: argparse.ArgumentParser) -> str:

@@ -150,7 +150,7 @@ def photograph(page: Page, html: str, name: str, until: str | None = None) -> No
     if until is not None and (box := page.locator(until).bounding_box()) is not None:
         clip = {"x": 0, "y": 0, "width": 1000, "height": box["y"] + box["height"] + 24}
     IMAGES.mkdir(exist_ok=True)
-    page.screenshot(path=IMAGES / name, full_page=True, clip=clip)  # type: ignore[arg-type]
+    page.screenshot(path=IMAGES / name, full_page=True, clip=clip)  # type: ignore[arg-type]  # a mapping, whose keys are fixed
     sys.stdout.write(f"{IMAGES / name}: {(IMAGES / name).stat().st_size} bytes\n")
 
 

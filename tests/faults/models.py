@@ -55,7 +55,7 @@ def store_for(models: Models | None) -> MemoryModels:
     replaced = None
     for number, content in enumerate(BEFORE, 1) if models in OVER_OTHERS else ():
         made = manifest_of(content)
-        store.keep(MODEL, made, lambda _, content=content: [content])  # type: ignore[misc]
+        store.keep(MODEL, made, lambda _, content=content: [content])  # type: ignore[misc]  # a default binds the loop's value
         at = NOON - timedelta(days=10 - number)
         store.append(
             Entry(number, MODEL, EntryKind.PROMOTED, made.id, made.digest, replaced, at, person="a")

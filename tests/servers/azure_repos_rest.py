@@ -200,7 +200,7 @@ class Repository:
     def _all_refs(self) -> list[tuple[str, str, str]]:
         form = "%(refname) %(objectname) %(*objectname)"
         listed = self._git("for-each-ref", f"--format={form}").decode().splitlines()
-        return [(*line.split(" "),) for line in listed]  # type: ignore[misc]
+        return [(*line.split(" "),) for line in listed]  # type: ignore[misc]  # each line has as many fields
 
     def hands_out(self, sha: str) -> bool:
         """Whether git may have this object; a commit when a ref leads to it."""

@@ -131,9 +131,9 @@ def test_a_group_is_transient_only_if_all_of_it_is(origins: Origins) -> None:
 def test_a_record_holds_the_classes_the_files_and_what_was_wrapped() -> None:
     try:
         try:
-            open("no/where.csv")  # noqa: PTH123, SIM115
+            open("no/where.csv")  # noqa: PTH123, SIM115 -- as notebooks do it
         except OSError:
-            raise RuntimeError("cannot load")  # noqa: B904
+            raise RuntimeError("cannot load")  # noqa: B904 -- as notebooks do it
     except RuntimeError as error:
         found = Raised.read(record(error))
 
@@ -153,7 +153,7 @@ def test_what_was_being_handled_deeper_in_the_code_is_not_recorded() -> None:
 
     try:
         try:
-            open("no/where.csv")  # noqa: PTH123, SIM115
+            open("no/where.csv")  # noqa: PTH123, SIM115 -- as notebooks do it
         except OSError:
             fall_back()
     except ValueError as error:

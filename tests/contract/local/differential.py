@@ -72,8 +72,8 @@ def main() -> int:
             flush=True,
         )
         for number in sorted(set(wrong))[:3]:
-            print(*(each.cells[number][:300] for each in seen), sep="\n    ---\n")  # noqa: T201
-    print(  # noqa: T201
+            print(*(each.cells[number][:300] for each in seen), sep="\n    ---\n")  # noqa: T201 -- a report for people
+    print(  # noqa: T201 -- a report for people
         f"{len(options.notebooks)} notebooks, {compared} cells compared, {varying} that differ by "
         f"themselves, {different} differences"
     )

@@ -59,7 +59,7 @@ def promote(store: ModelStore, count: int, size: int) -> None:
             if done == count:
                 return
             manifest = version(done + 1, size)
-            store.keep(MODEL, manifest, lambda path, done=done: content(done + 1, path, size))  # type: ignore[misc]
+            store.keep(MODEL, manifest, lambda path, done=done: content(done + 1, path, size))  # type: ignore[misc]  # a default binds the loop's value
             after = entry_after(head, f"{done + 1}")
             store.append(replace(after, id=manifest.id, digest=manifest.digest))
             old = store.entry(MODEL, number - _KEPT)

@@ -194,7 +194,7 @@ def make(folder: Path) -> None:
     numpy = library("numpy")
     base: Any = pyfunc.PythonModel
 
-    class Echo(base):  # type: ignore[misc]
+    class Echo(base):  # type: ignore[misc]  # MLflow's class, which has no types here
         def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
             if params is not None and "k" in params:
                 return [params["k"]]

@@ -143,7 +143,7 @@ class SqliteStore:
 
     def parts(self, key: str) -> Mapping[str, bytes]:
         rows = self._asked("SELECT name, body FROM parts WHERE key = ?", key)
-        return {str(name): bytes(body) for name, body in rows}  # type: ignore[call-overload]
+        return {str(name): bytes(body) for name, body in rows}  # type: ignore[call-overload]  # rows of SQLite have no types
 
     def put_rejection(self, key: str, text: str) -> None:
         self._asked("INSERT INTO rejections VALUES (?, '9', ?)", key, text)

@@ -106,7 +106,7 @@ async def keeping(
     home = store.root.with_name("home")
     home.mkdir(exist_ok=True)
     how = {"refresh": 0.05, "swap_wait": PATIENCE, "free": lambda: None, "start": start, **more}
-    python = lambda _: sys.executable  # noqa: E731
+    python = lambda _: sys.executable  # noqa: E731 -- one line where a function has four
     keeper = Keeper(store.models, "churn", pinned, python, {"pickle"}, home, **how)
     running = asyncio.create_task(keeper.run())
     try:

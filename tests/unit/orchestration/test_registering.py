@@ -91,7 +91,7 @@ def test_it_holds_no_verdict(scene: Scene) -> None:
     def register(_: Registration) -> None:
         seen.append(scene.state.builds()[0].verdict)
 
-    scene.backend.register = register  # type: ignore[assignment,method-assign]
+    scene.backend.register = register  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
     scene.trains(b"one")
     scene.offer(promote=ASKED)
     assert seen == [Verdict.SUCCEEDED]
@@ -179,7 +179,7 @@ def test_a_handler_that_dies_in_it_leaves_it_to_the_next_one_until_it_is_done_wi
             died.append(made)
             raise Dead
 
-    scene.backend.register = dies  # type: ignore[method-assign]
+    scene.backend.register = dies  # type: ignore[method-assign]  # one method of a twin, for this test
     with pytest.raises(Dead):
         scene.offer(promote=ASKED)
     for _ in range(deaths):

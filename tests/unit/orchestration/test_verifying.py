@@ -130,7 +130,7 @@ def test_an_answer_of_another_version_begins_the_row_again(scene: Scene) -> None
         found = real(url, version)
         return replace(found, number=given.pop(0)) if given else found
 
-    scene.service.answer = answer  # type: ignore[method-assign]
+    scene.service.answer = answer  # type: ignore[method-assign]  # one method of a twin, for this test
     scene.run_to_end()
     assert scene.build(build.key).verdict is Verdict.SUCCEEDED
     assert scene.service.answers == 6
@@ -193,7 +193,7 @@ def test_what_the_server_tries_again_is_waited_for(scene: Scene) -> None:
 def test_a_server_of_another_model_verifies_nothing(scene: Scene, when: str) -> None:
     scene.trains(b"two")
     real = scene.service.health
-    scene.service.health = lambda url: replace(  # type: ignore[method-assign]
+    scene.service.health = lambda url: replace(  # type: ignore[method-assign]  # one method of a twin, for this test
         real(url), model="other" if len(scene.log()) > (when == "after") else MODEL
     )
     build = scene.offer(promote=VERIFY)
@@ -211,7 +211,7 @@ def test_a_server_that_refuses_this_host_is_said_before_anything_is_changed(scen
         raise Permanent("It needs a key.")
 
     scene.trains(b"two")
-    scene.service.health = refuse  # type: ignore[assignment,method-assign]
+    scene.service.health = refuse  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
     build = scene.offer(promote=VERIFY)
     assert (build.verdict, len(scene.log())) == (Verdict.FAILED, 1)
     assert scene.told().variables["promotion.outcome"] == "refused"
@@ -236,7 +236,7 @@ def test_of_two_that_are_verified_one_waits_for_the_other(scene: Scene, down: bo
         complete(*told, **more)
         scene.pipeline.waiting = True
 
-    scene.pipeline.complete = one_of_two  # type: ignore[method-assign]
+    scene.pipeline.complete = one_of_two  # type: ignore[method-assign]  # one method of a twin, for this test
     scene.service.bad = {each: f"held back: {each} is bad." for each in bad}
     scene.service.down = down
     scene.run_to_end()
@@ -254,7 +254,7 @@ def test_what_failed_before_the_entry_keeps_nobody_from_canceling(scene: Scene) 
             raise Temporary("The files do not answer.")
         return real(key, path)
 
-    scene.files.parts = parts  # type: ignore[assignment,method-assign]
+    scene.files.parts = parts  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
     begun(scene)
     before = scene.clock.time
     scene.pipeline.waiting = False
@@ -272,7 +272,7 @@ def test_the_timeout_is_kept_however_slow_looks_are_and_whatever_clocks_say(
         raise Temporary("The server does not answer.")
 
     scene.trains(b"two")
-    scene.service.health = health  # type: ignore[assignment,method-assign]
+    scene.service.health = health  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
     hosts = itertools.cycle(scene.host(timedelta(minutes=each)) for each in ahead)
     scene.begin(promote=VERIFY)
     committed = undone = None

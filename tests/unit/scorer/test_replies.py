@@ -271,7 +271,7 @@ class Model:
 """
     scorer = load(source)
     replies: list[Reply] = []
-    ask = lambda: replies.append(scorer.reply("/predict", JSON, body(ROWS)))  # noqa: E731
+    ask = lambda: replies.append(scorer.reply("/predict", JSON, body(ROWS)))  # noqa: E731 -- a statement in one line
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
         thread.start()

@@ -24,7 +24,7 @@ def check_out(
     )
     url = f"{service.url}/contoso/flowers/_git/{name.replace(' ', '-')}"
     job = {"collection": f"{service.url}/contoso", "token": SecretStr(token)}
-    with handler.checkout(RepositoryRequest(url, ref), **job) as checkout:  # type: ignore[arg-type]
+    with handler.checkout(RepositoryRequest(url, ref), **job) as checkout:  # type: ignore[arg-type]  # named by the caller
         return checkout.commit, on_disk(checkout.folder), checkout.warnings
 
 
