@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 Parameters = Mapping[str, Any]  # JSON values, as papermill takes them
+_NOTE = re.compile(r"Attempt \d+ failed \((\w+)\): ")
 
 
 class RunKind(StrEnum):
@@ -65,6 +67,16 @@ class Failure:
     message: str
     cell: int | None = None
     traceback: str | None = None
+
+    def note(self, attempt: int) -> str:
+        """The warning that a run keeps of an attempt that failed like this, and was retried."""
+        return f"Attempt {attempt} failed ({self.kind}): {self.message}"
+
+
+def noted(warnings: Iterable[str]) -> list[FailureKind]:
+    """The kinds of failure in a run's notes of earlier attempts, in order."""
+    notes = filter(None, map(_NOTE.match, warnings))
+    return [FailureKind(note[1]) for note in notes if note[1] in set(FailureKind)]
 
 
 @dataclass(frozen=True, slots=True)

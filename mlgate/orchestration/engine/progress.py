@@ -17,7 +17,6 @@ from mlgate.orchestration.runs import (
     Outcome,
     RunStatus,
 )
-from mlgate.orchestration.verdict.facts import retry_note
 
 RETRY_DELAY = timedelta(seconds=5)  # doubled with every attempt
 
@@ -48,7 +47,7 @@ def finish(build: Build, name: str, outcome: Outcome, now: datetime) -> Build:
         and build.ending_since is None
     )
     if again and failure is not None:
-        note = retry_note(run.attempt, failure)
+        note = failure.note(run.attempt)
         return replace(build, hindered=0.0, ended_at=None).with_run(
             RunState(
                 spec=run.spec,

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, RunState
-from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
+from mlgate.orchestration.runs import FailureKind, RunStatus, noted
 from mlgate.orchestration.text import exact
 
-_RETRIED = re.compile(r"Attempt \d+ failed \((\w+)\): ")
 _WEB = re.compile(r"https?://[A-Za-z0-9\[]")
 
 
@@ -20,15 +19,9 @@ def attempts_made(run: RunState) -> int:
     return run.attempt if run.submitted else run.attempt - 1
 
 
-def retry_note(attempt: int, failure: Failure) -> str:
-    """The warning that a run keeps of an attempt after which it was tried again."""
-    return f"Attempt {attempt} failed ({failure.kind}): {failure.message}"
-
-
 def failures_of(run: RunState) -> list[FailureKind]:
     """Why its attempts failed, in order, as far as it is known."""
-    notes = filter(None, map(_RETRIED.match, run.warnings))
-    kinds = [FailureKind(note[1]) for note in notes if note[1] in set(FailureKind)]
+    kinds = noted(run.warnings)
     return kinds if run.failure is None else [*kinds, run.failure.kind]
 
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, RepositoryRequest, Verdict
 from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
 from mlgate.orchestration.runs import Failure, RunStatus
-from mlgate.orchestration.verdict.facts import retry_note
 from mlgate.orchestration.verdict.history.numbers import run_stories
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import (
@@ -29,7 +28,7 @@ from tests.unit.history.samples import DIED, NOW, a_history, a_record
 from tests.unit.report.any_builds import BUILDS
 from tests.unit.report.samples import a_build, a_run, failed_run
 
-LOST = [retry_note(number, Failure(DIED[0], "The kernel died.")) for number in (1, 2)]
+LOST = [Failure(DIED[0], "The kernel died.").note(number) for number in (1, 2)]
 
 
 def test_a_build_is_a_few_lines() -> None:
