@@ -34,7 +34,7 @@ run: $(STAMP) ## the example, the whole way on this machine; leaves build/exampl
 	$(BIN)/mlgate run examples/iris/message.json --repository . --output build/example
 
 test: $(STAMP) check tools azurite azure-types functions models ## everything that CI runs
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal --durations 30 --cov
 
 test-slow: $(STAMP) tools azurite functions models ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
 	$(BIN)/pytest -m slow
