@@ -182,11 +182,11 @@ _INTRODUCTION = """\
 A message is one JSON object in UTF-8. `mlgate schema` prints its JSON Schema, and
 `mlgate validate MESSAGE.json` reports every problem in one.
 
-- An unknown field is a finding that names the nearest known one. There is no `null`: leave out
-  a field that you don't need.
+- An unknown field is a finding, which suggests the nearest known field. `null` is not allowed:
+  leave out a field that you don't need.
 - A body wrapped by the .NET DataContract serializer, the default of the Azure DevOps task, reads
   the same as a raw one.
-- A value that still holds a pipeline variable, such as `$(Build.SourceVersion)`, is a finding.
+- A value that still contains a pipeline variable, such as `$(Build.SourceVersion)`, is a finding.
 - A path is relative, with `/` between folders and without `..`.
 
 The smallest message that does something:
@@ -204,63 +204,67 @@ _LIMITS = f"""\
 ## Limits
 
 A message, and a file that `runs_from` names, has at most {MAX_LENGTH:,} characters. A build has at
-most {MAX_RUNS} runs, the one that `promote` adds included. They hold {MOST_BYTES // 1_000_000} MB
-at most; what several of them have in common, such as the parameters of one glob, counts once. A
-path has at most 4,096 characters.
+most {MAX_RUNS} runs, including the one that `promote` adds. Together they have at most
+{MOST_BYTES // 1_000_000} MB; what several of them share, such as the parameters of one glob, counts
+once. A path has at most 4,096 characters.
 """
 
 _DEFAULTS = """\
 ## `defaults`
 
-Any field of [every run](#every-run) but `name` and `needs`, and of [a notebook](#a-notebook) but
-`kind` and `path`. What a run says itself wins. `parameters`, `environment_variables` and `tags` are
-merged key by key; any other field replaces the default as a whole. Only a notebook takes a
-notebook's fields. The `environment` of a serving run is that of its model's run, and not the
-default, unless it names one itself.
+Values for all runs: any field of [every run](#every-run) except `name` and `needs`, and any field
+of [a notebook](#a-notebook) except `kind` and `path`. A run's own field wins. `parameters`,
+`environment_variables` and `tags` are merged key by key; any other field replaces the default as a
+whole. A notebook's fields apply only to notebooks. A serving run without an `environment` does not
+use the default, but that of its model's run.
 
 ## `runs_from`
 
 A JSON file in the repository that holds `runs`, `defaults`, `gate` and `promote`, as in the
-message. What the message itself says wins: its `runs`, its `gate` and its `promote` replace the
-file's, its `defaults` go over the file's field by field.
-[examples/plan.json](../examples/plan.json) is such a file.
+message. The message wins: its `runs`, `gate` and `promote` replace the file's, and its `defaults`
+are merged over the file's, field by field. [examples/plan.json](../examples/plan.json) is such a
+file.
 """
 
 _PROMOTION = """\
-## The run that tries what is promoted
+## The run that checks a promotion
 
-It is the first [serving run](#a-serving-run) with the same `model` and `path`, where there is one.
-It counts as any run; when it fails there is no candidate, and the promotion is refused whatever the
-gate says. `promote.example` is its example.
+If the build has a [serving run](#a-serving-run) with the same `model` and `path` as `promote`, the
+first of them is the check. It uses `promote.example` as its example, and the gate counts it like
+any other run. If it fails, there is no candidate, and the promotion is refused whatever the gate
+decides.
 
-Else `promote` adds a run. Its name is `check-<model>`, cut and ended by a hash when that has more
-than 63 characters. It needs the run that keeps the model, and has that run's `environment`,
-`compute` and `resources`; of `defaults` it takes `timeout_minutes`, `retries` and `tags`. No other
-run may have its name. `mlgate validate` says what it adds.
+Otherwise `promote` adds a run, and `mlgate validate` reports it. Its name is `check-<model>`,
+shortened and with a hash at its end if it has more than 63 characters. No other run may have that
+name. It needs the run that keeps the model, and uses that run's `environment`, `compute` and
+`resources`. From `defaults` it uses `timeout_minutes`, `retries` and `tags`.
 
-For `all_pass` it counts as any run. No number counts it, neither `any_pass` nor `at_least`: it
-tries what another run left, and by itself must not open a gate. `gate.metrics` may name it. It
-passes with a warning when there is no example to ask the model: nobody asked for more than that it
-loads.
+For `all_pass`, the added run counts like any other run. `any_pass` and `at_least` don't count it,
+because it only checks the result of another run. `gate.metrics` may name it. Without an example, it
+only loads the model, and passes with a warning.
 """
 
 _RUNS = """\
 ## What a run finds and leaves
 
-In its environment, on every backend: `MLGATE_BUILD_ID`, `MLGATE_RUN_NAME`, `MLGATE_COMMIT` (the
-full SHA), and for each run that it needs `MLGATE_INPUT_<NAME>` (upper case, `-` as `_`): a folder
-with that run's kept outputs, by their relative paths. Runs of a build with `promote` also find
-`MLGATE_CURRENT_MODEL` when the model has a current version: a folder with that version's files, to
-be read only. The host's own settings and tokens are not passed on. There is no `.git`, and git
-finds none above: the commit is in the variable.
+On every backend, a run has these environment variables:
 
-Metrics are those that the run logs with MLflow, the latest value of each, and the numbers in
-`outputs/metrics.json`, which win. Those in a store of the run's own, in its folder, count as well
-where the one that it was given lacks them, with a warning that says where they are.
+- `MLGATE_BUILD_ID`, `MLGATE_RUN_NAME`, and `MLGATE_COMMIT` with the full SHA. There is no `.git`,
+  and git finds none above the working directory.
+- For each run that it needs, `MLGATE_INPUT_<NAME>`, with the name in upper case and `_` for `-`: a
+  folder with that run's kept outputs, under their relative paths.
+- In a build with `promote`, if the model has a current version, `MLGATE_CURRENT_MODEL`: a folder
+  with that version's files, to be read only.
 
-Files kept are `outputs/**` and what `outputs` names: 10 GiB of a run's at most. What does not fit
-is left out, and a warning of the run says so. Files that the commit brought into `outputs/` and the
-run did not write count for nothing, with their numbers.
+The host's own settings and tokens are not passed on.
+
+The run's metrics are those that it logs with MLflow, the latest value of each, and the numbers in
+`outputs/metrics.json`, which win. Metrics that the run logs to a store of its own, in its folder,
+count as well if the store that it was given lacks them. A warning then says where they are.
+
+mlgate keeps `outputs/**` and the files that `outputs` names, at most 10 GiB for a run. If files
+don't fit, the run has a warning. Files that the commit has in `outputs/` don't count unless the run
+writes them, and neither do their numbers.
 
 The folder `outputs/` is in the working directory before the run begins. A command runs under `bash`
 with `pipefail`: it fails when any part of a pipe fails. The log keeps its first 48 MiB and its last
@@ -269,7 +273,7 @@ with `pipefail`: it fails when any part of a pipe fails. The log keeps its first
 Three tags of notebook cells have a meaning: `parameters`, `raises-exception` (an error is
 expected), and `skip-execution`. `sys.exit(0)` ends a notebook early and passes.
 
-A run that failed says why in one of these words. Transient ones are retried while `retries` last.
+A failed run has one of these kinds of failure. Transient ones are retried while `retries` last.
 
 | `failure.kind` | meaning | transient |
 |---|---|---|
@@ -290,49 +294,51 @@ _FAILURES = {
 }
 
 _KINDS = """\
-The kind follows from the exception that ended the run: its class, and the file that raised it. A
-class of your own is `code`, as are assertions, and a name that is missing in a module of your own;
-one that is missing in an installed package is `environment`. Words count only where a library's
-class says nothing. An exception that says nothing itself, such as `RuntimeError`, has the kind of
-what it was raised for; a group is transient when all its members are. An exception that the code
-handled does not count.
+The kind depends on the exception that ended the run: its class, and the file that raised it. An
+exception that your code handled does not count.
 
-A notebook's kernel has that exception. A command's has to be read off its output: it is the last
-traceback, if the command says nothing more and exits with 1. One that a log's `ERROR` leads in may
-have been handled, so it is not retried.
+- Your own exception classes and assertions are `code`.
+- A name that is missing in your own module is `code`; one that is missing in an installed package
+  is `environment`.
+- The message counts only if a library's class is too general to decide.
+- A general exception, such as `RuntimeError`, has the kind of its cause. An exception group is
+  transient if all its members are.
+
+For a notebook, mlgate reads the exception in the kernel. For a command, it reads the output: the
+last traceback counts if the command prints nothing after it and exits with 1. A traceback that
+follows a log's `ERROR` may have been handled, so it is not retried.
 """
 
 _PROPERTIES = """\
 ## Application properties
 
-The pipeline's coordinates and its token are never in the body. The task
-`PublishToAzureServiceBus` sets them as application properties of the message:
+The IDs of the pipeline and its token are never in the body. The task `PublishToAzureServiceBus`
+sets them as application properties of the message:
 
 {names}
 
-`HubName`, `TaskInstanceName` and `TaskInstanceId` may be absent; of the others all are there, or
-none. A message without them is a build without a pipeline: the same runs, and the verdict in the
-files and the history only.
+`HubName`, `TaskInstanceName` and `TaskInstanceId` may be absent. The others must all be there, or
+none of them. A message without them is a build without a pipeline: it has the same runs, but its
+verdict is only in the files and the history.
 
-A build is identified by plan, job, task instance and `attempt`; without a pipeline, by the Service
-Bus message id. The same identity delivered twice is one build.
+A build is identified by plan, job, task instance and `attempt`, or without a pipeline by the
+Service Bus message id. Two messages with the same identity are one build.
 
-So write `"attempt": $(System.JobAttempt)`, without quotes. When a job is run again and its message
-doesn't say so, the build that it identifies was judged before, and the step fails with
-`already-judged`. A step that sends another message while its build is open fails with
+So write `"attempt": $(System.JobAttempt)`, without the quotes that a text has. If a job runs again
+with the same `attempt`, its message names a build that already has a verdict, and the step fails
+with `already-judged`. A step that sends another message while its build is open fails with
 `different-body`.
 
-Set `waitForCompletion: true` in the task. Without it the step ends at once, while the message still
-carries all properties: mlgate finds that nobody waits any more, and cancels the build before it
-begins.
+Set `waitForCompletion: true` in the task. Without it the step ends at once. mlgate then finds that
+nobody waits for the build, and cancels it before it begins.
 """
 
 _FINDINGS = """\
 ## Findings
 
-Each finding has a stable code, a JSON pointer to the place, what is wrong and what to do. At most
-{most} of a message are listed; `more-findings` says how many are not. `no-attempt` is a warning of
-`mlgate validate` and refuses nothing.
+Each finding has a stable code, a JSON pointer to the place, the problem and a remedy. At most
+{most} are listed for a message; `more-findings` says how many more there are. `no-attempt` is only
+a warning of `mlgate validate`.
 
 | code | meaning |
 |---|---|
