@@ -1,4 +1,4 @@
-"""The waiting pipeline step, through Azure DevOps' callback endpoints."""
+"""Reports to the waiting pipeline step through Azure DevOps' callback endpoints."""
 
 from handlers.devops_handler.handler import DevOpsHandler
 

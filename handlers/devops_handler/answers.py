@@ -1,7 +1,7 @@
-"""What an answer of Azure DevOps means, sorted by what to do about it. Pure.
+"""Sorts the answers of Azure DevOps by what to do about them. Pure.
 
-Expired tokens are the odd ones: GET and POST are answered 203 with a sign-in page, or redirected
-to one, and only PATCH gets an honest 401.
+Expired tokens need care: a GET or POST is answered 203 with a sign-in page, or redirected to one;
+only a PATCH is answered 401.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PLAN_OVER = frozenset(
 
 
 class PlanOverError(Exception):
-    """The plan has ended, whoever ended it: nothing can be posted to it any more."""
+    """The plan has ended, for whatever reason: nothing more can be posted to it."""
 
 
 class NotAuthorizedError(Exception):
-    """The token is not taken (any more)."""
+    """The token is not accepted, or no longer."""
 
 
 class NotNowError(Exception):
-    """The service throttles or is ill; `retry_after` in seconds when it said so."""
+    """The service throttles or fails; `retry_after` is in seconds, None if it did not say."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -47,10 +47,10 @@ class NotNowError(Exception):
 def read_answer(
     status: int, headers: Mapping[str, str], content: bytes, *, asked: str, now: datetime
 ) -> Any:
-    """The JSON of a good answer, None when it has no body; raises one of the above, or Permanent.
+    """The JSON of a successful answer, or None if it has no body.
 
-    `headers` are looked up in any case, as `requests` has them. `asked` says in a few words what
-    was wanted of whom, for the sentence.
+    Raises one of the errors above, or Permanent. `headers` must ignore case, as those of `requests`
+    do. `asked` names the request and the server in a few words, for the error's message.
     """
     type_key, message = _error_of(content) if status >= 400 else ("", "")
     if type_key in PLAN_OVER:
@@ -65,7 +65,7 @@ def read_answer(
         detail = " ".join(part for part in (type_key, message) if part)
         raise Permanent(
             f"{asked} was refused with {status} {detail}".rstrip()
-            + ". Check that the pipeline is of this organization and its job may call back."
+            + ". Check that the pipeline belongs to this organization and its job may call back."
         )
     if not content:
         return None
@@ -76,7 +76,7 @@ def read_answer(
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds from now by the Retry-After header, which holds seconds or an HTTP date."""
+    """The seconds from `now` in the Retry-After header, which holds seconds or an HTTP date."""
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
@@ -94,7 +94,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _error_of(content: bytes) -> tuple[str, str]:
-    """The (typeKey, message) of an error body; empty strings when it is something else."""
+    """The (typeKey, message) of an error body; empty strings if it is not one."""
     try:
         body = json.loads(content)
     except ValueError:

@@ -1,16 +1,16 @@
-"""What of a build's files can be attached: one is in memory at a time, and of a bounded size."""
+"""Reads a build's files for attaching: one at a time in memory, each of a bounded size."""
 
 from __future__ import annotations
 
 from mlgate.orchestration.ports import BuildFiles
 
-FILE_SIZE = 32 * 1024 * 1024  # bytes; several times that is in memory to send it
+FILE_SIZE = 32 * 1024 * 1024  # bytes; sending a file needs several times its size in memory
 
 
 def content_of(files: BuildFiles, build: str, path: str) -> bytes | None:
-    """None for a file that is too large, and nothing for one that is not there.
+    """The content of a file: None if it is too large, empty if it is missing.
 
-    Of a log that is too long it is the end, which says what happened.
+    A log that is too long is cut to its end, which says what happened.
     """
     if path.endswith(".txt"):
         return files.tail(build, path, FILE_SIZE)

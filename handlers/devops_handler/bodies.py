@@ -1,4 +1,4 @@
-"""The JSON that the callbacks carry, and what is read from the timeline. Pure."""
+"""Builds the JSON of the callbacks, and reads the timeline. Pure."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.telling import Completion
 from mlgate.orchestration.text import one_line
 
-ISSUES_SHOWN = 10  # of each type; Microsoft's agent keeps no more either
+ISSUES_SHOWN = 10  # of each type, the same as Microsoft's agent
 ISSUE_LENGTH = 1000
 OPERATION_LENGTH = 200
 NO_GUID = "00000000-0000-0000-0000-000000000000"
-GATES_QUIRK = 12  # up to this plan version, gates name themselves differently in events
+GATES_QUIRK = 12  # up to this plan version, events of gates use other ids
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The step's own record, and whether it or its job has ended; `present`: there is one."""
+    """The step's own record. `present`: it exists; `ended`: the step or its job has ended."""
 
     present: bool
     ended: bool
@@ -31,10 +31,10 @@ class Row:
 
 
 def read_row(answer: Any, address: PipelineAddress) -> Row:
-    """The step in a timeline's records; Temporary when they cannot be read."""
+    """The step in a timeline's records. Raises Temporary if they cannot be read."""
     records = answer.get("value") if isinstance(answer, dict) else None
     if not isinstance(records, list):
-        raise Temporary("Azure DevOps answered with a timeline that cannot be read.")
+        raise Temporary("Azure DevOps returned a timeline that cannot be read.")
     by_id = {
         str(record.get("id", "")).lower(): record for record in records if isinstance(record, dict)
     }
@@ -59,7 +59,7 @@ def read_log_id(log: Any) -> int | None:
 
 
 def progress_record(address: PipelineAddress, display: Display) -> dict[str, Any]:
-    """The record's changes; `name` is left alone, it would replace the step's display name."""
+    """The record's changes. `name` is left out: it would replace the step's display name."""
     record: dict[str, Any] = {
         "id": address.task_instance_id,
         "percentComplete": display.percent,
@@ -73,7 +73,7 @@ def progress_record(address: PipelineAddress, display: Display) -> dict[str, Any
 
 
 def final_record(address: PipelineAddress, completion: Completion) -> dict[str, Any]:
-    """The record's last changes. That it has ended is for the event to say, which ends it."""
+    """The record's last changes, without its state: the event ends the step."""
     errors, warnings = _errors(completion), completion.warnings
     record: dict[str, Any] = {
         "id": address.task_instance_id,
@@ -92,7 +92,8 @@ def final_record(address: PipelineAddress, completion: Completion) -> dict[str, 
 
 
 def event_ids(address: PipelineAddress, gates_version: int | None) -> dict[str, str]:
-    """Whose event it is; `gates_version` is the plan's version for the gates hub, else None."""
+    """The ids of the event's task and job; `gates_version` is the plan's version for the gates hub,
+    else None."""
     if gates_version is not None and gates_version <= GATES_QUIRK:
         return {"taskId": NO_GUID, "jobId": address.task_instance_id}
     return {"taskId": address.task_instance_id, "jobId": address.job_id}
@@ -108,7 +109,7 @@ def feed_lines(address: PipelineAddress, lines: Sequence[Line]) -> dict[str, Any
 
 
 def log_page(lines: Sequence[Line]) -> bytes:
-    """Each line after its time, as the agent writes them and the web page expects."""
+    """The lines, each after its time, as the agent writes them and the web page expects."""
     return "".join(
         f"{line.written_at:%Y-%m-%dT%H:%M:%S.%f}0Z {line.text}\n" for line in lines
     ).encode()

@@ -1,4 +1,4 @@
-"""The endpoints of one waiting step, a method each."""
+"""The endpoints of one waiting step, one method for each."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from handlers.devops_handler.pacing import Kind
 from mlgate.orchestration.builds import PipelineAddress, Verdict
 from mlgate.orchestration.text import one_line
 
-# What Microsoft's samples pin; the later versions change nothing that is used here, and old
+# The versions that Microsoft's samples pin. Later ones change nothing that is used here, and old
 # Azure DevOps Servers know only these.
 EVENTS_VERSION = "2.0-preview.1"
 TIMELINE_VERSION = "4.1"
 ATTACHMENT_VERSION = "5.1-preview.1"
 PLAN_VERSION = "7.2-preview.2"
-NAME_LENGTH = 260  # characters, more than a definition's name may have
+NAME_LENGTH = 260  # characters; a definition's name is shorter
 
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """Raises Temporary, Permanent and `PlanOverError`.
 
-    What only adds (lines, the event) is never repeated here: whether it arrived is not known.
+    Requests that add something (lines, the event) are never repeated here, because the first one
+    may have arrived.
     """
 
     client: Client
@@ -52,7 +53,7 @@ class Callbacks:
         self._call("POST", self.plan.feed, TIMELINE_VERSION, body, kind=Kind.FEED)
 
     def create_log(self) -> int | None:
-        """The id of the step's persistent log: there is one for each path, made when needed."""
+        """The id of the step's persistent log. The service has one per path and creates it."""
         body = {"path": f"logs\\{self.address.task_instance_id}"}
         answer = self._call("POST", self.plan.logs, TIMELINE_VERSION, body, repeat=True)
         return bodies.read_log_id(answer)
@@ -62,7 +63,7 @@ class Callbacks:
         self._call("POST", f"{self.plan.logs}/{log_id}", TIMELINE_VERSION, page, kind=Kind.LOG)
 
     def attach(self, kind: str, name: str, content: bytes) -> None:
-        """Keep a file with the step's record, in place of an earlier one of that kind and name."""
+        """Attach a file to the step's record; replaces an earlier one of that kind and name."""
         url = self.plan.attachment(self.address.task_instance_id, kind, name)
         self._call("PUT", url, ATTACHMENT_VERSION, content, repeat=True, kind=Kind.STEP_FILE)
 
@@ -78,7 +79,7 @@ class Callbacks:
         self._call("POST", self.plan.events, EVENTS_VERSION, body)
 
     def pipeline_name(self) -> str | None:
-        """The definition's, as the plan's record refers to it.
+        """The name of the definition that the plan's record refers to.
 
         `TaskOrchestrationPlanReference.definition`, a `TaskOrchestrationOwner` with id and name:
         microsoft/azure-devops-python-api, models of the task client.

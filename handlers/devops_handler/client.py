@@ -1,7 +1,7 @@
-"""One call to Azure DevOps: the token on it, its answer read, its pace kept, few retries.
+"""Calls Azure DevOps: adds the token, keeps the pace, reads the answer, and retries a little.
 
-Each call has a session of its own: no cookie of a sign-in page and no connection gone stale
-between two looks, and nothing shared between threads.
+Each call has its own session. So no cookie of a sign-in page stays, no connection goes stale
+between two looks, and threads share nothing.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ log = logging.getLogger("mlgate")
 
 Json: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")  # http.client would quote any other one in its exception
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # http.client would quote any other token in its exception
 _PAUSES = (1.0, 2.0)  # seconds before the retries of a call that may be repeated
-_DELAY = 5.0  # seconds, when the service does not say how long to wait
+_DELAY = 5.0  # seconds to wait if the service does not say how long
 _CONNECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`body` None, JSON, or bytes as they are; `repeat` when twice does no harm.
+    """A request. `body` is None, JSON, or raw bytes; `repeat` says that sending it twice is safe.
 
-    `kind` of a write that a build has many of.
+    `kind` is set for writes that a build sends often.
     """
 
     method: str
@@ -57,7 +57,7 @@ class Request:
 
 @dataclass(slots=True)
 class Caller:
-    """As whom a build calls first: with its job's token, or `as_host` once that was refused."""
+    """Which identity a build tries first: its job's token, or the host's once that was refused."""
 
     as_host: bool = False
 
@@ -66,7 +66,7 @@ class Caller:
 class Access:
     """How the requests of one call of the port are made.
 
-    `patience` seconds are the most to wait when throttled; after `until` none is begun.
+    `patience` is the longest wait when throttled, in seconds. No request begins after `until`.
     """
 
     plan: Endpoints
@@ -78,7 +78,7 @@ class Access:
 
 
 class Client:
-    """Raises Temporary, Permanent, or `PlanOverError`, and nothing else."""
+    """Makes the calls. Raises only Temporary, Permanent and `PlanOverError`."""
 
     def __init__(
         self, identity: Callable[[], SecretStr] | None, clock: Clock, timeout_seconds: float
@@ -89,17 +89,14 @@ class Client:
         self._not_before: dict[str, datetime] = {}
 
     def throttled(self, plan: Endpoints) -> float:
-        """Seconds for which the collection has asked not to be called."""
+        """Seconds left of the time for which the collection asked not to be called."""
         until = self._not_before.get(plan.collection)
         seconds = 0.0 if until is None else (until - self._clock.now()).total_seconds()
-        # What is longer than ever was asked for comes of a clock that was set back.
+        # A wait longer than any that is asked for means that the clock was set back.
         return seconds if 0 < seconds <= LONGEST_RETRY_AFTER else 0.0
 
     def call(self, access: Access, request: Request) -> Any:
-        """The answer's JSON, or None.
-
-        Every request waits for its turn in the pace, a repeated one as well.
-        """
+        """The answer's JSON, or None. Every request keeps the pace, retries included."""
         for pause in (*(_PAUSES if request.repeat else ()), None):
             self._take_turn(access, request)
             try:
@@ -116,19 +113,19 @@ class Client:
         host, now = access.plan.host, self._clock.now()
         throttled = self.throttled(access.plan)
         if throttled > access.patience:
-            raise Temporary(f"Azure DevOps at {host} asked to be left alone for now.", throttled)
+            raise Temporary(f"Azure DevOps at {host} asked for a pause.", throttled)
         wait = max(throttled, access.pace.wait(request.kind, now))
         if now + timedelta(seconds=wait) > access.until:
-            raise Temporary(f"Azure DevOps at {host} takes too long to answer.", _DELAY)
+            raise Temporary(f"Azure DevOps at {host} is taking too long to answer.", _DELAY)
         if wait:
             self._clock.sleep(wait)
         access.pace.send(request.kind, self._clock.now())
 
     def _call_as_either(self, access: Access, request: Request) -> Any:
-        """Call with the job's token, and where that is not taken with the host's identity.
+        """Call with the job's token or, if that is not accepted, with the host's identity.
 
-        Whichever was taken last goes first, and what refuses it gets the other one: a single
-        refusal may be a passing fault of the service.
+        The one that was accepted last is tried first. If it is refused, the other one is tried: a
+        single refusal may be a passing fault of the service.
         """
         plan, caller = access.plan, access.caller
         if self._identity is None:
@@ -136,8 +133,8 @@ class Client:
                 return self._call_once(plan, access.token, request)
             except NotAuthorizedError:
                 raise Permanent(
-                    f"Azure DevOps at {plan.host} does not take the job's token, which has "
-                    "probably expired (after about a day). For longer builds set "
+                    f"Azure DevOps at {plan.host} does not accept the job's token, which has "
+                    "probably expired (it lasts about a day). For longer builds set "
                     "MLGATE_DEVOPS_IDENTITY=1, so that the host calls back as itself."
                 ) from None
         refusal: Permanent | None = None
@@ -146,20 +143,21 @@ class Client:
             if other:
                 self._take_turn(access, request)
             try:
-                caller.as_host = False  # unless the host's identity can be had
+                caller.as_host = False  # in case getting the host's token fails
                 token = self._identity() if as_host else access.token
                 caller.as_host = as_host
                 return self._call_once(plan, token, request)
             except NotAuthorizedError:
-                log.info("%s does not take the %s", plan.host, "identity" if as_host else "token")
+                refused = "host's identity" if as_host else "job's token"
+                log.info("%s does not accept the %s", plan.host, refused)
             except Permanent as error:
                 if not as_host:
                     raise
                 refusal = error
             caller.as_host = not as_host
         raise refusal or Permanent(
-            f"Azure DevOps at {plan.host} takes neither the job's token nor the host's "
-            "identity. Add that identity to the organization, with leave to queue builds."
+            f"Azure DevOps at {plan.host} accepts neither the job's token nor the host's "
+            "identity. Add that identity to the organization and allow it to queue builds."
         )
 
     def _call_once(self, plan: Endpoints, token: SecretStr, request: Request) -> Any:
@@ -169,8 +167,8 @@ class Client:
         failure: Exception
         try:
             with requests.Session() as session:
-                # A proxy cannot reach this machine's own loopback address for us, and looking for
-                # one takes longer than the call.
+                # A proxy cannot reach this machine's loopback address, and looking for one takes
+                # longer than the call.
                 session.trust_env = not plan.loopback or request.url.startswith("https:")
                 response = session.request(
                     request.method,
@@ -183,21 +181,22 @@ class Client:
                     **_sent(request.body),
                 )
         except requests.Timeout:
-            # No retry within the call: the time it may take is spent.
+            # Not retried within the call: its time is used up.
             failure = Temporary(f"{asked} was not answered in time.", _DELAY)
         except requests.exceptions.SSLError:
             failure = Temporary(
-                f"No secure connection to {plan.host} could be made. Where a proxy signs with a "
-                "certificate of its own, REQUESTS_CA_BUNDLE must name its authority.",
+                f"A secure connection to {plan.host} failed. If a proxy signs with a certificate "
+                "of its own, set REQUESTS_CA_BUNDLE to the file of its authority.",
                 _DELAY,
             )
         except requests.RequestException as error:
             failure = NotNowError(f"{asked} failed ({type(error).__name__})")
-        except OSError as error:  # requests' own word for a CA bundle that is not there
+        except OSError as error:  # what requests raises if the CA bundle does not exist
             failure = Temporary(f"{asked} failed: {error}", _DELAY)
         else:
             return self._read(plan, response, asked)
-        # Raised out here because an exception of requests holds the request, token included.
+        # Raised here, outside the handlers, because requests' exceptions hold the request and so
+        # the token.
         raise failure
 
     def _read(self, plan: Endpoints, response: requests.Response, asked: str) -> Any:
@@ -211,7 +210,7 @@ class Client:
 
 
 class Bearer(AuthBase):
-    """Passed as `auth`, since requests lets ~/.netrc replace a mere Authorization header."""
+    """Passed as `auth`, because requests lets ~/.netrc replace a plain Authorization header."""
 
     def __init__(self, token: SecretStr) -> None:
         self._token = token

@@ -1,7 +1,7 @@
-"""What a pipeline was shown of a build and what is still to be shown, as far as this process knows.
+"""Remembers what a pipeline has been shown of a build, and queues what comes next, in this process.
 
-What comes faster than it may be sent waits here. Another process may take the next look, so what
-waits is only a best effort; the build's own files hold everything.
+Lines that arrive faster than they may be sent are queued here. Another process may take the next
+look, so showing them is best effort; the build's own files hold everything.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.telling import Progress, RunResult
 from mlgate.orchestration.text import plain
 
-LINES_KEPT = 2000  # the oldest make room
+LINES_KEPT = 2000  # the oldest are dropped first
 BUILDS_KEPT = 1000
 
-# What Microsoft's agent keeps to; the service's own limits are not documented.
+# The limits of Microsoft's agent; the service's own are not documented.
 LINE_LENGTH = 1024
 LINES_PER_FEED = 100
-LINES_PER_LOG = 1000  # far below the 8 MB of a page
+LINES_PER_LOG = 1000  # far below the 8 MB that a page may have
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`number` counts from 1 over the whole build."""
+    """A line of the log; `number` counts from 1 over the whole build."""
 
     number: int
     text: str
@@ -40,11 +40,11 @@ class Line:
 
 @dataclass(slots=True)
 class Display:
-    """One build's. `row_read`: the step's record was looked at once by this process.
+    """The display of one build. `row_read`: this process has read the step's record once.
 
-    `tests` is the test run as far as it is known, None also after any doubt; `ended` are the runs
-    whose results it lacks, by name, while the build goes on; `kept` are the parts of the results
-    that need no more work, and `refusals` tells of those that were not taken.
+    `tests` is what is known of the test run, or None if that is nothing or in doubt. `ended` are
+    the runs, by name, whose results are missing from it while the build goes on. `kept` are the
+    parts of the results that need no more work; `refusals` says why some of them were refused.
     """
 
     feed: deque[Line] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
@@ -52,24 +52,24 @@ class Display:
     next_line: int = 1
     percent: int = 0
     operation: str = ""
-    shown: tuple[int, str] | None = None  # the percent and operation in the record
+    shown: tuple[int, str] | None = None  # the percent and operation that the record has
     row_read: bool = False
     in_progress: bool = False
     log_id: int | None = None
-    log_refused: bool = False  # there will be no persistent log
+    log_refused: bool = False  # the step cannot have a persistent log
     tests: KnownRun | None = None
-    tab_begun: bool = False  # the test run was found or made by this process
+    tab_begun: bool = False  # this process has found or made the test run
     ended: dict[str, RunResult] = field(default_factory=dict)
-    tab_refused: str = ""  # why there will be nothing in the Tests tab
+    tab_refused: str = ""  # why the Tests tab gets nothing more
     kept: set[str] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
-    closed: bool = False  # the step has ended, or is being completed: nothing is shown any more
-    files_until: datetime | None = None  # when a build that is over does without more files
+    closed: bool = False  # the step has ended or is being completed: nothing more is shown
+    files_until: datetime | None = None  # after this, a finished build gets no more files
     pace: Pace = field(default_factory=Pace)
     caller: Caller = field(default_factory=Caller)
 
     def take(self, progress: Progress, now: datetime) -> None:
-        """Remember what is to be shown; lines that were taken before are not taken again."""
+        """Queue what is to be shown, without the lines that were queued before."""
         self.percent = max(self.percent, min(progress.percent, 100))
         self.operation = progress.operation
         for number, text in enumerate(progress.lines, progress.first_line):
@@ -81,7 +81,7 @@ class Display:
                 self.next_line = number + 1
 
     def feed_batch(self) -> list[Line]:
-        """The first waiting lines that follow each other, as many as one request may carry."""
+        """The first queued lines with consecutive numbers, as many as fit in one request."""
         batch: list[Line] = []
         for line in islice(self.feed, LINES_PER_FEED):
             if batch and line.number != batch[-1].number + 1:
@@ -94,7 +94,7 @@ class Display:
 
 
 class Displays:
-    """The displays of the builds seen last; forgetting one costs reading its record again."""
+    """The displays of the builds seen last. If one is dropped, its record has to be read again."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[PipelineAddress, Display] = OrderedDict()
@@ -117,7 +117,7 @@ class Displays:
 
 
 def fitting(text: str) -> str:
-    """Plain text on one line of the length that a log takes; indentation is kept."""
+    """`text` as one plain line, shortened to what a log accepts; indentation is kept."""
     line = plain(text).rstrip("\n").replace("\n", " ")
     return line if len(line) <= LINE_LENGTH else line[: LINE_LENGTH - 1] + "…"
 

@@ -1,8 +1,8 @@
-"""Where a plan's callbacks go: only below an allowed collection, and only with well-formed ids.
+"""Builds a plan's callback URLs: only below an allowed collection, and only with well-formed ids.
 
-The address and the token come in the same message, so an address taken on trust would let anyone
-who can send one have the host call any server, with credentials of the host's own. Everything
-here happens before any network I/O.
+The address and the token come in the same message. If the address were trusted, anyone who can
+send a message could make the host call any server, with the host's own credentials. So everything
+here is checked before any network I/O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HUB = re.compile(r"[A-Za-z]{1,32}")  # build, release, deployment, gates, check
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The URLs of one plan; `collection` has no slash at its end."""
+    """The URLs of one plan; `collection` has no trailing slash."""
 
     collection: str
     project: str
@@ -43,7 +43,7 @@ class Endpoints:
         return f"{self.project}/_apis/test/runs"
 
     def attachment(self, record: str, kind: str, name: str) -> str:
-        """Where a record keeps a file; `kind` without its prefix."""
+        """The URL of a record's file; `kind` is without its prefix."""
         return f"{self.records}/{record}/attachments/DistributedTask.Core.{kind}/{name}"
 
     @property
@@ -52,13 +52,13 @@ class Endpoints:
 
 
 def endpoints_of(address: PipelineAddress, allowed: Sequence[str]) -> Endpoints:
-    """The plan's endpoints; `Permanent` for an address that may not be called."""
+    """The plan's endpoints. Raises `Permanent` if the address may not be called."""
     collection = address.plan_url.rstrip("/")
     url = parse_url(collection)
     if url is None or not url_allowed(collection, allowed):
         raise Permanent(
-            f"The pipeline's collection {address.plan_url[:200]!r} is not one that this host may "
-            "call. If it is yours, add its URL to MLGATE_ALLOWED_COLLECTIONS."
+            f"This host may not call the pipeline's collection {address.plan_url[:200]!r}. If it "
+            "is yours, add its URL to MLGATE_ALLOWED_COLLECTIONS."
         )
     ids = {
         "ProjectId": address.project_id,
@@ -71,13 +71,13 @@ def endpoints_of(address: PipelineAddress, allowed: Sequence[str]) -> Endpoints:
         if not _GUID.fullmatch(value):
             raise Permanent(
                 f"The message's property {name} is {value[:60]!r}, not a GUID, so nothing under "
-                "MLGATE_ALLOWED_COLLECTIONS is called. Publish with PublishToAzureServiceBus, "
-                "which sets it."
+                "MLGATE_ALLOWED_COLLECTIONS was called. Publish the message with "
+                "PublishToAzureServiceBus, which sets it."
             )
     if not _HUB.fullmatch(address.hub_name):
         raise Permanent(
             f"The message's property HubName is {address.hub_name[:60]!r}, not the name of a hub, "
-            "so nothing under MLGATE_ALLOWED_COLLECTIONS is called. Publish with "
+            "so nothing under MLGATE_ALLOWED_COLLECTIONS was called. Publish the message with "
             "PublishToAzureServiceBus, which sets it."
         )
     project = f"{collection}/{address.project_id}"

@@ -1,8 +1,8 @@
 """The pipeline port on Azure DevOps' REST callbacks.
 
-Progress is best effort, completion is not: it is posted once, read back, and never repeated
-before the step's own record has been asked. No answer to the event itself is trusted, since 204
-has been seen without effect, and an effect without an answer.
+Progress is best effort, but completion is not: it is posted once and read back, and posted again
+only after the step's own record has been read. The answer to the event is not trusted: a 204 has
+been seen without effect, and an effect without an answer.
 """
 
 from __future__ import annotations
@@ -32,27 +32,33 @@ from mlgate.orchestration.telling import Completion, Progress, Results
 
 log = logging.getLogger("mlgate")
 
-LOOK_PATIENCE = 2.0  # seconds that asking and showing wait when throttled
-PUBLISH_PATIENCE = 10.0  # ... and publishing at the end, which may be left to the next call
-COMPLETION_PATIENCE = 30.0  # ... and completing: the longest delay the service documents
-LOOK_LIMIT = 30.0  # seconds after which asking and showing begin no more requests
-PUBLISH_LIMIT = 60.0  # ... and publishing at the end
-FLUSH_LIMIT = 10.0  # ... and sending the last lines
-DESCRIPTION_LIMIT = 50.0  # ... and giving the reasons, which leaves time to tell the verdict
-COMPLETION_LIMIT = 100.0  # ... and completing
-PUBLISH_SECONDS = 2.0  # that results may take while the build goes on, and lines are waited for
-FINAL_PUBLISH_SECONDS = 20.0  # ... and at its end, before the next call goes on with them
-LONGEST_PUBLISH = 180.0  # ... and that files of results may take in all of these calls
-FLUSH_SECONDS = 5.0  # that the live lines may hold up the end; the log has them by then
-CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # seconds before each look for the event's effect
+# All in seconds. How long a call waits at most when the service throttles it:
+LOOK_PATIENCE = 2.0  # reading and showing
+PUBLISH_PATIENCE = 10.0  # publishing at the end; the next call can continue it
+COMPLETION_PATIENCE = 30.0  # completing; the longest delay that the service documents
+
+# The time after which a call begins no more requests:
+LOOK_LIMIT = 30.0  # reading and showing
+PUBLISH_LIMIT = 60.0  # publishing at the end
+FLUSH_LIMIT = 10.0  # sending the last lines
+DESCRIPTION_LIMIT = 50.0  # giving the reasons; leaves time to post the verdict
+COMPLETION_LIMIT = 100.0  # completing
+
+# The time after which the rest is left out, or left to the next call:
+PUBLISH_SECONDS = 2.0  # publishing results while the build goes on, which delays its lines
+FINAL_PUBLISH_SECONDS = 20.0  # publishing results at the end, in one call
+LONGEST_PUBLISH = 180.0  # attaching files of results at the end, in all calls together
+FLUSH_SECONDS = 5.0  # sending the last live lines; the log has them by then
+
+CONFIRMATION_PAUSES = (0.0, 1.0, 2.0, 3.0)  # before each look for the event's effect
 
 
 class DevOpsHandler:
-    """Safe for threads as long as no two act on the same build.
+    """Thread-safe as long as no two threads act on the same build.
 
-    `allowed` are the URL prefixes of collections that may be called, with tokens. `identity`
-    gives the host's own bearer token where a job's is not taken any more; it may raise
-    Temporary and Permanent. `timeout_seconds` is for one answer.
+    `allowed` are the URL prefixes of collections that may be called and sent tokens. `identity`
+    returns the host's own bearer token, used when the job's is no longer accepted; it may raise
+    Temporary and Permanent. `timeout_seconds` limits the wait for one answer.
     """
 
     def __init__(
@@ -71,8 +77,8 @@ class DevOpsHandler:
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
         """Whether neither the step nor its job nor its plan has ended.
 
-        A timeline without the step's record is taken for one where it is yet to appear: ending a
-        build on a guess costs more than going on with it.
+        If the timeline has no record of the step, it is expected to appear: going on with a build
+        costs less than ending it on a guess.
         """
         callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
         try:
@@ -91,9 +97,9 @@ class DevOpsHandler:
             return None
 
     def show(self, address: PipelineAddress, token: SecretStr, progress: Progress) -> None:
-        """Send what is new and may be sent now; the rest goes with the next call.
+        """Send what is new and may be sent now; the rest is sent by the next call.
 
-        Nothing is sent to a step or plan that has ended, which is no error.
+        If the step or plan has ended, nothing is sent and nothing is raised.
         """
         callbacks = self._callbacks(address, token, LOOK_PATIENCE, LOOK_LIMIT)
         display = self._displays.of(address)
@@ -110,10 +116,10 @@ class DevOpsHandler:
     def publish(
         self, address: PipelineAddress, token: SecretStr, results: Results, files: BuildFiles
     ) -> bool:
-        """Bring the Tests tab and, at the end, what the record keeps up to `results`.
+        """Bring the Tests tab and, at the end, the step's summary and files up to `results`.
 
-        Without a `build_id` that is a number there is no Tests tab to fill, which is told at the
-        end. What is over and done with cannot be published, which is no error.
+        Without a numeric `build_id` the Tests tab stays empty, which is reported at the end. If the
+        step or plan has ended, nothing is published and nothing is raised.
         """
         final = results.verdict is not None
         patience = PUBLISH_PATIENCE if final else LOOK_PATIENCE
@@ -141,7 +147,7 @@ class DevOpsHandler:
             if results.verdict is not Verdict.CANCELED and not callbacks.row().ended:
                 return publish_all(callbacks, tab, display, results, files)
         except PlanOverError as over:
-            log.info("plan %s has ended before its results were there: %s", address.plan_id, over)
+            log.info("plan %s ended before its results were published: %s", address.plan_id, over)
         if has_tests_tab(results):
             with suppress(PlanOverError):
                 tab.abort()
@@ -156,17 +162,17 @@ class DevOpsHandler:
         *,
         doubt: bool = False,
     ) -> None:
-        """Post the verdict and see that the step has ended.
+        """Post the verdict and check that the step has ended.
 
-        Returns also when the step or its plan has ended otherwise: nothing can be posted then.
-        A canceled build posts nothing, as a canceled step takes nothing.
+        Also returns if the step or its plan ended some other way: nothing can be posted then. A
+        canceled build posts nothing, because a canceled step accepts nothing.
         """
         if completion.verdict is Verdict.CANCELED:
             self._displays.forget(address)
             return
         display = self._displays.of(address)
         display.closed = True
-        # What failed before may always fail for this record, and the verdict would wait for it.
+        # If describing the end failed before, it may always fail, and must not delay the verdict.
         excused = (Permanent, Temporary) if doubt else (Permanent,)
         callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
         describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
@@ -177,33 +183,34 @@ class DevOpsHandler:
                 callbacks.post_completed(completion.verdict)
                 self._confirm(callbacks)
         except PlanOverError as over:
-            log.info("plan %s has ended without our verdict: %s", address.plan_id, over)
+            log.info("plan %s ended without our verdict: %s", address.plan_id, over)
         self._displays.forget(address)
 
     def _callbacks(
         self, address: PipelineAddress, token: SecretStr, patience: float, limit: float
     ) -> Callbacks:
-        """Callbacks that wait `patience` seconds when throttled, and `limit` in all."""
+        """Callbacks that wait up to `patience` seconds when throttled, and begin no request after
+        `limit` seconds."""
         plan = endpoints_of(address, self._allowed)
         display, until = self._displays.of(address), self._clock.now() + timedelta(seconds=limit)
         access = Access(plan, token, display.caller, display.pace, patience, until)
         return Callbacks(self._client, access, address)
 
     def _open(self, callbacks: Callbacks, display: Display) -> None:
-        """Find out how far the step was shown before, by whichever process, and its log."""
+        """Read what any process has shown of the step so far, and find or create its log."""
         if not display.row_read:
             row = callbacks.row()
             display.row_read, display.closed = True, row.ended
             display.in_progress, display.log_id = row.in_progress, row.log_id
             display.percent = max(display.percent, row.percent)
             if not (row.ended or row.in_progress):
-                _tell_started(callbacks)
+                _post_started(callbacks)
         if display.closed or display.log_id is not None or display.log_refused:
             return
         try:
             display.log_id = callbacks.create_log()
         except Permanent as error:
-            log.warning("the pipeline's step keeps no log: %s", error)
+            log.warning("the pipeline's step has no persistent log: %s", error)
         display.log_refused = display.log_id is None
 
     def _show(self, callbacks: Callbacks, display: Display) -> None:
@@ -220,10 +227,10 @@ class DevOpsHandler:
             _append_log(callbacks, display)
 
     def _flush(self, callbacks: Callbacks, display: Display) -> None:
-        """Send the lines that still wait, unless that fails: no line is worth a verdict.
+        """Send the lines that still wait. Only log a failure: the verdict matters more.
 
-        The log goes first. The feed, which nobody sees any more once the step has ended, gets
-        what it can take in a few seconds.
+        The log goes first. The feed gets what can be sent in a few seconds, because nobody sees it
+        after the step has ended.
         """
         until = self._clock.now() + timedelta(seconds=FLUSH_SECONDS)
         try:
@@ -232,31 +239,31 @@ class DevOpsHandler:
             while display.feed and self._clock.now() < until:
                 _send_feed(callbacks, display)
         except OrchestrationError as error:
-            log.warning("the pipeline's log lacks its last lines: %s", error)
+            log.warning("the last lines are missing from the pipeline's log: %s", error)
         else:
             if display.feed:
-                log.warning("the live log lacks its last %d lines", len(display.feed))
+                log.warning("the last %d lines are missing from the live log", len(display.feed))
 
     def _confirm(self, callbacks: Callbacks) -> None:
-        """Return once the record says that the step has ended, or there is none to ask."""
+        """Return once the record says that the step has ended, or if there is no record."""
         for pause in CONFIRMATION_PAUSES:
             self._clock.sleep(pause)
             row = callbacks.row()
             if row.ended or not row.present:
                 return
         raise Temporary(
-            "Azure DevOps took the completion, but the step still waits. It is asked again, and "
-            "told again if need be.",
+            "Azure DevOps accepted the completion, but the step still waits. mlgate will check "
+            "again and, if needed, post it again.",
             delay=10,
         )
 
 
-def _tell_started(callbacks: Callbacks) -> None:
-    """Post the event, which nothing depends on: the record says it again, and is read."""
+def _post_started(callbacks: Callbacks) -> None:
+    """Post the event. Nothing depends on it: the record carries the same state and is read back."""
     try:
         callbacks.post_started()
     except OrchestrationError as error:
-        log.info("the pipeline was not told of the start: %s", error)
+        log.info("the start could not be reported to the pipeline: %s", error)
 
 
 def _describe_end(
@@ -264,16 +271,16 @@ def _describe_end(
 ) -> None:
     """Put the reasons and variables on the step, before the event that ends it.
 
-    What fails with an `excused` error is left out: first the variables, which is a warning of the
-    step, then all of it. A step without them is better than one that waits for its time-out.
+    After an `excused` error the variables are left out, with a warning on the step, and after
+    another one everything. A step without them is better than one that waits for its timeout.
     """
     try:
         callbacks.patch_record(bodies.final_record(callbacks.address, completion))
     except excused as error:
         if not completion.variables:
-            log.warning("the pipeline's step does not take its reasons: %s", error)
+            log.warning("the pipeline's step did not accept its reasons: %s", error)
             return
-        log.warning("the pipeline's step does not take its variables: %s", error)
+        log.warning("the pipeline's step did not accept its variables: %s", error)
         lacking = f"The step has no output variables: {error}"
         warnings = (lacking, *completion.warnings)
         bare = replace(completion, variables={}, warnings=warnings)

@@ -1,8 +1,8 @@
-"""How often one waiting step is written to, so that a large build stays below the rate limit.
+"""Limits how often one waiting step is written to, so a large build stays below the rate limit.
 
-What can be sent together goes once a second, and once more at the end, which nobody has to wait
-for then. A file takes a request of its own, so files have a burst to spend, which fills up again by
-one a second. What is sent once in a build has no kind.
+Writes that can be batched are sent once a second. One more is held back for the end of the build,
+so that the end doesn't have to wait. Each file needs a request of its own, so files may be sent in
+a burst, which refills by one a second. Requests that a build sends only once have no kind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Kind(Enum):
 
 
 FILES_AT_ONCE = 30
-AT_THE_END = 1  # requests of a kind for which what is shown before leaves room
+AT_THE_END = 1  # requests of a kind that are held back for the end of a build
 SECOND = timedelta(seconds=1)
 _AT_ONCE: Mapping[Kind, int] = {
     Kind.RECORD: 1 + AT_THE_END,
@@ -37,14 +37,14 @@ _AT_ONCE: Mapping[Kind, int] = {
 
 @dataclass(slots=True)
 class Pace:
-    """One step's."""
+    """The pace of one step."""
 
     _spent_until: dict[Kind, datetime] = field(default_factory=dict)
 
     def wait(self, kind: Kind | None, now: datetime, requests: int = 1) -> float:
-        """Seconds until so many more requests of the kind may be sent at once.
+        """Seconds until `requests` more of the kind may be sent at once.
 
-        Never more than a second for each, also when the clock was set back.
+        Never more than a second for each, even if the clock was set back.
         """
         if kind is None:
             return 0.0
@@ -56,7 +56,7 @@ class Pace:
         return max(0.0, over.total_seconds())
 
     def send(self, kind: Kind | None, now: datetime) -> None:
-        """Count a request of the kind that is sent now."""
+        """Count a request of the kind that is being sent now."""
         if kind is None:
             return
         spent_until = self._spent_until.get(kind, now)

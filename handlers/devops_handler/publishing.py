@@ -1,7 +1,6 @@
-"""What stays with the pipeline: the Tests tab, and the summary and files of the step.
+"""Publishes what stays with the pipeline: the Tests tab, and the step's summary and files.
 
-The parts do not wait for one another: one that is refused, or fails for now, keeps none of the
-others from being there.
+Each part is published on its own: if one is refused or fails for now, the others still appear.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ SUMMARY_NAME = "mlgate"
 
 
 def has_tests_tab(results: Results) -> bool:
-    """The Tests tab belongs to a build by its number."""
+    """Whether the build has a number, by which the Tests tab finds its results."""
     said = results.build_id or ""
     return said.isascii() and said.isdigit()
 
 
 def fill_tab(tab: Tab, display: Display) -> bool:
-    """Whether the Tests tab has all of the results that it will take."""
+    """Bring the Tests tab up to date; returns whether it has every result that it will accept."""
     if display.tab_refused or not has_tests_tab(tab.results):
         return True
-    # Nothing is taken for known that an error leaves in doubt.
+    # Forget the test run until the update succeeds: an error leaves its state in doubt.
     known, display.tests = display.tests, None
     try:
         display.tests, done = tab.bring_up(known)
     except Permanent as error:
-        log.warning("the Tests tab lacks results: %s", error)
-        display.tab_refused = f"The Tests tab lacks results: {error}"
+        log.warning("the Tests tab is incomplete: %s", error)
+        display.tab_refused = f"The Tests tab is incomplete: {error}"
         return True
     display.tab_begun = True
-    if display.tests is None:  # it is over
+    if display.tests is None:  # the test run has ended
         display.ended.clear()
     else:
         complete = {name for name, result in display.tests.results.items() if result.complete}
@@ -53,7 +52,7 @@ def fill_tab(tab: Tab, display: Display) -> bool:
 def publish_all(
     callbacks: Callbacks, tab: Tab, display: Display, results: Results, files: BuildFiles
 ) -> bool:
-    """Whether everything is there; `Permanent` when it is as far as it ever will be."""
+    """Whether everything is published. Raises `Permanent` if the rest can never be."""
     fault = _keep(callbacks, display, results, files)
     done = fill_tab(tab, display)
     if fault is not None:
@@ -63,7 +62,7 @@ def publish_all(
         refusals.append(display.tab_refused)
     if not has_tests_tab(results):
         refusals.append(
-            "The Tests tab stays empty, because the message has no build_id that is a number. "
+            "The Tests tab stays empty because the message has no numeric build_id. "
             'Add "build_id": "$(Build.BuildId)".'
         )
     if done and refusals:
@@ -74,7 +73,7 @@ def publish_all(
 def _keep(
     callbacks: Callbacks, display: Display, results: Results, files: BuildFiles
 ) -> Temporary | None:
-    """Put on the step's record what is not there yet; returns what is a reason to come again."""
+    """Attach the missing parts to the step's record; returns an error that is worth a retry."""
     parts: dict[str, Callable[[], None]] = {
         "summary": partial(callbacks.attach, "Summary", SUMMARY_NAME, results.summary.encode()),
         **{name: partial(_keep_file, callbacks, results, files, name) for name in results.files},
@@ -97,6 +96,6 @@ def _keep(
 def _keep_file(callbacks: Callbacks, results: Results, files: BuildFiles, name: str) -> None:
     content = content_of(files, results.build, name)
     if content is None:
-        raise Permanent(f"with more than {FILE_SIZE:,} bytes it is too large to attach.")
+        raise Permanent(f"it is too large to attach (more than {FILE_SIZE:,} bytes).")
     if content:
         callbacks.attach("FileAttachment", name, content)

@@ -1,4 +1,4 @@
-"""The JSON of test runs and results, and what is read of their lists. Pure."""
+"""Builds the JSON of test runs and results, and reads their lists. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.telling import Results, RunResult
 from mlgate.orchestration.text import in_utc, one_line, plain, utc
 
-TEXT_LENGTH = 1000  # of comment and stackTrace, as documented
+TEXT_LENGTH = 1000  # the documented limit of comment and stackTrace
 TITLE_LENGTH = 250
-LONGEST = 7 * 24 * 3600  # seconds; no run takes longer, whatever two clocks say
+LONGEST = 7 * 24 * 3600  # seconds; a longer run means that two clocks disagree
 _LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(seconds=LONGEST)
 OUTCOMES = {
     RunStatus.SUCCEEDED: "Passed",
@@ -40,7 +40,7 @@ class FoundResult:
 
 
 def new_run(results: Results) -> dict[str, Any]:
-    """A test run in progress; `results.build_id` is a number."""
+    """A test run in progress; `results.build_id` must be a number."""
     return {
         "name": results.title,
         "automated": True,
@@ -51,7 +51,7 @@ def new_run(results: Results) -> dict[str, Any]:
 
 
 def new_result(run: RunResult) -> dict[str, Any]:
-    """In progress until its files are attached; what came of the run is told at once."""
+    """A result that is in progress until its files are attached, but has its outcome already."""
     title = one_line(run.name if run.what == run.name else f"{run.name}: {run.what}", TITLE_LENGTH)
     result: dict[str, Any] = {
         "testCaseTitle": title,
@@ -64,7 +64,7 @@ def new_result(run: RunResult) -> dict[str, Any]:
     if run.seconds is not None:
         result["durationInMs"] = round(min(run.seconds, LONGEST) * 1000)
     if run.started_at is not None:
-        # The service wants the end after the start, also of what took no time at all.
+        # The service requires an end after the start, even for a run that took no time.
         took = timedelta(seconds=max(0.001, min(run.seconds or 0.0, LONGEST)))
         began = min(in_utc(run.started_at), _LATEST)
         result["startedDate"] = utc(began)
@@ -108,10 +108,10 @@ def read_results(answer: Any) -> dict[str, FoundResult]:
 
 
 def read_added(answer: Any, runs: Sequence[RunResult]) -> dict[str, FoundResult]:
-    """The results that were just added for `runs`, which are answered in their order."""
+    """The results just added for `runs`; the service answers in the same order."""
     items = _items(answer)
     if len(items) != len(runs):
-        raise Temporary("Azure DevOps did not answer with the results that were added.")
+        raise Temporary("Azure DevOps did not return the results that were added.")
     return {
         run.name: FoundResult(item["id"], complete=False)
         for run, item in zip(runs, items, strict=True)
@@ -125,13 +125,13 @@ def read_files(answer: Any) -> set[str]:
 
 def read_run_id(answer: Any) -> int:
     if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
-        raise Temporary("Azure DevOps answered with a test run that cannot be read.")
+        raise Temporary("Azure DevOps returned a test run that cannot be read.")
     return int(answer["id"])
 
 
 def _items(answer: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list, each with its id; Temporary when it cannot be read."""
+    """The objects of a list that have an id. Raises Temporary if it cannot be read."""
     items = answer.get("value") if isinstance(answer, dict) else None
     if not isinstance(items, list):
-        raise Temporary("Azure DevOps answered with a list that cannot be read.")
+        raise Temporary("Azure DevOps returned a list that cannot be read.")
     return [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), int)]

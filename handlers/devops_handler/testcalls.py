@@ -1,4 +1,4 @@
-"""The endpoints of the Tests tab, a method each."""
+"""The endpoints of the Tests tab, one method for each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ MOST_PAGES = 50
 class TabCalls:
     """Raises Temporary, Permanent and `PlanOverError`.
 
-    What only adds is never repeated here: whether it arrived is not known.
+    Requests that add something are never repeated here, because the first one may have arrived.
     """
 
     client: Client
     access: Access
 
     def find_run(self, results: Results) -> FoundRun | None:
-        """The build's test run of that title, however many other ones its tasks have made."""
+        """The build's test run with the title of `results`, among any that other tasks made."""
         seen: set[int] = set()
         for _ in range(MOST_PAGES):
             query = {
@@ -41,7 +41,7 @@ class TabCalls:
             for run in runs:
                 if run.name == results.title:
                     return run
-            # The service may limit a page's length, so that only one without news is the end.
+            # The service may shorten pages, so only a page without new test runs is the last.
             if seen.issuperset(run.id for run in runs):
                 return None
             seen.update(run.id for run in runs)

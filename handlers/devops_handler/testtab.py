@@ -1,8 +1,8 @@
-"""The Tests tab brought up to what is known, from wherever an earlier call left it.
+"""Brings the Tests tab up to date, from wherever an earlier call left it.
 
-A test run is found by its name, a result by its run, an attachment by its file: so a handler that
-died between any two requests leaves nothing that would be made again. A result stays in progress
-until its files are attached, which spares asking for the files of those that are complete.
+A test run is found by its name, a result by its run, and an attachment by its file. So nothing is
+created twice, even if a handler dies between two requests. A result stays in progress until its
+files are attached, so the files of complete results need not be listed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from mlgate.orchestration.telling import Results, RunResult
 
 log = logging.getLogger("mlgate")
 
-PAUSES = (1.0, 2.0)  # seconds before what may not have arrived is looked for
+PAUSES = (1.0, 2.0)  # seconds before checking whether a failed request arrived
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class KnownRun:
-    """A test run as far as this process knows it; `fresh` results were added by it, so that no
-    files can be there yet."""
+    """What this process knows of a test run. It added the `fresh` results itself, so they have no
+    files yet."""
 
     id: int
     results: dict[str, testbodies.FoundResult] = field(default_factory=dict)
@@ -42,11 +42,11 @@ class KnownRun:
 
 @dataclass(slots=True)
 class Tab:
-    """One call's work. `until` is when it should rather leave the rest to the next call.
+    """The work of one call. At `until` it leaves the rest to the next call.
 
-    `files_until` is when a build that is over should rather do without the files that are not
-    attached yet; while it goes on, None, no file is waited for. Those of runs that passed are never
-    waited for, as the verdict would be.
+    At `files_until` a finished build goes on without the files that are not attached yet. It is
+    None while the build goes on: then no file is waited for. Files of runs that passed are never
+    waited for, because they would delay the verdict.
     """
 
     calls: TabCalls
@@ -57,7 +57,7 @@ class Tab:
     files_until: datetime | None
 
     def bring_up(self, known: KnownRun | None) -> tuple[KnownRun | None, bool]:
-        """What is known now, and whether everything is there; None for a run that is over."""
+        """What is known now, None if the test run has ended; and whether everything is there."""
         if known is None:
             found = self._find_or_add_run()
             if found.over:
@@ -84,7 +84,10 @@ class Tab:
         return find() or self._once(lambda: self.calls.add_run(self.results), find)
 
     def _add_results(self, known: KnownRun) -> bool:
-        """Whether every result is there now; those that take a closer look take their time."""
+        """Add the missing results; returns whether all are there now.
+
+        Some results read files first, so this stops at `until`.
+        """
         missing = [run for run in self.results.runs if run.name not in known.results]
         if not missing:
             return True
@@ -92,7 +95,7 @@ class Tab:
         for run in missing:
             if new and self.clock.now() >= self.until and not self._late():
                 break
-            new.append(self._told(run))
+            new.append(self._with_detail(run))
 
         def add() -> dict[str, testbodies.FoundResult]:
             return self.calls.add_results(known.id, new)
@@ -105,14 +108,14 @@ class Tab:
         known.fresh |= {run.name for run in new}
         return len(new) == len(missing)
 
-    def _told(self, run: RunResult) -> RunResult:
-        """The result as it is sent: with what its files tell, if they can be read in time."""
+    def _with_detail(self, run: RunResult) -> RunResult:
+        """The result with what its files say, if they can be read in time."""
         if run.detail is None or self._late():
             return run
         try:
             message, stack = run.detail()
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the result matters more
-            log.warning("the result of %s lacks what its notebook says: %s", run.name, error)
+        except Exception as error:  # noqa: BLE001 -- the result matters more than its detail
+            log.warning("the result of %s has no details of its notebook: %s", run.name, error)
             return run
         return replace(run, message=message, stack=stack)
 
@@ -120,8 +123,10 @@ class Tab:
         return self.files_until is not None and self.clock.now() >= self.files_until
 
     def _complete_results(self, known: KnownRun) -> bool:
-        """Whether every result that is there is complete now; of those that failed, the files come
-        first."""
+        """Attach files and complete the results that are there, those of failed runs first.
+
+        Returns whether all of them are complete now.
+        """
         changes: list[dict[str, Any]] = []
         in_time = True
         for run in sorted(self.results.runs, key=lambda run: run.status is RunStatus.SUCCEEDED):
@@ -145,13 +150,13 @@ class Tab:
         return not begun or now < self.until or now >= self.files_until
 
     def _attach(self, known: KnownRun, run: RunResult) -> list[str]:
-        """Attach the run's files; returns notes on what was left out."""
+        """Attach the run's files; returns a note for each that was left out."""
         if not run.files:
             return []
         now, pace = self.clock.now(), self.calls.access.pace
         passed = run.status is RunStatus.SUCCEEDED
         if self._late() or (passed and pace.wait(Kind.RESULT_FILE, now, len(run.files))):
-            return ["Attaching its files would take too long; they are with the build's files."]
+            return ["Its files were not attached to save time; find them with the build's files."]
         result_id = known.results[run.name].id
         there = set() if run.name in known.fresh else self.calls.find_files(known.id, result_id)
         notes = (
@@ -169,14 +174,14 @@ class Tab:
         except Permanent as error:
             return f"{name} is not attached: {error}"
         if content is None:
-            return f"{name} is too large to attach; it is with the build's files."
+            return f"{name} is too large to attach; find it with the build's files."
         try:
             if content:
                 self._attach_once(run_id, result_id, name, content)
         except Permanent as error:
             return f"{name} is not attached: {error}"
         except Temporary as error:
-            # A service that answers this but not that will not take this file tomorrow either.
+            # The service answers this request but not that one, so a retry would not help.
             if name not in self.calls.find_files(run_id, result_id):
                 return f"{name} is not attached: {error}"
         return None
@@ -192,7 +197,7 @@ class Tab:
         self._once(add, find)
 
     def _once(self, add: Callable[[], T], find: Callable[[], T | None]) -> T:
-        """Add what must not be there twice: when it is not known to have arrived, look first."""
+        """Add what must not be there twice: after a failure, look for it before trying again."""
         for pause in PAUSES:
             try:
                 return add()

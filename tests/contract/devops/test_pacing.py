@@ -101,7 +101,8 @@ def test_the_end_waits_for_lines_a_few_seconds(
     assert scene.clock.now() - began < timedelta(seconds=8)
     assert scene.task.log.count("\n") == 1900
     assert 500 <= len(scene.task.feed) < 1000
-    assert f"lacks its last {1900 - len(scene.task.feed)} lines" in caplog.text
+    missing = 1900 - len(scene.task.feed)
+    assert f"the last {missing} lines are missing from the live log" in caplog.text
     assert_paced(scene.server)
 
 
