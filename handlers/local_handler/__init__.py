@@ -1,10 +1,11 @@
-"""Runs on this machine: each attempt is a folder and a supervised group of processes.
+"""Executes runs on this machine: each attempt is a folder and a supervised group of processes.
 
-`handler` is the port's implementation, used by the worker; `supervisor` is the process of its own
-that executes one attempt and outlives the worker. What both share (`attempts`, `processes`,
-`trees`, `variables`) and all that the supervisor imports is the standard library alone, so that it
-starts in a few hundredths of a second; this file imports nothing for the same reason.
+`handler` implements the port and is used by the worker. `supervisor` is a separate process that
+executes one attempt and outlives the worker. The modules that both use (`attempts`, `processes`,
+`trees`, `variables`), like all that the supervisor imports, need only the standard library, so that
+it starts within a few hundredths of a second. This file imports nothing for the same reason.
 
-Notebook runs are forked where they can be, as importing Jupyter takes longer than a short one does:
-`warm` is the worker's side of it, `template` the process, `seeds` and `kernels` what it forks.
+Runs are forked where possible, because importing Jupyter can take longer than the run itself.
+`warm` is the worker's side of that, `template` the process that forks, and `seeds` and `kernels`
+are what it forks.
 """

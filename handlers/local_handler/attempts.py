@@ -1,18 +1,19 @@
 """An attempt's folder: the only thing that the worker and the attempt's supervisor share.
 
-    task.json         what to execute; there from the moment the folder is
-    expected.json     since when a supervisor may claim it
-    claim.json        who executes it: made once, before anything is executed, and never removed
-    state.json        what goes on, by the supervisor
-    cancel            somebody asked for the end
-    ended.json        how it ended: the last thing that a supervisor writes
+    task.json         what to execute; exists as long as the folder does
+    expected.json     the time from which a supervisor may claim the attempt
+    claim.json        who executes it; created once, before anything is executed, never removed
+    state.json        what the supervisor is doing
+    cancel            a request to cancel the attempt
+    ended.json        how it ended; the last file that a supervisor writes
     launch.json, tree/, output/, events.jsonl, mlflow.db      the launcher's
     changes/, venv/, user/                                    what it installs or changes elsewhere
-    model/            its own copy of the current version's files, where it has no view of them
-    supervisor.log, environment.log                           for whoever looks for a fault
+    model/            its own copy of the current version's files, if it has no view of them
+    supervisor.log, environment.log                           for debugging
 
-Each file appears whole. The claim and the record of an attempt whose supervisor vanished are made
-by linking, which fails when the name is taken: of any number of processes exactly one succeeds.
+Files are written atomically. The claim, and the record of an attempt whose supervisor vanished, are
+created with a hard link, which fails if the name exists: however many processes try, exactly one
+succeeds.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ RECORD_LIMIT = 16 << 20  # bytes of a JSON file that the run's own code may have
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`supervisor` is None when a worker took it in order that nobody ever executes the attempt."""
+    """`supervisor` is None if a worker claimed the attempt so that it is never executed."""
 
     supervisor: Identity | None
 
@@ -46,7 +47,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`activity` goes on before the run starts; `started_at` (ISO 8601) once it has."""
+    """`activity` is what happens before the run starts; `started_at` (ISO 8601) is when it did."""
 
     activity: str | None = None
     started_at: str | None = None
@@ -56,10 +57,10 @@ class State:
 class Ended:
     """How an attempt ended.
 
-    `reason`: None when the launcher ended by itself, "canceled", or a kind of failure ("timeout",
-    "environment", "network", "infrastructure") with its `message`. `exit_code` is the launcher's,
-    negative for a signal, None when it never started. `memory_kills`: how many processes of the
-    machine the kernel killed for want of memory meanwhile. Times are ISO 8601, UTC.
+    `reason` is None if the launcher ended by itself, "canceled", or a kind of failure ("timeout",
+    "environment", "network", "infrastructure") with its `message`. `exit_code` is the launcher's:
+    negative for a signal, None if it never started. `memory_kills` is how many processes of the
+    machine the kernel killed meanwhile because memory ran out. Times are ISO 8601, UTC.
     """
 
     reason: str | None
@@ -72,7 +73,7 @@ class Ended:
 
 
 class AttemptFolder:
-    """Reads and writes one attempt's records; OSError when the disk cannot."""
+    """Reads and writes one attempt's records. Raises OSError if the disk fails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,7 +106,7 @@ class AttemptFolder:
         replace_file(self.task_file, json.dumps(task).encode())
 
     def task(self) -> Mapping[str, Any]:
-        """The task as the worker wrote it; empty when there is none."""
+        """The task as the worker wrote it; empty if there is none."""
         task = read_json(self.task_file)
         return task if isinstance(task, dict) else {}
 
@@ -116,31 +117,31 @@ class AttemptFolder:
 
     @property
     def snapshot(self) -> str:
-        """The name of the snapshot that the attempt gets a copy of."""
+        """The name of the snapshot that is copied for the attempt."""
         return Path(_text(self.task().get("snapshot")) or "").name
 
     @property
     def current_model(self) -> str | None:
-        """The name of the current version whose files the attempt finds, if any."""
+        """The name of the current version whose files the attempt gets, if any."""
         model = _text(self.task().get("model"))
         return None if model is None else Path(model).name
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What there was to say about the task before anything was executed."""
+        """The warnings about the task from before anything was executed."""
         return _texts(self.task().get("warnings"))
 
     def expect(self, now: float) -> None:
-        """A supervisor has its time to begin, from `now` on: a steady clock's of this machine.
+        """Give a supervisor time to begin, from `now` on; `now` is by this machine's steady clock.
 
-        No file's time of change would do: it is another clock's where the disk is another host's,
-        and that of a machine may be set at any moment.
+        A file's modification time would not do: on a remote disk it comes from another clock, and
+        a machine's clock may be set at any moment.
         """
         record = {"since": now, "boot": processes.boot_id()}
         replace_file(self._expected, json.dumps(record).encode())
 
     def is_expected(self, now: float, seconds: float) -> bool:
-        """Whether a supervisor may still begin, within `seconds`; a reboot leaves none."""
+        """Whether a supervisor may still begin, within `seconds`; false after a reboot."""
         if not self.exists():
             raise FileNotFoundError(self.task_file)
         record = read_json(self._expected)
@@ -151,7 +152,7 @@ class AttemptFolder:
         return bool(0 <= now - since <= seconds and boot == processes.boot_id())
 
     def take(self, supervisor: Identity | None) -> bool:
-        """Claim the attempt for `supervisor`; false when it is claimed already."""
+        """Claim the attempt for `supervisor`; false if it is claimed already."""
         record = supervisor._asdict() if supervisor else {"pid": None}
         return create_file(self._claim, json.dumps(record).encode())
 
@@ -181,11 +182,11 @@ class AttemptFolder:
         return State(_text(record.get("activity")), _text(record.get("started_at")))
 
     def end(self, ended: Ended) -> None:
-        """The supervisor's word on how it ended."""
+        """Record how it ended; for the supervisor."""
         replace_file(self._ended, json.dumps(asdict(ended)).encode())
 
     def end_instead(self, ended: Ended) -> None:
-        """A worker's word in place of a supervisor's that will never come; the first one counts."""
+        """Record how it ended in place of a supervisor that never will; the first record counts."""
         create_file(self._ended, json.dumps(asdict(ended)).encode())
 
     @property
@@ -193,7 +194,7 @@ class AttemptFolder:
         return self._ended.exists()
 
     def ended(self) -> Ended | None:
-        """None while it goes on."""
+        """How the attempt ended; None while it goes on."""
         if not self.has_ended:
             return None
         record = read_json(self._ended)
@@ -215,9 +216,9 @@ def timestamp() -> str:
 
 
 def read_file(path: Path, limit: int, *, end: bool = False) -> bytes | None:
-    """The first `limit` bytes, or the last ones; None when it is no regular file.
+    """The first `limit` bytes, or the last ones; None if it is not a regular file.
 
-    A run may have put a link or a pipe there, which would lead elsewhere or never be read.
+    A run may have put a link there, which could lead anywhere, or a pipe, which could block.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -236,7 +237,7 @@ def read_file(path: Path, limit: int, *, end: bool = False) -> bytes | None:
 
 
 def read_of_run(path: Path, limit: int) -> bytes | None:
-    """As `read_file`; None also for what the run has made unreadable."""
+    """Like `read_file`; also None if the run made the file unreadable."""
     try:
         return read_file(path, limit)
     except PermissionError:
@@ -244,7 +245,7 @@ def read_of_run(path: Path, limit: int) -> bytes | None:
 
 
 def read_json(path: Path) -> Any:
-    """The file's content; None when it is not there, too big, or no JSON."""
+    """The file's content; None if it is missing, too big, or not JSON."""
     content = read_file(path, RECORD_LIMIT)
     try:
         return json.loads(content or b"")
@@ -253,12 +254,12 @@ def read_json(path: Path) -> Any:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that appears whole."""
+    """Write a file atomically."""
     _beside(path, content).replace(path)
 
 
 def create_file(path: Path, content: bytes) -> bool:
-    """Write a file that appears whole; false, and nothing is changed, when there is one."""
+    """Create a file atomically; false if it exists, which leaves it unchanged."""
     made = _beside(path, content)
     try:
         os.link(made, path)

@@ -1,7 +1,8 @@
-"""A supervisor's child processes: started so that they cannot outlive it, waited for, ended.
+"""Starts, awaits and ends a supervisor's child processes, which cannot outlive it.
 
-Not `subprocess`: a supervisor also becomes the parent of daemons that a run leaves behind, so it
-must reap whatever ends, and its children must die with it (prctl(2), PR_SET_PDEATHSIG).
+It doesn't use `subprocess`, because a supervisor also becomes the parent of daemons that a run
+leaves behind. So it must reap whatever ends, and its children must die with it (prctl(2),
+PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 
 from handlers.local_handler import processes
 
-_REAPED = 0.5  # seconds that a helper process of the run has to end by itself after the run
+_REAPED = 0.5  # seconds that helper processes have to end by themselves after the run
 
 
 class Children:
-    """For a process with one thread."""
+    """The children of a process that has only one thread."""
 
     def __init__(self) -> None:
         self._running: set[int] = set()
@@ -28,14 +29,17 @@ class Children:
         self._woken, wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(wake, False)
-        # A handler there must be, or the signal would not wake `select`.
+        # Without a handler the signal would not wake `select`.
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
     def start(
         self, command: Sequence[str], variables: Mapping[str, str], directory: Path, log: Path
     ) -> int:
-        """Start a program in a session of its own; returns its process id. OSError: no process."""
+        """Start a program in a session of its own; returns its process id.
+
+        Raises OSError if no process can be forked.
+        """
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
@@ -48,22 +52,22 @@ class Children:
                 os.chdir(directory)
                 for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
                     signal.signal(ignored_by_python, signal.SIG_DFL)
-                os.execve(  # noqa: S606 -- that no shell is started is the point
+                os.execve(  # noqa: S606 -- no shell is wanted
                     command[0], list(command), dict(variables)
                 )
-            except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
+            except BaseException:  # noqa: BLE001 -- nothing may escape the forked process
                 os.write(2, traceback.format_exc().encode())
             finally:
                 os._exit(127)
         return self.adopt(pid)
 
     def adopt(self, pid: int) -> int:
-        """Tell of this child's end, too; returns its process id."""
+        """Watch this child as well; returns its process id."""
         self._running.add(pid)
         return pid
 
     def wait(self, pid: int, seconds: float) -> int | None:
-        """The child's exit code, negative for a signal; None when it still runs after `seconds`."""
+        """The child's exit code, negative for a signal; None if it still runs after `seconds`."""
         until = time.monotonic() + seconds
         while True:
             self._reap()
@@ -73,12 +77,12 @@ class Children:
             self._sleep(left)
 
     def pause(self, seconds: float) -> None:
-        """Wait at most so long, reaping what ends meanwhile."""
+        """Wait at most `seconds`, and reap what ends meanwhile."""
         self._sleep(seconds)
         self._reap()
 
     def end_all(self, attempt: str) -> bool:
-        """End whatever is left of the attempt; false when the kernel itself cannot end one."""
+        """End all processes left of the attempt; false if the kernel cannot end one."""
 
         def left() -> set[int]:
             return processes.of_attempt(attempt, os.getpid())

@@ -1,4 +1,4 @@
-"""Takes what an ended attempt left over into the build's files."""
+"""Copies the files of an ended attempt to the build's files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mlgate.orchestration.backends.launching import KEPT
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import Outcome, Task
 
-_LOG_LIMIT = 1 << 20  # bytes of the environment's log shown for a run that never began
+_LOG_LIMIT = 1 << 20  # bytes of the environment's log, shown for a run that never started
 _GONE = (errno.ENOENT, errno.ENOTDIR)
-_THEIRS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # what a run can make of its own files
+_THEIRS = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # errors that a run can cause
 
 
 def collect(
     folder: AttemptFolder, task: Task, outcome: Outcome, files: BuildFiles, most: int
 ) -> Outcome:
-    """Copy `most` bytes of the attempt's files; the outcome with what was copied named."""
+    """Copy up to `most` bytes of the attempt's files; returns the outcome, naming those copied."""
     sizes, unreadable = _left(folder.output)
     chosen = choose(sizes, most=most)
     if unreadable:
@@ -33,10 +33,10 @@ def collect(
 
 
 def _left(output: Path) -> tuple[dict[str, int], list[str]]:
-    """Regular files alone, with their sizes, and what nobody can read.
+    """The sizes of the regular files, and the paths that cannot be read.
 
-    No link is followed: it could lead to any file of this machine. Folders may be deeper than
-    Python's stack is.
+    Links are not followed: they could lead to any file of this machine. There is no recursion,
+    because folders may be deeper than Python's stack.
     """
     sizes: dict[str, int] = {}
     unreadable: list[str] = []
@@ -59,11 +59,11 @@ def _left(output: Path) -> tuple[dict[str, int], list[str]]:
                 unreadable.append(path)
             elif error.errno not in _GONE:
                 raise
-    sizes.pop(KEPT, None)  # no folder
+    sizes.pop(KEPT, None)  # a file where the folder should be
     return sizes, unreadable
 
 
 def _allow(place: Path, status: os.stat_result, mode: int) -> None:
-    """Have the owner's rights, which a run may have taken from what is its own, and so ours."""
+    """Restore the owner's permissions `mode`: a run, which has the same owner, may remove them."""
     if status.st_mode & mode != mode:
         place.chmod(stat.S_IMODE(status.st_mode) | mode)

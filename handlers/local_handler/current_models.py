@@ -1,7 +1,7 @@
-"""Current versions of models on this machine, which runs compare theirs with.
+"""Stages the current versions of models on this machine, for runs to compare theirs with.
 
-Versions are large, so none is kept that no build needs: an attempt that is not released keeps its
-own, and what was used of late stays for builds that have no attempt yet.
+Versions are large, so only those that builds need are kept: the version of each attempt that is not
+released, and those used recently, for builds that have no attempt yet.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mlgate.orchestration.models import is_id
 
 
 class CurrentModels(StagedTrees):
-    """Named by the version's id, and protected: attempts read them in place."""
+    """Named by the version's id, and write-protected, because attempts read them in place."""
 
     def stage(self, version: str, folder: Path) -> str:
         """Copy a version's files unless they are there; returns its name.
 
-        A run may have changed what is there: it is compared with the files themselves.
+        A run may have changed a copy that is there, so it is compared with the files.
         """
         if not is_id(version):
             raise Permanent(f"{version!r} is not the id of a model's version.")
@@ -34,8 +34,10 @@ class CurrentModels(StagedTrees):
         return version
 
     def prune(self, needed: Callable[[], Set[str]]) -> None:
-        """Remove those that are not used of late; `needed`, the names of others to keep, is asked
-        for only where there are such."""
+        """Remove versions that were not used recently, except those that `needed` names.
+
+        `needed` is called only if there is something to remove.
+        """
         trees.sweep(self._root)
         idle = [path for path in self._root.glob("[!.]*") if _is_idle(path)]
         if not idle:
@@ -43,7 +45,7 @@ class CurrentModels(StagedTrees):
         names = needed()
         for path in idle:
             if path.name in names:
-                self.use(path.name)  # it is asked again a day from now
+                self.use(path.name)  # checked again after a day
             elif _is_idle(path):
                 trees.remove_tree(path)
 
@@ -64,5 +66,5 @@ def _is_like(path: Path, given: Path) -> bool:
 def _is_idle(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime > IDLE
-    except FileNotFoundError:  # another one removed it
+    except FileNotFoundError:  # another process removed it
         return False

@@ -1,11 +1,11 @@
-"""Virtual environments, made once per content of what was asked for and shared by the runs.
+"""Virtual environments, made once for the same requirements and shared by runs.
 
-One folder per key, which is made of what was resolved: a requirement without a version is resolved
-for each build. A folder's lock file is held shared by every run that uses it, and alone by whoever
-makes or removes it, so that neither happens to one in use; the kernel frees a lock when its
-process ends, however it ends. A virtual environment cannot be moved, so it is made in its place,
-and `ready.json`, written last, says that it is whole. What a run changes in it is the run's own
-(see `views`); where the system cannot see to that, one that was changed is made anew.
+Each has a folder named by a key, which is made of the resolved versions: a requirement without a
+version is resolved for each build. Every run that uses a folder holds its lock file shared. Making
+or removing one needs the lock alone, so that it never happens to one in use. The kernel frees a
+lock when its process ends in any way. A virtual environment cannot be moved, so it is made in its
+place, and `ready.json`, written last, marks it as complete. What a run changes in it stays with the
+run (see `views`). If the system doesn't allow that, a changed environment is made again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from handlers.local_handler.attempts import create_file, read_json, replace_file
 from handlers.local_handler.installing import Installer, Runner, settings
 
 _RESOLVED = ".resolved"
-_FORGOTTEN = 7 * 86400.0  # seconds after which a build resolves no more
+_FORGOTTEN = 7 * 86400.0  # seconds after which the versions resolved for a build are removed
 
 
 class Asked(NamedTuple):
     """What an environment is made of.
 
-    `plan` is a `requirements.Plan` as JSON has it, `python` the host's own, `snapshot` the tree
+    `plan` is a `requirements.Plan` as JSON, `python` is the host's own, and `snapshot` is the tree
     that the plan's relative paths point into.
     """
 
@@ -44,7 +44,7 @@ class Asked(NamedTuple):
 
 
 class Held(NamedTuple):
-    """An environment in use: while the lock's file is open, it stays."""
+    """An environment in use; it stays as long as the lock's file is open."""
 
     lock: IO[bytes]
     warnings: list[str]
@@ -53,7 +53,7 @@ class Held(NamedTuple):
 class Shelf:
     """The environments of this host, under `root`, for a run of the build `build`.
 
-    `guarded`: no run can change one, so that nobody has to look whether one did.
+    `guarded`: runs cannot change them, so they need not be checked for changes.
     """
 
     def __init__(self, root: Path, build: str, runner: Runner, *, guarded: bool) -> None:
@@ -64,10 +64,10 @@ class Shelf:
         self._held: Held | None = None  # as long as this process lives
 
     def take(self, asked: Asked, installer: Installer, scratch: Path) -> tuple[Path, list[str]]:
-        """The interpreter of the environment asked for, made if need be, and warnings.
+        """The interpreter of the environment, which is made if needed, and warnings.
 
-        It is in use, and so stays, until this process ends. `scratch` is a folder that may be
-        made. EnvironmentFailure when it cannot be made.
+        The environment stays in use until this process ends. `scratch` is a folder that may be
+        created. Raises EnvironmentFailure if the environment cannot be made.
         """
         resolved = self._resolved(asked, installer, scratch)
         for folder in _folders(self._root, asked, resolved):
@@ -79,13 +79,13 @@ class Shelf:
                     changed = (folder / "ready.json").exists()
                     fcntl.flock(lock, fcntl.LOCK_UN)
                     if not self._lock(lock, fcntl.LOCK_EX, wait=not changed):
-                        break  # others use it as it is now: leave it to them
+                        break  # others use the changed one, so try the next folder
                     if self._ready(folder) is None:
                         self._make(folder, installer, resolved)
         raise AssertionError("unreachable")
 
     def _resolved(self, asked: Asked, installer: Installer, scratch: Path) -> list[str]:
-        """What is asked for in versions, which are the same for all runs of the build."""
+        """The resolved versions, which are the same for all runs of the build."""
         memory = _memory(self._root, asked, self._build)
         found = _remembered(memory)
         if found is None:
@@ -118,7 +118,7 @@ class Shelf:
 
 
 def find(root: Path, asked: Asked, build: str) -> Path | None:
-    """The folder of the environment asked for, if a run of the build had it and it is ready."""
+    """The folder of the environment, if a run of the build resolved it before and it is ready."""
     resolved = _remembered(_memory(root, asked, build))
     if resolved is None:
         return None
@@ -135,7 +135,7 @@ def interpreter(folder: Path) -> Path:
 
 
 def hold(folder: Path) -> Held | None:
-    """Use the environment in a folder that was found; None when it is not as it was any more."""
+    """Use the environment in a folder that was found; None if it is no longer ready."""
     with _lock_file(folder).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -146,9 +146,9 @@ def hold(folder: Path) -> Held | None:
 
 
 def prune(root: Path, limit: int) -> None:
-    """Remove what is broken, and of the rest what was used longest ago, down to `limit` bytes.
+    """Remove broken environments, then those used longest ago, down to `limit` bytes.
 
-    None that is in use, or being made.
+    Environments that are in use or being made stay.
     """
     used = []
     for memory in root.glob(f"*{_RESOLVED}"):
@@ -172,7 +172,8 @@ def prune(root: Path, limit: int) -> None:
 
 
 def _folders(root: Path, asked: Asked, resolved: Sequence[str]) -> Iterator[Path]:
-    """Where the environment is or may be made, without end: one may be used as it is."""
+    """The folders where the environment is or may be made, without end: a changed one may still be
+    in use."""
     key = _key(asked, *resolved)
     return (root / f"{key}-{number}" for number in itertools.count())
 
@@ -187,9 +188,9 @@ def _remembered(memory: Path) -> list[str] | None:
 
 
 def _key(asked: Asked, *resolved: str) -> str:
-    """The same for the same content, Python, and sources of packages."""
+    """A hash of the content, the Python, and the sources of packages."""
     plan = asked.plan
-    program = Path(asked.python).resolve()  # another one, or another version, by its time
+    program = Path(asked.python).resolve()  # its time shows that it was replaced or upgraded
     named = [plan["requirements"], plan["added"], plan["constraints"], plan["python"]]
     named += [platform.machine(), str(program), program.stat().st_mtime_ns]
     named += [asked.snapshot.name, plan["folder"]] if plan["local"] else []
@@ -203,13 +204,13 @@ def _use(folder: Path, lock: IO[bytes], ready: Mapping[str, Any]) -> Held:
 
 
 def _ready(folder: Path) -> Mapping[str, Any] | None:
-    """The record of an environment that is whole."""
+    """The record of an environment, if it is complete and there."""
     record = _record(folder)
     return record if record and interpreter(folder).exists() else None
 
 
 def _record(folder: Path) -> Mapping[str, Any] | None:
-    """What was written of an environment when it was whole; a run can have changed that."""
+    """The record written when an environment was complete; None if a run damaged it."""
     record = read_json(folder / "ready.json")
     kinds = {"warnings": list, "state": str, "bytes": int}
     if not isinstance(record, dict):
@@ -218,7 +219,7 @@ def _record(folder: Path) -> Mapping[str, Any] | None:
 
 
 def _state(folder: Path) -> str:
-    """What is another one once any file of the environment was changed, but for bytecode."""
+    """A hash that changes with any file of the environment, except bytecode."""
     found = hashlib.sha256()
     waiting = [str(folder / "venv"), str(folder / "tree")]
     while waiting:
@@ -230,7 +231,7 @@ def _state(folder: Path) -> str:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                # The time of a file's last change of state can be set by nobody.
+                # Nobody can set a file's ctime.
                 when = 0 if stat.S_ISDIR(status.st_mode) else status.st_ctime_ns
                 found.update(f"{entry.path}\0{when}\0".encode("utf-8", "surrogateescape"))
     return found.hexdigest()

@@ -1,8 +1,8 @@
 """The backend port for this machine.
 
-A folder per attempt is the whole state: this class remembers nothing, so that any number of
-workers, one after the other or at once, act on the same runs. Exactly one process ever gets an
-attempt's claim: its supervisor, or a worker that makes sure that it never starts.
+A folder per attempt is the whole state. This class remembers nothing, so any number of workers, one
+after the other or at once, can act on the same runs. Exactly one process ever claims an attempt:
+its supervisor, or a worker that makes sure that it never starts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Ta
 
 _logger = logging.getLogger(__name__)
 
-CLAIM_SECONDS = 30.0  # within which a supervisor claims its attempt, or never may
+CLAIM_SECONDS = 30.0  # a supervisor that has not claimed its attempt by then never may
 
 _FOLDERS = (
     "attempts", CURRENT_MODELS, "environments", "kept", "launchers", "places", "snapshots",
@@ -55,18 +55,18 @@ _FOLDERS = (
 _SOURCES = Path(__file__).resolve().parents[2]
 _LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
 _NEVER = f"The run's supervisor did not begin within {CLAIM_SECONDS:g} seconds."
-_UNKNOWN = "The run is not known on this machine (any more)."
+_UNKNOWN = "This machine does not know the run, or no longer."
 
 
 class LocalHandler:
     """Implements BackendPort with processes of this machine; everything is kept under `home`.
 
-    `parallel`: how many runs at once, over all who share `home`. `python` executes runs that ask
-    for no environment; others have theirs within `environment_seconds`. A run that is ended has
-    `grace_seconds` to keep what there is, of which `most_bytes` are taken over. `on_ended` is told,
-    from another thread, that an attempt ended; it is only a hint. `steady` tells seconds, the same
-    to all processes of this machine. `begun` is a template for notebook runs that is on its way.
-    `launcher` is another one than ours, for tests.
+    `parallel` is how many runs all workers that share `home` execute at once. `python` executes
+    runs that ask for no environment; the environment of others must be ready within
+    `environment_seconds`. A run that is ended has `grace_seconds` to keep its results, of which up
+    to `most_bytes` are copied. `on_ended` is called from another thread when an attempt ends; it is
+    only a hint. `steady` is a clock in seconds that all processes of this machine share. `begun` is
+    a template for notebook runs that was started earlier. `launcher` replaces ours in tests.
     """
 
     def __init__(
@@ -118,15 +118,15 @@ class LocalHandler:
         try:
             self._upkeep.tidy(self._clock.now().timestamp())
         except OSError as error:
-            _logger.warning("What runs left in %s is not removed now: %s", self._home, error)
+            _logger.warning("Old runs in %s could not be removed: %s", self._home, error)
 
     @property
     def host(self) -> str:
-        """A name that stays: made at random when `home` is first used."""
+        """A permanent name, made at random when `home` is first used."""
         return self._host
 
     def prewarm(self) -> None:
-        """Prepare for notebook runs on the host's own Python, which start sooner then."""
+        """Prepare a template, so that notebook runs on the host's own Python start sooner."""
         self._templates.prewarm()
 
     def close(self) -> None:
@@ -135,14 +135,14 @@ class LocalHandler:
 
     @property
     def at_once(self) -> int:
-        """One: nothing here waits for anybody else."""
+        """One: nothing here waits for another machine."""
         return 1
 
     def stage(
         self,
         checkout: Checkout,
         request: RepositoryRequest,
-        runs: Sequence[RunSpec],  # noqa: ARG002 -- the environments' files are in the tree
+        runs: Sequence[RunSpec],  # noqa: ARG002 -- environments are made later, from the tree
     ) -> str:
         with self._disk():
             return self._snapshots.stage(checkout, request)
@@ -152,7 +152,7 @@ class LocalHandler:
             return self._models.stage(version, folder)
 
     def register(self, made: Registration) -> None:
-        """Nothing: this machine has no list of models but the store."""
+        """Do nothing: this machine has no list of models besides the store."""
 
     def submit(self, task: Task) -> bool:
         folder = self._folder(task.attempt)
@@ -205,8 +205,8 @@ class LocalHandler:
             self._upkeep.tidy(self._clock.now().timestamp())
 
     def _take_place(self, task: Task, folder: AttemptFolder) -> bool:
-        """See that the attempt's folder is there for a supervisor; false when no place is free."""
-        # Used also when there is no place, so that a build that waits keeps what it staged.
+        """Take a place and make the attempt's folder; false if no place is free."""
+        # Marked as used even if no place is free, so that a waiting build keeps what it staged.
         snapshot, version = self._snapshots.use(task.snapshot), task.current_model
         model = None if version is None else self._models.use(version)
         if len(self._places.held(self._over) - {folder.id}) >= self._parallel:
@@ -237,9 +237,9 @@ class LocalHandler:
         return replace(outcomes.observation(folder), status=status, activity=None)
 
     def _ended(self, folder: AttemptFolder) -> Ended | None:
-        """How an attempt ended; None while somebody executes it, or still may.
+        """How an attempt ended; None while a supervisor executes it, or still may.
 
-        Where nobody does any more, its end is recorded here, once nothing of it is left.
+        If its supervisor is gone without a record, this ends what is left and records the end.
         """
         try:
             return self._ended_of_known(folder)
@@ -254,7 +254,7 @@ class LocalHandler:
         elif claim.alive:
             return None
         if not folder.has_ended:
-            # Also a supervisor that is about to find that it came too late.
+            # Includes a supervisor that was too late to claim the attempt.
             processes.end_all(lambda: processes.marked(folder.id))
             folder.end_instead(
                 Ended(
@@ -275,7 +275,7 @@ class LocalHandler:
 
     @contextmanager
     def _making(self, folder: AttemptFolder) -> Iterator[AttemptFolder]:
-        """An attempt's folder to fill, which appears at once and whole, unless there is one."""
+        """An attempt's folder to fill, which appears when complete, unless one exists by then."""
         made = AttemptFolder(trees.new_name(folder.path))
         made.path.mkdir(mode=0o700)
         yield made
@@ -284,7 +284,7 @@ class LocalHandler:
     def _start(self, task: Task, folder: AttemptFolder) -> None:
         """Start a supervisor, which goes on without this process."""
         own, _ = own_variables(task.spec.environment_variables)
-        # Templates fork the launcher that is ours.
+        # Templates can only fork our own launcher.
         warm = self._own_launcher and self._templates.start(task.spec.kind, folder, own)
         if not warm:
             self._watcher.adopt(task.attempt, self._spawn(folder))
@@ -319,5 +319,5 @@ class LocalHandler:
 
 def _gone(staged: str) -> Permanent:
     return Permanent(
-        f"The staged files {staged} are not on this machine any more: publish the message again."
+        f"The staged files {staged} are no longer on this machine. Publish the message again."
     )

@@ -1,7 +1,7 @@
-"""What `uv` does for an environment: resolving what was asked for, and installing that.
+"""Makes environments with `uv`: resolves requirements and installs them.
 
-uv is told the same wherever a home is: of configuration it reads the user's own, or the
-machine's, and none of a project that happens to be around.
+uv behaves the same wherever the home is: it reads the configuration of the user or the machine, but
+not that of a project that happens to surround the home.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from handlers.local_handler import interpreters, trees
 from handlers.local_handler.attempts import read_file
 from handlers.local_handler.variables import for_run, without_credentials
 
-SUPPORTED = ((3, 11), (3, 13))  # Python versions that the launcher runs on: the least, the most
+SUPPORTED = ((3, 11), (3, 13))  # the lowest and highest Python version that runs are executed with
 
 _VARIABLES = {
     "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1",
-    # Else files of its cache, which is the user's, are written to through an environment.
+    # Else a change in an environment could write to files of the user's cache.
     "UV_LINK_MODE": "copy",
     "GIT_TERMINAL_PROMPT": "0", "GIT_HTTP_LOW_SPEED_LIMIT": "1000", "GIT_HTTP_LOW_SPEED_TIME": "60",
 }  # a row a line # fmt: skip
-# Where the machine has a store of certificate authorities, it knows the network's own as well.
+# The machine's store of certificate authorities also knows those of the local network.
 _SYSTEM_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 if _SYSTEM_AUTHORITIES.exists():
     _VARIABLES["UV_SYSTEM_CERTS"] = "true"
@@ -35,7 +35,7 @@ _NETWORK = re.compile(
     r"|operation too slow|the remote end hung up",
     re.IGNORECASE,
 )
-_HEAD, _TAIL = 300, 1200  # characters of what uv says, of which the end has the reason
+_HEAD, _TAIL = 300, 1200  # characters of uv's error that are shown; the reason is at its end
 _HASH = re.compile(r"\s+--hash[=\s]\s*\S+")
 _HASHES = "--require-hashes"
 _PINNED = re.compile(r"[A-Za-z0-9][\w.-]*==[^\s;@]+")
@@ -50,7 +50,7 @@ class EnvironmentFailure(Exception):
 
 
 class Runner(Protocol):
-    """The supervisor, as the making of environments sees it; both raise when the run shall end."""
+    """What making environments needs of the supervisor. Both raise if the run must end."""
 
     def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int: ...
 
@@ -58,17 +58,17 @@ class Runner(Protocol):
 
 
 def settings(variables: Mapping[str, str]) -> str:
-    """What decides, beside an environment's own files, where its packages come from."""
-    told = for_run({name: value for name, value in variables.items() if name.startswith("UV_")})
+    """A hash of the settings, outside an environment's files, of where packages come from."""
+    given = for_run({name: value for name, value in variables.items() if name.startswith("UV_")})
     file = _configuration(variables)
     content = (read_file(file, 1 << 20) or b"") if file else b""
-    return hashlib.sha256(f"{sorted(told.items())}".encode() + content).hexdigest()
+    return hashlib.sha256(f"{sorted(given.items())}".encode() + content).hexdigest()
 
 
 class Installer:
-    """Makes what a plan (see `requirements.Plan`, as JSON has it) asks for.
+    """Makes the environment of a plan, which is a `requirements.Plan` as JSON.
 
-    `log` is where the runner's programs write; `python` the host's own; `snapshot` the tree that
+    The runner's programs write to `log`. `python` is the host's own; `snapshot` is the tree that
     the plan's relative paths point into. Each method raises EnvironmentFailure.
     """
 
@@ -89,7 +89,7 @@ class Installer:
         self._snapshot = snapshot
 
     def resolve(self, scratch: Path) -> list[str]:
-        """The versions of all packages, as requirement lines; `scratch` is a folder to be made."""
+        """The versions of all packages, as requirement lines; `scratch` is a folder to create."""
         plan = self._plan
         lines = [_HASH.sub("", line) for line in plan["requirements"] if line != _HASHES]
         lines += plan["added"]
@@ -105,7 +105,7 @@ class Installer:
         return text.replace(str(scratch), "").splitlines()
 
     def make_empty(self, folder: Path) -> list[str]:
-        """Make the folder with a virtual environment `venv` without packages; warnings."""
+        """Make the folder with a virtual environment `venv` without packages; returns warnings."""
         trees.remove_tree(folder)
         folder.mkdir(parents=True)
         asked = self._plan["python"]
@@ -116,19 +116,20 @@ class Installer:
         if not asked:
             return []
         return [
-            f"Python {asked} is not on this host, or not one that runs are executed "
-            f"with (3.{SUPPORTED[0][1]} to 3.{SUPPORTED[1][1]}): the host's own was used."
+            f"Python {asked} is not installed on this host or not supported for runs "
+            f"(3.{SUPPORTED[0][1]} to 3.{SUPPORTED[1][1]} are): the host's own Python was used."
         ]
 
     def install(self, folder: Path, resolved: Sequence[str]) -> None:
-        """Fill what `make_empty` made, with the versions of `resolved`."""
+        """Install the plan's packages, in the versions of `resolved`, in what `make_empty` made."""
         plan = self._plan
         self._add_pip(folder)
         directory = self._directory(folder)
         pins = [line for line in resolved if _PINNED.fullmatch(line)]
         parts = [[*plan["requirements"], *plan["added"]]]
         if _HASHES in plan["requirements"] or any(map(_HASH.search, plan["requirements"])):
-            # Where one package has a hash, each must have one, and what is added has none.
+            # If one package has a hash, each must have one. The added packages have none, so they
+            # are installed on their own.
             options = [line for line in plan["requirements"] if line.startswith("-")]
             parts = [
                 list(plan["requirements"]),
@@ -141,14 +142,14 @@ class Installer:
             self._does(["pip", "install", "--python", _of(folder), *named], directory)
 
     def _directory(self, folder: Path) -> Path:
-        """Where relative paths of the plan lead to what they mean, below the folder."""
+        """The folder that the plan's relative paths start from; copies the snapshot if needed."""
         if not self._plan["local"]:
             return folder
         trees.copy_tree(self._snapshot, folder / "tree")
         return Path(folder, "tree", self._plan["folder"])
 
     def _add_pip(self, folder: Path) -> None:
-        """Install the one that comes with Python, where it does, which needs no index."""
+        """Install the pip that comes with Python, which needs no index; else one from the index."""
         wheels = [
             str(wheel)
             for beneath in interpreters.folders(Path(_of(folder)))
@@ -158,7 +159,7 @@ class Installer:
         self._does(["pip", "install", "--python", _of(folder), *where], folder)
 
     def _makes_venv(self, folder: Path, python: str) -> bool:
-        """Make a virtual environment without packages; false when that Python cannot be used."""
+        """Make a virtual environment without packages; false if that Python cannot be used."""
         trees.remove_tree(folder / "venv")
         if self._run(["venv", "--no-project", "--python", python, "venv"], folder) != 0:
             return False
@@ -185,7 +186,7 @@ class Installer:
 
 
 def _configuration(variables: Mapping[str, str]) -> Path | None:
-    """uv's configuration file, of the user or else of the machine."""
+    """The configuration file of uv: the user's, or else the machine's."""
     if named := variables.get("UV_CONFIG_FILE"):
         return Path(named)
     users = Path(variables.get("HOME") or "/", ".config", "uv", "uv.toml")
@@ -193,10 +194,10 @@ def _configuration(variables: Mapping[str, str]) -> Path | None:
 
 
 def _write(directory: Path, files: Mapping[str, Sequence[str]]) -> list[str]:
-    """Files of requirement lines, and the arguments that name them by their options."""
+    """Write files of requirement lines; returns the arguments that name them."""
     arguments = []
     for option, lines in files.items():
-        path = directory / f".mlgate{option}.txt"  # relative paths in it are from its folder
+        path = directory / f".mlgate{option}.txt"  # paths in it are relative to its folder
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         arguments += [option, str(path)] if option else [str(path)]
     return arguments

@@ -1,4 +1,4 @@
-"""Pythons that runs are executed with: what an installation consists of, and one more over it."""
+"""The Pythons that execute runs: an installation's folders, and an environment on top of it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (_ROOT / "handlers", _ROOT / "mlgate")
 _CONFIGURATION = "pyvenv.cfg"
-# Executed by the Python beneath: what it imports is found from the environment at argv[1] as well,
-# after what that has of its own, and its scripts use that one's interpreter. /bin/sh starts it, as
-# the first line of a script may hold neither a long path nor one with spaces.
+# Executed by the Python beneath. The environment at argv[1] then finds its packages as well, after
+# its own, and gets its scripts, with the environment's interpreter. /bin/sh starts that one,
+# because the first line of a script may hold neither a long path nor one with spaces.
 _LAY = """
 import os, pathlib, sys
 venv = pathlib.Path(sys.argv[1])
@@ -42,7 +42,7 @@ def is_venv(python: Path) -> bool:
 
 
 def folders(python: Path) -> list[Path]:
-    """What is written to when packages are installed for this Python, or for the one beneath it."""
+    """The folders that installing packages for this Python, or the one beneath it, writes to."""
     prefix = python.parent.parent
     if not is_venv(python):
         prefix = python.resolve().parent.parent
@@ -56,7 +56,7 @@ def folders(python: Path) -> list[Path]:
 
 
 def user_base(variables: Mapping[str, str]) -> Path:
-    """Where packages of the user's own are, as site.getuserbase() has it."""
+    """The folder of the user's own packages, as site.getuserbase() finds it."""
     return Path(variables.get("HOME") or "/nowhere", ".local")
 
 
@@ -65,8 +65,8 @@ def lay(
 ) -> Path | None:
     """Make a virtual environment that also finds the packages and scripts of another Python.
 
-    Returns its interpreter; None when it cannot be made. `does` runs a program with more
-    variables, and says whether it succeeded.
+    Returns its interpreter, or None if it cannot be made. `does` runs a program with additional
+    variables and returns whether it succeeded.
     """
     made = venv / "bin" / "python"
     empty = [uv, "venv", "--no-project", "--no-config", "--python", str(python), str(venv)]
@@ -77,12 +77,12 @@ def lay(
 
 
 def variables_of(python: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that put `python` first on the path, as an activated environment has it."""
+    """The variables that put `python` first on the path, as activating an environment does."""
     path = os.pathsep.join([str(python.parent), variables.get("PATH", os.defpath)])
-    found = {"PATH": path, "UV_LINK_MODE": "copy"}  # else uv's cache would be written to
+    found = {"PATH": path, "UV_LINK_MODE": "copy"}  # else runs could write to uv's cache
     if is_venv(python):
         return found | {"VIRTUAL_ENV": str(python.parent.parent)}
-    # An installation for which nobody but a run would install anything here: it has a view of it.
+    # Safe because the run installs only in its own view of this installation.
     return found | {
         "PIP_BREAK_SYSTEM_PACKAGES": "1",
         "UV_BREAK_SYSTEM_PACKAGES": "1",

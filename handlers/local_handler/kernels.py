@@ -1,8 +1,9 @@
-"""A Python kernel in a process that had imported what a kernel needs before it was forked.
+"""Forks a Python kernel from a process that has already imported what a kernel needs.
 
-To the notebook it is one that was started as a program: it finds the module path, arguments,
-`__main__` and packages that it would find there, and of ours nothing. What it shares with other
-kernels of the same template is the seed of `hash`, chosen when an interpreter starts.
+To the notebook it looks like a kernel that was started as a program: it finds the module path,
+arguments, `__main__` and packages that it would find there, and nothing of mlgate. One difference
+remains: kernels of the same template share the seed of `hash`, which is chosen when an interpreter
+starts.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from handlers.local_handler.seeds import Seed, receive
 
 
 class KernelSeeds:
-    """What a kernel's imports had made of an interpreter, which its kernels find again: the
-    modules, what finds modules, how warnings are shown, and how types are pickled."""
+    """The state of an interpreter after a kernel's imports, restored in each forked kernel: the
+    modules, the finders of modules, the filters of warnings, and how types are pickled."""
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class KernelSeeds:
         self._picklers = picklers
 
     def sow(self) -> KernelSeed:
-        """The seed of one kernel."""
+        """Fork the seed of one kernel."""
         return KernelSeed(Seed(self._grow), {name.partition(".")[0] for name in self._modules})
 
     def _grow(self, pipe: int) -> int:
@@ -58,13 +59,14 @@ class KernelSeeds:
         except BaseException:  # noqa: BLE001 -- as the interpreter does
             traceback.print_exc()
             status = 1
-        # All that an interpreter does at its end: threads, hooks, files that are still open.
+        # Exit as an interpreter does: end threads, run hooks, flush open files.
         gc.unfreeze()
         ctypes.pythonapi.Py_Exit(status)
         return status
 
     def _forget(self) -> None:
-        """Undo what else was imported here, what that has changed, and what importing drew."""
+        """Undo the other imports of this process and their effects; reset what each kernel needs
+        for itself."""
         for name in [name for name in sys.modules if name not in self._modules]:
             module = sys.modules.pop(name)
             parent, _, child = name.rpartition(".")
@@ -78,13 +80,15 @@ class KernelSeeds:
         copyreg.dispatch_table.update(self._picklers)
         tempfile.tempdir = None
         if process := sys.modules.get("multiprocessing.process"):
-            vars(process)["ORIGINAL_DIR"] = str(Path.cwd())  # where spawned processes begin
+            vars(process)["ORIGINAL_DIR"] = str(Path.cwd())  # where spawned processes start
             process.current_process().authkey = os.urandom(32)
 
 
 class KernelSeed:
-    """A kernel to be. Calling it starts the kernel, or returns None where it would not be like one
-    that is started as a program, which then is to be done."""
+    """A forked process that waits to become a kernel. Calling it starts the kernel.
+
+    Returns None if the kernel would differ from one started as a program; then start it as one.
+    """
 
     def __init__(self, seed: Seed, packages: set[str]) -> None:
         self._seed = seed
@@ -93,7 +97,7 @@ class KernelSeed:
     def __call__(
         self, command: Sequence[str], directory: Path, variables: dict[str, str], log: Path
     ) -> Seed | None:
-        """`command` is `python -c CODE ARGUMENTS`, of the interpreter of this process."""
+        """`command` is `python -c CODE ARGUMENTS` with the interpreter of this process."""
         if any(_defines(directory, name) for name in self._packages):
             return None
         try:
@@ -104,6 +108,6 @@ class KernelSeed:
 
 
 def _defines(directory: Path, module: str) -> bool:
-    """Whether an import from the directory would get it in place of the module of that name."""
+    """Whether the directory has a module of that name, which an import would find instead."""
     file = directory / f"{module}.py"
     return file.is_file() or (directory / module / "__init__.py").is_file()

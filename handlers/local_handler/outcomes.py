@@ -1,7 +1,7 @@
-"""How an attempt ended: the launcher's word, checked against the supervisor's.
+"""Decides how an attempt ended: the launcher's record, checked against the supervisor's.
 
-The launcher's record is a claim: a success counts only with the exit code of one, and which files
-were kept is read from the folder. Times and time-outs are the supervisor's.
+The launcher's record is a claim: a success counts only with a matching exit code, and the kept
+files are read from the folder. Times and timeouts are the supervisor's.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ from mlgate.orchestration.runs import (
 
 _TAIL = 4_000  # bytes of a log
 _EVENTS_LIMIT = 16 << 20  # bytes
-_YEAR = 366 * 86400.0  # seconds, more than a cell can take
+_YEAR = 366 * 86400.0  # seconds, longer than any cell
 _OUT_OF_MEMORY = (
-    "The operating system killed a process of the run, for the machine had no memory left: use "
+    "The operating system killed a process of the run because the machine ran out of memory. Use "
     "smaller data, fewer runs at once, or a bigger machine."
 )
 
 
 def outcome(folder: AttemptFolder, ended: Ended) -> Outcome:
-    """The outcome of an ended attempt, without its files. Never raises for what a run wrote."""
+    """The outcome of an ended attempt, without its files. Nothing that a run wrote can make it
+    raise."""
     record = Record.read(read_of_run(folder.output / OUTCOME, RECORD_LIMIT))
     status, failure = _verdict(folder, ended, record)
     return Outcome(
@@ -59,7 +60,7 @@ def outcome(folder: AttemptFolder, ended: Ended) -> Outcome:
 
 
 def observation(folder: AttemptFolder) -> Observation:
-    """What the supervisor and the launcher tell of an attempt that goes on, or went on."""
+    """What the supervisor and the launcher have reported of an attempt, active or ended."""
     state = folder.state()
     cells: list[CellEvent] = []
     total: int | None = None
@@ -81,24 +82,26 @@ def observation(folder: AttemptFolder) -> Observation:
 def _verdict(
     folder: AttemptFolder, ended: Ended, record: Record
 ) -> tuple[RunStatus, Failure | None]:
-    told = record.failure
+    claimed = record.failure
     if ended.reason == "canceled":
         return RunStatus.CANCELED, None
     if ended.reason is not None:
-        cell, traceback = (told.cell, told.traceback) if told else (None, None)
+        cell, traceback = (claimed.cell, claimed.traceback) if claimed else (None, None)
         kind, message = failure_kind(ended.reason), bounded(ended.message)
         return RunStatus.FAILED, Failure(kind, message, cell, traceback)
     if record.status == "succeeded" and ended.exit_code == 0:
         return RunStatus.SUCCEEDED, None
-    if record.status == "failed" and ended.exit_code == 1 and told:
-        if told.kind is FailureKind.KERNEL_DIED and ended.memory_kills:
-            told = Failure(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY, told.cell, told.traceback)
-        return RunStatus.FAILED, told
+    if record.status == "failed" and ended.exit_code == 1 and claimed:
+        if claimed.kind is FailureKind.KERNEL_DIED and ended.memory_kills:
+            claimed = Failure(
+                FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY, claimed.cell, claimed.traceback
+            )
+        return RunStatus.FAILED, claimed
     return RunStatus.FAILED, _unexplained(folder, ended, record)
 
 
 def _unexplained(folder: AttemptFolder, ended: Ended, record: Record) -> Failure:
-    """Why the launcher ended without an outcome that holds, as far as the evidence goes."""
+    """Why the launcher ended without a valid outcome, as far as the evidence shows."""
     if ended.exit_code == -signal.SIGKILL and ended.memory_kills:
         return Failure(FailureKind.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if record.status == "canceled":
@@ -131,6 +134,6 @@ def _cell(event: Mapping[str, Any]) -> CellEvent | None:
 
 
 def _tail(log: Path) -> str | None:
-    """The end of what the launcher wrote where nobody expects it to write."""
+    """The end of the supervisor's log, which has what the launcher printed."""
     said = read_file(log, _TAIL, end=True) or b""
     return said.decode("utf-8", "replace").strip() or None

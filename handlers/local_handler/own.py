@@ -1,4 +1,4 @@
-"""What an attempt has for its own of what runs share: a view, or an environment over it."""
+"""Gives an attempt its own version of what runs share: a view, or an environment on top."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _UNFIT = frozenset("%?")  # in a path
 
 
 def view(folder: AttemptFolder, python: Path, *tools: Path | None) -> views.View | None:
-    """Have what runs share seen through a layer of the attempt's own; see `views.enter`.
+    """Put a layer of the attempt's own over what runs share; see `views.enter`.
 
-    `python` and the `tools` are interpreters of environments that are shared.
-    What the needed runs kept and the current model can be read alone, as on Azure ML.
+    `python` and the `tools` are interpreters of shared environments. The kept files of needed runs
+    and the current model become read-only, as on Azure ML.
     """
     task = folder.task()
     read_only = [Path(path) for path in (*task["inputs"], task.get("model")) if path]
     models = Path(task["environments"]).with_name(CURRENT_MODELS)
-    if models.is_dir():  # those of other builds as well
+    if models.is_dir():  # also the models of other builds
         read_only.append(models)
     shared = interpreters.folders(python) + interpreters.folders(Path(task["python"]))
     for each in (python, *filter(None, tools)):
         if each.is_relative_to(task["environments"]):
-            shared.append(each.parents[2])  # with the tree that an editable package is in
+            shared.append(each.parents[2])  # includes the tree of editable packages
     shared += [*interpreters.SOURCES, interpreters.user_base(os.environ)]
     shared += [Path(task["launcher"]).parent, Path(task["snapshot"])]
     return views.enter(shared, read_only, folder.changes)
@@ -41,9 +41,10 @@ def environment(
     python: Path,
     does: Callable[[Sequence[str], Mapping[str, str]], bool],
 ) -> Path | None:
-    """The interpreter of an environment where there is no view; None when it cannot be made.
+    """Make the attempt's own environment, used if there is no view; returns its interpreter.
 
-    The current model is copied, as other builds read it, too. `does` is as of `interpreters.lay`.
+    None if it cannot be made. The current model is copied, because other builds read it too. `does`
+    is as for `interpreters.lay`.
     """
     task = folder.task()
     if model := task.get("model"):
@@ -54,7 +55,7 @@ def environment(
 
 
 def launched(folder: AttemptFolder, python: Path, *, viewed: bool) -> dict[str, str]:
-    """The variables that a launcher of the attempt is started with."""
+    """The variables that the attempt's launcher is started with."""
     found: dict[str, str] = variables.for_run(os.environ) | folder.task()["variables"]
     found |= interpreters.variables_of(python, found)
     if not viewed and CURRENT_MODEL in found:
@@ -65,17 +66,17 @@ def launched(folder: AttemptFolder, python: Path, *, viewed: bool) -> dict[str, 
 
 
 def plain(home: Path) -> Path:
-    """The home by a path without what programs read as something else; itself where it has none.
+    """The home, or a link to it if its path has characters that programs misread.
 
-    To versions of SQLAlchemy `%` and `?` in the URI of an MLflow store are two different things,
-    and alembic cannot be installed below a folder with `%` in its name. The path stays the same,
-    as environments and attempts hold it.
+    SQLAlchemy misreads `%` and `?` in the URI of an MLflow store, differently in each version, and
+    alembic cannot be installed below a folder with `%` in its name. The link is always the same,
+    because environments and attempts store it.
     """
     if not _UNFIT & set(str(home)):
         return home
     name = f"mlgate-{os.getuid()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
-    link = Path("/tmp", name)  # noqa: S108 -- whose it is and where it leads is checked
-    with suppress(OSError):  # there is one, or none can be made
+    link = Path("/tmp", name)  # noqa: S108 -- its owner and target are checked
+    with suppress(OSError):  # it exists, or cannot be made
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         link.symlink_to(home, target_is_directory=True)
     try:

@@ -1,8 +1,8 @@
-"""Processes of this machine: who is who, who descends from whom, and how to end them all.
+"""Identifies processes of this machine, finds their descendants, and ends them.
 
-A process id alone names nobody: it is reused, and forgotten at a reboot. With the time the process
-started and the machine's boot id it names one process for good. Linux is read from /proc
-(proc(5), prctl(2)); elsewhere `ps` tells, and orphans of a run can slip away.
+A process id alone identifies nothing: it is reused, and forgotten at a reboot. Together with the
+process's start time and the machine's boot id it identifies one process for good. On Linux this is
+read from /proc (proc(5), prctl(2)). Elsewhere `ps` is used, and orphans of a run can escape.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import NamedTuple
 
 MARK = "MLGATE_ATTEMPT"  # the variable that everything started for an attempt inherits
 
-UNMARKED = "." * 96  # in a process that can be marked later; longer than any attempt's id
+UNMARKED = "." * 96  # the mark of a process to be marked later; longer than any attempt's id
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _LINUX = sys.platform == "linux"
-# What reading of a process in /proc says when it is gone, or somebody else's. Nothing else may be
-# taken for its end: a host out of open files would give up what goes on.
+# The errors of reading /proc when a process is gone, or another user's. No other error may count as
+# its end: a host that runs out of open files would give up active runs.
 _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Identity(NamedTuple):
-    """One process for good; `started` and `boot` are opaque."""
+    """Identifies one process for good; `started` and `boot` are opaque."""
 
     pid: int
     started: str
@@ -45,7 +45,7 @@ class _Entry(NamedTuple):
 
 
 def identity(pid: int) -> Identity | None:
-    """The process's identity; None when there is none, or only its zombie is left."""
+    """The process's identity; None if it does not exist or is a zombie."""
     entry = _entry(pid) if _LINUX else _listed(f"-p{pid}").get(pid)
     if entry is None or entry.zombie:
         return None
@@ -63,7 +63,7 @@ def boot_id() -> str:
 
 
 def descendants(root: int) -> set[int]:
-    """Every living process below `root`, however deep."""
+    """Every living process below `root`, at any depth."""
     if _LINUX:
         table = {pid: entry for pid in _pids() if (entry := _entry(pid)) is not None}
     else:
@@ -81,12 +81,12 @@ def descendants(root: int) -> set[int]:
 
 
 def of_attempt(attempt: str, supervisor: int) -> set[int]:
-    """Every living process of the attempt, as its supervisor, which adopts orphans, can know it."""
+    """Every living process of the attempt that its supervisor, which adopts orphans, can find."""
     return descendants(supervisor) if _LINUX else descendants(supervisor) | marked(attempt)
 
 
 def marked(attempt: str) -> set[int]:
-    """Every living process but this one that was started for the attempt of that id."""
+    """Every living process but this one that was started for the attempt with that id."""
     mark = f"{MARK}={attempt}"
     if not _LINUX:
         lines = _output("ps", "-A", "-E", "-ww", "-o", "pid=,command=").splitlines()
@@ -103,11 +103,11 @@ def marked(attempt: str) -> set[int]:
 
 
 def mark(attempt: str) -> bool:
-    """Have this process, and all that it forks from now on, found by `marked`; false: it is not.
+    """Let `marked` find this process and all that it forks from now on; false if that failed.
 
-    It must have been started with `UNMARKED`. What /proc/PID/environ shows is a piece of the
-    process's memory, from the address that /proc/PID/stat tells (proc(5), env_start): it is
-    written to, and a fork copies it.
+    The process must have been started with `UNMARKED`. /proc/PID/environ shows a part of the
+    process's memory, at an address that /proc/PID/stat has (proc(5), env_start). The mark is
+    written there, and a fork copies it.
     """
     wanted = f"{MARK}={attempt}".encode()
     before = f"{MARK}={UNMARKED}".encode()
@@ -126,12 +126,12 @@ def end_all(
     patience: float = 10.0,
     pause: Callable[[float], object] = time.sleep,
 ) -> bool:
-    """End the processes that `find` tells of, and those they start meanwhile.
+    """End the processes that `find` returns, and those they start meanwhile.
 
-    SIGTERM first and SIGKILL after `grace` seconds; False when some are still there `patience`
-    seconds later (a process that the kernel itself cannot stop).
+    Sends SIGTERM first and SIGKILL after `grace` seconds. Returns False if some are still there
+    `patience` seconds later, because the kernel cannot stop them.
     """
-    told: set[int] = set()
+    asked: set[int] = set()
     begun = time.monotonic()
     while left := find():
         waited = time.monotonic() - begun
@@ -140,15 +140,15 @@ def end_all(
         for pid in left:
             if waited >= grace:
                 send(pid, signal.SIGKILL)
-            elif pid not in told:
-                told.add(pid)
+            elif pid not in asked:
+                asked.add(pid)
                 send(pid, signal.SIGTERM)
         pause(0.01)
     return True
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may be gone by now."""
+    """Signal a process, which may be gone by now."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):  # gone, or it changed its user
@@ -156,16 +156,18 @@ def send(pid: int, number: signal.Signals) -> None:
 
 
 def be_readable(readable: bool) -> None:
-    """Whether processes of the same user may read this one's memory and variables, in /proc too.
+    """Allow or forbid other processes of the user to read this one's memory and variables.
 
-    A program that this process starts is readable, whatever this one is.
+    A program that this process starts is readable in any case.
     """
     _prctl(_PR_SET_DUMPABLE, int(readable))
 
 
 def leave_no_core() -> None:
-    """Have this process, and all that it starts from now on, write no memory to the disk when it
-    crashes; a program that wants to may ask for it."""
+    """Keep this process, and all that it starts from now on, from writing a core dump in a crash.
+
+    A program can turn that on again for itself.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
@@ -176,7 +178,7 @@ def adopt_orphans() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Be killed when the thread that forked this process ends; `parent` is its process id."""
+    """Have this process killed when the thread that forked it ends; `parent` is its process id."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if _LINUX and os.getppid() != parent:  # it ended before the call above
         os._exit(1)
@@ -200,7 +202,7 @@ def _entry(pid: int) -> _Entry | None:
 
 
 def _fields(pid: int | str) -> list[bytes]:
-    """Those of proc(5) from the third one, the state, on."""
+    """The fields of /proc/PID/stat (proc(5)) from the third one, the state, on."""
     stat = Path(f"/proc/{pid}/stat").read_bytes()
     # The command's name, in parentheses, may hold spaces and parentheses itself.
     return stat[stat.rindex(b")") + 2 :].split()
@@ -215,6 +217,6 @@ def _listed(which: str) -> dict[int, _Entry]:
 
 
 def _output(*command: str) -> str:
-    import subprocess  # noqa: PLC0415 -- not needed where there is /proc
+    import subprocess  # noqa: PLC0415 -- not needed on Linux
 
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout

@@ -1,9 +1,9 @@
-"""What an environment file asks for, as plain requirement lines that `uv pip install` takes.
+"""Reads an environment file into plain requirement lines for `uv pip install`.
 
-Included files are merged in, so that the lines alone say whether two environments are the same.
-A line that points into the repository (`./package`, `-e .`, `--find-links wheels`) makes the
-environment belong to one commit. Of a conda file the pip part, the Python version, and packages
-with a plain version are used; what is left out is said.
+Included files are merged in, so two environments are the same exactly if their lines are. A line
+that points into the repository (`./package`, `-e .`, `--find-links wheels`) ties the environment to
+one commit. Of a conda file the pip part, the Python version, and packages with a plain version are
+used; a warning names what is left out.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _MOST_ENTRIES = 5_000  # of a conda file
 _SHOWN = 10  # of those that were left out
 _ENTRY_LIMIT = 80  # characters of one
 FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
-# Without them it cannot log into a local database, which is where a run here logs to.
+# Without them it cannot log to a local database, as runs do here.
 FOR_SKINNY_MLFLOW = ("alembic", "sqlalchemy")
 
 _NOT_THERE = (
     errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP,
-)  # of whatever is written as a path # fmt: skip
+)  # errors that only mean that the path leads to no file # fmt: skip
 _CONDA = re.compile(r"(?:(?P<channel>[^:\s]+)::)?(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<version>.*)$")
 _CONDA_PART = re.compile(r"(?P<how>[<>=!~]=|[<>=]|)\s*(?P<version>[A-Za-z0-9*][\w.*+!]*)$")
-_ANY_PATCH = re.compile(r"^(==\d+\.\d+)$")  # nobody who writes `python==3.11` means 3.11.0
+_ANY_PATCH = re.compile(r"^(==\d+\.\d+)$")  # `python==3.11` means 3.11.*, not 3.11.0
 _PIP_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "matplotlib-base": "matplotlib"}
 
 
@@ -45,8 +45,8 @@ _PIP_NAMES = {"pytorch": "torch", "opencv": "opencv-python", "matplotlib-base": 
 class Plan:
     """What to install. `python` is a version specifier, None for the host's own.
 
-    `added` is what runs here need beside what the file asks for. `local`: some line points into
-    the repository; such lines are relative to `folder`.
+    `added` is what runs here need besides what the file names. `local`: some line points into the
+    repository; such lines are relative to `folder`.
     """
 
     requirements: tuple[str, ...] = ()
@@ -59,9 +59,9 @@ class Plan:
 
 
 def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None:
-    """What to make for `environment`, whose files are below `root`; None: the host's own Python.
+    """The plan for `environment`, whose files are below `root`; None for the host's own Python.
 
-    Raises Unusable for a file that is not there or cannot be read.
+    Raises Unusable if a file is missing or cannot be read.
     """
     if environment.requirements is not None:
         found = _of_requirements(inside(PurePosixPath(environment.requirements)), root)
@@ -69,7 +69,7 @@ def plan(environment: Environment, root: Path, *, notebook: bool) -> Plan | None
         found = _of_conda(inside(PurePosixPath(environment.conda_file)), root)
         if environment.image is not None:
             found = _warned(
-                found, f"The image {environment.image} was ignored: no containers here."
+                found, f"The image {environment.image} was ignored: local runs use no containers."
             )
     else:
         return None
@@ -87,7 +87,7 @@ def _of_requirements(file: str, root: Path) -> Plan:
 
 
 def _of_conda(file: str, root: Path) -> Plan:
-    import yaml  # noqa: PLC0415 -- needed for conda files alone
+    import yaml  # noqa: PLC0415 -- needed only for conda files
 
     try:
         content = yaml.safe_load(text_of(file, _reader(root)))
@@ -96,17 +96,18 @@ def _of_conda(file: str, root: Path) -> Plan:
     listed = content.get("dependencies") if isinstance(content, Mapping) else None
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise Unusable(f"{file} has no list of dependencies.")
-    found = Plan(folder=str(PurePosixPath(file).parent))  # in which conda starts pip
+    found = Plan(folder=str(PurePosixPath(file).parent))  # conda starts pip in this folder
     left_out: list[str] = []
     if content.get("channels"):
-        found = _warned(found, f"The channels of {file} were ignored: packages came from pip.")
+        text = f"The channels of {file} were ignored: packages were installed with pip."
+        found = _warned(found, text)
     lines = Lines(_reader(root))
     if len(listed) > _MOST_ENTRIES:
         raise Unusable(f"{file} has more than {_MOST_ENTRIES:,} dependencies.")
     for entry in listed:
         if isinstance(entry, Mapping) and isinstance(asked := entry.get("pip"), list):
             if not all(isinstance(line, str) for line in asked):
-                raise Unusable(f"A pip part of {file} is no list of requirements.")
+                raise Unusable(f"A pip part of {file} is not a list of requirements.")
             lines.add("\n".join(asked), file)
             continue
         name, version = _of_conda_package(entry)
@@ -119,20 +120,20 @@ def _of_conda(file: str, root: Path) -> Plan:
     if left_out:
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
         named = ", ".join(left_out[:_SHOWN])
-        text = f"{named}{more} of {file} was left out: pip cannot install it."
+        text = f"Left out of {file} because pip cannot install them: {named}{more}."
         found = _warned(found, text)
     return _planned(lines, found)
 
 
 def _shown(entry: Any) -> str:
-    """An entry of any kind, at a length to be read: with aliases YAML can hold a huge one."""
+    """An entry of any kind, kept short: with aliases, YAML can hold a huge one."""
     if isinstance(entry, Mapping | list | set | tuple):
         return f"an entry that is a {'mapping' if isinstance(entry, Mapping) else 'list'}"
     return repr(entry if len(text := str(entry)) <= _ENTRY_LIMIT else f"{text[:_ENTRY_LIMIT]}…")
 
 
 def _of_conda_package(entry: Any) -> tuple[str, str | None]:
-    """Name and version specifier of a conda package; no specifier when pip cannot express it.
+    """Name and version specifier of a conda package; no specifier if pip cannot express it.
 
     conda's package match specification: `name`, `name=1.2` (any 1.2.*), `name==1.2`,
     `name>=1,<2`, `name 1.2`, each but the first with an optional `=build` or ` build`.

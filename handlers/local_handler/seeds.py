@@ -1,8 +1,8 @@
-"""Processes forked before it is known what they shall do, and told so when it is.
+"""Forks processes before their work is known, and sends it to them later.
 
-A fork copies what its parent has at that moment: threads it would miss, locks they hold, an event
-loop. So a seed is forked while its parent has none of them, and waits. It leads a session of its
-own, has no open file but the pipe on which it is told, and cannot outlive its parent.
+A fork copies locks and event loops of its parent, but not the threads that hold or run them. So a
+seed is forked while its parent has none of these, and waits. It leads a session of its own, has no
+open file but the pipe that its work arrives on, and cannot outlive its parent.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from typing import Any
 
 from handlers.local_handler import processes
 
-_FAULT = 70  # EX_SOFTWARE of sysexits.h: an exit code that no launcher and no kernel has
+_FAULT = 70  # EX_SOFTWARE of sysexits.h: an exit code that neither launcher nor kernel uses
 
 
 class Seed:
-    """A child of this process. `grow` is called in it, with the pipe to `receive` from."""
+    """A child of this process that waits for its work.
+
+    `grow` is called in the child, with the pipe to `receive` from.
+    """
 
     def __init__(self, grow: Callable[[int], int]) -> None:
         parent = os.getpid()
-        pipe, self._told = os.pipe()
+        pipe, self._work = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             code = _FAULT
@@ -36,7 +39,7 @@ class Seed:
                 os.closerange(3, pipe)
                 os.closerange(pipe + 1, 1 << 16)
                 code = grow(pipe)
-            except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
+            except BaseException:  # noqa: BLE001 -- nothing may escape the forked process
                 traceback.print_exc()
             finally:
                 flush()
@@ -46,30 +49,30 @@ class Seed:
     def start(
         self, arguments: Sequence[str], variables: Mapping[str, str], directory: Path, log: Path
     ) -> None:
-        """Tell it, once, what a program would be started with; OSError when it is gone."""
-        told = [list(arguments), dict(variables), str(directory), str(log)]
-        with os.fdopen(self._told, "wb") as pipe:
-            pipe.write(json.dumps(told).encode())
+        """Send it, once, what a program would be started with. Raises OSError if it is gone."""
+        work = [list(arguments), dict(variables), str(directory), str(log)]
+        with os.fdopen(self._work, "wb") as pipe:
+            pipe.write(json.dumps(work).encode())
 
     def wait(self) -> int:
-        """Its exit code, negative for a signal, once it has ended."""
+        """Wait for its end; returns its exit code, negative for a signal."""
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def receive(pipe: int) -> list[str]:
-    """The arguments that this seed is told, once it has the rest that a program starts with.
+    """Wait for this seed's work and return its arguments; variables, folder and log are set up.
 
-    It ends here when its parent has let go of it.
+    Exits here if its parent is gone.
     """
-    with os.fdopen(pipe, "rb") as told:
-        content = told.read()
+    with os.fdopen(pipe, "rb") as work:
+        content = work.read()
     if not content:
         os._exit(0)
     arguments: list[Any]
     arguments, variables, directory, log = json.loads(content)
     os.environ.clear()
     os.environ.update(variables)
-    site.USER_BASE = site.USER_SITE = None  # which PYTHONUSERBASE says
+    site.USER_BASE = site.USER_SITE = None  # read PYTHONUSERBASE again
     site.getusersitepackages()
     os.chdir(directory)
     write_to(Path(log))
@@ -77,7 +80,7 @@ def receive(pipe: int) -> list[str]:
 
 
 def write_to(log: Path) -> None:
-    """Append to a file what this process prints, and let it read nothing."""
+    """Append this process's output to a file, and give it an empty input."""
     flush()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -91,5 +94,5 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # nobody reads it any more
+        except (OSError, ValueError):  # its reader is gone
             continue

@@ -1,4 +1,4 @@
-"""Trees that are staged on this machine, each made once for all the attempts that use it."""
+"""Stages trees on this machine, each once for all the attempts that use it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from handlers.local_handler import trees
 
-CURRENT_MODELS = "current-models"  # the folder of those versions of models, in a host's home
-IDLE = 24 * 3600.0  # seconds; a build that waits for a place uses what it has every few seconds
+CURRENT_MODELS = "current-models"  # the folder of the models' current versions, in a host's home
+IDLE = 24 * 3600.0  # seconds; a build that waits for a place uses its trees every few seconds
 
 
 class StagedTrees:
-    """Trees under `root`; the time of change of each is that of its last use."""
+    """Trees under `root`; the modification time of each is the time of its last use."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def use(self, name: str) -> Path | None:
-        """The tree of that name, kept for a while from now on; None when there is none."""
+        """The tree of that name, marked as used now; None if there is none."""
         path = self._root / name
         try:
             os.utime(path)
@@ -28,7 +28,7 @@ class StagedTrees:
         return path
 
     def _add(self, name: str, source: Path, prepare: Callable[[Path], None] | None = None) -> None:
-        """Copy a folder unless that was done before; `prepare` sees the copy before others do."""
+        """Copy a folder unless it is there; `prepare` gets the copy before others see it."""
         if self.use(name) is not None:
             return
         made = trees.new_name(self._root / name)

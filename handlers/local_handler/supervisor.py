@@ -1,12 +1,12 @@
-"""The process that executes one attempt, whatever becomes of the worker.
+"""The process that executes one attempt, independent of the worker.
 
-It claims the attempt before anything else, so that of any number of supervisors one goes on; makes
-the tree and the environment; starts the launcher; ends everything when the time is up, somebody
-asked for it, or the launcher is done; and writes how it ended, last. When it is killed itself, the
-launcher dies with it and the next look at the attempt ends whatever else is left.
+It first claims the attempt, so that only one of any number of supervisors continues. Then it makes
+the tree and the environment and starts the launcher. It ends everything when the launcher is done,
+the time is up or the attempt is canceled, and last writes how it ended. If it is killed itself, the
+launcher dies with it, and the next look at the attempt ends whatever is left.
 
-Run as `python -I -S -c BOOT ROOT FOLDER`: without `site`, and found by the path of its sources; or
-forked from a template (see `template`), with a launcher that waits to be told what to execute.
+Started as `python -I -S -c BOOT ROOT FOLDER`, without `site`, so ROOT leads to its sources; or
+forked from a template (see `template`), with a launcher that waits for what to execute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from handlers.local_handler import own, processes, trees, views
 from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
 from handlers.local_handler.children import Children
 
-# Instead of a build's key, for what mlgate uses itself: what is pinned is resolved once.
+# Used as the build's key for mlgate's own tools: their pinned versions are resolved only once.
 TOOL = "tool"
 
 BOOT = (
@@ -33,12 +33,12 @@ BOOT = (
 )
 
 _COMPILING = 60.0  # seconds
-_ATTENTION = 0.1  # seconds between two looks at whether somebody asked for the end
-_TERMINATED = "The run was ended from outside, as a machine that shuts down does."
+_ATTENTION = 0.1  # seconds between two checks for a request to cancel
+_TERMINATED = "The run was ended from outside, for example because the machine shut down."
 
 
 class Stopped(Exception):
-    """The attempt ends early, with this `reason` of `Ended`."""
+    """The attempt ends early; `reason` is as in `Ended`."""
 
     def __init__(self, reason: str, message: str = "") -> None:
         super().__init__(message)
@@ -47,11 +47,11 @@ class Stopped(Exception):
 
 
 class Warm(NamedTuple):
-    """What is there already when the supervisor was forked from a template.
+    """What already exists when the supervisor was forked from a template.
 
-    `launch` makes the waiting process `pid` the launcher, as `Children.start` would start it.
-    `held` is kept, for it holds the lock that says that the environment is in use. `view` is what
-    this process and the launcher see.
+    `launch` turns the waiting process `pid` into the launcher, as `Children.start` would start it.
+    `held` holds the lock that marks the environment as in use. `view` is the view of this process
+    and the launcher.
     """
 
     python: Path
@@ -79,7 +79,7 @@ class Supervisor:
         self._within(math.inf)
         self._view = warm.view if warm else None
         self._locust: Path | None = None
-        # Kept, for they hold the locks that say that environments are in use.
+        # Kept because they hold the locks that mark environments as in use.
         self._shelves: list[Any] = []
         self._warnings = [*folder.warnings]
         self._memory_kills = _memory_kills()
@@ -96,7 +96,7 @@ class Supervisor:
             launched = self._launch(python)
         except Stopped as stopped:
             launched = _Launched(None, stopped)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the attempt must end
+        except Exception as error:  # noqa: BLE001 -- the attempt must end in any case
             traceback.print_exc()
             message = f"The run could not be executed: {error!r}."
             launched = _Launched(None, Stopped("infrastructure", message))
@@ -118,10 +118,10 @@ class Supervisor:
         )
 
     def execute(self, command: Sequence[str], directory: Path, more: Mapping[str, str]) -> int:
-        """Run a program that prepares the attempt; its exit code. Stopped: the end was asked for.
+        """Run a program that prepares the attempt; returns its exit code.
 
-        The program's output goes to the environment's log, its environment is this process's own
-        with `more`.
+        The program's output goes to the environment's log. Its variables are those of this process
+        and `more`. Raises Stopped if the attempt must end.
         """
         log = self._folder.environment_log
         pid = self._children.start(command, {**os.environ, **more}, directory, log)
@@ -130,7 +130,7 @@ class Supervisor:
         return code
 
     def attend(self, seconds: float = 0.0) -> None:
-        """Raise Stopped when the attempt shall end; else return after so many seconds at most."""
+        """Raise Stopped if the attempt must end; else wait up to `seconds`."""
         if stopped := self._stopped():
             raise stopped
         if seconds:
@@ -144,7 +144,7 @@ class Supervisor:
         return self._late if time.monotonic() > self._until else None
 
     def _within(self, seconds: float, message: str = "") -> None:
-        """Be stopped, as a failure to make an environment, unless it goes on before then."""
+        """From now on, stop after `seconds` with a failure of kind `environment` and `message`."""
         self._until = time.monotonic() + seconds
         self._late = Stopped("environment", message)
 
@@ -173,15 +173,15 @@ class Supervisor:
         return python
 
     def _environment(self, plan: Mapping[str, Any], build: str, what: str = "") -> Path:
-        # Only here: most of what it imports is not needed to run with the host's own Python.
-        from handlers.local_handler import environments, installing  # noqa: PLC0415 -- as said
+        # Imported here: runs with the host's own Python don't need most of these modules.
+        from handlers.local_handler import environments, installing  # noqa: PLC0415 -- see above
 
         self._folder.say(State(activity="creating environment"))
         limit = float(self._task["environment_seconds"])
         self._within(
             limit,
-            f"The environment was not there within {limit / 60:g} minutes: log.txt shows what was "
-            "done. An index, a git server or a build may not answer.",
+            f"The environment was not ready within {limit / 60:g} minutes. log.txt shows what took "
+            "so long: an index, a git server or the build of a package may hang.",
         )
         task, log = self._task, self._folder.environment_log
         asked = environments.Asked(plan, task["python"], Path(task["snapshot"]))
@@ -198,18 +198,21 @@ class Supervisor:
         return python
 
     def _venv(self, python: Path) -> Path:
-        """An environment of the attempt's own, where it has no view of the one it shares."""
+        """Make the attempt's own environment, if it has no view of the shared one."""
 
         def does(command: Sequence[str], more: Mapping[str, str]) -> bool:
             return self.execute(command, self._folder.path, more) == 0
 
         made = own.environment(self._folder, python, does)
         if made is None:
-            raise Stopped("infrastructure", "No environment of the run's own could be made.")
+            raise Stopped("infrastructure", "The run's own environment could not be made.")
         return made
 
     def _keep_bytecode(self) -> None:
-        """Compile for the next runs what this one had to: what it wrote itself is not for them."""
+        """Compile, in the shared environment, the sources that this run had to compile.
+
+        The bytecode that the run wrote is not used: the run could have put anything there.
+        """
         if self._view is None or not self._task["plan"]:
             return
         sources = self._view.compiled(Path(self._task["environments"]))
@@ -222,7 +225,7 @@ class Supervisor:
             self._view.leave()
             self._within(_COMPILING)
             self.execute(command, self._folder.path, {})
-        except (OSError, Stopped):  # the next one compiles them, too
+        except (OSError, Stopped):  # the next run compiles them instead
             self._children.end_all(self._folder.id)
 
     def _launch(self, python: Path) -> _Launched:
@@ -232,7 +235,7 @@ class Supervisor:
         if self._locust is not None:
             arguments += ["--locust", str(self._locust)]
         found = own.launched(folder, python, viewed=self._view is not None)
-        processes.be_readable(False)  # it has credentials of indexes among its variables
+        processes.be_readable(False)  # its variables have credentials of package indexes
         if self._warm:
             pid = self._children.adopt(self._warm.pid)
             self._warm.launch(arguments, found, folder.tree, folder.log)
@@ -254,7 +257,7 @@ class Supervisor:
                 return _Launched(self._stop(pid), stopped)
 
     def _stop(self, pid: int) -> int | None:
-        """Let the launcher keep what there is, then end it; returns its exit code."""
+        """Give the launcher time to keep its results, then end it; returns its exit code."""
         processes.send(pid, signal.SIGTERM)
         code = self._children.wait(pid, float(self._task["grace_seconds"]))
         if code is None:
@@ -267,7 +270,7 @@ class Supervisor:
 
 
 def main(path: str) -> None:
-    """Execute the attempt whose folder is at `path`, unless somebody else does or did."""
+    """Execute the attempt whose folder is at `path`, unless it is claimed already."""
     os.chdir("/")
     os.closerange(3, 256)  # whatever the worker's libraries left open
     folder = AttemptFolder(Path(path))
@@ -276,7 +279,7 @@ def main(path: str) -> None:
 
 
 def claim(folder: AttemptFolder) -> bool:
-    """Claim the attempt for this process; false when it is somebody else's, or gone."""
+    """Claim the attempt for this process; false if it is claimed already, or gone."""
     who = processes.identity(os.getpid())
     assert who is not None
     return folder.exists() and folder.take(who)
@@ -286,11 +289,11 @@ def execute(folder: AttemptFolder, warm: Warm | None = None) -> NoReturn:
     """Execute the attempt that this process has claimed."""
     processes.adopt_orphans()
     Supervisor(folder, Children(), warm).run()
-    os._exit(0)  # at once: whoever sees the end recorded may look for what is left
+    os._exit(0)  # at once: once the end is recorded, remaining processes of the run may be sought
 
 
 def _memory_kills() -> int:
-    """How many processes the kernel killed for want of memory since the machine started."""
+    """How many processes the kernel killed since boot because memory ran out."""
     try:
         counters = Path("/proc/vmstat").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a supervisor is told about an attempt, as a JSON object."""
+"""Describes an attempt to its supervisor, as a JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlgate.orchestration.runs import Attempt, RunKind, Task
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is the same for every attempt of this host; programs by their paths."""
+    """What is the same for every attempt of this host; programs are given as paths."""
 
     python: Path
     uv: str
@@ -35,14 +35,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The folders of what an attempt is given: its commit, and the current version's files."""
+    """The folders that are staged for an attempt: its commit, and the current version's files."""
 
     snapshot: Path
     model: Path | None
 
 
 def own_launcher(folder: Path) -> Path:
-    """The launcher under a name by its content, as runs outlive the worker and its version."""
+    """The launcher in a file named by its content, because runs outlive the worker's version."""
     content = hashlib.sha256(archive() + importlib.util.MAGIC_NUMBER).hexdigest()[:16]
     path = folder / f"{content}.pyz"
     if not path.exists():
@@ -51,7 +51,7 @@ def own_launcher(folder: Path) -> Path:
 
 
 def label(attempt: Attempt) -> dict[str, Any]:
-    """The least that a record of an attempt holds: whose it is."""
+    """The minimal record of an attempt: its build and run."""
     return {"version": 1, "attempt": asdict(attempt)}
 
 
@@ -87,14 +87,14 @@ def for_supervisor(
 
 
 def _cores() -> int:
-    """Those that this process, and so what it starts, may use."""
+    """The number of cores that this process, and so what it starts, may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _environment(
     task: Task, snapshot: Path
 ) -> tuple[requirements.Plan | None, Mapping[str, str] | None, tuple[str, ...]]:
-    """What to install, why that cannot be, and warnings."""
+    """What to install, or why that is impossible, and warnings."""
     asked = task.spec.environment
     if asked is None:
         return None, None, ()
@@ -105,7 +105,7 @@ def _environment(
     if plan is not None:
         return plan, None, plan.warnings
     warning = (
-        f"{asked.azureml or asked.image} is not on this machine: the run used the host's own "
-        "Python. A requirements or conda file beside it would be used."
+        f"{asked.azureml or asked.image} is not available on this machine, so the run used the "
+        "host's own Python. Add a requirements or conda file beside it to use that instead."
     )
     return None, None, (warning,)

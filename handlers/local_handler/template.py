@@ -1,17 +1,17 @@
-"""A process that runs are forked from, with all imported that each of them needs.
+"""A process that has imported all that runs need, and forks them.
 
-Importing Jupyter takes longer than a short notebook does, and starting two interpreters longer than
-a short command. A template has done it once, for one interpreter, one set of the runs' own
-variables, and notebooks or commands; it never executes anything of a run, starts no
-thread, and ends when its input does, as it does when the worker is gone, however it went. The runs
-go on: a fork leaves the template's session and becomes a supervisor like any other, with a
-launcher and, for a notebook, a kernel forked from it in turn.
+Importing Jupyter takes longer than a short notebook, and starting two interpreters longer than a
+short command. A template does that once, for one interpreter, one set of the runs' own variables,
+and notebooks or commands. It never executes code of a run and starts no thread. It ends when its
+input does, and so with the worker, even one that was killed. The runs go on: a fork leaves the
+template's session and becomes a supervisor like any other, with a launcher and, for a notebook, a
+kernel forked from it in turn.
 
     input      a JSON object per line: {"folder": the attempt's, "environment": its own or null}
-    output     "ready" once, then for each request "yes", or "no": it is to be started as a program
+    output     "ready" once; then for each request "yes", or "no" if it must start as a program
 
-Run as `python -c BOOT ROOT` (see `warm`), by the interpreter of the runs' environment; for
-notebooks once that has imported what a kernel does.
+Run as `python -c BOOT ROOT` (see `warm`) by the interpreter of the runs' environment; for
+notebooks, after it has imported what a kernel does.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from handlers.local_handler.attempts import AttemptFolder
 from handlers.local_handler.kernels import KernelSeed, KernelSeeds
 from handlers.local_handler.seeds import Seed, receive, write_to
 
-IDLE_SECONDS = 300.0  # without a request, after which it ends
-# The request before which it imports what renders pages, for half a second. The first ones do that
-# themselves while their cells are executed, and in most builds there are no more.
+IDLE_SECONDS = 300.0  # a template ends after that time without a request
+# Before this request it imports what renders pages, which takes half a second. The first runs do
+# that themselves while their cells are executed, and most builds have no more runs.
 RENDERS = 3
 
 _CLIENT = ("jupyter_client.asynchronous", "nbclient", "nbformat.v4", "zmq.asyncio")
 
 
 def main(*of_kernels: Any) -> None:
-    """Fork notebook runs until the input ends, or what is installed is not what was imported.
+    """Fork notebook runs until the input ends or the installed packages change.
 
-    `of_kernels` is what `KernelSeeds` is made of.
+    `of_kernels` are the arguments of `KernelSeeds`.
     """
     installed = _begin()
     kernels = KernelSeeds(*of_kernels)
@@ -58,14 +58,14 @@ def main(*of_kernels: Any) -> None:
 
 
 def commands() -> None:
-    """Fork runs of commands likewise."""
+    """Like `main`, for runs of commands."""
     installed = _begin()
     launch = importlib.import_module("mlgate.launcher.run").main
     _serve(installed, _launcher(lambda: None, launch), lambda: None)
 
 
 def _begin() -> list[tuple[str, int]]:
-    """Begin as a program would; returns what is installed."""
+    """Reset signals as for a new program; returns what is installed."""
     for number, handler in (
         (signal.SIGINT, signal.default_int_handler),
         (signal.SIGTERM, signal.SIG_DFL),
@@ -74,7 +74,7 @@ def _begin() -> list[tuple[str, int]]:
         signal.signal(number, handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if not views.possible():
-        sys.exit("Here a run needs an environment of its own, which a fork cannot have.")
+        sys.exit("Runs need their own environment on this system, so they cannot be forked.")
     return _installed()
 
 
@@ -83,8 +83,8 @@ def _serve(
     launcher: Callable[[int], int],
     prepare: Callable[[], None],
 ) -> None:
-    """Answer requests; `prepare` is called once there are many."""
-    sys.path.pop(0)  # the root: the rest is the path of any program
+    """Answer requests; `prepare` is called before request number `RENDERS`."""
+    sys.path.pop(0)  # mlgate's root; what is left is the path of any program
     signal.signal(signal.SIGCHLD, _reap)
     _settle()
     _answer(1, "ready")
@@ -100,11 +100,11 @@ def _serve(
 
 
 def _settle() -> None:
-    """Have all that was imported shared with the forks."""
-    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 -- nothing but their number
-        sys.exit("Something that was imported has started a thread, which a fork would miss.")
+    """Prepare for forking: forks share the memory of what was imported."""
+    if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 -- only their number is needed
+        sys.exit("An imported module started a thread, which forks would not have.")
     gc.collect()
-    gc.freeze()  # else collections in the forks would copy every page
+    gc.freeze()  # else garbage collection in the forks would copy every page
 
 
 def _become_supervisor(request: Mapping[str, Any], launcher: Callable[[int], int]) -> NoReturn:
@@ -124,7 +124,7 @@ def _become_supervisor(request: Mapping[str, Any], launcher: Callable[[int], int
             os.close(answers)
         if claimed:
             supervisor.execute(folder, warm)
-    except BaseException:  # noqa: BLE001 -- nothing may leave the forked process
+    except BaseException:  # noqa: BLE001 -- nothing may escape the forked process
         traceback.print_exc()
     finally:
         os._exit(0)
@@ -133,7 +133,7 @@ def _become_supervisor(request: Mapping[str, Any], launcher: Callable[[int], int
 def _prepare(
     folder: AttemptFolder, environment: str | None, launcher: Callable[[int], int]
 ) -> supervisor.Warm | None:
-    """None where this process cannot be what a supervisor started as a program would be."""
+    """Prepare this fork; None if it would differ from a supervisor started as a program."""
     held = environments.hold(Path(environment)) if environment else None
     if (environment and held is None) or not processes.mark(folder.id):
         return None
@@ -155,23 +155,23 @@ def _launcher(sow: Callable[[], KernelSeed | None], launch: Any) -> Callable[[in
 
 
 def _installed() -> list[tuple[str, int]]:
-    """What changes whenever a package is installed, removed or replaced."""
+    """A value that changes whenever a package is installed, removed or replaced."""
     names = ("site-packages", "dist-packages")
     folders = [folder for folder in map(Path, sys.path) if folder.name in names]
     return [(str(folder), folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()]
 
 
 def _reap(*_: object) -> None:
-    """Let go of the forks that have ended."""
+    """Reap the forks that have ended."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:  # that was the last one
+    except ChildProcessError:  # no forks are left
         return
 
 
 def _request() -> Any:
-    """The next one; None when there will be none, or was none for long."""
+    """The next request; None if the input ended, or none came within `IDLE_SECONDS`."""
     line = b""
     while not line.endswith(b"\n"):
         if not select.select([0], [], [], IDLE_SECONDS)[0]:
@@ -184,5 +184,5 @@ def _request() -> Any:
 
 
 def _answer(output: int, word: str) -> None:
-    with suppress(BrokenPipeError):  # the worker is gone, and a run goes on without it
+    with suppress(BrokenPipeError):  # the worker is gone; the run goes on without it
         os.write(output, f"{word}\n".encode())

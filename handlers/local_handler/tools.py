@@ -1,5 +1,7 @@
-"""A program of Python's that mlgate uses itself, in an environment like those of runs: made once,
-kept with them, and removed when nothing used it for long."""
+"""Installs Python programs that mlgate uses itself, in environments like those of runs.
+
+Each is made once, kept with the others, and removed when it has not been used for long.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,16 @@ from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`python` is the interpreter that has it. As long as this is held, its environment stays."""
+    """An installed program; `python` is its interpreter. The environment stays as long as this."""
 
     python: Path
     shelf: environments.Shelf
 
 
 def tool(home: Path, requirements: Sequence[str], scratch: Path) -> Tool:
-    """The environment with these requirements, made if need be; `scratch` is a folder to work in.
+    """The environment with these requirements, made if needed; `scratch` is a folder to work in.
 
-    Raises Temporary when the network kept it from being made, else Permanent.
+    Raises Temporary if the network failed while it was made, and Permanent for other failures.
     """
     root, log = home.absolute() / "environments", scratch / "environment.log"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,15 +51,15 @@ def tool(home: Path, requirements: Sequence[str], scratch: Path) -> Tool:
 
 
 def find_uv() -> str:
-    """The program's path. Raises UnfitHost."""
+    """The path of uv. Raises UnfitHost if it is not installed."""
     try:
         return find_uv_bin()
     except FileNotFoundError as error:
-        raise UnfitHost("Runs on this machine need the program uv: install it.") from error
+        raise UnfitHost("Runs on this machine need the program uv. Install it.") from error
 
 
 class _Here:
-    """Runs uv as a child of this process, which ends with it on Ctrl-C."""
+    """Runs uv as a child of this process, so that Ctrl-C ends both."""
 
     def __init__(self, log: Path) -> None:
         self._log = log

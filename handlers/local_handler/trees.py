@@ -1,7 +1,7 @@
-"""Copies of folders, appearing and disappearing whole.
+"""Copies and removes folders, each in one step for those who look.
 
-A copy is always a private one: two trees never share a file, since runs write into theirs. Where
-the file system can share blocks until one side is written (Btrfs, XFS), copy_file_range(2) does.
+Copies are private: two trees never share a file, because runs write to theirs. If the file system
+can share blocks until one side is written (Btrfs, XFS), copy_file_range(2) does so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is nobody's
+_ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is left for good
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -23,12 +23,12 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def new_name(target: Path) -> Path:
-    """A name beside `target` to make something under; what stays there `sweep` removes."""
+    """A temporary name beside `target`; `sweep` removes what is left under such names."""
     return target.with_name(f".new-{os.urandom(6).hex()}")
 
 
 def appear(made: Path, target: Path) -> bool:
-    """Give what was made its name; false, with `made` removed, when another was quicker."""
+    """Rename `made` to `target`; false, with `made` removed, if another process was quicker."""
     try:
         made.rename(target)
     except OSError:
@@ -40,7 +40,7 @@ def appear(made: Path, target: Path) -> bool:
 
 
 def protect(folder: Path) -> None:
-    """Take the right to write from everything below a folder, for all but root."""
+    """Write-protect a folder and everything below it; root can still write."""
     for directory, _, names in os.walk(folder, topdown=False):
         for path in (*(Path(directory, name) for name in names), Path(directory)):
             if not path.is_symlink():
@@ -48,7 +48,7 @@ def protect(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder at once for everybody who looks, also one with write-protected parts."""
+    """Remove a folder, write-protected parts included; it vanishes in one step."""
     doomed = folder.with_name(f".old-{os.urandom(6).hex()}")
     try:
         folder.rename(doomed)
@@ -58,10 +58,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def _remove(doomed: Path) -> None:
-    """Remove a folder that nobody looks for, however deep: what is below comes beside it first.
+    """Remove a folder of any depth: each folder below it is first moved beside it.
 
-    A run can make folders deeper than a path can name, or Python's stack can follow. What cannot
-    be removed now is left to `sweep`.
+    A run can nest folders deeper than a path can name or Python's stack can follow. What cannot be
+    removed now is left to `sweep`.
     """
     waiting, count = [doomed], itertools.count()
     while waiting:
@@ -81,7 +81,7 @@ def _remove(doomed: Path) -> None:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what a process that ended in between left half-made or half-removed."""
+    """Remove what processes left half-made or half-removed when they died."""
     for entry in parent.iterdir():
         if entry.name.startswith((".new-", ".old-")):
             try:

@@ -1,10 +1,11 @@
-"""What is kept under a home, and for how long.
+"""Decides what is kept under a home, and for how long.
 
-    places/<attempt>          it has a place; made before the attempt's folder is
-    kept/<build>              there are attempts of it; its time of change is its last sign of life
-    kept/<build>.released     nobody needs them once they have ended
+    places/<attempt>          the attempt has a place; made before the attempt's folder
+    kept/<build>              the build has attempts; modified when the build was last seen
+    kept/<build>.released     the build's attempts are removed once they have ended
 
-So a submit reads what is active, and a release what is to be removed, however much is kept besides.
+So a submit reads only the active attempts, and a release only the builds to remove, however many
+others are kept.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from handlers.local_handler.attempts import AttemptFolder
 from handlers.local_handler.current_models import CurrentModels
 from handlers.local_handler.snapshots import Snapshots
 
-# Seconds after which a build that is not released and has nothing active is nobody's any more. A
-# host that was away for so long has lost its builds, too.
+# Seconds after which a build that is neither released nor active is forgotten. A host that was away
+# for that long has lost its builds as well.
 FORGOTTEN = 7 * 86400.0
 _ENVIRONMENTS_KEPT = 10 << 30  # bytes
 _RELEASED = ".released"
@@ -32,20 +33,20 @@ log = logging.getLogger("mlgate")
 
 
 class Places:
-    """Which attempts have a place, of all processes that share the home."""
+    """The places of attempts, shared by all processes that use the home."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only one who counts and takes places."""
+        """Hold the lock for counting and taking places."""
         with self._root.with_suffix(".lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def held(self, over: Callable[[str], bool]) -> set[str]:
-        """The attempts that have a place; those that are `over` give theirs back."""
+        """The attempts that have a place; removes the places of those that are `over`."""
         found = set()
         for attempt in os.listdir(self._root):  # noqa: PTH208 -- names are what is asked for
             if _is_over(over, attempt):
@@ -59,17 +60,17 @@ class Places:
 
 
 def _is_over(over: Callable[[str], bool], attempt: str) -> bool:
-    """False as well where a run keeps others from looking at its folder: that costs its place, and
-    holds up no other run's."""
+    """Also False if a run made its folder unreadable: it keeps its own place, and other runs are
+    not affected."""
     try:
         return over(attempt)
     except PermissionError as error:
-        log.warning("the attempt %s cannot be looked at: %s", attempt, error.strerror)
+        log.warning("the attempt %s cannot be read: %s", attempt, error.strerror)
         return False
 
 
 class Builds:
-    """Whose attempts are here."""
+    """The builds that have attempts here."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -78,7 +79,7 @@ class Builds:
         (self._root / build).touch()
 
     def seen(self, build: str) -> None:
-        """It is not forgotten."""
+        """Note that the build is in use, so it is not forgotten."""
         with suppress(FileNotFoundError):
             os.utime(self._root / build)
 
@@ -100,7 +101,7 @@ class Builds:
 
 
 class Upkeep:
-    """Removes what nobody needs; `over` tells of an attempt's id whether it has ended."""
+    """Removes what is no longer needed; `over` returns whether the attempt with an id has ended."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Upkeep:
         self._over = over
 
     def tidy(self, now: float) -> None:
-        """Remove attempts of builds that are released or forgotten, and what only they needed."""
+        """Remove the attempts of released and forgotten builds, and what only they needed."""
         with self._places.alone():
             active = self._places.held(self._over)
         for build in self._builds.unseen_since(now - FORGOTTEN):
@@ -130,23 +131,24 @@ class Upkeep:
             if self._removed(build):
                 self._builds.forget(build)
         trees.sweep(self._attempts)
-        # Others have a copy of theirs, or use it every few seconds until they have a place.
+        # Other attempts have their own copy, or their build uses the snapshot every few seconds
+        # until it gets a place.
         needed = {AttemptFolder(self._attempts / attempt).snapshot for attempt in active}
         self._snapshots.prune(needed)
         self._models.prune(self._current_models)
         environments.prune(self._environments, _ENVIRONMENTS_KEPT)
 
     def _current_models(self) -> set[str]:
-        """Those of all attempts that are kept, as the next one of a build needs the same."""
+        """The versions of all kept attempts, because the next attempt of a build needs the same."""
         found = set[str]()
         for path in self._attempts.glob("[!.]*"):
-            with suppress(PermissionError):  # a run that hides its folder speaks for no model
+            with suppress(PermissionError):  # the run made its folder unreadable
                 if model := AttemptFolder(path).current_model:
                     found.add(model)
         return found
 
     def _removed(self, build: str) -> bool:
-        """Remove what has ended of a build; whether that was all."""
+        """Remove the ended attempts of a build; returns whether none is left."""
         gone = True
         for path in self._attempts.glob(f"{glob.escape(_prefix(build))}*"):
             folder = AttemptFolder(path)
@@ -160,5 +162,5 @@ class Upkeep:
 
 
 def _prefix(build: str) -> str:
-    """How the ids of its attempts begin, and hardly any other's (`Attempt.id`)."""
+    """What the ids of the build's attempts begin with, and hardly any others (`Attempt.id`)."""
     return f"{build[:12]}-"

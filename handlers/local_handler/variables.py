@@ -1,8 +1,8 @@
-"""What a run finds in its environment, built from scratch.
+"""Builds a run's environment variables from scratch.
 
-The host's own settings and tokens are not among it: a variable is passed on only when it is named
-here. Proxies and package indexes may hold credentials, so they travel from process to process and
-are never written to a file of the attempt.
+Only the host's variables that are named here are passed on, so its settings and tokens are not.
+Proxies and package indexes may hold credentials, so they are passed from process to process and
+never written to a file of the attempt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PASSED = {
     "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR",
 }  # a row a line # fmt: skip
 _INSTALLERS = ("PIP_", "UV_")
-# Where a run's own `pip` and `uv` find packages; never where they put them, or who they are.
+# Where a run's own `pip` and `uv` find packages; not where they install them, nor credentials.
 _SOURCES_OF_PACKAGES = {
     "PIP_CERT", "PIP_DEFAULT_TIMEOUT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_EXTRA_INDEX_URL",
     "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_PROXY", "PIP_RETRIES",
@@ -41,7 +41,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def passed_on(host: Mapping[str, str]) -> dict[str, str]:
-    """The part of the host's environment that a supervisor needs: for the run, and for `uv`."""
+    """The host's variables that a supervisor needs, for the run and for `uv`."""
     return {
         name: value
         for name, value in host.items()
@@ -50,7 +50,7 @@ def passed_on(host: Mapping[str, str]) -> dict[str, str]:
 
 
 def for_run(variables: Mapping[str, str]) -> dict[str, str]:
-    """What is `passed_on` less the credentials that only making an environment needs."""
+    """The `passed_on` variables without the credentials, which only making an environment needs."""
     return {
         name: without_credentials(value, "")
         for name, value in variables.items()
@@ -59,39 +59,39 @@ def for_run(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_credentials(text: str, instead: str = "***@") -> str:
-    """The text with `instead` in place of the user and password of each URL."""
+    """The text with the user and password of each URL replaced by `instead`."""
     return _CREDENTIALS.sub(instead, text)
 
 
 def contract(
     folder: AttemptFolder, task: Task, inputs: Mapping[str, Path], model: Path | None
 ) -> dict[str, str]:
-    """The variables that a run is promised; `inputs` are the folders of what its needs kept, and
-    `model` is that of the current version's files."""
+    """The variables that a run is promised. `inputs` are the folders with the kept files of the
+    runs that it needs; `model` is the folder of the current version's files."""
     found = {input_variable(name): str(folder) for name, folder in inputs.items()}
     if model is not None:
         found[CURRENT_MODEL] = str(model)
     found |= promised_variables(task) | {MARK: folder.id}
-    # The run's tree has no repository of git's, and what is around the home is none of the run's.
+    # The run's tree has no git repository, and git must not find one around the home.
     above = (folder.path, *folder.path.parents[:2])
     found["GIT_CEILING_DIRECTORIES"] = os.pathsep.join(map(str, above))
     return found | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.tracking}"}
 
 
 def threads(cores: int, at_once: int) -> dict[str, str]:
-    """What has numeric libraries of so many runs share the cores; nothing where one has them all.
+    """Variables that make the numeric libraries of `at_once` runs share the cores, if needed.
 
-    Each takes all of them by default, and threads that wait for a core spin on the others'.
+    By default each uses all cores, and threads that wait for a core spin on those of the others.
     """
     share = max(1, cores // at_once)
     return dict.fromkeys(_THREADS, str(share)) if share < cores else {}
 
 
 def shapes_text(name: str) -> bool:
-    """Whether a program that starts with this variable may read and write text otherwise for it."""
+    """Whether this variable may change how a program reads and writes text."""
     return name in ("LANG", "LANGUAGE", "TZ") or name.startswith("LC_")
 
 
 def leads_to_code(name: str) -> bool:
-    """Whether a program that starts with this variable may load the run's own code for it."""
+    """Whether this variable may make a program load the run's own code."""
     return name == "HOME" or name.startswith(("PYTHON", "LD_"))

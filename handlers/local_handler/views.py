@@ -1,9 +1,9 @@
-"""A run's own view of folders that it shares with others.
+"""Gives a run its own view of folders that it shares with others.
 
-Where Linux allows it (mount_namespaces(7), as root or with user namespaces), what a run changes in
-such a folder goes to a folder of its own, by an overlay that the run and its processes alone see:
-installed or removed packages, and files that are written to in place. It ends with the last of
-them. Whether runs are warm or cold makes no difference, as nothing changes its path.
+If Linux allows it (mount_namespaces(7), as root or with user namespaces), an overlay sends what a
+run changes in such a folder to a folder of its own: installed or removed packages, and files
+written in place. Only the run and its processes see the overlay, and it ends with the last of them.
+Paths stay the same, so warm and cold runs don't differ.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from handlers.local_handler import processes
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x0002_0000, 0x1000_0000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 1 << 5, 1 << 12, 1 << 14, 1 << 18
 _MNT_DETACH = 2
-_MS_KEPT = 2 | 4 | 8 | 1 << 10 | 1 << 11  # of a mount that is changed, as statvfs(3) has them
+_MS_KEPT = 2 | 4 | 8 | 1 << 10 | 1 << 11  # flags kept in a remount, the same as in statvfs(3)
 _ST_RELATIME, _MS_RELATIME = 1 << 12, 1 << 21
 _ESCAPED = str.maketrans({char: f"\\{char}" for char in "\\:,"})  # in the options of an overlay
 _UNESCAPED = (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\"))  # proc(5)
 
 
 class View(NamedTuple):
-    """What this process sees otherwise than the machine: folders, and where their changes go."""
+    """The folders that this process sees through a layer, with the layer that has their changes."""
 
     layers: Mapping[Path, Path]
 
     def leave(self) -> None:
-        """See the folders as the machine does, for this process alone; OSError."""
+        """Let this process see the folders themselves again. Raises OSError."""
         for folder in self.layers:
             _call("umount2", os.fsencode(folder), _MNT_DETACH)
 
     def compiled(self, root: Path) -> list[Path]:
-        """The sources below `root` of which bytecode was written into a layer."""
+        """The sources below `root` whose bytecode was written to a layer."""
         sources = []
         for folder, upper in self.layers.items():
             if not folder.is_relative_to(root):
                 continue
             for directory, _, names in os.walk(upper):
                 here = folder / Path(directory).relative_to(upper).parent
-                if os.path.basename(directory) == "__pycache__":  # noqa: PTH119 -- of each of many
+                if os.path.basename(directory) == "__pycache__":  # noqa: PTH119 -- there are many
                     found = (here / f"{name.partition('.')[0]}.py" for name in names)
                     sources += [source for source in found if source.is_file()]
         return sources
 
 
 def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> View | None:
-    """Have this process, and what it starts from now on, change what is `shared` for itself alone.
+    """Keep what this process, and all that it starts from now on, changes in `shared` to itself.
 
-    What it changes there is kept below `changes`, and `read_only` folders cannot be changed at
-    all. For a process with one thread. None, with at most a part of it done, where the system
-    does not allow that, or a folder has another file system below it.
+    The changes go below `changes`; `read_only` folders cannot be changed at all. The process must
+    have only one thread. Returns None if the system doesn't allow this, or a folder has another
+    file system below it; then a part of it may have been done.
     """
     folders = _outermost(shared)
     changes = changes.resolve()
@@ -68,12 +68,12 @@ def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> V
             return None
         options = _unshare()
         _mount("none", Path("/"), _MS_REC | _MS_PRIVATE)
-        changes.mkdir(exist_ok=True)  # and nothing above: an attempt that is gone stays so
+        changes.mkdir(exist_ok=True)  # without parents: an attempt that is gone must stay gone
         for folder, upper in layers.items():
             work = upper.with_name("work")
             for made in (upper.parent, upper, work):
                 made.mkdir()
-            upper.chmod(folder.stat().st_mode & 0o7777)  # what is seen as the folder's own
+            upper.chmod(folder.stat().st_mode & 0o7777)  # the view shows this mode as the folder's
             parts = (("lowerdir", folder), ("upperdir", upper), ("workdir", work))
             named = [f"{name}={str(path).translate(_ESCAPED)}" for name, path in parts]
             _mount("overlay", folder, 0, ",".join([*named, *options]), kind="overlay")
@@ -86,7 +86,7 @@ def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> V
 
 
 def possible() -> bool:
-    """Whether the system allows views at all; for a process with one thread."""
+    """Whether the system allows views at all. The process must have only one thread."""
     if (pid := os.fork()) == 0:
         try:
             os._exit(0 if enter([], [], Path("/")) is not None else 1)
@@ -96,13 +96,13 @@ def possible() -> bool:
 
 
 def _unshare() -> list[str]:
-    """Leave the machine's mounts; the options that an overlay of this process needs."""
+    """Leave the machine's mounts; returns the options that overlays of this process need."""
     user, group = os.getuid(), os.getgid()
     with suppress(PermissionError):
         _call("unshare", _CLONE_NEWNS)
         return []
     _call("unshare", _CLONE_NEWNS | _CLONE_NEWUSER)
-    processes.be_readable(True)  # else nobody finds by its variables whose process this is
+    processes.be_readable(True)  # else `marked` could not read its variables
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
@@ -122,13 +122,13 @@ def _call(name: str, *arguments: object) -> None:
 
 
 def _flags(folder: Path) -> int:
-    """Those of its mount, which only its owner may take away."""
+    """The flags of the folder's mount that only the mount's owner may clear."""
     flags = os.statvfs(folder).f_flag
     return flags & _MS_KEPT | (_MS_RELATIME if flags & _ST_RELATIME else 0)
 
 
 def _outermost(folders: Sequence[Path]) -> list[Path]:
-    """Those that are there and within no other one, by their real paths."""
+    """The real paths of the folders that exist and are not inside another one."""
     found: list[Path] = []
     for folder in sorted({folder.resolve() for folder in folders if folder.is_dir()}):
         if not any(folder.is_relative_to(outer) for outer in found):

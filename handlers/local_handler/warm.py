@@ -1,6 +1,6 @@
-"""The worker's side of warm starts: which templates there are, and what is asked of them.
+"""The worker's side of warm starts: keeps templates and asks them to fork runs.
 
-Warm or not, a run is the same; so wherever that is in doubt, there is no template, or it does not
+A run must be the same, warm or not. So if that is in doubt, there is no template, or it does not
 answer, the run is started as programs instead. `template` is the other side.
 """
 
@@ -27,7 +27,7 @@ from mlgate.orchestration.runs import RunKind
 
 _logger = logging.getLogger(__name__)
 
-# What a kernel imports by the time of its first cell, in this version or that.
+# What a kernel has imported when its first cell runs; versions of ipykernel differ.
 _OF_KERNELS = (
     "ipykernel.debugger",
     "IPython.core.completerlib",
@@ -37,8 +37,8 @@ _OF_KERNELS = (
     "sqlite3",
     "tornado.platform.asyncio",
 )
-# A kernel's modules come first, and nothing with them that they do not import themselves: the
-# kernels of the template will have these and no other.
+# The kernel's modules are imported first, and before anything of mlgate: the kernels forked from
+# the template will have exactly these.
 _BOOT = f"""
 import copyreg, sys, warnings
 sys.path.pop(0)
@@ -64,14 +64,15 @@ _BOOTS = {RunKind.NOTEBOOK: _BOOT, RunKind.TRAINING: _BOOT_FOR_COMMANDS}
 _SOURCES = Path(__file__).resolve().parents[2]
 LOG = "templates.log"  # in the home
 _KEPT = 3  # templates, of some 60 MB each
-# To import: a run that does not wait for it imports the same, and takes as long.
+# To import. Waiting costs a run nothing: without a template it would import the same itself.
 _READY_SECONDS = 10.0
-_ANSWER_SECONDS = 10.0  # to fork, which takes a few hundredths, and once to import what renders
+# To fork, which takes a few hundredths of a second, and once to import what renders pages.
+_ANSWER_SECONDS = 10.0
 _FAILURES = 3  # after which a template is not tried again
 
 
 def begin(home: Path) -> Begun | None:
-    """Begin a template for runs on this Python before there is a handler for `home`."""
+    """Start a template for runs on this Python before there is a handler for `home`."""
     if sys.platform != "linux":
         return None
     processes.leave_no_core()  # as the handler does before it starts anything
@@ -84,8 +85,8 @@ def begin(home: Path) -> Begun | None:
 
 
 class _Key(NamedTuple):
-    """What a template is good for: runs of a kind, an interpreter, and all variables that differ
-    between runs."""
+    """Which runs a template can fork: those with this kind, interpreter, and set of the variables
+    that differ between runs."""
 
     kind: RunKind
     python: str
@@ -93,10 +94,10 @@ class _Key(NamedTuple):
 
 
 class Templates:
-    """The templates of one worker; none where processes cannot be told apart well enough."""
+    """The templates of one worker. Only Linux has them: elsewhere processes can't be tracked."""
 
     def __init__(self, host: Host, log: Path, begun: Begun | None = None) -> None:
-        """`begun` is used where it is one for runs on the host's own Python."""
+        """`begun` is used if it is for runs on the host's own Python."""
         self._host = host
         self._log = log
         self._lock = threading.Lock()
@@ -111,12 +112,12 @@ class Templates:
         return _Key(RunKind.NOTEBOOK, str(self._host.python), ())
 
     def prewarm(self) -> None:
-        """Have a template for runs on the host's own Python soon."""
+        """Start a template for runs on the host's own Python."""
         with self._lock:
             self._template(self._usual(), first=True)
 
     def start(self, kind: RunKind, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
-        """Start a supervisor for the run; false when that is to be done without us.
+        """Fork a supervisor for the run; false if the caller must start it as a program.
 
         `own` are the run's own variables.
         """
@@ -134,8 +135,8 @@ class Templates:
                 return False
             python = environments.interpreter(environment)
         if kind is RunKind.TRAINING:
-            # Its Python is the launcher, to which no more of them means anything: the command is
-            # started with all of them, as a program.
+            # Only the launcher runs in the template's Python, and no other variables matter to it.
+            # The command is started as a program, with all of them.
             if any(map(variables.shapes_text, own)):
                 return False
             own = {}
@@ -150,7 +151,7 @@ class Templates:
                 return False
             answer = found.ask(json.dumps(request))
             if answer is None:
-                _logger.info("The template of %s did not answer: it is ended.", python)
+                _logger.info("The template of %s did not answer and was ended.", python)
                 self._failures[key] += 1
                 self._templates.pop(key).end()
             return answer is True
@@ -161,7 +162,7 @@ class Templates:
                 self._templates.popitem()[1].end()
 
     def _template(self, key: _Key, *, first: bool = False) -> Begun | None:
-        """The one for it, started when it is asked for a second time."""
+        """The template for `key`; one is started when it is asked for a second time."""
         if sys.platform != "linux":
             return None
         found = self._templates.pop(key, None)
@@ -183,11 +184,11 @@ class Templates:
 
 
 class Begun:
-    """One template's process, on its way to be ready, ready, or ended."""
+    """The process of one template: starting, ready, or ended."""
 
     def __init__(self, key: _Key, log: Path) -> None:
         found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
-        # As the launcher has it for kernels; and what is written over when it has forked.
+        # PYTHONUNBUFFERED as the launcher sets it for kernels; the mark is overwritten in a fork.
         found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -206,21 +207,21 @@ class Begun:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended otherwise than it may."""
+        """Whether it ended with an error, or before it was ready."""
         return bool(self._process.returncode) or not self._ready
 
     def ended(self) -> bool:
         return self._process.poll() is not None
 
     def ready(self) -> bool:
-        """Whether it can be asked, for which one waits while it imports."""
+        """Whether it can be asked; waits while it imports."""
         if not self._ready:
             left = max(0.0, self._until - time.monotonic())
             self._ready = self._line(left) == b"ready\n"
         return self._ready
 
     def ask(self, request: str) -> bool | None:
-        """Whether it has forked a supervisor; None when it is of no use any more."""
+        """Whether it forked a supervisor; None if it is no longer usable."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{request}\n".encode())
@@ -229,7 +230,7 @@ class Begun:
         return {b"yes\n": True, b"no\n": False}.get(self._line(_ANSWER_SECONDS))
 
     def end(self) -> None:
-        """End it; what it has forked goes on."""
+        """End it; the runs that it forked go on."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.kill()
@@ -238,9 +239,9 @@ class Begun:
         self._process.stdout.close()
 
     def _line(self, seconds: float) -> bytes:
-        """A line of output, which comes in one piece; what is there of it after so long."""
+        """The next line of output, or nothing after `seconds`; a line is written in one piece."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
-        waiting = select.poll()  # which takes any number of a file, other than `select`
+        waiting = select.poll()  # `select` would refuse high file descriptors
         waiting.register(output, select.POLLIN)
         return os.read(output, 64) if waiting.poll(seconds * 1000) else b""

@@ -1,8 +1,8 @@
-"""Tells soon when an attempt ends, so that nobody waits for the next regular look.
+"""Reports soon when an attempt ends, so that its build need not wait for the next regular look.
 
-Only a hint: whatever it misses, a look finds. One thread, which sleeps until a supervisor ends: by
-a descriptor of its process (pidfd_open(2)) once it has claimed its attempt, by looking before that
-and where the system has none.
+This is only a hint: the next look finds whatever it misses. One thread sleeps until a supervisor
+ends. It waits on a descriptor of the supervisor's process (pidfd_open(2)). Before the attempt is
+claimed, and on systems without such descriptors, it polls.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mlgate.orchestration.runs import Attempt
 
 _logger = logging.getLogger(__name__)
 
-_INTERVAL = 0.02  # seconds between two looks at a handful of files
-_AT_LEAST = 5.0  # seconds between two looks at what tells of its end itself
+_INTERVAL = 0.02  # seconds between two polls of a few files
+_AT_LEAST = 5.0  # seconds between two looks at attempts that have a descriptor
 
 
 class Watcher:
-    """Watches attempts until each has ended, and reaps the supervisors this process started."""
+    """Watches attempts until they end, and reaps the supervisors that this process started."""
 
     def __init__(self, on_ended: Callable[[Attempt], None] | None) -> None:
         self._on_ended = on_ended
@@ -33,7 +33,7 @@ class Watcher:
         os.set_blocking(self._wake, False)
         self._watched: dict[Attempt, AttemptFolder] = {}
         self._supervisors: dict[int, Attempt] = {}  # by process id
-        self._descriptors: dict[Attempt, int] = {}  # of the watching thread alone
+        self._descriptors: dict[Attempt, int] = {}  # used only by the watching thread
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -57,8 +57,10 @@ class Watcher:
                 thread = threading.Thread(target=self._run, name="local-runs", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # this host has no more of them
-                    _logger.warning("Ends of runs are not told soon: no thread can be started.")
+                except RuntimeError:  # the host has no threads left
+                    _logger.warning(
+                        "Ends of runs are noticed late: the watching thread cannot be started."
+                    )
                     return
                 self._thread = thread
         self._notify()
@@ -78,7 +80,7 @@ class Watcher:
             os.close(descriptor)
 
     def _notify(self) -> None:
-        with suppress(BlockingIOError):  # it is awake as it is
+        with suppress(BlockingIOError):  # the pipe is full, so the thread will wake anyway
             os.write(self._wake, b".")
 
     def _run(self) -> None:
@@ -93,12 +95,12 @@ class Watcher:
             for attempt in ended:
                 with self._lock:
                     del self._watched[attempt]
-                self._tell(attempt)
+                self._report(attempt)
             if not ended:
                 self._pause(watched, alone)
 
     def _pause(self, watched: Mapping[Attempt, AttemptFolder], alone: bool) -> None:
-        """Until there may be something to do; `alone`: supervisors are left that nobody watches."""
+        """Wait until there may be something to do. `alone`: only unwatched supervisors are left."""
         for attempt in [*(self._descriptors.keys() - watched.keys())]:
             os.close(self._descriptors.pop(attempt))
         for attempt in watched.keys() - self._descriptors.keys():
@@ -109,8 +111,8 @@ class Watcher:
             waiting.register(descriptor, select.POLLIN)
         looks = alone or watched.keys() != self._descriptors.keys()
         seconds = _INTERVAL if looks else _AT_LEAST if watched else None
-        told = waiting.poll(None if seconds is None else seconds * 1000)
-        ready = {descriptor for descriptor, _ in told}
+        found = waiting.poll(None if seconds is None else seconds * 1000)
+        ready = {descriptor for descriptor, _ in found}
         if self._woken in ready:
             os.read(self._woken, 4096)
         for attempt in [each for each, one in self._descriptors.items() if one in ready]:
@@ -120,16 +122,16 @@ class Watcher:
         for pid in [each for each in self._supervisors if _reaped(each)]:
             del self._supervisors[pid]
 
-    def _tell(self, attempt: Attempt) -> None:
+    def _report(self, attempt: Attempt) -> None:
         if self._on_ended is not None:
             try:
                 self._on_ended(attempt)
             except Exception:
-                _logger.exception("Telling of the end of %s failed.", attempt.id)
+                _logger.exception("The end of %s could not be reported.", attempt.id)
 
 
 def _over(folder: AttemptFolder) -> bool:
-    """Nobody executes it any more, or it is gone."""
+    """Whether no process executes the attempt any longer, or its folder is gone."""
     try:
         claim = folder.claim()
         return not claim.alive if claim else not folder.exists()
@@ -138,13 +140,13 @@ def _over(folder: AttemptFolder) -> bool:
 
 
 def _descriptor(folder: AttemptFolder) -> int | None:
-    """One that can be read once the attempt's supervisor has ended; None where there is none."""
+    """A descriptor that becomes readable when the supervisor ends; None if there can't be one."""
     try:
         claim = folder.claim()
         if claim is None or claim.supervisor is None:
             return None
         descriptor: int = os.pidfd_open(claim.supervisor.pid)
-    except (OSError, AttributeError):  # gone, or this system has none
+    except (OSError, AttributeError):  # the process is gone, or the system lacks pidfd_open
         return None
     if claim.alive:
         return descriptor

@@ -12,7 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINE = "\n"
-CLEAN = ("handlers/devops_handler", "mlgate/orchestration")
+CLEAN = (
+    "handlers/devops_handler",
+    "handlers/local_handler",
+    "mlgate/orchestration",
+)
 BETTER = {
     r"tells?|told|telling": "report, log, show, say, receive",
     r"whoever|whomever": "the handler, the host, the sender",

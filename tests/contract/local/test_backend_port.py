@@ -42,7 +42,7 @@ def test_1_another_subdirectory_or_repository_is_another_snapshot(bench: Bench) 
 def test_1_a_snapshot_that_is_gone_is_a_permanent_error(bench: Bench) -> None:
     task = bench.task()
     (bench.home / "snapshots" / task.snapshot).rename(bench.folder / "elsewhere")
-    with pytest.raises(Permanent, match="publish the message again"):
+    with pytest.raises(Permanent, match="Publish the message again"):
         bench.handler.submit(task)
 
 

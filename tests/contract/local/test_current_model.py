@@ -163,7 +163,7 @@ def test_it_stays_while_a_build(how: str, bench: Bench) -> None:
 
 def test_a_run_without_it_is_not_begun(bench: Bench) -> None:
     task = of_model(bench.task(), VERSION)
-    with pytest.raises(Permanent, match=rf"{VERSION} are not on this machine any more: publish"):
+    with pytest.raises(Permanent, match=rf"{VERSION} are no longer on this machine. Publish"):
         bench.handler.submit(task)
     assert list((bench.home / "places").iterdir()) == []
 
