@@ -1,9 +1,9 @@
-"""Git repositories: one commit fetched, kept, and handed out as a clean tree.
+"""Fetches one commit of a git repository, caches it, and hands it out as a clean tree.
 
-Two programs speak git for us: `git` itself through GitPython where it is installed, dulwich where
-it is not (the stock Azure Functions images). Azure Repos that dulwich cannot talk to are read
-through their REST API. All fill the same kind of cache, and everything that must not differ between
-them (which commit a ref means, what a clean tree is) is written once.
+Where the `git` program is installed, it is used through GitPython; elsewhere (the stock Azure
+Functions images) dulwich is. Azure Repos that dulwich cannot talk to are read through their REST
+API. All three fill the same kind of cache. What must not differ between them (which commit a ref
+means, what a clean tree is) is written once.
 """
 
 from handlers.repository_handler.credentials import GitCredential

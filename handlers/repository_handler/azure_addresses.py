@@ -1,4 +1,4 @@
-"""How a repository's address is written, and where Azure Repos show the same one as REST."""
+"""Normalizes a repository's address, and finds its address in the REST API of Azure Repos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlgate.orchestration.addresses.allowlist import (
 
 
 def canonical_url(address: Address) -> str:
-    """One spelling for each repository, so that it has one place in the cache."""
+    """The only spelling of a repository's URL, so that it has one place in the cache."""
     user = f"{address.user}@" if address.user else ""
     host = f"[{address.host}]" if ":" in address.host else address.host
     port = "" if address.port == DEFAULT_PORTS[address.scheme] else f":{address.port}"
@@ -24,11 +24,11 @@ def canonical_url(address: Address) -> str:
 
 
 def rest_address(address: Address, collection: str | None) -> str | None:
-    """`{collection}/{project}/_apis/git/repositories/{name}`; None for what is no Azure Repos URL.
+    """`{collection}/{project}/_apis/git/repositories/{name}`; None if it is not an Azure Repos URL.
 
-    Those have the form `{collection}/{project}/_git/{name}`, or without the project where it is
-    called as the repository. Of a host that is not Microsoft's, only the build's own `collection`
-    is known to be one.
+    Those have the form `{collection}/{project}/_git/{name}`, without the project if it has the
+    repository's name. On hosts that are not Microsoft's, only the build's own `collection` is known
+    to be one.
     """
     if "_git" not in address.segments[-2:-1]:
         return None
@@ -44,7 +44,7 @@ def rest_address(address: Address, collection: str | None) -> str | None:
 def _collection_depth(
     address: Address, around: Sequence[str], collection: str | None
 ) -> int | None:
-    """How many of the segments `around` a repository name its collection."""
+    """How many of the segments `around` a repository's name are its collection's."""
     if azure_organization(address):
         if address.host == "dev.azure.com":
             return 1

@@ -1,4 +1,4 @@
-"""Azure Repos' REST API, as far as it reads a repository: git, version 7.1.
+"""The part of Azure Repos' REST API that reads a repository: git, version 7.1.
 
 Shapes: MicrosoftDocs/vsts-rest-api-specs, specification/git/7.1.
 """
@@ -23,15 +23,15 @@ from handlers.repository_handler.trees import TooLarge
 
 _CHUNK = 1 << 20  # bytes
 _LARGEST_ANSWER = 32 << 20  # bytes of JSON: a listing of some 100,000 paths
-_REFS_AT_ONCE = 1000  # the most that the service gives
+_REFS_AT_ONCE = 1000  # the most that the service returns
 _SHA, _MODE = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-7]{5,6}")
-# What is said of an object that is not there, and of a repository or project that is not.
+# The errors for an object that does not exist, and for a repository or project that does not.
 _NO_OBJECT, _NO_REPOSITORY = re.compile(r"TF401035"), re.compile(r"TF401019|TF200016|VS800075")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One path of a commit, folders and submodules included; `size` in bytes, of files alone."""
+    """One path of a commit: file, folder or submodule. `size` is in bytes, 0 except for files."""
 
     path: str
     mode: str
@@ -44,11 +44,11 @@ class Listed:
 class Ref:
     name: str
     sha: str
-    peeled: str | None  # of a tag object: what it is a tag of
+    peeled: str | None  # for a tag object: the object that it tags
 
 
 class AzureRest:
-    """One repository. All methods raise what a `Client` does when it talks to its remote."""
+    """One repository. All methods raise the errors of a `Client` that talks to its remote."""
 
     def __init__(self, remote: Remote, limits: Limits) -> None:
         assert remote.rest is not None
@@ -63,7 +63,7 @@ class AzureRest:
             return None if branch is None else str(branch)
 
     def refs(self, beginning: str) -> Iterator[Ref]:
-        """Those whose names begin so."""
+        """The refs whose names begin with `beginning`."""
         query = {"filter": beginning.removeprefix("refs/"), "peelTags": "true"}
         query["$top"] = str(_REFS_AT_ONCE)
         more: str | None = ""
@@ -80,7 +80,7 @@ class AzureRest:
                 more = answer.headers.get("x-ms-continuationtoken") or None
 
     def commit(self, sha: str) -> tuple[str, str] | None:
-        """The commit that `sha` is, or is a tag of, with its tree; None for what is neither."""
+        """The commit and tree of `sha`, a commit or a tag of one; None if it is neither."""
         with self._understood():
             found = self._json(f"/commits/{sha}", missing=True)
             if found is None:
@@ -92,7 +92,7 @@ class AzureRest:
             return _like(_SHA, found["commitId"]), _like(_SHA, found["treeId"])
 
     def merge_bases(self, sha: str, other: str) -> Sequence[str] | None:
-        """The best common ancestors of two commits; None when one of them is not there."""
+        """The best common ancestors of two commits; None if one of them does not exist."""
         with self._understood():
             query = {"otherCommitId": other}
             found = self._json(f"/commits/{sha}/mergebases", query, missing=True)
@@ -101,7 +101,7 @@ class AzureRest:
             return [_like(_SHA, base["commitId"]) for base in found["value"]]
 
     def tree(self, sha: str) -> Iterator[Listed]:
-        """All that is below a tree."""
+        """Everything below a tree."""
         with self._understood():
             for entry in self._json(f"/trees/{sha}", {"recursive": "true"})["treeEntries"]:
                 kind = str(entry["gitObjectType"])
@@ -113,13 +113,13 @@ class AzureRest:
         return self._content(f"/blobs/{sha}", {"$format": "octetstream"}, most)
 
     def archive(self, commit: str, most: int) -> Iterator[bytes]:
-        """A zip of the commit's files, whose names, modes and completeness prove nothing."""
+        """A zip of the commit's files. Its names, modes and completeness cannot be relied on."""
         query = {
             "scopePath": "/",
             "recursionLevel": "full",
             "versionDescriptor.version": commit,
             "versionDescriptor.versionType": "commit",
-            "zipForUnix": "true",  # links as well, says the specification
+            "zipForUnix": "true",  # includes links, according to the specification
             "$format": "zip",
         }
         return self._content("/items", query, most)
@@ -130,7 +130,7 @@ class AzureRest:
     def _json(
         self, path: str, query: Mapping[str, str] | None = None, *, missing: bool = False
     ) -> Any:
-        """`missing`: None for an object that is not there, which is no fault then."""
+        """`missing`: return None if the object does not exist, instead of raising."""
         answer = self._ask(path, query or {}, missing=missing)
         return None if answer is None else self._parsed(answer)
 
@@ -139,7 +139,7 @@ class AzureRest:
         if len(content) > _LARGEST_ANSWER:
             raise TooLarge(
                 f"The repository {self._remote.url} has more files and folders than a host "
-                "without git can have listed: install git there."
+                "without git can list: install git there."
             )
         value = json.loads(content)
         if not isinstance(value, dict):
@@ -152,7 +152,7 @@ class AzureRest:
             while chunk := read(self._remote, self._limits, answer, min(_CHUNK, most + 1)):
                 most -= len(chunk)
                 if most < 0:
-                    raise self._remote.failed("its REST API sends more than it listed")
+                    raise self._remote.failed("its REST API sent more than it listed")
                 yield chunk
 
     def _ask(self, path: str, query: Mapping[str, str], *, missing: bool = False) -> Any:
@@ -172,17 +172,17 @@ class AzureRest:
         gone = answer.status == 404 and not _NO_REPOSITORY.search(said)
         if missing and (gone or _NO_OBJECT.search(said)):
             return None
-        if answer.status == 200:  # the page of a sign-in
+        if answer.status == 200:  # a sign-in page
             raise self._remote.unavailable("HTTP 200 with a page")
         sorted_fault = fault(self._remote, f"HTTP {answer.status}", said=said)
         if answer.status == 400 or isinstance(sorted_fault, Broken):
             detail = ": ".join(part for part in (f"HTTP {answer.status}", said) if part)
-            raise self._remote.failed(f"its REST API answers {detail}; install git on the host")
+            raise self._remote.failed(f"its REST API answered {detail}; install git on the host")
         raise sorted_fault
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
-        """Turn what the connection and the reading of answers raise into our errors."""
+        """Turn errors of the connection and of reading answers into ours."""
         try:
             yield
         except (HTTPError, OSError) as error:
@@ -195,7 +195,7 @@ class AzureRest:
                 raise self._remote.silent(str(error) or type(error).__name__) from None
             raise sorted_fault from None
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise self._remote.silent("its answer is not understood") from None
+            raise self._remote.silent("its answer cannot be understood") from None
 
 
 def _like(pattern: re.Pattern[str], value: object) -> str:

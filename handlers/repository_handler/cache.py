@@ -1,12 +1,12 @@
-"""Bare repositories kept between builds, one folder per address.
+"""Keeps bare repositories between builds, one folder for each address.
 
-`<key>/` is the repository. `<key>.lock`, whose time of change is that of its last use, is shared by
-all who use it, and held alone to remove it; `<key>.fetch` is held by the one who brings objects
-there. So what is there is read side by side, also while more is fetched: git adds objects and never
-changes one, and nothing here removes any but with the whole repository.
+`<key>/` is the repository. Everything that uses it shares the lock of `<key>.lock`, whose
+modification time is the last use; removing the repository needs that lock alone. A fetch holds
+`<key>.fetch`. So a repository can be read by many at once, even during a fetch: git adds objects
+and never changes them, and here objects are removed only with the whole repository.
 
-A file `refs/mlgate/<sha>` says that this object's commit is there as a whole: an interrupted
-fetch leaves none. Being a ref, it also tells a server what need not be sent again.
+A file `refs/mlgate/<sha>` marks this object's commit as complete: an interrupted fetch leaves no
+such file. Because it is a ref, it also shows a server what need not be sent again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 from handlers.repository_handler.locks import locked
 from mlgate.orchestration.errors import Busy
 
-# What git and dulwich need to find (gitrepository-layout).
+# What git and dulwich expect in a repository (gitrepository-layout).
 _FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
 _FILES = {
     "HEAD": "ref: refs/heads/master\n",
     "config": "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
 }
-_TURN = 5.0  # seconds until the next try of whose turn it is not
+_TURN = 5.0  # seconds until the next try if the repository is busy
 
 
 def _init_bare(folder: Path) -> None:
@@ -38,16 +38,16 @@ def _init_bare(folder: Path) -> None:
 
 
 class Entry:
-    """One cached repository, which nobody removes meanwhile."""
+    """One cached repository, which stays while this is in use."""
 
     def __init__(self, folder: Path, shown: str) -> None:
         self.folder = folder
-        self.fresh = False  # made by this very checkout: doing so again would change nothing
+        self.fresh = False  # made by this checkout, so making it again would change nothing
         self._shown = shown
         self._doom = folder / "mlgate-doomed"
 
     def create(self) -> None:
-        """Make the repository if it is not there: as a whole or not at all."""
+        """Make the repository if it does not exist, atomically."""
         if self.folder.exists():
             return
         new = self.folder.with_name(f"{self.folder.name}.new-{os.urandom(6).hex()}")
@@ -64,17 +64,17 @@ class Entry:
 
     @contextmanager
     def fetching(self) -> Iterator[None]:
-        """Be the only one who brings objects here; raises Busy when somebody else does."""
+        """Hold the lock for fetching; raises Busy if another checkout holds it."""
         with locked(self.folder.with_suffix(".fetch")) as mine:
             if not mine:
-                raise Busy(f"Another checkout of {self._shown} fetches on this host.", _TURN)
-            for left in self.folder.glob("*.lock"):  # git's own, of a fetch that was killed
+                raise Busy(f"Another checkout of {self._shown} is fetching on this host.", _TURN)
+            for left in self.folder.glob("*.lock"):  # git's locks from a fetch that was killed
                 left.unlink(missing_ok=True)
             yield
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has been brought here as a whole."""
+        """Whether no fetch was ever completed."""
         place = self.folder / "refs" / "mlgate"
         return not place.is_dir() or not any(place.iterdir())
 
@@ -83,7 +83,7 @@ class Entry:
         return sum(1 for _ in (self.folder / "objects" / "pack").glob("*.pack"))
 
     def known(self, sha: str) -> str | None:
-        """The commit that `sha` stands for, if it is there as a whole."""
+        """The commit of the object `sha`, if it is completely here."""
         try:
             commit = self._marker(sha).read_text("ascii").strip()
         except (OSError, UnicodeDecodeError):
@@ -99,7 +99,7 @@ class Entry:
             new.replace(marker)
 
     def doom(self) -> None:
-        """Have it removed as soon as nobody uses it, and used by nobody else until then."""
+        """Mark it for removal as soon as nothing uses it; until then it cannot be opened again."""
         with suppress(OSError):
             self._doom.touch()
 
@@ -112,7 +112,7 @@ class Entry:
 
 
 class Cache:
-    """`limit` is in bytes."""
+    """The cached repositories in a folder; `limit` is in bytes."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
@@ -120,7 +120,7 @@ class Cache:
 
     @contextmanager
     def entry(self, key: str, shown: str) -> Iterator[Entry]:
-        """The repository to use beside others; raises Busy while it is being removed."""
+        """Use a repository, possibly along with others; raises Busy while it is being removed."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         entry = Entry(self._folder / key, shown)
         if entry.doomed:
@@ -133,7 +133,7 @@ class Cache:
             yield entry
 
     def remove(self, key: str) -> bool:
-        """False when somebody uses it."""
+        """Remove a repository; false if it is in use."""
         lock = self._folder / f"{key}.lock"
         with locked(lock) as mine:
             if mine:
@@ -144,27 +144,28 @@ class Cache:
             return mine
 
     def prune(self) -> None:
-        """Forget what was used longest ago until the rest fits; never what is in use.
+        """Remove the repositories used longest ago until the rest fits, but none that is in use.
 
-        What would not fit alone goes first: no other one should go for it.
+        A repository that exceeds the limit by itself is removed first, so that others can stay.
         """
         sizes = self._sizes()
         self._evict(sizes, sum(sizes.values()) - self._limit)
 
     def clear(self) -> None:
-        """Forget all that is not in use."""
+        """Remove all repositories that are not in use."""
         sizes = self._sizes()
         self._evict(sizes, sum(sizes.values()))
 
     def free(self, amount: int) -> bool:
-        """Forget as little as makes room for so many bytes; nothing, and false, if all does not."""
+        """Remove as little as possible to free `amount` bytes; false, and nothing is removed, if
+        that is impossible."""
         if self.evictable() < amount:
             return False
         self._evict(self._sizes(), amount)
         return True
 
     def evictable(self) -> int:
-        """Bytes of what is not in use."""
+        """The bytes of the repositories that are not in use."""
         return sum(size for lock, size in self._sizes().items() if _idle(lock))
 
     def _sizes(self) -> dict[Path, int]:
@@ -187,12 +188,12 @@ def _idle(lock: Path) -> bool:
 def _used(lock: Path) -> float:
     try:
         return lock.stat().st_mtime
-    except FileNotFoundError:  # somebody else prunes
+    except FileNotFoundError:  # another process is pruning
         return 0
 
 
 def size_on_disk(folder: Path) -> int:
-    """Bytes on disk of the files below; those that vanish meanwhile count nothing."""
+    """The bytes on disk of the files below; files that vanish meanwhile don't count."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:

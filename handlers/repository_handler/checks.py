@@ -1,4 +1,4 @@
-"""Whether this host can clone a repository, in each of the two ways that it may come to that."""
+"""Checks whether this host can clone a repository, with the git program and without it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlgate.orchestration.checks import Examination, NotApplicable
 
 _LIMIT = 180.0  # seconds
 _REMEDY = (
-    "See that MLGATE_ALLOWED_REPOSITORIES has its URL, and that the job `uses` it, or that "
+    "Check that MLGATE_ALLOWED_REPOSITORIES has its URL, and that the job `uses` it or "
     "MLGATE_GIT_CREDENTIALS names a token for it."
 )
 
@@ -32,7 +32,7 @@ def examinations(
     collection: str | None,
     token: SecretStr | None,
 ) -> tuple[Examination, ...]:
-    """The default branch is checked out into a folder of `home` that goes with the check."""
+    """Check out the default branch into a temporary folder of `home`."""
 
     def clone(*, use_git: bool) -> str:
         if request is None:
@@ -44,7 +44,7 @@ def examinations(
                 credentials=credentials,
                 host_identity=host_identity,
                 use_git=use_git,
-                timeout=_LIMIT - 20,  # its own sentence comes first
+                timeout=_LIMIT - 20,  # shorter, so that its own error is reported
             )
             wanted = replace(request, ref=None, subdirectory=".", submodules=False, lfs=False)
             with handler.checkout(wanted, collection=collection, token=token) as tree:
@@ -53,7 +53,7 @@ def examinations(
 
     def with_git() -> str:
         if shutil.which("git") is None:
-            raise NotApplicable("There is no git program: no submodules and no LFS on this host.")
+            raise NotApplicable("git is not installed, so this host has no submodules and no LFS.")
         return clone(use_git=True)
 
     def without_git() -> str:

@@ -1,4 +1,4 @@
-"""What the git program and dulwich have in common, as the rest of the package uses them."""
+"""The interface of the git program and dulwich that the rest of the package uses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 from mlgate.orchestration.errors import OrchestrationError, Permanent
 
 WHOLE_HISTORY = 0x7FFFFFFF  # git's own "infinite depth" (gitprotocol-pack, `deepen`)
-_FILES_OPEN = 8  # at once, and more, while a repository is read
+_FILES_OPEN = 8  # open at once while a repository is read, and a few to spare
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _OURS = (
     *NO_SPACE, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EACCES, errno.EPERM,
@@ -21,9 +21,9 @@ _OURS = (
 
 
 class Refused(Exception):
-    """The server does not hand out the objects that were asked for by SHA.
+    """The server refuses the objects that were requested by SHA.
 
-    `final`: it would hand out any object that it has, so it has not got them.
+    `final`: the server serves any object that it has, so it does not have these.
     """
 
     def __init__(self, *, final: bool) -> None:
@@ -32,13 +32,13 @@ class Refused(Exception):
 
 
 class Broken(Exception):
-    """The cached repository cannot be read, or git failed in a way nobody has a word for."""
+    """The cached repository cannot be read, or git failed in an unknown way."""
 
 
 class Unspoken(Exception):
-    """The server and this host's git do not understand each other, for the reason `detail`.
+    """The server and this host's git have no protocol in common; `detail` is the reason.
 
-    `error` is what to raise when there is no other way to read the repository.
+    `error` is what to raise if there is no other way to read the repository.
     """
 
     def __init__(self, detail: str, error: OrchestrationError) -> None:
@@ -48,11 +48,11 @@ class Unspoken(Exception):
 
 
 class DiskFull(Exception):
-    """There is no space left on this host for what is fetched."""
+    """This host has no space left for the fetched files."""
 
 
 def of_host(error: Exception) -> bool:
-    """Whether this host cannot do it now, which says nothing of what is read or asked."""
+    """Whether the error is this host's own trouble, not that of the repository or the server."""
     if isinstance(error, OSError):
         return error.errno in _OURS
     return type(error) is RuntimeError and "start new thread" in str(error)
@@ -60,15 +60,15 @@ def of_host(error: Exception) -> bool:
 
 def git_only(field: str) -> Permanent:
     return Permanent(
-        f"`{field}` needs the git program, which this host does not have: install git, or leave "
-        "it out of the message."
+        f"`{field}` needs the git program, which this host does not have: install git, or remove "
+        "the field from the message."
     )
 
 
 def require_open_files() -> None:
-    """Raise OSError where this host has no more of them.
+    """Raise OSError if this host is out of file descriptors.
 
-    Who cannot open a file may say that it is not there, or that what holds it is damaged.
+    A library that cannot open a file may report it as missing, or its container as damaged.
     """
     opened = list[int]()
     try:
@@ -80,9 +80,9 @@ def require_open_files() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one checkout: when it must have ended, by the monotonic clock; the silence of a server.
+    """The time limits of one checkout.
 
-    `stall` is in seconds.
+    It must end at `until`, by the monotonic clock. A server may be silent for `stall` seconds.
     """
 
     until: float
@@ -94,17 +94,18 @@ class Limits:
 
     @property
     def left(self) -> float:
-        """Seconds, as a time limit: never 0, which clients take for none or for a mistake."""
+        """The seconds left. Never 0: clients treat that as no limit or as an error."""
         return max(0.001, self.until - time.monotonic())
 
 
 class Refs(Protocol):
-    """A remote, as far as it lists its refs; raises what a `Client` does."""
+    """A remote that lists its refs; raises the errors of a `Client`."""
 
     def list_refs(self, *names: str) -> Mapping[str, str]:
-        """Of the remote's refs those with these names, or, for a name that ends in `/`, below it.
+        """The remote's refs with these names; for a name that ends in `/`, those below it.
 
-        `HEAD` included; a tag's commit, where the server tells, under its name and `^{}`.
+        `HEAD` is a valid name. The commit of a tag is listed under the tag's name and `^{}`, if the
+        server sends it.
         """
         ...
 
@@ -112,19 +113,20 @@ class Refs(Protocol):
 
 
 class Client(Refs, Protocol):
-    """One cached bare repository here and its remote there.
+    """One cached bare repository and its remote.
 
     Talking to the remote raises `Temporary`, `Permanent`, `Refused`, `Unspoken` or `DiskFull`;
-    reading what is cached raises `Broken`. Neither ever prompts or runs anything of the repository.
-    What is `of_host` goes through.
+    reading the cache raises `Broken`. Neither ever prompts or executes code of the repository.
+    Errors that are `of_host` are passed on.
     """
 
     def fetch(self, shas: Sequence[str], depth: int) -> None:
-        """Bring these objects and `depth` generations of their history here."""
+        """Fetch these objects and `depth` generations of their history."""
         ...
 
     def commit_of(self, sha: str) -> str | None:
-        """The commit that `sha` is, or is a tag of; None when it is not here or is no commit."""
+        """The commit of `sha`, which is a commit or a tag of one; None if it is neither, or not
+        here."""
         ...
 
     def tree_of(self, commit: str) -> str:
@@ -132,25 +134,26 @@ class Client(Refs, Protocol):
         ...
 
     def read(self, sha: str, kind: str, most: int) -> bytes | None:
-        """An object as a whole, if it has no more than `most` bytes.
+        """The content of an object; None if it has more than `most` bytes.
 
-        `kind` is "tree" or "blob"; what is another one is Broken.
+        `kind` is "tree" or "blob". Raises Broken if the object is of another kind.
         """
         ...
 
     def sizes(self, shas: Sequence[str]) -> Sequence[int]:
-        """The bytes of each object, however large, without reading it."""
+        """The size of each object in bytes, without reading it into memory."""
         ...
 
     def write_blob(self, sha: str, sink: BinaryIO) -> None: ...
 
     def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:
-        """What an LFS pointer file stands for; both are files on disk, `sink` is readable too."""
+        """Write the content of an LFS pointer file. Both are files on disk; `sink` is also
+        readable."""
         ...
 
     def submodules(self, commit: str) -> Mapping[str, str]:
-        """The URL of each submodule by its path, as `.gitmodules` says them.
+        """The URL of each submodule by its path, as in `.gitmodules`.
 
-        Bytes that are not UTF-8 are surrogates. Raises `Permanent` for a file that git cannot read.
+        Bytes that are not UTF-8 become surrogates. Raises `Permanent` if git cannot read the file.
         """
         ...

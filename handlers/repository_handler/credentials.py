@@ -1,4 +1,4 @@
-"""Which tokens open which repository, in which order, and where no token may go."""
+"""Chooses the tokens for a repository and their order, and keeps tokens away from other servers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mlgate.orchestration.addresses.allowlist import azure_organization, parse_u
 # lifts "Protect access to repositories in YAML pipelines" (MicrosoftDocs/azure-devops-docs,
 # docs/pipelines/process/access-tokens.md).
 _JOB_REMEDY = (
-    "name the repository under `uses: repositories` in the job that publishes the message, since "
-    "its token reaches only what a `checkout` or `uses` of that job names; or name a token for it "
+    "name the repository under `uses: repositories` in the job that publishes the message, because "
+    "its token can only read what a `checkout` or `uses` of that job names; or name a token for it "
     "in MLGATE_GIT_CREDENTIALS; or give the project's build service read access to it"
 )
 _IDENTITY_REMEDY = (
@@ -26,7 +26,7 @@ _IDENTITY_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class GitCredential:
-    """`token` opens the repositories whose URL lies within `prefix`."""
+    """A `token` for the repositories whose URL lies within `prefix`."""
 
     prefix: str
     token: SecretStr
@@ -34,9 +34,9 @@ class GitCredential:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The value of the `Authorization` header, and what to do when a server refuses it.
+    """The value of the `Authorization` header, and what to do if a server refuses it.
 
-    `who` names it to people, who are never shown the value.
+    `who` names the credential in messages, which never show the value.
     """
 
     who: str
@@ -53,11 +53,11 @@ def accesses_to(
     credentials: Sequence[GitCredential],
     host_identity: Callable[[], SecretStr] | None,
 ) -> Iterator[Access]:
-    """The credentials for `url`, which is allowed and is https or loopback http, in order.
+    """The credentials for `url` in order; it must be allowed, and https or loopback http.
 
-    A job's token opens the Azure Repos of its own collection and is shown to nothing else. A token
-    that the host names for a URL is meant for it, and goes before the host's identity.
-    `host_identity` is called only when the others have been used up; what it raises goes through.
+    A job's token is sent only to the Azure Repos of its own collection. A token that the host names
+    for a URL comes before the host's identity. `host_identity` is called only after the others were
+    tried; what it raises is passed on.
     """
     address = parse_url(url)
     assert address is not None
@@ -68,7 +68,7 @@ def accesses_to(
         yield Access("the job's token", _basic("", token), _JOB_REMEDY, token)
     if matching:
         best = max(matching, key=lambda credential: len(credential.prefix))
-        # GitHub's app tokens insist on this user; other services take any with a token.
+        # GitHub's app tokens require this user; other services accept any user with a token.
         yield Access(
             "the token of MLGATE_GIT_CREDENTIALS",
             _basic("x-access-token", best.token),

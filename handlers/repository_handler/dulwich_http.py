@@ -1,4 +1,4 @@
-"""dulwich over http, behaving as git does with our settings."""
+"""dulwich over http, with the behavior of git under our settings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def heeded(data: bytes) -> bytes:
-    """dulwich reads past git's error packet (gitprotocol-pack, `ERR`) and then finds silence."""
+    """Raise the error of git's error packet (gitprotocol-pack, `ERR`), which dulwich ignores."""
     if data.startswith(b"ERR "):
         raise GitProtocolError(data.removeprefix(b"ERR ").decode("utf-8", "replace"))
     return data
 
 
 class HttpClient(Urllib3HttpGitClient):
-    """Smart http only; no redirect is followed; statuses become our errors."""
+    """Smart http only. Follows no redirects; turns statuses into our errors."""
 
     def __init__(self, remote: Remote, limits: Limits) -> None:
         super().__init__(remote.url, pool_manager=connections(remote, limits))
@@ -46,7 +46,7 @@ class HttpClient(Urllib3HttpGitClient):
         if response.status != 200:  # 203 is Azure DevOps's sign-in page
             raise self._fault(response)
         if not (response.headers.get("Content-Type") or "").startswith("application/x-git-"):
-            raise self._remote.unavailable("the server does not answer as a git server")
+            raise self._remote.unavailable("the server does not answer like a git server")
         return response, lambda size: self._read(response, size)
 
     def _read(self, response: Any, size: int) -> bytes:
@@ -54,7 +54,7 @@ class HttpClient(Urllib3HttpGitClient):
 
     def _fault(self, response: Any) -> Exception:
         said = words_of(self._remote, self._limits, response)
-        if response.status == 400:  # so Azure Repos refuse a client that lacks what they ask for
+        if response.status == 400:  # Azure Repos refuse a client that lacks required features
             detail = ": ".join(part for part in ("HTTP 400", said) if part)
             why = f"its server refuses the requests of a host without git ({detail})"
             return Unspoken(detail, self._remote.failed(f"{why}; install git on the host"))

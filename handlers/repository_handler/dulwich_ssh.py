@@ -1,4 +1,4 @@
-"""dulwich over ssh: the host's ssh program, ended when its time is over or its work is done."""
+"""dulwich over ssh: runs the host's ssh program, and ends it when it is done or its time is up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from handlers.repository_handler.process import ssh_command as ssh_program
 
 
 class Ssh(SSHVendor):
-    """Starts ssh for one exchange of at most `seconds`; `end` leaves nothing of it behind."""
+    """Starts ssh for one exchange of at most `seconds`; `end` cleans up."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

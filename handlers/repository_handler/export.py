@@ -1,7 +1,7 @@
-"""A commit's tree as plain files: from the object database, never through a checkout.
+"""Writes a commit's tree as plain files, from the object database and not by `git checkout`.
 
-A checkout obeys the repository (filters, end-of-line and export attributes, links); here a file
-is its blob, byte for byte, and a link inside the tree is a copy of what it leads to.
+`git checkout` obeys the repository (filters, end-of-line and export attributes, links). Here a file
+is its blob, byte for byte, and a link inside the tree becomes a copy of what it leads to.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from handlers.repository_handler.lfs import LARGEST_POINTER, is_pointer, size_of_content
 from handlers.repository_handler.trees import File, Folder, LeftOut, Source, TooLarge
 
-_LINK_HOPS = 40  # as Linux has it
-_BLOCK = 4096  # bytes that the least file takes
-_AT_A_TIME = 10_000  # files whose sizes are asked for together
+_LINK_HOPS = 40  # the same as Linux
+_BLOCK = 4096  # bytes that the smallest file takes
+_AT_A_TIME = 10_000  # files whose sizes are read together
 _SHOWN = 5  # paths named in a warning
 _SMALLER = "name a smaller `repository.subdirectory`, or keep what runs do not need out of it"
 
 
 @dataclass(frozen=True, slots=True)
 class Most:
-    """What a checkout may be, links resolved and submodules included.
+    """The limits of a checkout, with links resolved and submodules included.
 
-    `paths` are files and folders, `size` is in bytes, `depth` in folders within folders.
+    `paths` counts files and folders, `size` is in bytes, `depth` is how deep folders are nested.
     """
 
     paths: int = 500_000
@@ -35,9 +35,9 @@ class Most:
 
 @dataclass
 class Exporter:
-    """Writes one tree; collects what the people should know of it.
+    """Writes one tree, and collects what to warn about.
 
-    `make_room` is given the bytes that the tree takes on disk before any of it is written.
+    `make_room` is called with the bytes that the tree takes on disk, before anything is written.
     """
 
     root: Folder
@@ -45,13 +45,13 @@ class Exporter:
     make_room: Callable[[int], None] = lambda _: None
     most: Most = field(default_factory=Most)
     files: list[str] = field(default_factory=list)  # written, relative to the destination
-    left_out: list[str] = field(default_factory=list)  # links that lead nowhere or out
-    submodules: list[str] = field(default_factory=list)  # not asked for
+    left_out: list[str] = field(default_factory=list)  # links that lead nowhere or out of the tree
+    submodules: list[str] = field(default_factory=list)  # left out because not requested
     unreadable: list[str] = field(default_factory=list)  # names that are not UTF-8
-    pointers: list[str] = field(default_factory=list)  # LFS files that are pointers still
+    pointers: list[str] = field(default_factory=list)  # LFS files written as pointers
 
     def write(self, subdirectory: str, destination: Path) -> bool:
-        """Write what is in `subdirectory`; false when that is no folder of the tree.
+        """Write what is in `subdirectory`; false if that is not a folder of the tree.
 
         Raises `TooLarge` before anything is written.
         """
@@ -76,18 +76,21 @@ class Exporter:
                 "Links that lead out of the repository, nowhere or in circles, were left out",
                 self.left_out,
             ),
-            ("LFS pointers stand for their content: set `repository.lfs`", self.pointers),
+            (
+                "LFS files were written as pointers, without their content: set `repository.lfs`",
+                self.pointers,
+            ),
             ("Submodules were left out: set `repository.submodules`", self.submodules),
             ("Files whose names are not UTF-8 were left out", self.unreadable),
         )
         return [warning(text, paths) for text, paths in said if paths]
 
     def _walk(self, start: Folder) -> Iterator[tuple[str, File | Folder]]:
-        """Each folder, then what is in it; by its path below `start`, "" for that itself."""
+        """Each folder, then what is in it, with its path below `start`; "" is `start` itself."""
         seen, above = (
             len(start.entries),
             {start.path},
-        )  # those being walked: a link to one of them never ends
+        )  # the folders being walked: following a link to one of them would never end
         pending = [(start, "", self._names(start, ""))]
         yield "", start
         while pending:
@@ -127,11 +130,11 @@ class Exporter:
             )
         if depth > self.most.depth:
             raise TooLarge(
-                f"The repository has folders more than {self.most.depth} deep: {_SMALLER}."
+                f"The repository has folders nested more than {self.most.depth} deep: {_SMALLER}."
             )
 
     def _measure(self, start: Folder) -> int:
-        """Bytes on disk of all that is to be written."""
+        """The bytes on disk of everything that is to be written."""
         total, waiting = 0, Counter[tuple[Source, str]]()
         for number, (_, node) in enumerate(self._walk(start), 1):
             if isinstance(node, File):
@@ -182,7 +185,7 @@ class Exporter:
                 file.source.client.write_lfs(pointer, sink)
 
     def _resolve(self, start: Folder, path: str) -> File | Folder | None:
-        """What `path`, seen from the folder `start`, leads to; None when not into the tree."""
+        """What `path` leads to from the folder `start`; None if that is not in the tree."""
         if path.startswith("/"):
             return None
         node: File | Folder = start
@@ -209,6 +212,6 @@ class Exporter:
 
 
 def warning(text: str, paths: list[str]) -> str:
-    """`text`, how many paths it is about, and the first of them."""
+    """`text` with the number of paths and the first of them."""
     more = ", ..." if len(paths) > _SHOWN else ""
     return f"{text} ({len(paths)}: {', '.join(paths[:_SHOWN])}{more})."

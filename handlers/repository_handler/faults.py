@@ -1,4 +1,4 @@
-"""What a server, ssh or git itself complains of, sorted into our errors.
+"""Sorts the complaints of servers, ssh and git itself into our errors.
 
 The texts are those of git 2.30 to 2.50 (LC_ALL=C), OpenSSH, JGit, and Azure Repos (TF...).
 """
@@ -10,10 +10,10 @@ import re
 from handlers.repository_handler.client import Broken, Refused
 from handlers.repository_handler.remote import Remote
 
-# JGit says "not valid", git's client and server "unadvertised": it may be there all the same.
+# JGit says "not valid", git's client and server "unadvertised". The object may exist all the same.
 _UNADVERTISED = re.compile(r"unadvertised object|want [0-9a-f]{40} not valid")
 _NOT_OURS = re.compile(r"not our ref")
-_GONE = re.compile(r"TF401035")  # Azure Repos, which would hand out any commit that they have
+_GONE = re.compile(r"TF401035")  # from Azure Repos, which serve any commit that they have
 _NO_ANSWER = re.compile(
     r"Could not resolve host|Temporary failure in name resolution|Couldn't connect"
     r"|Failed to connect|Connection (?:refused|reset|timed out|closed)|Operation timed out"
@@ -30,7 +30,7 @@ _UNAVAILABLE = re.compile(
     r"|Could not read from remote repository|TF40\d{4}|access denied",
     re.IGNORECASE,
 )
-# What git says of a server that asks for another credential, which it has not got.
+# What git says if a server asks for another credential, which git does not have.
 _ASKED_AGAIN = re.compile(r"could not read (?:Username|Password) for|Authentication failed for")
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _CERTIFICATE = re.compile(r"certificate", re.IGNORECASE)
@@ -42,7 +42,7 @@ def fault(
 ) -> Exception:
     """The exception for `text`, the complaint of a failed exchange with `remote`.
 
-    `said` are the server's own words, which people are told and nothing is concluded from.
+    `said` is the server's own message, which is only shown to people.
     """
     detail = ": ".join(part for part in (cause(text), said) if part)
     if _UNADVERTISED.search(text):
@@ -55,14 +55,14 @@ def fault(
         return remote.silent(detail)
     if _REDIRECT.search(text) and remote.rest is None:  # Azure Repos redirect to a sign-in page
         return remote.unavailable(
-            f"{detail}; it redirects, which is not followed: name the address it leads to"
+            f"{detail}; it redirects, and mlgate does not follow: name the address it leads to"
         )
     if _UNAVAILABLE.search(text):
         return remote.unavailable(detail)
     if _CERTIFICATE.search(text):
         return remote.failed(
-            f"{detail}; when the host has a certificate authority of its own, name it in "
-            "REQUESTS_CA_BUNDLE"
+            f"{detail}; if the server's certificate comes from an authority of your own, name its "
+            "file in REQUESTS_CA_BUNDLE"
         )
     return Broken(remote.redact(detail))
 
@@ -73,17 +73,17 @@ def no_answer(text: str) -> bool:
 
 
 def disk_full(text: str) -> bool:
-    """Whether git says so of this host, and not of the server, which it quotes."""
+    """Whether this host's disk is full, and not the server's, whose messages git quotes."""
     lines = [line for line in text.splitlines() if not line.startswith("remote:")]
     return any(_DISK_FULL.search(line) for line in lines)
 
 
 def cause(text: str) -> str:
-    """The line that tells the cause: git's last words are often only advice."""
+    """The line that has the cause: git's last lines are often only advice."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(?i:fatal|error|remote|ssh)\b", line)]
-    known = [line for line in telling or lines if _NO_ANSWER.search(line)]
-    line = (known or telling or lines or ["no reason given"])[0]
+    marked = [line for line in lines if re.match(r"(?i:fatal|error|remote|ssh)\b", line)]
+    known = [line for line in marked or lines if _NO_ANSWER.search(line)]
+    line = (known or marked or lines or ["no reason given"])[0]
     if _ASKED_AGAIN.search(line):
         return "HTTP 401"
     return re.sub(r"^(fatal|error|remote): ", "", line)[:300].rstrip(".")

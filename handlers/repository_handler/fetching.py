@@ -1,4 +1,4 @@
-"""From what a message calls a ref to one commit that is here: the least traffic that does it."""
+"""Resolves a message's ref to a commit and fetches it, with as little traffic as possible."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mlgate.orchestration.errors import Permanent
 
 _SHA = re.compile(r"[0-9a-fA-F]{40}")
 BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
-_DEPTHS = (1, 50, 500, WHOLE_HISTORY)  # for servers that hand out nothing but their refs
+_DEPTHS = (1, 50, 500, WHOLE_HISTORY)  # for servers that only serve the tips of their refs
 _SHOWN = 8  # branches named in an error
 
 
 def fetch_commit(
     client: Client, entry: Entry, remote: Remote, ref: str | None, readers: Readers
 ) -> str:
-    """The full SHA of `ref`'s commit (default branch when None), all of its files cached.
+    """Fetch the commit of `ref` (None: the default branch) with its files; returns its full SHA.
 
-    A SHA that is cached costs nothing if the server answered this credential lately, and one
-    listing if not; any other ref costs one listing. A name that is both is the branch rather than
-    the tag. Raises Busy when it is to be fetched and that is not our turn.
+    A cached SHA costs nothing if the server answered this credential recently, else one listing.
+    Any other ref costs one listing. If a branch and a tag have the same name, the branch counts.
+    Raises Busy if a fetch is needed while another checkout fetches.
     """
     if ref is not None and _SHA.fullmatch(ref):
         wanted, commit = ref.lower(), None
@@ -35,7 +35,7 @@ def fetch_commit(
     def cached() -> str | None:
         found = entry.known(wanted) or (commit and entry.known(commit))
         if found and not readers.lately(remote):
-            client.list_refs("HEAD")  # the server refuses whoever may not read it
+            client.list_refs("HEAD")  # fails if this credential may not read the repository
             readers.note(remote)
         return found or None
 
@@ -43,7 +43,7 @@ def fetch_commit(
     if found:
         return found
     with entry.fetching():
-        found = cached()  # who had the turn before may have brought it
+        found = cached()  # another checkout may have just fetched it
         if found:
             return found
         found = _fetched(client, entry, remote, ref, wanted)
@@ -65,7 +65,8 @@ def _fetched(client: Client, entry: Entry, remote: Remote, ref: str | None, want
 
 
 def _fetch_one(client: Client, sha: str) -> bool | None:
-    """None: the server has not got it. False: it hands out its refs only, and may have it."""
+    """True: fetched. None: the server does not have it. False: the server only serves the tips of
+    its refs, and may have it."""
     try:
         client.fetch([sha], depth=1)
     except Refused as refused:
@@ -74,13 +75,13 @@ def _fetch_one(client: Client, sha: str) -> bool | None:
 
 
 def _listed(client: Client, remote: Remote, ref: str | None) -> tuple[str, str | None]:
-    """The SHA that the remote has for `ref`, and that of its commit when it is a tag's."""
+    """The remote's SHA for `ref` and, if that is a tag object, the SHA of its commit."""
     if ref is None or ref == "HEAD" or ref.startswith("refs/"):
         names = [ref or "HEAD"]
     else:
         names = [BRANCHES + ref, _TAGS + ref]
     if not all(_plausible(name) for name in (ref or "HEAD", *names)):
-        raise Permanent(f"The ref {ref!a} is not a name that git takes: correct it.")
+        raise Permanent(f"The ref {ref!a} is not a valid name in git: correct it.")
     refs = client.list_refs(*names)
     for name in names:
         if name in refs:
@@ -91,7 +92,7 @@ def _listed(client: Client, remote: Remote, ref: str | None) -> tuple[str, str |
 
 
 def _deepen(client: Client, remote: Remote, sha: str) -> bool:
-    """Look for `sha` in the history of every branch and tag, no deeper than needed."""
+    """Fetch the history of every branch and tag until `sha` is in it, no deeper than needed."""
     tips = sorted(set(_tips(client.list_refs(BRANCHES, _TAGS)).values()))
     if not tips:
         return False
@@ -122,13 +123,13 @@ def _no_default_branch(client: Client, remote: Remote) -> Permanent:
     if not branches:
         return Permanent(f"The repository {remote.url} is empty: push a branch to it.")
     return Permanent(
-        f"The default branch of {remote.url} is not there (branches: {branches}): set "
-        "`repository.ref` to one that is, or correct the default branch on the server."
+        f"The default branch of {remote.url} does not exist (branches: {branches}): set "
+        "`repository.ref` to one that does, or correct the default branch on the server."
     )
 
 
 def branches_of(client: Refs) -> str:
-    """The first ones of the remote, for people."""
+    """The names of the remote's first branches, for a message."""
     names = sorted(
         name.removeprefix(BRANCHES)
         for name in client.list_refs(BRANCHES)
@@ -138,5 +139,5 @@ def branches_of(client: Refs) -> str:
 
 
 def _plausible(name: str) -> bool:
-    """What `git check-ref-format` lets pass, as far as it matters to us."""
+    """Whether `name` follows those rules of `git check-ref-format` that matter here."""
     return re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock$|^[-./]|[/.]$", name) is None

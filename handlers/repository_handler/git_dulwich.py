@@ -1,4 +1,4 @@
-"""dulwich: git in Python, for hosts without the git program."""
+"""Uses dulwich, git in Python, on hosts without the git program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from handlers.repository_handler.pack_watch import LARGEST_OBJECT, WatchedStore,
 from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.errors import OrchestrationError
 
-_UNKNOWN = (OSError, HTTPError, GitProtocolError)  # of no answer, or of one that is not git's
+_UNKNOWN = (OSError, HTTPError, GitProtocolError)  # no answer, or one that is not git's
 _NUMBERS = {"tree": Tree.type_num, "blob": Blob.type_num}
 
 
@@ -62,7 +62,7 @@ class Dulwich:
     def fetch(self, shas: Sequence[str], depth: int) -> None:
         wants = [ObjectID(sha.encode()) for sha in shas]
         with self._exchange() as (client, path):
-            # HEAD alone is listed: what is wanted is known already.
+            # Only HEAD is listed, because the SHAs are known already.
             client.fetch(
                 path, self._repo, lambda *_, **__: wants, depth=depth, ref_prefix=[Ref(b"HEAD")]
             )
@@ -94,7 +94,7 @@ class Dulwich:
     def write_blob(self, sha: str, sink: BinaryIO) -> None:
         with reading():
             size = size_of(self._repo.object_store, sha)
-        if size > LARGEST_OBJECT:  # the git program may have brought it into the cache
+        if size > LARGEST_OBJECT:  # the git program may have fetched it into the cache
             raise too_large()
         sink.write(self._raw(sha, "blob"))
 
@@ -102,7 +102,7 @@ class Dulwich:
         with reading():
             number, content = self._repo.object_store.get_raw(ObjectID(sha.encode()))
         if number != _NUMBERS[kind]:
-            raise Broken(f"object {sha} is no {kind}")
+            raise Broken(f"object {sha} is not a {kind}")
         return content
 
     def write_lfs(self, pointer: BinaryIO, sink: BinaryIO) -> None:  # noqa: ARG002 -- the protocol's
@@ -116,7 +116,7 @@ class Dulwich:
 
     @contextmanager
     def _exchange(self) -> Iterator[tuple[GitClient, bytes]]:
-        """The remote, with whatever it or dulwich's parser trips over sorted."""
+        """The remote; sorts the errors of the exchange and of dulwich's parser."""
         client: GitClient | None = None
         try:
             with _connected(self._remote, self._limits) as (client, path):
@@ -129,10 +129,10 @@ class Dulwich:
             raise self._remote.failed(f"{error.filename} is not on this host") from None
         except Exception as error:
             if isinstance(error, KeyError) and self._remote.scheme == "file":
-                raise Refused(final=True) from None  # the object is not there
+                raise Refused(final=True) from None  # the object does not exist
             lines = getattr(error, "stderr_lines", None) or []
             said = b"\n".join(lines).decode("utf-8", "replace") or str(error)
-            # Since protocol 2 git's server hands out whatever it has.
+            # With protocol 2 git's server serves any object that it has.
             final = getattr(client, "protocol_version", None) == 2
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 raise DiskFull from None
@@ -142,7 +142,7 @@ class Dulwich:
             if isinstance(sorted_fault, Broken) and isinstance(error, _UNKNOWN):
                 detail = said.strip() or type(error).__name__
                 silent = self._remote.silent(detail)
-                if isinstance(error, GitProtocolError):  # also for an answer that ends too soon
+                if isinstance(error, GitProtocolError):  # also raised if an answer ends early
                     raise Unspoken(self._remote.redact(detail), silent) from None
                 raise silent from None
             raise sorted_fault from None
@@ -150,7 +150,7 @@ class Dulwich:
 
 @contextmanager
 def _connected(remote: Remote, limits: Limits) -> Iterator[tuple[GitClient, str]]:
-    """dulwich's client for `remote`, and the path that its methods take."""
+    """dulwich's client for `remote`, and the path to call its methods with."""
     parts = urlsplit(remote.url)
     if remote.scheme == "file":
         yield LocalGitClient(), remote.url
@@ -171,7 +171,7 @@ def _connected(remote: Remote, limits: Limits) -> Iterator[tuple[GitClient, str]
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """A damaged cache shows as whatever the reader happens to trip over."""
+    """Turn any error of reading into Broken: a damaged cache can raise anything."""
     try:
         yield
     except Exception as error:

@@ -1,7 +1,7 @@
 """The git program, driven through GitPython.
 
-fetch.fsckObjects stays off: it refuses old histories for blemishes that harm nobody (zero-padded
-modes, missing dates); what would harm, hostile paths in a tree, the export refuses by itself.
+fetch.fsckObjects stays off: it refuses old histories for harmless flaws (zero-padded modes, missing
+dates). What would do harm, hostile paths in a tree, is refused by the export.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mlgate.orchestration.errors import Permanent
 _CHUNK = 1 << 20  # bytes
 _LARGEST_MODULES = 1 << 20  # bytes of .gitmodules
 
-# git clears its configuration on the way to the other repository's upload-pack. That one belongs
-# to whom it belongs to, and may be asked for a commit that no ref names (`mlgate run --worktree`).
+# git does not pass its configuration on to upload-pack, so it is set here. The other repository may
+# have any owner, and may be asked for a commit that no ref names (`mlgate run --worktree`).
 _LOCAL_UPLOAD_PACK = (
     "git -c safe.directory=* -c uploadpack.allowAnySHA1InWant=true -c uploadpack.allowFilter=true "
     "-c core.hooksPath=/dev/null upload-pack"
@@ -32,7 +32,7 @@ _LOCAL_UPLOAD_PACK = (
 
 
 class GitProgram:
-    """Implements `Client`; not for several threads at once."""
+    """Implements `Client`. Not thread-safe."""
 
     def __init__(self, folder: Path, remote: Remote, home: Path, limits: Limits) -> None:
         self._remote = remote
@@ -42,7 +42,7 @@ class GitProgram:
         self._git.update_environment(**environment(folder, home, remote, limits))
 
     def list_refs(self, *names: str) -> Mapping[str, str]:
-        # Patterns match the end of a ref's name, and `*` any number of its parts.
+        # A pattern matches the end of a ref's name; `*` matches any number of its parts.
         patterns = [f"{name}*" if name.endswith("/") else name for name in names]
         peeled = [f"{name}^{{}}" for name in names if name.startswith("refs/tags/")]
         listed = self._exchange(
@@ -106,13 +106,13 @@ class GitProgram:
         self._write(sha, "blob", sink)
 
     def _header(self, name: str, kind: str) -> tuple[str, int]:
-        """The SHA of what is called so, and its bytes."""
+        """The SHA and size in bytes of the object with that name."""
         try:
             sha, found, size = self._git.get_object_header(name)
         except (ValueError, BrokenPipeError) as error:
             raise Broken(f"object {name} cannot be read") from error
         if _text(found) != kind:
-            raise Broken(f"object {name} is no {kind}")
+            raise Broken(f"object {name} is not a {kind}")
         return _text(sha), size
 
     def _write(self, sha: str, wanted: str, sink: BinaryIO) -> None:
@@ -152,7 +152,7 @@ class GitProgram:
             ) from None
         except GitTimeout as late:
             raise Broken(str(late)) from late
-        text = listed.decode("utf-8", "surrogateescape")  # as paths of files have it
+        text = listed.decode("utf-8", "surrogateescape")  # as for paths of files
         values = dict(item.split("\n", 1) for item in text.split("\0") if "\n" in item)
         return {
             path: values[f"{key.removesuffix('.path')}.url"]
@@ -180,7 +180,8 @@ class GitProgram:
                 raise DiskFull from None
             if str(self._folder) in str(failed):
                 raise Broken(str(failed)) from failed
-            # Since protocol 2 git's server hands out whatever it has; before, git asks first.
+            # With protocol 2 git's server serves any object that it has. With older ones, git does
+            # not even request an object that the server may not serve.
             raise fault(self._remote, str(failed), refusal_is_final=True) from None
 
     def _cached(self, *arguments: str, stdin: bytes = b"") -> bytes:
@@ -191,7 +192,7 @@ class GitProgram:
 
 
 def _text(word: str | bytes) -> str:
-    """GitPython says `str` and gives what the pipe gave."""
+    """GitPython declares `str` but returns what the pipe returned."""
     return word if isinstance(word, str) else word.decode()
 
 

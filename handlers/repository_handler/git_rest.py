@@ -1,10 +1,10 @@
-"""Azure Repos without git: a commit read through REST, and stored as git's own objects.
+"""Reads a commit of Azure Repos through REST, and stores it as git's own objects.
 
-For hosts without the git program, where dulwich and the server do not understand each other.
+This is for hosts without the git program, if dulwich and the server have no protocol in common.
 Names and modes come from the listing of the commit's tree, contents from a zip of all files. Each
-object is stored under the hash of what was received, so the tree equals the commit's exactly, or
-the checkout fails; a zip that lost or changed something only costs more requests. That a commit has
-this tree is the service's word.
+object is stored under the hash of what was received, so the tree is exactly the commit's, or the
+checkout fails. A zip that misses or changes something only costs more requests. The service is
+trusted in one point: that the commit has this tree.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from handlers.repository_handler.pack_watch import LARGEST_OBJECT, too_large
 from handlers.repository_handler.remote import Remote
 
 _CHUNK = 1 << 20  # bytes
-_FEW = 20  # files that are asked for one by one, not with all others
-_ZIP_ENTRY = 10_000  # bytes that a zip may take for a file besides its content: its name, twice
+_FEW = 20  # up to this many files are requested one by one, more in a zip
+_ZIP_ENTRY = 10_000  # bytes of a zip for each file besides its content; has its name twice
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# What zipfile raises for one that is damaged or encrypted.
+# What zipfile raises for a damaged or encrypted zip.
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError,
     RuntimeError,
@@ -38,16 +38,16 @@ _UNREADABLE = (
 
 
 class GitRest(Dulwich):
-    """Implements `Client`; dulwich reads what is cached.
+    """Implements `Client`; dulwich reads the cache.
 
-    Its cache is not shared with git's: the commit objects themselves are not in it.
+    It does not share the cache of git, because its own lacks the commit objects.
     """
 
     def __init__(self, folder: Path, remote: Remote, limits: Limits) -> None:
         super().__init__(folder, remote, limits)
         self._folder = folder
         self._rest = AzureRest(remote, limits)
-        self._peeled = dict[str, str]()  # what is known of tags
+        self._peeled = dict[str, str]()  # the commits of the tag objects seen so far
 
     def list_refs(self, *names: str) -> Mapping[str, str]:
         found = dict[str, str]()
@@ -98,13 +98,13 @@ class GitRest(Dulwich):
         return commit, tree
 
     def _bring(self, commit: str, tree: str) -> None:
-        """Store all files and folders of a commit."""
+        """Fetch and store all files and folders of a commit."""
         listed = list(self._rest.tree(tree))
         trees = folders(listed)
         if not {tree, *(entry.sha for entry in listed if entry.kind == "tree")} <= trees.keys():
             raise self._remote.failed(
-                "what its REST API lists does not have the commit's hash, as with names that are "
-                "not UTF-8 and with modes of old programs; install git on the host"
+                "what its REST API lists does not match the commit's hash, which happens with "
+                "names that are not UTF-8 and with modes of old programs; install git on the host"
             )
         files = [entry for entry in listed if entry.kind == "blob"]
         wanted = {entry.sha: entry.size for entry in files if not self._place(entry.sha).exists()}
@@ -115,12 +115,12 @@ class GitRest(Dulwich):
             self._take_from_zip(commit, wanted, size + len(files) * _ZIP_ENTRY)
         for sha, size in wanted.items():
             if not write_object(self._objects, "blob", size, self._rest.blob(sha, size), (sha,)):
-                raise self._remote.failed(f"its REST API sends something else for the file {sha}")
+                raise self._remote.failed(f"its REST API sent other content for the file {sha}")
         for sha, content in trees.items():
             write_object(self._objects, "tree", len(content), (content,), (sha,))
 
     def _take_from_zip(self, commit: str, wanted: dict[str, int], most: int) -> None:
-        """Store what the zip has of `wanted`, and remove it from there."""
+        """Store what the zip has of `wanted`, and remove that from `wanted`."""
         sizes = set(wanted.values())
         with tempfile.TemporaryFile(dir=self._folder) as file:
             for chunk in self._rest.archive(commit, most):
@@ -149,10 +149,10 @@ class GitRest(Dulwich):
 
 @contextmanager
 def _passing_over() -> Iterator[None]:
-    """Skip what of a zip cannot be read."""
+    """Skip what cannot be read in a zip."""
     try:
         yield
-    except OSError as error:  # a place before the file's beginning is one
+    except OSError as error:  # also raised for an offset before the start of the file
         if of_host(error):
             raise
     except _UNREADABLE:

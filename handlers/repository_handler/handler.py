@@ -1,4 +1,4 @@
-"""The repository port: allow-list, cache, fetch and export put together."""
+"""The repository port, made of allow-list, cache, fetch and export."""
 
 from __future__ import annotations
 
@@ -46,28 +46,28 @@ C = TypeVar("C", bound=Refs)
 T = TypeVar("T")
 
 _GIB = 1 << 30
-# What a commit can ask of a file system that has no word for it.
+# Errors of paths in a commit that the host's file system does not support.
 _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST, errno.ENOTDIR)
 
 _LATE_CHECKOUT = (
-    "The repository {url} was not here after {minutes} minutes, the most that a checkout may take: "
-    "keep large files out of it, or name a smaller one."
+    "The checkout of {url} was not finished after {minutes} minutes, the most that it may take: "
+    "keep large files out of the repository, or name a smaller one."
 )
 _LATE_HISTORY = (
-    "The history of {url} was not here after {minutes} minutes, the most that it may take: let its "
-    "server take filters (`uploadpack.allowFilter`), or name the model in MLGATE_ALLOWED_MODELS "
-    "without a branch."
+    "The history of {url} was not fetched after {minutes} minutes, the most that it may take: "
+    "allow filters on its server (`uploadpack.allowFilter`), or name the model in "
+    "MLGATE_ALLOWED_MODELS without a branch."
 )
 
 
 class RepositoryHandler:
-    """Implements `RepositoryPort`; may be used from several threads and processes at once.
+    """Implements `RepositoryPort`; safe to use from several threads and processes at once.
 
-    `home` holds the cache (`repositories/`, at most `cache_bytes` between checkouts) and the
-    trees of checkouts that go on (`checkouts/`). `host_identity` gives an Entra token for Azure
-    Repos, or raises one of our errors. `use_git` None: whether the git program is there.
-    `timeout` is for a whole checkout or question, and what needs longer is `Permanent`; `stall` is
-    for a server's silence. Both are in seconds.
+    `home` has the cache (`repositories/`, at most `cache_bytes` between checkouts) and the trees
+    of active checkouts (`checkouts/`). `host_identity` returns an Entra token for Azure Repos, or
+    raises one of our errors. `use_git` defaults to whether git is installed. `timeout` limits a
+    whole checkout or question, and exceeding it raises `Permanent`; `stall` limits a server's
+    silence. Both are in seconds.
     """
 
     def __init__(
@@ -153,12 +153,12 @@ class RepositoryHandler:
         try:
             yield
         finally:
-            with suppress(OSError):  # the next one does it
+            with suppress(OSError):  # the next checkout prunes it
                 self._cache.prune()
 
     @contextmanager
     def _sorted(self, repository: Repository, limits: Limits, late: str) -> Iterator[None]:
-        """What is raised, in the words of the port; `late` is for what takes too long."""
+        """Turn errors into those of the port; `late` is the message for taking too long."""
         try:
             yield
         except Busy:
@@ -170,7 +170,7 @@ class RepositoryHandler:
             raise Permanent(late.format(url=repository.url, minutes=minutes)) from error
         except DiskFull:
             raise Temporary(
-                "There is no space left on this host for the checkout: free some.", 60
+                "This host has no space left for the checkout: free some.", 60
             ) from None
         except OSError as error:
             if error.errno in _IMPOSSIBLE and self._is_of_tree(error.filename):
@@ -181,23 +181,23 @@ class RepositoryHandler:
         except RuntimeError as error:
             if not of_host(error):
                 raise
-            raise Temporary(f"This host has no more threads: {error}.", 30) from error
+            raise Temporary(f"This host is out of threads: {error}.", 30) from error
 
     def _is_of_tree(self, name: object) -> bool:
-        """Whether it is a file of some commit, and none of ours."""
+        """Whether the path belongs to a commit's tree, and not to our own files."""
         place = self._home / "checkouts"
         own = isinstance(name, str) and Path(name).is_relative_to(place)
         return own and len(Path(str(name)).relative_to(place).parts) > 2
 
     @contextmanager
     def _room(self) -> Iterator[Path]:
-        """A folder for one checkout, for which the cache makes room if it must."""
+        """A folder for one checkout; clears the cache if the disk is full."""
         with ExitStack() as stack:
             try:
                 with _disk_watched():
                     folder = stack.enter_context(scratch(self._home / "checkouts"))
             except DiskFull:
-                self._cache.clear()  # it may be what fills the disk
+                self._cache.clear()  # which may be what fills the disk
                 with _disk_watched():
                     folder = stack.enter_context(scratch(self._home / "checkouts"))
             yield folder
@@ -209,7 +209,7 @@ class RepositoryHandler:
         make: Callable[[], Session[C]],
         act: Callable[[Session[C], Path], T],
     ) -> T:
-        """What `act` returns, done again without what is cached where that is the trouble."""
+        """What `act` returns; tries once more without the cache if that is the problem."""
         for again in (False, True):
             with make() as session:
                 try:
@@ -219,7 +219,7 @@ class RepositoryHandler:
                     session.discard(only_fresh=True)
                     raise
                 except DiskFull:
-                    # What came of it is of no use, and holds the space that others need.
+                    # The partial result is useless, and others need its space.
                     had = session.size() + size_on_disk(folder) + self._space.free()
                     session.discard()
                     shutil.rmtree(folder)
@@ -227,7 +227,7 @@ class RepositoryHandler:
                     if again:
                         raise
                 except Broken as broken:
-                    # A damaged cache is mended by doing without it, once.
+                    # Try once more without the cache, which may be damaged.
                     require_open_files()
                     stale = session.discard()
                     if again or not stale:

@@ -1,8 +1,8 @@
-"""Whether a commit is on a branch: told from parents that are read here, or by the server itself.
+"""Decides whether a commit is on a branch, by reading parents here or by asking the server.
 
-The history has a place of its own in the cache, beside that of checkouts, which holds shallow
-commits. Of it only commits are asked for; a server that sends their files as well is asked for
-more and more of it, until the answer is known.
+A history has its own place in the cache, because the one for checkouts holds shallow commits. Only
+commits are requested. A server that sends their files as well is asked for a little history first,
+then for more until the answer is known.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.addresses.branches import is_branch_name
 from mlgate.orchestration.errors import Permanent
 
-KEY = "-history"  # what the name of such a place in the cache ends with
-ONLY_COMMITS = "tree:0"  # of filters, in the words of git
+KEY = "-history"  # the suffix of a history's place in the cache
+ONLY_COMMITS = "tree:0"  # git's filter that leaves out trees and files
 _SHA = re.compile(r"[0-9a-f]{40}")
-_DEPTHS = (50, 500, WHOLE_HISTORY)  # where all files come along
-_MOST_PACKS = 100  # each fetch brings one, and dulwich opens all of them
+_DEPTHS = (50, 500, WHOLE_HISTORY)  # for servers that send all files as well
+_MOST_PACKS = 100  # each fetch adds one, and dulwich opens all of them
 
 
 class History(Refs, Protocol):
-    """The history of one remote. Raises what a `Client` does; its methods take full SHAs."""
+    """The history of one remote. Raises the errors of a `Client`; its methods take full SHAs."""
 
     def fetch_history(self, tip: str, depth: int | None) -> None:
-        """Bring `tip` here with `depth` generations; None: all that those here do not have yet."""
+        """Fetch `tip` with `depth` generations, or with None, all commits that are missing here."""
         ...
 
     def has_files(self, commit: str) -> bool:
-        """Whether the commit's tree is here, as the server did not leave it out."""
+        """Whether the commit's tree is here, so that the server ignored the filter."""
         ...
 
     def reaches(self, tip: str, commit: str) -> bool | None:
-        """Whether `commit` is `tip` or an ancestor; None when what is here ends before that."""
+        """Whether `commit` is `tip` or its ancestor; None if the history here is too short."""
         ...
 
 
 def require_names(commit: str, branch: str) -> None:
-    """`Permanent` for what is not worth asking a server."""
+    """Raise `Permanent` for names that no server would know."""
     if not _SHA.fullmatch(commit):
         raise Permanent(f"{commit!a} is not the full SHA of a commit: name all 40 digits.")
     if not is_branch_name(branch):
         raise Permanent(
-            f"The branch {branch!a} is not a name that git takes: correct it in "
+            f"The branch {branch!a} is not a valid name in git: correct it in "
             "MLGATE_ALLOWED_MODELS."
         )
 
@@ -55,10 +55,10 @@ def require_names(commit: str, branch: str) -> None:
 def contains(
     client: History, entry: Entry, remote: Remote, commit: str, branch: str, readers: Readers
 ) -> bool:
-    """Whether the remote's branch is at `commit` now, or at a descendant of it.
+    """Whether the remote's branch is now at `commit` or a descendant of it.
 
-    Costs one listing, which a server refuses to whoever may not read, and a fetch when its tip is
-    new here. Raises Busy when it is to be fetched and that is not our turn.
+    Costs one listing, which the server refuses if the credential may not read, and a fetch if the
+    branch's tip is new here. Raises Busy if a fetch is needed while another checkout fetches.
     """
     tip = _tip(client, remote, branch)
     readers.note(remote)
@@ -67,13 +67,13 @@ def contains(
     said = _known(client, entry, tip, commit)
     if said is None:
         with entry.fetching():
-            said = _known(client, entry, tip, commit)  # who had the turn before may have brought it
+            said = _known(client, entry, tip, commit)  # another checkout may have just fetched it
             if said is None:
                 said = _fetched(client, entry, remote, tip, commit)
     if said is None:
         raise Permanent(
-            f"The repository {remote.url} has only a part of its history, and {commit[:12]} is not "
-            f"in that of '{branch}': bring the rest there (`git fetch --unshallow`)."
+            f"The repository {remote.url} is shallow, and {commit[:12]} is not in the part of "
+            f"'{branch}' that it has: complete its history (`git fetch --unshallow`)."
         )
     return said
 
@@ -88,12 +88,12 @@ def _tip(client: History, remote: Remote, branch: str) -> str:
             "MLGATE_ALLOWED_MODELS."
         )
     if not _SHA.fullmatch(tip):
-        raise remote.silent("its answer is not understood")
+        raise remote.silent("its answer cannot be understood")
     return tip
 
 
 def _known(client: History, entry: Entry, tip: str, commit: str) -> bool | None:
-    """Only what was brought as a whole is read: an interrupted fetch looks like a short history."""
+    """Read only complete fetches: an interrupted one looks like a short history."""
     return client.reaches(tip, commit) if entry.known(tip) else None
 
 
@@ -106,7 +106,7 @@ def _fetched(client: History, entry: Entry, remote: Remote, tip: str, commit: st
         entry.remember(tip, tip)
         return client.reaches(tip, commit)
 
-    # Where nothing is known of the server yet, one commit shows what comes along with it.
+    # For a new server, fetch a single commit to see whether its files come with it.
     said = bring(1 if entry.empty else None)
     if said is None:
         for depth in _DEPTHS if client.has_files(tip) else (WHOLE_HISTORY,):
@@ -114,5 +114,5 @@ def _fetched(client: History, entry: Entry, remote: Remote, tip: str, commit: st
             if said is not None:
                 break
     if entry.packs > _MOST_PACKS:
-        entry.doom()  # the next one begins anew, with one pack
+        entry.doom()  # the next fetch starts again with one pack
     return said

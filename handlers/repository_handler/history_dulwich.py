@@ -1,4 +1,4 @@
-"""A history by dulwich."""
+"""Reads histories with dulwich."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from handlers.repository_handler.client import Broken, Unspoken
 from handlers.repository_handler.git_dulwich import Dulwich, reading
 from handlers.repository_handler.history import ONLY_COMMITS
 
-_BETWEEN_LOOKS = 1000  # commits, from one look at the clock to the next
+_BETWEEN_LOOKS = 1000  # commits between two looks at the clock
 
 
 class _Growing(Repo):
-    """Tells a server what was fetched before, and none of the thousands of commits below it."""
+    """Sends a server only the tips fetched before, not the thousands of commits below them."""
 
     def get_graph_walker(self, heads: list[ObjectID] | None = None) -> ObjectStoreGraphWalker:
         here = self.refs.as_dict(Ref(b"refs/mlgate")).values() if heads is None else heads
@@ -31,7 +31,7 @@ class _Growing(Repo):
 
 
 class DulwichHistory(Dulwich):
-    """Implements `History`. Of a path, the repository there is read as it is."""
+    """Implements `History`. A repository with a path is read in place."""
 
     _kind = _Growing
 
@@ -39,8 +39,8 @@ class DulwichHistory(Dulwich):
         if self._remote.scheme == "file":
             return
         if self._remote.rest is not None:
-            # They speak the old protocol, in which dulwich asks for all files as well.
-            detail = "dulwich cannot ask it for commits alone"
+            # Azure Repos use the old protocol, in which dulwich requests all files as well.
+            detail = "dulwich cannot request only commits from it"
             raise Unspoken(detail, self._remote.failed(f"{detail}; install git on the host"))
         with self._exchange() as (client, path):
             client.fetch(
@@ -54,12 +54,13 @@ class DulwichHistory(Dulwich):
 
     def has_files(self, commit: str) -> bool:
         if self._remote.scheme == "file":
-            return False  # nothing is brought from there
+            return False  # nothing is fetched from a path
         with reading():
             return ObjectID(self.tree_of(commit).encode()) in self._repo.object_store
 
     def reaches(self, tip: str, commit: str) -> bool | None:
-        """Dates, commit graphs and grafts are not read: what a commit itself says counts."""
+        """Whether `tip` reaches `commit`, by the commits alone: dates, commit graphs and grafts are
+        not read."""
         with ExitStack() as stack:
             repo = self._repo
             if self._remote.scheme == "file":
@@ -74,7 +75,7 @@ class DulwichHistory(Dulwich):
         looked = 0
         while ahead:
             if looked % _BETWEEN_LOOKS == 0 and self._limits.over:
-                raise self._remote.silent("no end of its history in time")
+                raise self._remote.silent("reading its history took too long")
             looked += 1
             sha = ahead.popleft()
             if sha == wanted:
@@ -92,7 +93,7 @@ class DulwichHistory(Dulwich):
 def _parents(repo: Repo, sha: ObjectID) -> list[ObjectID]:
     number, content = repo.object_store.get_raw(sha)
     if number != Commit.type_num:
-        raise Broken(f"object {sha.decode()} is no commit")
+        raise Broken(f"object {sha.decode()} is not a commit")
     parents = []
     for line in content.split(b"\n")[1:]:  # the tree comes first
         if not line.startswith(b"parent "):

@@ -1,4 +1,4 @@
-"""A history by the git program."""
+"""Reads histories with the git program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from handlers.repository_handler.history import ONLY_COMMITS
 from handlers.repository_handler.process import GitFailed, GitTimeout, run
 from handlers.repository_handler.remote import Remote
 
-# Of this one command: to any other, an object that is missing would be one to ask the server for.
+# Only for this command: with these options, others would request missing objects from the server.
 _PARTIAL = (
     "-c", "remote.origin.promisor=true",
     "-c", f"remote.origin.partialCloneFilter={ONLY_COMMITS}",
@@ -35,8 +35,8 @@ class GitHistory(GitProgram):
         return True
 
     def reaches(self, tip: str, commit: str) -> bool | None:
-        # `merge-base --is-ancestor` takes a commit that is missing for the end of the history.
-        ends = self._ends_before_its_roots()  # first: it may be deepened meanwhile
+        # `merge-base --is-ancestor` would treat a missing commit as the end of the history.
+        ends = self._ends_before_its_roots()  # read first: a fetch may deepen it meanwhile
         try:
             listed = run(
                 self._git,

@@ -1,4 +1,4 @@
-"""A history by Azure Repos' REST API: the service tells, and nothing of it comes here."""
+"""Asks the REST API of Azure Repos about histories; nothing is fetched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class RestHistory(GitRest):
     """Implements `History`."""
 
     def fetch_history(self, tip: str, depth: int | None) -> None:
-        """There is nothing to bring."""
+        """Do nothing: there is nothing to fetch."""
 
     def has_files(self, commit: str) -> bool:  # noqa: ARG002 -- the protocol's
         return False
@@ -21,4 +21,4 @@ class RestHistory(GitRest):
         bases = self._rest.merge_bases(tip, commit)
         if bases is None:
             raise self._remote.silent("its branches moved while they were read")
-        return commit in bases  # of a commit and its descendant, the commit itself is the base
+        return commit in bases  # a commit is the merge base of itself and its descendant

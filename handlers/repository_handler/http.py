@@ -1,4 +1,4 @@
-"""Connections to a web server that is not trusted: no redirect, no silence, no endless answer."""
+"""Connects to untrusted web servers: follows no redirects, and limits silence and answers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from handlers.repository_handler.client import Limits
 from handlers.repository_handler.remote import Remote
 from mlgate.orchestration.errors import Temporary
 
-_WORDS = 4096  # bytes of an error's body that are looked at
-_SHOWN = 200  # characters of it
+_WORDS = 4096  # bytes of an error's body that are read
+_SHOWN = 200  # characters of it that are shown
 
 
 def read(remote: Remote, limits: Limits, response: Any, size: int) -> bytes:
-    """Up to `size` bytes, less only at the end.
+    """Read `size` bytes, or fewer at the end.
 
-    The connection's time-out is for each wait; only here can a server that trickles be stopped.
+    The connection's timeout is for each wait, so a server that sends very slowly is stopped here.
     """
     chunks = []
     while size > 0:
         if limits.over:
-            raise remote.silent("no end in time")
+            raise remote.silent("its answer took too long")
         chunk = response.read1(size)
         if not chunk:
             break
@@ -39,7 +39,7 @@ def read(remote: Remote, limits: Limits, response: Any, size: int) -> bytes:
 
 
 def words_of(remote: Remote, limits: Limits, response: Any) -> str:
-    """What an error's body tells people, on one line; nothing of a page."""
+    """The message in an error's body, on one line; empty for an HTML page."""
     kind = (response.headers.get("Content-Type") or "").partition(";")[0]
     if kind not in ("application/json", "text/plain"):
         return ""
@@ -52,7 +52,7 @@ def words_of(remote: Remote, limits: Limits, response: Any) -> str:
 
 
 class _Pool(PoolManager):
-    """Hands a redirect back instead of following it, credential and all."""
+    """Returns redirects instead of following them with the credential."""
 
     def urlopen(self, method: str, url: str, *_: Any, **kw: Any) -> Any:
         return super().urlopen(method, url, **(kw | {"redirect": False}))
@@ -64,7 +64,7 @@ class _Proxy(ProxyManager):
 
 
 def connections(remote: Remote, limits: Limits) -> PoolManager:
-    """With the standard variables for proxies and certificate authorities."""
+    """Connections that use the standard variables for proxies and certificate authorities."""
     options: dict[str, Any] = {
         "timeout": Timeout(min(limits.stall, limits.left)),
         "retries": False,

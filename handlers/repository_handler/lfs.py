@@ -1,6 +1,6 @@
-"""Large files kept beside the repository: what the tree holds of them is a pointer file.
+"""Fetches the large files that git-lfs keeps outside the repository, which has pointer files.
 
-Its format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+Their format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def is_pointer(content: bytes) -> bool:
 
 
 def size_of_content(content: bytes) -> int | None:
-    """The bytes that a pointer says it stands for; None for what is no pointer."""
+    """The size in bytes that a pointer gives for its content; None if it is not a pointer."""
     size = re.search(rb"^size ([0-9]{1,18})$", content, re.MULTILINE)
     return int(size[1]) if is_pointer(content) and size else None
 
 
 def smudge(git: Git, remote: Remote, pointer: BinaryIO, sink: BinaryIO, timeout: float) -> None:
-    """Write what `pointer` stands for to `sink`: fetched by git-lfs, checked against its hash.
+    """Fetch the content of `pointer` with git-lfs, write it to `sink`, and check its hash.
 
-    The repository's `.lfsconfig` is not read: there is no work tree that could hold one.
+    The repository's `.lfsconfig` is not read, because there is no work tree that could have one.
     """
     match = _POINTER.match(pointer.read(LARGEST_POINTER))
     assert match is not None
@@ -58,8 +58,8 @@ def smudge(git: Git, remote: Remote, pointer: BinaryIO, sink: BinaryIO, timeout:
         digest.update(chunk)
     if digest.hexdigest() != match[1].decode():
         raise Permanent(
-            f"An LFS file of {remote.url} is not what its pointer says "
-            f"(sha256:{match[1].decode()}): push it anew with `git lfs push`."
+            f"An LFS file of {remote.url} does not match its pointer "
+            f"(sha256:{match[1].decode()}): push it again with `git lfs push`."
         )
 
 
@@ -67,13 +67,13 @@ def _fault(remote: Remote, complaint: str) -> Exception:
     if "is not a git command" in complaint:
         return Permanent(
             "`repository.lfs` needs the git-lfs program, which this host does not have: "
-            "install it, or leave `lfs` out of the message."
+            "install it, or remove `lfs` from the message."
         )
     if disk_full(complaint):
         return DiskFull()
     if no_answer(complaint):
         return remote.silent(cause(complaint))
     return Permanent(
-        f"An LFS file of {remote.url} cannot be had ({remote.redact(cause(complaint))}): "
+        f"An LFS file of {remote.url} cannot be fetched ({remote.redact(cause(complaint))}): "
         f"push it with `git lfs push`, and {remote.access.remedy}."
     )

@@ -1,6 +1,6 @@
-"""Locks of files, for threads and processes alike; the kernel frees them at a crash.
+"""File locks for threads and processes; the kernel frees them after a crash.
 
-Nobody waits for one here: whoever does not get it is told so at once, and comes again.
+Nothing waits for a lock here: a caller that does not get it finds out at once and can try later.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 @contextmanager
 def locked(file: Path, *, shared: bool = False) -> Iterator[bool]:
-    """Hold `file`'s lock, alone or, if `shared`, beside others who share it; false: others have it.
+    """Hold the lock of `file`, alone or, if `shared`, together with others; false if it is taken.
 
-    Who holds it alone may delete the file: whoever then gets the lock of a deleted one tries again.
+    Its only holder may delete the file. A process that gets the lock of a deleted file tries again.
     """
     while True:
         descriptor = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""Objects of git written one by one, each under the hash of what was received.
+"""Writes git objects one by one, each under the hash of what was received.
 
 Format: gitformat-loose(5), and the tree object of gitdatamodel(7). Sizes are in bytes.
 """
@@ -21,7 +21,8 @@ _FASTEST = 1  # of zlib's levels
 def write_object(
     objects: Path, kind: str, size: int, content: Iterable[bytes], wanted: Container[str]
 ) -> str | None:
-    """Store `content` in the folder `objects` if its hash is `wanted`; None if it is not."""
+    """Store `content` in the folder `objects` if its hash is in `wanted`; returns the hash, or None
+    if it is not."""
     head = b"%s %d\0" % (kind.encode(), size)
     digest, packing = hashlib.sha1(head, usedforsecurity=False), zlib.compressobj(_FASTEST)
     written = 0
@@ -47,7 +48,7 @@ def write_object(
 
 
 def folders(listed: Iterable[Listed]) -> Mapping[str, bytes]:
-    """The tree objects that paths make, by their hashes; the one of the root is among them."""
+    """The tree objects of these paths, by their hashes; includes the root's."""
     below: dict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
     below[""] = []
     for entry in listed:

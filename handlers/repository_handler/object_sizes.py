@@ -1,4 +1,4 @@
-"""How large an object is, for dulwich, which would have to hold it in memory to say so.
+"""Finds an object's size, which dulwich only knows after reading the object into memory.
 
 Formats: gitformat-pack(5). Sizes are in bytes.
 """
@@ -17,12 +17,12 @@ from dulwich.pack import Pack
 from handlers.repository_handler.pack_watch import result_size
 
 _OFS_DELTA, _REF_DELTA = 6, 7
-_ENOUGH = 1024  # bytes that hold any header, compressed
+_ENOUGH = 1024  # bytes that are enough for any compressed header
 _SHA_BYTES = 20
 
 
 def size_of(store: DiskObjectStore, sha: str) -> int:
-    """Raises KeyError when it is not there, and ValueError or zlib.error when it is damaged."""
+    """The object's size. Raises KeyError if it is missing, ValueError or zlib.error if damaged."""
     name = hex_to_sha(ObjectID(sha.encode()))
     for pack in store.packs:
         try:
@@ -50,7 +50,7 @@ def _packed(pack: Pack, offset: int) -> int:
         if kind == _REF_DELTA:
             file.read(_SHA_BYTES)
         else:
-            _number(file)  # how far back its base is: another encoding of the same length
+            _number(file)  # skip the offset of its base, which has another encoding of this length
         return result_size(_inflated(file.read(_ENOUGH)))
 
 

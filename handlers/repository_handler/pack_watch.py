@@ -1,7 +1,7 @@
-"""Packs on their way to dulwich, which holds each object in memory, some in more copies.
+"""Watches packs on their way to dulwich, which holds each object in memory, some in several copies.
 
-A pack says of each object how large it is before its content comes, so one that is too large is
-refused by its first bytes. Format: gitformat-pack(5); sizes are in bytes.
+A pack has each object's size before its content, so an object that is too large is refused after
+its first bytes. Format: gitformat-pack(5); sizes are in bytes.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from dulwich.pack import Pack
 
 from handlers.repository_handler.trees import TooLarge
 
-LARGEST_OBJECT = 256 << 20  # of which dulwich takes about three times as much
+LARGEST_OBJECT = 256 << 20  # dulwich needs about three times as much memory
 _OFS_DELTA, _REF_DELTA = 6, 7
 _SHA_BYTES = 20
 _HEAD_BYTES = 12  # "PACK", version, number of objects
 _INFLATED_AT_ONCE = 1 << 16
-_SIZES_OF_DELTA = 20  # bytes that surely hold both
+_SIZES_OF_DELTA = 20  # bytes that are enough for both sizes
 
 _Taking = Generator[None, bytes, bytes]
 
 
 class WatchedStore(DiskObjectStore):
-    """Takes in no pack with an object of more than `LARGEST_OBJECT`; raises `TooLarge`."""
+    """Raises `TooLarge` for a pack with an object of more than `LARGEST_OBJECT`."""
 
     def add_thin_pack(
         self,
@@ -50,7 +50,7 @@ class WatchedStore(DiskObjectStore):
 
 
 class PackWatch:
-    """Is fed a pack piece by piece; `feed` raises `TooLarge` for an object of more than `most`."""
+    """Receives a pack in pieces; `feed` raises `TooLarge` for an object of more than `most`."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -68,8 +68,8 @@ class PackWatch:
                 for _ in range(int.from_bytes(head[8:], "big")):
                     yield from self._object()
         except zlib.error:
-            pass  # no pack, as its reader will find as well
-        while True:  # what is left says nothing: the pack's checksum
+            pass  # not a pack, which its reader will notice as well
+        while True:  # only the pack's checksum is left
             yield
 
     def _object(self) -> Generator[None, bytes, None]:
@@ -90,7 +90,7 @@ class PackWatch:
             self._require(result_size(begins))
 
     def _inflate(self) -> _Taking:
-        """Pass over a compressed stream; returns how its content begins."""
+        """Skip a compressed stream; returns the first bytes of its content."""
         stream, begins = zlib.decompressobj(), b""
         while not stream.eof:
             self._data = self._data or (yield)
@@ -113,13 +113,13 @@ class PackWatch:
 def too_large() -> TooLarge:
     return TooLarge(
         f"The repository has a file of more than {LARGEST_OBJECT >> 20} MiB, the most that a host "
-        "without the git program can take: install git there, or keep the file out of the "
+        "without the git program can read: install git there, or keep the file out of the "
         "repository."
     )
 
 
 def result_size(delta: bytes) -> int:
-    """What a delta makes, by how it begins: with the size of its base, then that of its result."""
+    """The size of a delta's result, from its first bytes: the size of its base, then this one."""
     numbers, value, shift = list[int](), 0, 0
     for byte in delta:
         value |= (byte & 0x7F) << shift

@@ -1,4 +1,4 @@
-"""Starting `git`: bounded in time, alone in its process group, deaf to everything but us."""
+"""Starts `git` with a time limit, in its own process group, and with only our configuration."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, cast
 from handlers.repository_handler.client import Limits
 from handlers.repository_handler.remote import Remote
 
-if TYPE_CHECKING:  # GitPython cannot be imported where there is no git
+if TYPE_CHECKING:  # GitPython cannot be imported if git is not installed
     from git.cmd import Git
 
-# BatchMode: never a prompt; an unknown host key is refused. What the host's own ssh configuration
-# (or GIT_SSH_COMMAND) says comes first, and wins, as ssh takes the first value it finds.
+# BatchMode: ssh never prompts, and refuses unknown host keys. Options of GIT_SSH_COMMAND come first
+# and win, because ssh uses the first value it finds.
 SSH_OPTIONS = "-oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=15 -oServerAliveCountMax=4"
 
 _OUT_OF = re.compile(
@@ -33,7 +33,7 @@ class GitFailed(Exception):
 
 
 class GitTimeout(Exception):
-    """git was killed because its time was over."""
+    """git was killed because its time was up."""
 
 
 def ssh_command() -> str:
@@ -41,25 +41,25 @@ def ssh_command() -> str:
 
 
 def run(git: Git, *arguments: str, stdin: bytes = b"", timeout: float = 600) -> bytes:
-    """What `git *arguments` writes to stdout; raises GitFailed or GitTimeout.
+    """Run `git *arguments`; returns what it writes to stdout. Raises GitFailed or GitTimeout.
 
-    `timeout` is in seconds; then git and its helpers (git-remote-https, ssh) are killed. OSError:
-    this host has not got what a process needs.
+    After `timeout` seconds git and its helpers (git-remote-https, ssh) are killed. Raises OSError
+    if this host lacks the resources for a process.
     """
     from git.exc import GitCommandNotFound  # noqa: PLC0415 -- GitPython fails to import without git
 
-    # Git.execute(kill_after_timeout=...) kills the direct children only.
+    # Git.execute(kill_after_timeout=...) kills only the direct children.
     try:
         started = git.execute(
             ["git", *arguments], istream=subprocess.PIPE, as_process=True, start_new_session=True
         )
-    except GitCommandNotFound as error:  # or the folder is not there in which it is to start
+    except GitCommandNotFound as error:  # also if the folder to start in does not exist
         raise GitFailed(str(error)) from error
     process = cast("subprocess.Popen[bytes]", started.proc)
     try:
         out, complaint = process.communicate(stdin, timeout)
     except subprocess.TimeoutExpired as late:
-        raise GitTimeout(f"no end after {timeout:g} seconds") from late
+        raise GitTimeout(f"not finished after {timeout:g} seconds") from late
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -67,35 +67,35 @@ def run(git: Git, *arguments: str, stdin: bytes = b"", timeout: float = 600) -> 
     if process.returncode != 0:
         said = complaint.decode("utf-8", "replace")
         if any(_OUT_OF.search(line) for line in said.splitlines() if line[:7] != "remote:"):
-            raise OSError(errno.EAGAIN, "this host has too little memory or too few open files")
+            raise OSError(errno.EAGAIN, "this host is out of memory or file descriptors")
         raise GitFailed(said)
     return out
 
 
 def environment(folder: Path, home: Path, remote: Remote, limits: Limits) -> Mapping[str, str]:
-    """For git in the bare repository `folder`: no configuration but what stands here.
+    """The variables for git in the bare repository `folder`, with no other configuration than ours.
 
-    Every variable is set, not left out: the host itself may have been started by a git hook,
-    and GitPython hands on whatever it finds.
+    Every variable is set explicitly: the host itself may have been started by a git hook, and
+    GitPython passes on whatever it finds.
     """
     settings = {
         "core.hooksPath": os.devnull,
         "core.fsmonitor": "false",
-        "core.commitGraph": "false",  # a damaged one may say anything of a commit's parents
+        "core.commitGraph": "false",  # a damaged one may have wrong parents for a commit
         "credential.helper": "",
         "gc.auto": "0",
         "maintenance.auto": "false",
-        # Larger files pass through git; smaller ones are held in memory as a whole.
+        # git streams larger files and holds smaller ones in memory.
         "core.bigFileThreshold": "16m",
         "protocol.version": "2",
         # A redirect could lead past the allow-list, and would be followed with the credential.
         "http.followRedirects": "false",
         "http.lowSpeedLimit": "1",
         "http.lowSpeedTime": str(max(1, round(limits.stall))),
-        "remote.origin.url": remote.url,  # where git-lfs asks
+        "remote.origin.url": remote.url,  # the address that git-lfs uses
     }
     if remote.access.authorization:
-        # For this repository's URL only: neither an argument nor a file shows it.
+        # Sent only to this repository's URL. Neither an argument nor a file contains it.
         header = f"Authorization: {remote.access.authorization.get_secret_value()}"
         settings[f"http.{remote.url}.extraHeader"] = header
         settings[f"http.{remote.url}.git.extraHeader"] = header  # git-lfs adds the suffix

@@ -1,4 +1,4 @@
-"""A repository that the host allows, and the sentences for when it cannot be had."""
+"""Repositories that the host allows, and the errors for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTING = "MLGATE_ALLOWED_REPOSITORIES"
 
 
 class AccessRefused(Permanent):
-    """The server refuses this credential or has no such repository; it does not say which."""
+    """The server refuses this credential or has no such repository; it doesn't say which."""
 
     def __init__(self, access: Access, detail: str) -> None:
         super().__init__(f"{access.who} was refused ({detail})")
@@ -31,9 +31,10 @@ class AccessRefused(Permanent):
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """`url` in its canonical form, without a user but for ssh; or an absolute real path.
+    """A repository that may be read.
 
-    `rest` is where Azure Repos show the same repository as REST, None for any other server.
+    `url` is its canonical form, with a user only for ssh, or an absolute real path. `rest` is the
+    repository's address in the REST API of Azure Repos, None for any other server.
     """
 
     url: str
@@ -48,24 +49,24 @@ class Repository:
     def remotes(self) -> Iterator[Remote]:
         """The repository with each credential of this host, in the order to try them.
 
-        The host's identity comes last, and may raise when its turn comes.
+        The host's identity is last. Getting it may raise, but only when it is reached.
         """
         for access in self.accesses():
             yield Remote(self.url, self.scheme, access, self.rest)
 
     def refused(self, refusals: Sequence[AccessRefused], *further: str) -> Permanent:
-        """The error when no credential works; `further` says why others could not be tried."""
+        """The error if no credential works; `further` says why others could not be tried."""
         begin = f"The repository {self.url} was not found or access was refused"
         if len(refusals) == 1 and not further:
             only = refusals[0]
             return Permanent(
                 f"{begin} ({only.detail}): check the address, and {only.access.remedy}."
             )
-        told = [
+        remedies = [
             f"For {refusal.access.who} ({refusal.detail}): {refusal.access.remedy}."
             for refusal in refusals
         ]
-        return Permanent(" ".join((f"{begin}: check the address.", *told, *further)))
+        return Permanent(" ".join((f"{begin}: check the address.", *remedies, *further)))
 
     def failed(self, detail: str) -> Permanent:
         return Permanent(f"The repository {self.url} cannot be read: {detail}.")
@@ -86,13 +87,13 @@ class Remote:
 
     @property
     def reader(self) -> str:
-        """A digest of this repository and of the credential that it is asked with."""
+        """A digest of this repository and its credential."""
         secret = self.access.authorization
         credential = "" if secret is None else secret.get_secret_value()
         return hashlib.sha256(f"{self.url}\n{credential}".encode()).hexdigest()
 
     def redact(self, text: str) -> str:
-        """`text` without a token that git, a server or a proxy may have put into it."""
+        """`text` without tokens, which git, a server or a proxy may have put there."""
         for secret in (self.access.token, self.access.authorization):
             if secret and secret.get_secret_value():
                 value = secret.get_secret_value()
@@ -100,7 +101,7 @@ class Remote:
         return re.sub(r"://[^/\s@]+@", "://***@", text) if self.scheme != "ssh" else text
 
     def unavailable(self, detail: str) -> AccessRefused:
-        """Not there, or access refused: servers do not tell which."""
+        """The repository does not exist or access was refused: servers don't say which."""
         return AccessRefused(self.access, self.redact(detail))
 
     def silent(self, detail: str) -> Temporary:
@@ -111,12 +112,12 @@ class Remote:
 
 
 def key_of(url: str) -> str:
-    """The name of a repository's place in the cache."""
+    """The name of a repository's folder in the cache."""
     return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
 class Remotes:
-    """Turns what a message names into a `Repository`, or refuses it."""
+    """Turns a message's URL into a `Repository`, or refuses it."""
 
     def __init__(
         self,
@@ -130,7 +131,7 @@ class Remotes:
         self._host_identity = host_identity
 
     def open(self, url: str, collection: str | None, token: SecretStr | None) -> Repository:
-        """`Permanent` that names the setting when this host does not allow `url`."""
+        """Raises `Permanent`, naming the setting, if this host does not allow `url`."""
         if url.startswith("/"):
             return self._open_path(url)
         refused = refusal(url)
@@ -161,7 +162,7 @@ class Remotes:
         return Repository(canonical, address.scheme, rest_address(address, collection), accesses)
 
     def _open_path(self, url: str) -> Repository:
-        # Compared as it really is: a link below an allowed folder may lead out of it.
+        # Links are resolved first: one below an allowed folder may lead out of it.
         path = _resolved(url)
         if path is None or not any(path.is_relative_to(prefix) for prefix in self._paths):
             raise Permanent(
@@ -175,5 +176,5 @@ class Remotes:
 def _resolved(path: str) -> Path | None:
     try:
         return Path(path).resolve()
-    except (OSError, RuntimeError, ValueError):  # too long, links in a circle, NUL
+    except (OSError, RuntimeError, ValueError):  # too long, circular links, NUL
         return None

@@ -1,4 +1,4 @@
-"""Where checkouts are while they go on: a folder for each, gone at its end."""
+"""Gives each checkout a temporary folder, removed when it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlgate.orchestration.errors import Temporary
 
 @dataclass(frozen=True, slots=True)
 class FolderCheckout:
-    """Implements `Checkout`: what was exported, and from which commit."""
+    """Implements `Checkout`: the exported files and their commit."""
 
     commit: str
     folder: Path
@@ -36,7 +36,7 @@ class FolderCheckout:
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A folder for one checkout; those of processes that died are removed on the way."""
+    """A folder for one checkout. Also removes folders of processes that died."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for lock in parent.glob("*.lock"):
         with locked(lock) as abandoned:
@@ -45,7 +45,7 @@ def scratch(parent: Path) -> Iterator[Path]:
                 lock.unlink()
     with ExitStack() as stack:
         folder = parent / uuid.uuid4().hex
-        # Who looks for abandoned ones may be quicker at its lock.
+        # A process that looks for abandoned folders may get the lock first.
         while not stack.enter_context(locked(folder.with_suffix(".lock"))):
             folder = parent / uuid.uuid4().hex
         folder.mkdir()
@@ -53,7 +53,7 @@ def scratch(parent: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # the next one does it
+            with suppress(OSError):  # the next checkout removes it
                 folder.with_suffix(".lock").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The repositories that one question needs, and which of this host's credentials opens each."""
+"""Opens the repositories of one checkout or question, each with a credential that works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Session(Generic[C]):
-    """None of its repositories is removed before its end."""
+    """Keeps its repositories in the cache until it ends."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Session(Generic[C]):
     ) -> None:
         """`rest` makes the client for Azure Repos that the first one cannot talk to.
 
-        `suffix` parts places in the cache whose content is of another kind.
+        `suffix` separates places in the cache that have another kind of content.
         """
         self.warnings: list[str] = []
         self._cache = cache
@@ -46,9 +46,9 @@ class Session(Generic[C]):
         self._stack.close()
 
     def ask(self, repository: Repository, question: Callable[[C, Entry, Remote], T]) -> T:
-        """The answer to `question`, which is put with one of this host's credentials after another.
+        """The answer to `question`, with the first of this host's credentials that is not refused.
 
-        The first one that is not refused counts. `Permanent` names all that were.
+        If all are refused, raises a `Permanent` that names them.
         """
         opened = self._opened.get(repository.key)
         refusals = list[AccessRefused]()
@@ -58,7 +58,7 @@ class Session(Generic[C]):
                     return self._ask(remote, question)
                 except AccessRefused as refused:
                     refusals.append(refused)
-        except UnfitHost as unfit:  # without an identity
+        except UnfitHost as unfit:  # the host has no identity
             if not refusals:
                 raise
             raise repository.refused(refusals, str(unfit)) from None
@@ -76,7 +76,7 @@ class Session(Generic[C]):
             except AccessRefused:
                 raise
             except Permanent:
-                if isinstance(unspoken.error, Temporary):  # and so not the last word
+                if isinstance(unspoken.error, Temporary):  # trying again may still help
                     raise unspoken.error from None
                 raise
             self.warnings.append(
@@ -111,14 +111,14 @@ class Session(Generic[C]):
         return self._entries[key]
 
     def size(self) -> int:
-        """Bytes on disk of those repositories."""
+        """The bytes on disk of the session's repositories."""
         return sum(size_on_disk(entry.folder) for entry in self._entries.values())
 
     def discard(self, *, only_fresh: bool = False) -> bool:
-        """Use none of them any more, nor let others: each is removed once those who do are done.
+        """End the session and remove its repositories from the cache, once nothing else uses them.
 
-        `only_fresh`: but let others use those that were here before. False when each was made by
-        this session, so that another try would end the same.
+        Until then no other session can open them. `only_fresh`: keep those that were there before.
+        Returns False if this session made all of them, so that another try would end the same.
         """
         for entry in self._entries.values():
             if entry.fresh or not only_fresh:

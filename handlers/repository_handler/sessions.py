@@ -1,7 +1,7 @@
-"""What speaks to remotes on this host: the git program, or dulwich, and REST where that fails.
+"""Chooses the client for remotes on this host: git or dulwich, and REST if dulwich fails.
 
-Each is imported when it is first used: GitPython fails to import where there is no git, and where
-there is one, a short checkout would wait for dulwich's import for nothing.
+Each client is imported on first use. Without git, GitPython cannot be imported; with git, a short
+checkout would wait for the import of dulwich in vain.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from handlers.repository_handler.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """`home` is git's own."""
+    """Makes sessions for checkouts and for histories; `home` is the HOME of git."""
 
     cache: Cache
     use_git: bool
@@ -27,15 +27,15 @@ class Sessions:
     def of_files(self, limits: Limits) -> Session[Client]:
         def client(folder: Path, remote: Remote) -> Client:
             if not self.use_git:
-                from handlers.repository_handler.git_dulwich import Dulwich  # noqa: PLC0415 -- as said
+                from handlers.repository_handler.git_dulwich import Dulwich  # noqa: PLC0415 -- lazy
 
                 return Dulwich(folder, remote, limits)
-            from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- as said
+            from handlers.repository_handler.git_program import GitProgram  # noqa: PLC0415 -- lazy
 
             return GitProgram(folder, remote, self.home, limits)
 
         def rest(folder: Path, remote: Remote) -> Client:
-            from handlers.repository_handler.git_rest import GitRest  # noqa: PLC0415 -- as said
+            from handlers.repository_handler.git_rest import GitRest  # noqa: PLC0415 -- lazy
 
             return GitRest(folder, remote, limits)
 
@@ -44,15 +44,15 @@ class Sessions:
     def of_history(self, limits: Limits) -> Session[History]:
         def client(folder: Path, remote: Remote) -> History:
             if not self.use_git:
-                from handlers.repository_handler.history_dulwich import DulwichHistory  # noqa: PLC0415 -- as said
+                from handlers.repository_handler.history_dulwich import DulwichHistory  # noqa: PLC0415 -- lazy
 
                 return DulwichHistory(folder, remote, limits)
-            from handlers.repository_handler.history_git import GitHistory  # noqa: PLC0415 -- as said
+            from handlers.repository_handler.history_git import GitHistory  # noqa: PLC0415 -- lazy
 
             return GitHistory(folder, remote, self.home, limits)
 
         def rest(folder: Path, remote: Remote) -> History:
-            from handlers.repository_handler.history_rest import RestHistory  # noqa: PLC0415 -- as said
+            from handlers.repository_handler.history_rest import RestHistory  # noqa: PLC0415 -- lazy
 
             return RestHistory(folder, remote, limits)
 

@@ -1,7 +1,7 @@
-"""Whether a checkout fits on this host's disk, and what may make room for it.
+"""Checks whether a checkout fits on this host's disk, and makes room for it.
 
-A disk that is full of other things is this host's trouble, and passes. A checkout that fills it by
-itself would do so again: it is refused, and others keep what is cached for them.
+If the disk is full of other things, that is the host's problem, and trying again later can help. A
+checkout that would fill the disk by itself is refused, and the cache of other repositories stays.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from handlers.repository_handler.client import DiskFull
 from handlers.repository_handler.remote import Repository
 from handlers.repository_handler.trees import TooLarge
 
-_SHARE = 10  # what takes less than this part of the disk is not what fills it
-_NAMES = 1000  # a disk that has room for fewer files is full, whatever its bytes
+_SHARE = 10  # a checkout smaller than this fraction of the disk is not what fills it
+_NAMES = 1000  # a disk with room for fewer files counts as full, whatever bytes are free
 
 
 class Space:
-    """Of the disk that holds the cache and `checkouts`, a folder for each that goes on."""
+    """The disk with the cache and `checkouts`, which has a folder for each active checkout."""
 
     def __init__(self, checkouts: Path, cache: Cache) -> None:
         self._checkouts = checkouts
         self._cache = cache
 
     def free(self) -> int:
-        """Bytes; none where it is names of files that the disk has no more room for."""
+        """The free bytes; 0 if the disk has no room for more file names."""
         disk = os.statvfs(self._checkouts)
         return 0 if disk.f_files > 0 and disk.f_favail < _NAMES else disk.f_bavail * disk.f_frsize
 
     def make_room(self, repository: Repository, needed: int) -> None:
-        """Have `needed` bytes free, for which cached repositories go if that is enough.
+        """Free `needed` bytes; removes cached repositories if that is enough.
 
         Raises `TooLarge` or `DiskFull`.
         """
@@ -41,9 +41,9 @@ class Space:
             raise self._lack(repository, needed)
 
     def after_full(self, repository: Repository, had: int) -> None:
-        """Clear the cache for another try of a checkout that had `had` bytes and lacked more.
+        """Clear the cache, so that a checkout for which `had` bytes were too few can try again.
 
-        Raises `TooLarge` or `DiskFull` when that would bring less than it had.
+        Raises `TooLarge` or `DiskFull` if that would free less than it had.
         """
         if self._cache.evictable() <= had:
             raise self._lack(repository, had)
@@ -54,7 +54,7 @@ class Space:
         if together or size < shutil.disk_usage(self._checkouts).total // _SHARE:
             return DiskFull()
         return TooLarge(
-            f"The repository {repository.url} takes {size >> 20} MiB or more here, and this host "
-            "has no room for that: name a smaller `repository.subdirectory`, keep large files out "
-            "of the repository, or give the host a larger disk."
+            f"The repository {repository.url} needs {size >> 20} MiB or more, and this host has no "
+            "room for that: name a smaller `repository.subdirectory`, keep large files out of the "
+            "repository, or give the host a larger disk."
         )

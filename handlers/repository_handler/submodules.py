@@ -1,6 +1,6 @@
-"""Submodules: each is a repository like any other, so fetched, allowed and cached like one.
+"""Opens submodules: each is a repository like any other, allowed, fetched and cached as one.
 
-`git submodule update` is not used: it runs by configuration, and knows no allow-list.
+`git submodule update` is not used, because it obeys configuration and knows no allow-list.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Opener = Callable[[str, str], tuple[Client, Repository]]  # url, commit -> who h
 
 
 class Submodules:
-    """Opens those of one checkout, each commit once however often it is in the tree."""
+    """Opens the submodules of one checkout, each commit once even if the tree has it many times."""
 
     def __init__(self, repository: Repository, open_: Opener) -> None:
-        """`repository` is the one around them all."""
+        """`repository` is the outermost one."""
         self._open = open_
         self._repositories = dict[Source, Repository]()
         self._outer = repository
@@ -35,8 +35,8 @@ class Submodules:
         parent = self._repositories.get(around, self._outer)
         if around.level >= _DEEPEST:
             raise TooLarge(
-                f"The repository {self._outer.url} has submodules more than {_DEEPEST} deep in one "
-                "another: leave `repository.submodules` out, or name a `repository.subdirectory` "
+                f"The repository {self._outer.url} has submodules nested more than {_DEEPEST} "
+                "deep: leave `repository.submodules` out, or name a `repository.subdirectory` "
                 "without them."
             )
         if around not in self._urls:
@@ -64,7 +64,7 @@ class Submodules:
 
 
 def _absolute(url: str, parent: str) -> str:
-    """`./` and `../` are relative to the URL of the repository around (gitmodules(5))."""
+    """`./` and `../` are relative to the URL of the parent repository (gitmodules(5))."""
     if not url.startswith(("./", "../")):
         return url
     if parent.startswith("/"):

@@ -1,8 +1,8 @@
-"""A commit's tree, read folder by folder as somebody looks into it.
+"""Reads a commit's tree lazily, folder by folder.
 
 A few hundred bytes of objects can describe more paths than any disk holds: the same folder under
-many names, at many levels, in submodules of submodules. So nothing is listed as a whole. Whoever
-walks counts on the way and stops; what nobody looks into costs nothing.
+many names, at many levels, in submodules of submodules. So a tree is never listed as a whole. The
+caller that walks it counts and stops at a limit, and a folder that is not opened costs nothing.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from handlers.repository_handler.client import Broken, Client
 from mlgate.orchestration.errors import Permanent
 
 _LARGEST_FOLDER = 32 << 20  # bytes of one tree object: some 500,000 names
-_NAMES_HELD = 200_000  # of the folders that were last looked into
-_LONGEST_LINK = 4096  # bytes, as Linux has it
-_LINKS_HELD = 1000  # texts
+_NAMES_HELD = 200_000  # names of the folders opened last, kept in memory
+_LONGEST_LINK = 4096  # bytes, the same as Linux
+_LINKS_HELD = 1000  # targets of links, kept in memory
 _SUBMODULE = 0o160000
 _SHA_BYTES = 20
 
@@ -26,12 +26,12 @@ Parts: TypeAlias = tuple[str, ...]
 
 
 class TooLarge(Permanent):
-    """The repository asks for more than a checkout may be, or than this host has room for."""
+    """The repository is larger than a checkout may be, or than this host has room for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a tree object says of one name."""
+    """What a tree object has for one name."""
 
     mode: int
     sha: str
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """One folder; the names in `unreadable` are not UTF-8."""
+    """The entries of one folder; the names in `unreadable` are not UTF-8."""
 
     named: Mapping[str, Entry]
     unreadable: Sequence[bytes]
@@ -49,9 +49,10 @@ class Entries:
 
 
 class Reading:
-    """What is read of the trees of one checkout, submodules included.
+    """Reads and caches the trees of one checkout, submodules included.
 
-    Each name that is read and each part of a link that is followed is a step; there are `most`.
+    Each name that is read, and each part of a link that is followed, is a step. At most `most`
+    steps are allowed.
     """
 
     def __init__(self, most: int = 10_000_000) -> None:
@@ -62,15 +63,15 @@ class Reading:
         self._links = dict[tuple[Client, str], str]()
 
     def restart(self) -> None:
-        """Count from 0 for another walk over the same."""
+        """Count from 0 again, for another walk over the same trees."""
         self._steps = 0
 
     def step(self, steps: int = 1) -> None:
         self._steps += steps
         if self._steps > self._most:
             raise TooLarge(
-                "The repository has more and longer links than a checkout may follow: replace "
-                "them by files, or name a smaller `repository.subdirectory`."
+                "The repository has more or longer links than a checkout may follow: replace them "
+                "with files, or name a smaller `repository.subdirectory`."
             )
 
     def folder(self, client: Client, sha: str) -> Entries:
@@ -85,7 +86,7 @@ class Reading:
         return entries
 
     def link(self, client: Client, sha: str) -> str:
-        """What a link says; "/", which leads nowhere, when that is longer than any path."""
+        """The target of a link; "/", which leads nowhere, if it is longer than any path."""
         key = client, sha
         if key not in self._links:
             if len(self._links) >= _LINKS_HELD:
@@ -107,9 +108,9 @@ class Reading:
 
 
 class Source:
-    """One commit of one repository; `level` is how many submodules lie around it.
+    """One commit of one repository; `level` is how many submodules it is nested in.
 
-    `submodule` opens the one whose commit is given at a path of this repository; without it,
+    `submodule` opens the submodule at a path of this repository, at a commit. Without it,
     submodules are left out.
     """
 
@@ -137,7 +138,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A blob, or a link while its mode says so, and who can read it."""
+    """A blob, which is a link if its mode says so, and the source that can read it."""
 
     mode: int
     sha: str
@@ -149,18 +150,18 @@ class File:
 
     @property
     def text(self) -> str:
-        """What a link says."""
+        """The target of a link."""
         return self.source.reading.link(self.source.client, self.sha)
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A submodule, where they are not asked for."""
+    """A submodule that was not requested."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Folder:
-    """`path` is its place in the whole tree; `mount` says how much of it leads to its source."""
+    """`path` is its place in the whole tree; the first `mount` parts lead to its source."""
 
     source: Source
     sha: str
@@ -170,18 +171,18 @@ class Folder:
 
     @property
     def entries(self) -> Entries:
-        """Raises `Permanent` for names that git itself would not check out."""
+        """What is in the folder. Raises `Permanent` for names that git would not check out."""
         try:
             return self.source.reading.folder(self.source.client, self.sha)
         except Hostile as hostile:
             name = hostile.name.decode("utf-8", "replace")
             raise Permanent(
-                f"The repository holds the path {'/'.join((*self.path, name))!a}, which git itself "
+                f"The repository has the path {'/'.join((*self.path, name))!a}, which git itself "
                 "would not check out: remove it from the commit."
             ) from None
 
     def child(self, name: str) -> File | Folder | LeftOut | None:
-        """What has this name; raises whatever opening a submodule does."""
+        """The entry with this name; raises the errors of opening a submodule."""
         entry = self.entries.named.get(name)
         if entry is None:
             return None
@@ -197,7 +198,7 @@ class Folder:
 
 
 class Hostile(Exception):
-    """A name that leads elsewhere, is there twice, or is git's own."""
+    """A name that leads elsewhere, exists twice, or is reserved by git."""
 
     def __init__(self, name: bytes) -> None:
         super().__init__(name)
@@ -205,7 +206,7 @@ class Hostile(Exception):
 
 
 def parse_tree(data: bytes) -> Entries:
-    """A tree object's content; raises `Hostile`, and `Broken` for what is no tree."""
+    """Parse a tree object. Raises `Hostile`, and `Broken` if it is not a tree."""
     named = dict[str, Entry]()
     unreadable = list[bytes]()
     at = 0
@@ -222,7 +223,7 @@ def parse_tree(data: bytes) -> Entries:
             entry = Entry(int(mode, 8), data[end + 1 : after].hex())
         except UnicodeDecodeError:
             unreadable.append(name)
-        except ValueError:  # a digit that is not octal
+        except ValueError:  # not an octal number
             raise Broken("a tree object cannot be read") from None
         else:
             if text in named:

@@ -1,4 +1,4 @@
-"""The user's own work tree as a commit: what `mlgate run --worktree` runs before any push."""
+"""Commits the user's work tree as it is, for `mlgate run --worktree`, which needs no push."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mlgate.orchestration.errors import Permanent
 if TYPE_CHECKING:
     from git.cmd import Git
 
-# The repository and its configuration (ignored files, clean filters) are the user's own; what
-# must not happen is that looking at them changes anything.
+# The repository and its configuration (ignored files, clean filters) are the user's, so they are
+# trusted. But reading them must not change anything.
 _QUIET = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false")
 
-# The same files give the same commit, which is then cached and staged once.
+# With a fixed author, the same files give the same commit, which is cached and staged once.
 _AUTHOR = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
@@ -27,33 +27,33 @@ _AUTHOR = {
 
 
 class NoWorkTree(Permanent):
-    """The folder is in no git work tree."""
+    """The folder is not in a git work tree."""
 
 
 def is_repository(path: Path) -> bool:
-    """Whether `path` can be cloned: the top of a work tree, or a bare repository; asks no git."""
+    """Whether `path` can be cloned: the top of a work tree, or a bare repository. Needs no git."""
     return (path / ".git").exists() or ((path / "HEAD").is_file() and (path / "objects").is_dir())
 
 
 def uncommitted_changes(path: Path) -> bool:
     """Whether files differ from HEAD, are staged, or are neither tracked nor ignored.
 
-    Raises `NoWorkTree`, and `Permanent` when there is no git program.
+    Raises `NoWorkTree`, and `Permanent` if git is not installed.
     """
     return bool(_run(_git(path), "status", "--porcelain", "--untracked-files=normal"))
 
 
 def commit_worktree(path: Path) -> str:
-    """The SHA of a commit of all tracked and untracked, not ignored files as they are now.
+    """Commit all tracked files and all untracked ones that are not ignored; returns the SHA.
 
-    No ref names it: HEAD, index, refs and work tree stay as they are. Its parent is HEAD. Raises
-    `NoWorkTree`, and `Permanent` when there is no git program.
+    HEAD, index, refs and work tree stay as they are, so no ref names the commit. Its parent is
+    HEAD. Raises `NoWorkTree`, and `Permanent` if git is not installed.
     """
     git = _git(path)
     index = Path(_run(git, "rev-parse", "--path-format=absolute", "--git-path", "index"))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "index"
-        if index.exists():  # it knows which ignored files are tracked nevertheless
+        if index.exists():  # it knows which ignored files are tracked anyway
             shutil.copy2(index, copy)
         git.update_environment(GIT_INDEX_FILE=str(copy), **_AUTHOR)
         _run(git, "add", "--all", ".")
@@ -66,16 +66,16 @@ def commit_worktree(path: Path) -> str:
 
 
 def _git(path: Path) -> Git:
-    """git at the top of the work tree around `path`, whatever GIT_DIR this process was given."""
+    """git at the top of the work tree around `path`; ignores this process's GIT_DIR."""
     if shutil.which("git") is None:
-        raise Permanent("Looking at a work tree needs the git program: install git.")
-    from git import Repo  # noqa: PLC0415 -- cannot be imported where there is no git
+        raise Permanent("Reading a work tree needs the git program: install git.")
+    from git import Repo  # noqa: PLC0415 -- cannot be imported if git is not installed
     from git.exc import InvalidGitRepositoryError, NoSuchPathError  # noqa: PLC0415 -- likewise
 
     try:
         repository = Repo(path, search_parent_directories=True)
     except (InvalidGitRepositoryError, NoSuchPathError):
-        raise NoWorkTree(f"{path} is in no git repository: name a folder of one.") from None
+        raise NoWorkTree(f"{path} is not in a git repository: name a folder of one.") from None
     with repository:
         if repository.working_tree_dir is None:
             raise NoWorkTree(f"{path} is a bare repository: it has no files of its own.")

@@ -45,7 +45,7 @@ def test_a_missing_message_is_a_usage_error(tmp_path: Path) -> None:
         ("https://example.org/r", ["--repository", "repository/inside"], "subdirectory"),
         ("https://example.org/r", ["--repository", ".", "--worktree"], "is not a git repository"),
         ("https://example.org/r", ["--worktree"], "--repository PATH"),
-        ("{folder}/missing", ["--worktree"], "is in no git repository"),
+        ("{folder}/missing", ["--worktree"], "is not in a git repository"),
         ("{folder}/bare", ["--worktree"], "is a bare repository"),
     ],
 )

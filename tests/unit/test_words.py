@@ -15,6 +15,7 @@ LINE = "\n"
 CLEAN = (
     "handlers/devops_handler",
     "handlers/local_handler",
+    "handlers/repository_handler",
     "mlgate/orchestration",
 )
 BETTER = {

@@ -142,7 +142,7 @@ def test_submodules_that_double_at_each_level_end(
     home = tmp_path / "home"
     told = check_out(home, f"{forge.url}/self.git", True, submodules="submodules")
     if outcome is None:
-        assert is_refused(told, home, "submodules more than 10 deep")
+        assert is_refused(told, home, "submodules nested more than 10 deep")
     else:
         assert told.words == str(outcome + outcome - 1)  # the files, and a .gitmodules above each
 

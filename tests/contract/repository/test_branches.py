@@ -84,7 +84,7 @@ def test_what_no_branch_can_be_called_is_not_asked_for(
         "../main",
         "\ud800",
     ):
-        with pytest.raises(Permanent, match="not a name that git takes"):
+        with pytest.raises(Permanent, match="not a valid name in git"):
             handler.contains(request, origin.commits["main"], branch)
     for commit_of in ("main", origin.commits["main"][:12], "--all", ""):
         with pytest.raises(Permanent, match="not the full SHA"):
@@ -136,7 +136,7 @@ def test_a_server_that_has_a_part_of_its_history_proves_what_is_in_it_and_denies
     for name in ("main", "side", "near", "middle"):
         assert place.handler.contains(request, origin.commits[name], "main")
     for name in ("first", "topic", "unknown"):
-        with pytest.raises(Permanent, match=r"has only a part of its history.*--unshallow"):
+        with pytest.raises(Permanent, match=r"is shallow, .*--unshallow"):
             place.handler.contains(request, origin.commits[name], "main")
 
 
@@ -201,5 +201,5 @@ def test_the_walk_through_a_long_history_ends_in_time(
     make_handler: MakeHandler, origin: Origin
 ) -> None:
     handler = make_handler(allowed=[str(origin.path)], timeout=0)
-    with pytest.raises(Permanent, match=r"history of .* was not here after 0 minutes"):
+    with pytest.raises(Permanent, match=r"history of .* was not fetched after 0 minutes"):
         handler.contains(RepositoryRequest(str(origin.path)), origin.commits["first"], "main")

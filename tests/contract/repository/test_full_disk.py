@@ -105,7 +105,7 @@ def test_a_disk_that_others_filled_is_this_hosts_trouble(
     program: str, tmp_path: Path, place: str
 ) -> None:
     told = check_out("1m,nr_inodes=30", tmp_path / "home", place, program, "-", "a")
-    full = "a Temporary There is no space left on this host for the checkout: free some."
+    full = "a Temporary This host has no space left for the checkout: free some."
     assert told == [full, "cached 0"]
 
 

@@ -268,7 +268,7 @@ def test_one_at_a_time_fetches_and_others_read(
         assert mine
         assert asking.contains("first")
         asking.push()
-        with pytest.raises(Busy, match="fetches on this host"):
+        with pytest.raises(Busy, match="is fetching on this host"):
             asking.contains("first")
     assert asking.contains("first")
 

@@ -117,7 +117,7 @@ def test_a_default_branch_that_is_not_there_is_told_with_the_branches(
 
 @pytest.mark.parametrize("ref", ["--upload-pack=x", "a b", "x\n", "a..b", "*", ""])
 def test_what_cannot_be_a_ref_is_refused(place: Place, ref: str) -> None:
-    with pytest.raises(Permanent, match="is not a name that git takes"):
+    with pytest.raises(Permanent, match="is not a valid name in git"):
         place.handler.checkout(RepositoryRequest(place.url, ref)).__enter__()
 
 

@@ -146,7 +146,7 @@ def test_a_redirect_is_not_followed(
     )
     with git_http_server(origin.path.parent) as other:
         server.redirect = other.url
-        with pytest.raises(Permanent, match="redirects, which is not followed"):
+        with pytest.raises(Permanent, match="redirects, and mlgate does not follow"):
             handler.checkout(RepositoryRequest(f"{server.url}/demo.git")).__enter__()
         assert other.requests == []
 
@@ -182,7 +182,7 @@ def test_a_checkout_that_takes_longer_than_it_may_is_not_tried_again(
 ) -> None:
     server.stalled = True
     handler = make_handler(allowed=[server.url], timeout=1)
-    with pytest.raises(Permanent, match=r"was not here after 0 minutes.*: keep large files out"):
+    with pytest.raises(Permanent, match=r"not finished after 0 minutes.*: keep large files out"):
         handler.checkout(RepositoryRequest(f"{server.url}/demo.git")).__enter__()
 
 

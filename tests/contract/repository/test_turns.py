@@ -64,7 +64,7 @@ def test_whose_turn_it_is_not_is_told_at_once_and_costs_no_fetch(
         server.requests.clear()
         handler = make_handler(allowed=[server.url])
         for _ in range(3):
-            with pytest.raises(Busy, match=r"Another checkout of .*/demo\.git fetches") as told:
+            with pytest.raises(Busy, match=r"Another checkout of .*/demo\.git is fetching") as told:
                 handler.checkout(RepositoryRequest(url, "b" * 40)).__enter__()
             assert told.value.delay == 5
         assert server.requests == []

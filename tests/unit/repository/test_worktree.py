@@ -140,9 +140,9 @@ def test_uncommitted_changes(work: Path, kind: str) -> None:
 
 
 def test_a_folder_outside_of_any_repository_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Permanent, match="is in no git repository"):
+    with pytest.raises(Permanent, match="is not in a git repository"):
         commit_worktree(tmp_path)
-    with pytest.raises(Permanent, match="is in no git repository"):
+    with pytest.raises(Permanent, match="is not in a git repository"):
         uncommitted_changes(tmp_path / "nowhere")
 
 

@@ -69,7 +69,7 @@ def test_a_file_that_is_another_one_is_refused(refusing: AzureReposServer, tmp_p
         return true
 
     refusing.rest = rest
-    with pytest.raises(Permanent, match="sends something else"):
+    with pytest.raises(Permanent, match="sent other content"):
         check_out(refusing, tmp_path, "package")
 
 
@@ -102,7 +102,7 @@ def test_a_listing_that_lacks_a_path_is_refused(refusing: AzureReposServer, tmp_
         return true
 
     refusing.rest = rest
-    with pytest.raises(Permanent, match="does not have the commit's hash"):
+    with pytest.raises(Permanent, match="does not match the commit's hash"):
         check_out(refusing, tmp_path, "package")
 
 
@@ -135,7 +135,7 @@ def test_a_path_git_would_not_check_out_is_refused(
     if below:
         tree = raw_tree(path, [(0o40000, b"folder", tree)])
     git(path, "update-ref", "refs/heads/main", commit_tree(path, tree))
-    words = "does not have the commit's hash" if b"/" in name else "git itself would not check out"
+    words = "does not match the commit's hash" if b"/" in name else "git itself would not check out"
     with pytest.raises(Permanent, match=words):
         check_out(refusing, tmp_path / "home", "hostile")
     assert not list((tmp_path / "home" / "checkouts").iterdir())
