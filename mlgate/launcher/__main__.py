@@ -1,6 +1,7 @@
-"""Starts the launcher, or records that this Python is too old, in words that any can execute.
+"""Starts the launcher, or records that this Python is too old.
 
-So its syntax is the oldest, and what needs more is imported once that is known.
+Any Python must be able to execute this file, so it uses only the oldest syntax, and imports the
+rest after the check.
 """
 
 import json
@@ -36,8 +37,8 @@ if __name__ == "__main__":
 
     from mlgate.launcher.run import main
 
-    del sys.path[0]  # the launcher's own: nothing of the run's is to be found there
+    del sys.path[0]  # the launcher's own path: the run must not find modules there
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # there is an outcome: no thread that hangs may hold it up
+    os._exit(code)  # the outcome is written, so no hanging thread may delay the exit

@@ -1,4 +1,4 @@
-"""The launcher as the one file that travels: a zip application (PEP 441)."""
+"""Packs the launcher into one file that travels with runs: a zip application (PEP 441)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-_FIRST = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file knows
+_FIRST = (1980, 1, 1, 0, 0, 0)  # the earliest date in the zip format
 _MODE = 0o644 << 16  # see `ZipInfo.external_attr`
 _UNIX = 3
 
 
 @functools.cache
 def archive() -> bytes:
-    """Its bytes, which follow from its sources alone: what is staged is named by them.
+    """The bytes of the file. Staged files are named by them, so they depend only on the sources.
 
-    Stored, as compressed bytes differ between the libraries that compress. The scorer and the load,
-    which a serving run needs, travel in it.
+    It is not compressed, because compression libraries produce different bytes. It includes the
+    scorer and the load, which serving runs need.
     """
     return _zipped(_sources())
 
 
 def compiled() -> bytes:
-    """The same with the bytecode of this Python beside each module, which starts in half the time.
+    """The same with this Python's bytecode beside each module, which halves the start-up time.
 
-    Another Python passes that over: zipimport reads the source where the magic number of the
-    bytecode is not its own. The bytecode says that it need not be compared with the source.
+    Another Python ignores the bytecode: zipimport reads the source if the magic number is not its
+    own. The bytecode is marked as unchecked, so it is not compared with the source.
     """
     members = _sources()
     unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little")
     for name, source in _sources().items():
-        if "/" in name:  # __main__.py is read by Pythons that are too old for the rest
+        if "/" in name:  # not __main__.py, which Pythons too old for the rest must read
             code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
             members[f"{name}c"] = unchecked + importlib.util.source_hash(source) + code
     return _zipped(members)

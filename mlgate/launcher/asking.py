@@ -1,4 +1,4 @@
-"""A loaded model asked one request after the other, in its own process: see `trial`."""
+"""Sends requests to a loaded model, one after the other, in its own process: see `trial`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from mlgate.scorer import requests
 from mlgate.scorer.loading import Model, answer
 
-MOST_TOLD = 20  # failures of which more is said than that they were
+MOST_DETAILED = 20  # failures that are described; others are only counted
 
 
 def ask(
     model: Model,
     bodies: Sequence[Any],
     begin: Callable[[int, int], None],
-    told: Callable[[BaseException], dict[str, Any]],
+    describe: Callable[[BaseException], dict[str, Any]],
 ) -> dict[str, Any]:
-    """What came of them all; a request that fails keeps none from being asked.
+    """The results of all requests; a failed one does not stop the others.
 
-    `begin` is called before each, with its number from 1 and how many failed by then. `told` is
-    what is said of an exception. `answers` are of the first request alone.
+    `begin` is called before each request, with its number from 1 and how many have failed.
+    `describe` returns a description of an exception. `answers` has the first request's only.
     """
     seconds, answers, failed = list[float](), list[Any](), 0
     misses: list[dict[str, Any]] = []
@@ -32,10 +32,10 @@ def ask(
             found = answer(model, requests.of_json(body))
             if number == 1:
                 answers.append(found)
-        except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
+        except BaseException as error:  # noqa: BLE001 -- includes SystemExit
             failed += 1
-            if len(misses) < MOST_TOLD:
-                misses.append({"number": number, **told(error)})
+            if len(misses) < MOST_DETAILED:
+                misses.append({"number": number, **describe(error)})
         seconds.append(round(time.perf_counter() - began, 6))
     return {
         "answers": answers,

@@ -1,11 +1,11 @@
-"""HTTP in front of a served model, on the loopback interface, with the standard library alone.
+"""HTTP in front of a served model, on the loopback interface, with only the standard library.
 
-    POST /invocations, /predict, /api/predict    the model's answer, as `mlgate.scorer.replies` says
+    POST /invocations, /predict, /api/predict    the model's answer, as in `mlgate.scorer.replies`
     GET /model                                   {"example"}: the body of a request
     GET /ping, /live, /health                    200
 
-It is measured with, so it adds little: connections are kept, each has a thread and one of its own
-to the model, and an answer is one write that waits for no acknowledgement of another.
+Measurements include it, so it adds little: connections are kept open, each with its own thread and
+its own connection to the model, and an answer is one write, sent without Nagle's delay.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 from mlgate.scorer import frames
 from mlgate.scorer.replies import JSON, ROUTES, Reply, refusal
 
-_MOST_BODY = 10 << 20  # bytes, as a server takes by default
+_MOST_BODY = 10 << 20  # bytes, the default of a server
 _BACKLOG = 1024
 _MODEL = "/model"
 _LOOKS = (_MODEL, "/ping", "/live", "/health")
 
 
 class Bridge(ThreadingMixIn, TCPServer):
-    """`model` is the socket of a served model; `began` is when it was first asked."""
+    """`model` is the socket of a served model; `began` is the time of its first request."""
 
     daemon_threads = True
     request_queue_size = _BACKLOG
@@ -51,9 +51,9 @@ class Bridge(ThreadingMixIn, TCPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def waiting_seconds(self) -> float:
-        """How long the model has answered nothing by now, while it is asked.
+        """How long the model has answered nothing although it has requests.
 
-        Not how long one request waits, which may be behind many others.
+        This is not how long one request waits, which may be behind many others.
         """
         with self._lock:
             began = min(self._under_way.values(), default=None)
@@ -61,7 +61,7 @@ class Bridge(ThreadingMixIn, TCPServer):
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """Counts one request of this thread."""
+        """Counts the one request that this thread is handling."""
         own, now = threading.get_ident(), time.monotonic()
         with self._lock:
             self.began = self.began or now
@@ -75,12 +75,12 @@ class Bridge(ThreadingMixIn, TCPServer):
                 self.answers += 1
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Callers leave as they like."""
+        """Ignore it: callers may disconnect at any time."""
 
 
 @contextlib.contextmanager
 def bridge(model: Path, example: Any) -> Iterator[Bridge]:
-    """One that listens, for as long as the context lasts."""
+    """A bridge that listens until the context ends."""
     with Bridge(model, example) as made:
         threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
         try:
@@ -107,12 +107,12 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("content-length", "")
         size = int(length) if length.isascii() and length.isdigit() else None
         if size is None or size > _MOST_BODY:
-            self.close_connection = True  # what comes next is the body, and stays unread
+            self.close_connection = True  # the body that follows is not read
             status = 400 if size is None else 413
             self._send(refusal(status, f"send a content-length of at most {_MOST_BODY:,} bytes"))
             return
         body = self.rfile.read(size)
-        if len(body) < size:  # the caller has left
+        if len(body) < size:  # the caller has disconnected
             self.close_connection = True
             return
         path = self.path.partition("?")[0]
@@ -132,22 +132,22 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(Reply(200, JSON, json.dumps(found).encode()))
 
     def _other(self) -> None:
-        self.close_connection = True  # a body, if there is one, stays unread
+        self.close_connection = True  # the body, if there is one, is not read
         self._refuse(self.path.partition("?")[0])
 
     do_HEAD = do_GET  # noqa: N815 -- http.server's names
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _other  # noqa: N815 -- as above
 
     def _refuse(self, path: str) -> None:
-        """What is here and takes another method, or is not here."""
+        """Answer 405 for a path that needs another method, and 404 for any other path."""
         methods = {**dict.fromkeys(ROUTES, "POST"), **dict.fromkeys(_LOOKS, "GET, HEAD")}
         if allowed := methods.get(path):
-            self._send(refusal(405, f"{path} takes {allowed}.", {"allow": allowed}))
+            self._send(refusal(405, f"{path} accepts {allowed}.", {"allow": allowed}))
         else:
             self._send(refusal(404, f"There is no {path[:200]} here: {', '.join(methods)}."))
 
     def log_message(self, *_: object) -> None:
-        """Each request is not worth a line."""
+        """Don't log requests."""
 
     def _asked(self, path: str, content_type: str | None, body: bytes) -> Reply:
         try:

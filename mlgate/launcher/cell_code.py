@@ -1,7 +1,8 @@
-"""The Python in a code cell: what is left when IPython's own syntax is taken out.
+"""Parses the Python in a code cell, without IPython's own syntax.
 
-Without IPython, as hosts that only look at notebooks have none. Only where Python's parser stops is
-a line looked at: whatever parses is Python, so a `%` in an expression or a string is left alone.
+IPython is not needed, because hosts that only read notebooks don't have it. Only lines at which
+Python's parser stops are examined. Whatever parses is Python, so a `%` in an expression or a string
+stays as it is.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import re
 import textwrap
 import warnings
 
-# Line magics, shell lines, help and automatic calls, at the start of a statement; or assigned; or
-# help after a name.
+# Line magics, shell lines, help and automatic calls at the start of a statement; assigned magics
+# and shell lines; and help after a name.
 _IPYTHON_LINE = re.compile(r"([%!?,;/]|[\w.,\s()\[\]]*=\s*[%!]|[%\w.*\[\]'\"]+\?\??$)")
 # Cell magics whose body is Python of this kernel.
 _PYTHON_CELL = re.compile(r"%%(time|timeit|capture|prun|memit|mprun|lprun)\b")
-# Magics that IPython takes without `%` in a cell of one line.
+# Magics that IPython accepts without `%` in a cell of one line.
 _AUTOMAGIC = re.compile(
     r"(pip|conda|mamba|cd|ls|ll|pwd|cat|cp|mv|rm|mkdir|rmdir|run|time|timeit|matplotlib|env|"
     r"load_ext|reload_ext|who|whos|store|config|history)(\s|$)"
@@ -25,12 +26,12 @@ _INSIDES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 def parsed(source: str) -> ast.Module:
-    """The cell's Python as a tree, with IPython lines as `pass`; empty for a cell that is
-    another language's (`%%bash`).
+    """The cell's Python as a tree, with IPython lines as `pass`; empty for a cell in another
+    language (`%%bash`).
 
-    Raises SyntaxError for what IPython would not take either, with the line in the cell.
+    Raises SyntaxError, with the line in the cell, for code that IPython would not accept either.
     """
-    # Not splitlines(): Python knows fewer line ends, and the numbers have to agree.
+    # Not splitlines(): Python knows fewer line ends, and the line numbers must agree.
     lines = textwrap.dedent(source).replace("\r\n", "\n").split("\n")
     first = next((index for index, line in enumerate(lines) if line.strip()), len(lines))
     while first < len(lines) and lines[first].startswith("%%"):
@@ -41,7 +42,7 @@ def parsed(source: str) -> ast.Module:
     while True:
         try:
             return _parse("\n".join(lines))
-        except SyntaxError as error:  # noqa: PERF203 -- there is one for each such line
+        except SyntaxError as error:  # noqa: PERF203 -- raised once for each IPython line
             at = (error.lineno or 0) - 1
             if not 0 <= at < len(lines):
                 raise
@@ -54,7 +55,7 @@ def parsed(source: str) -> ast.Module:
 
 def _parse(text: str) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of "\d" in strings: not ours to tell
+        warnings.simplefilter("ignore")  # about "\d" in strings; executing the cell shows them
         try:
             return ast.parse(text)
         except (ValueError, RecursionError, MemoryError):
@@ -72,7 +73,7 @@ def _blank(lines: list[str], at: int) -> None:
 
 
 def assigned_names(tree: ast.Module) -> set[str]:
-    """The names that running the statements binds, less those of functions' insides."""
+    """The names that the statements bind, except those inside functions and classes."""
     names: set[str] = set()
     todo: list[ast.AST] = list(tree.body)
     while todo:

@@ -1,4 +1,4 @@
-"""What is known of a model that is checked, and what of it is kept."""
+"""Collects what is known of a model during its check, for metrics and for its record."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ VERSION = 1  # of the record
 
 @dataclass
 class Check:
-    """What is known of a model by now.
+    """What is known of a model so far.
 
-    `example` and each of `asks` are the body of a request, for JSON; `asks` is None where the
-    example alone is asked. `memory_mb` is of the largest of the processes that tried it;
-    `under_load` is whether its load was begun, and `loaded` is what came of that.
+    `example` and each of `asks` are request bodies, as values for JSON; `asks` is None if only the
+    example is sent. `memory_mb` is that of the largest process that tried the model. `under_load`
+    says whether its load has begun, and `loaded` is the result of that.
     """
 
     candidate: candidates.Candidate
@@ -38,7 +38,8 @@ class Check:
     warnings: list[str] = field(default_factory=list)
 
     def metrics(self) -> dict[str, float]:
-        """Without a request there is no ratio, and no time. A load's requests alone are counted."""
+        """The metrics. Without requests there is no ratio or time; a load's requests replace the
+        others."""
         found = {"load_seconds": self.said[0].load_seconds, "memory_mb": self.memory_mb}
         if self.under_load:
             if self.loaded is None:
@@ -52,16 +53,17 @@ class Check:
         return {**found, **timings(self.said[0].seconds)}
 
     def _counts(self) -> tuple[int, int]:
-        """Requests and failures. The example, alone, is one, which has to be answered each time."""
+        """The numbers of requests and failures. The example alone counts as one request, which
+        fails if any of its answers does."""
         first = self.said[0]
-        if first.number:  # where the process is not done, it ended with the last one
+        if first.number:  # if the process did not finish, its last request failed as well
             return first.number, first.failed + int(first.step != DONE)
         answering = any(said.step in (ANSWERING, DONE) for said in self.said)
         asked = int(answering and self.example is not None)
         return asked, int(asked and self.failed)
 
     def record(self) -> dict[str, Any]:
-        """The fields of a version's manifest, where its files are, and the warnings."""
+        """The fields of a version's manifest, the folder of its files, and the warnings."""
         answer = self._answer()
         return {
             "version": VERSION,
@@ -79,21 +81,21 @@ class Check:
         }
 
     def _answer(self) -> Any:
-        """None, with a warning, where no server could give it again."""
+        """The answer to the example; None, with a warning, if no server could reproduce it."""
         if self.example is None:
             return None
         if size := max(said.answer_bytes for said in self.said):
             self.warnings.append(
-                f"the answer to the example has {size:,} bytes, which is too much to be kept and "
-                "compared with when the model is served: give an example with fewer rows"
+                f"the answer to the example has {size:,} bytes, which is too much to keep and "
+                "compare when the model is served: use an example with fewer rows"
             )
             return None
         first, *others = [answer for said in self.said for answer in said.answers]
         if all(alike(first, other) for other in others):
             return first
         self.warnings.append(
-            "the answers to the example differ, so none is kept and compared with when the model "
-            "is served: if they should not, give the model a fixed seed, and no state that asking "
-            "changes"
+            "the answers to the example differ, so none is kept to compare when the model is "
+            "served: if they should be the same, give the model a fixed seed, and no state that "
+            "requests change"
         )
         return None

@@ -1,6 +1,6 @@
-"""What a model's process says of itself: a claim, as the model could have written it.
+"""Reads what a model's process reports. That is a claim: the model could have written it itself.
 
-Types and sizes are checked here. What does not hold is as if nothing had been said.
+Types and sizes are checked here. A report that fails the checks counts as no report.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mlgate.launcher.asking import MOST_TOLD
+from mlgate.launcher.asking import MOST_DETAILED
 from mlgate.launcher.trial import ANSWERING, DONE, LOADING, TIMES
 from mlgate.launcher.values import Raised
 from mlgate.scorer import files
 from mlgate.scorer.errors import Unusable
 
-MOST_BYTES = 8 << 20  # of all that is said
-MOST_REQUESTS = 100_000  # that are asked one after the other
+MOST_BYTES = 8 << 20  # of a report
+MOST_REQUESTS = 100_000  # that are sent one after the other
 _MOST_DISTRIBUTIONS = 2_000
-_NAME_CHARACTERS = 200  # of a distribution, and of its version
+_NAME_CHARACTERS = 200  # of a distribution's name, and of its version
 _MOST_SECONDS = 10_000_000.0
 _KINDS = ("invalid", "dependency", "code")
 
 
 @dataclass(frozen=True)
 class Miss:
-    """A request that failed, by its number from 1: it was refused, or the model raised."""
+    """A request that failed: it was refused, or the model raised. `number` counts from 1."""
 
     number: int
     refused: tuple[str, str] | None
@@ -37,12 +37,13 @@ class Miss:
 
 @dataclass(frozen=True)
 class Said:
-    """`step` is the last one that was begun; "" when nothing holds. `refused` are kind and message.
+    """The report. `step` is the last one that began; "" if there is no valid report.
 
-    `answers` are those to the example, as often as `trial.TIMES`, else the one to the first
-    request; none where that is too large, of `answer_bytes`. `seconds` are those of each request,
-    or of the example alone. `number` is the request that was asked last, from 1, and 0 before;
-    `failed` is how many did, and `misses` are the first of them.
+    `refused` is a kind and a message. `answers` are the `trial.TIMES` answers to the example, else
+    the one to the first request; if an answer is too large, they are empty and `answer_bytes` is
+    its size. `seconds` are those of each request, or of the example if that is all. `number` is the
+    number of the last request, from 1, or 0 before the first; `failed` is how many failed, and
+    `misses` are the first of those.
     """
 
     step: str = ""
@@ -60,50 +61,50 @@ class Said:
 
     @classmethod
     def read(cls, path: Path) -> Said:
-        """From the file of it, whatever that is; never raises for what is in it."""
+        """From its file. Nothing in the file can make this raise."""
         try:
             content = files.read_bounded(path, MOST_BYTES)
-            told = json.loads(content or b"", parse_constant=_refuse, parse_float=_finite)
-            return cls._of(told)
+            report = json.loads(content or b"", parse_constant=_refuse, parse_float=_finite)
+            return cls._of(report)
         except (OSError, Unusable, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return cls()
 
     @classmethod
-    def _of(cls, told: Mapping[str, Any]) -> Said:
-        said = cls(step=_one_of(told["step"], (LOADING, ANSWERING, DONE)))
-        seconds = told.get("load_seconds", 0.0)
-        number, failed = told.get("number", 0), told.get("failed", 0)
+    def _of(cls, report: Mapping[str, Any]) -> Said:
+        said = cls(step=_one_of(report["step"], (LOADING, ANSWERING, DONE)))
+        seconds = report.get("load_seconds", 0.0)
+        number, failed = report.get("number", 0), report.get("failed", 0)
         said = replace(
             said,
             load_seconds=_between(seconds, 0.0, _MOST_SECONDS),
             number=int(_between(number, 0.0, MOST_REQUESTS)),
             failed=int(_between(failed, 0.0, float(number))),
         )
-        if "refused" in told or "raised" in told:
-            refused, raised = _reason(told)
+        if "refused" in report or "raised" in report:
+            refused, raised = _reason(report)
             return replace(said, refused=refused, raised=raised)
         if said.step != DONE:
             return said
-        answers, signature = told["answers"], told["signature"]
+        answers, signature = report["answers"], report["signature"]
         if not isinstance(answers, list) or len(answers) not in (
             {0, TIMES, 1} if said.number else {0, TIMES}
         ):
             raise ValueError
-        misses = [Miss(int(each["number"]), *_reason(each)) for each in told.get("misses", ())]
-        if bool(misses) != bool(said.failed) or len(misses) > MOST_TOLD:
+        misses = [Miss(int(each["number"]), *_reason(each)) for each in report.get("misses", ())]
+        if bool(misses) != bool(said.failed) or len(misses) > MOST_DETAILED:
             raise ValueError
-        times = told.get("seconds", [])
+        times = report.get("seconds", [])
         if said.number and len(times) != said.number:
             raise ValueError
         if not isinstance(signature, (dict, type(None))):
             raise TypeError
-        listed = [*told["distributions"].items()][: _MOST_DISTRIBUTIONS + 1]
+        listed = [*report["distributions"].items()][: _MOST_DISTRIBUTIONS + 1]
         if len(listed) > _MOST_DISTRIBUTIONS:
             raise ValueError
         return replace(
             said,
             answers=tuple(answers),
-            answer_bytes=int(_between(told.get("answer_bytes", 0), 0.0, 2.0**62)),
+            answer_bytes=int(_between(report.get("answer_bytes", 0), 0.0, 2.0**62)),
             signature=signature,
             seconds=tuple(_between(each, 0.0, _MOST_SECONDS) for each in times),
             misses=tuple(misses),
@@ -114,12 +115,12 @@ class Said:
         )
 
 
-def _reason(told: Mapping[str, Any]) -> tuple[tuple[str, str] | None, Raised | None]:
-    """Kind and message of what was refused, or what was raised."""
-    if "refused" in told:
-        refused = told["refused"]
+def _reason(report: Mapping[str, Any]) -> tuple[tuple[str, str] | None, Raised | None]:
+    """The kind and message of a refusal, or what was raised."""
+    if "refused" in report:
+        refused = report["refused"]
         return (_one_of(refused["kind"], _KINDS), _text(refused["message"], MOST_BYTES)), None
-    return None, Raised.read(told["raised"], str(told["traceback"]))
+    return None, Raised.read(report["raised"], str(report["traceback"]))
 
 
 def _one_of(value: Any, known: tuple[str, ...]) -> str:
@@ -131,7 +132,7 @@ def _one_of(value: Any, known: tuple[str, ...]) -> str:
 def _text(value: Any, most: int) -> str:
     if not isinstance(value, str) or len(value) > most:
         raise ValueError
-    value.encode()  # raises for what is no text
+    value.encode()  # raises for lone surrogates
     return value
 
 

@@ -1,4 +1,4 @@
-"""How cells are executed: nbclient, made to log as it reads and to leave the judging to us."""
+"""Executes cells with nbclient, which logs output as it arrives and leaves errors to us."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mlgate.launcher.log import Log
 from mlgate.launcher.text import clipped, plain
 from mlgate.launcher.values import TRACE_CHARACTERS, Notebook, Raised
 
-CELL_CHARACTERS = 10_000_000  # kept of what one cell prints; the log has more of it
-QUIET_SECONDS = 60.0  # without anything from a kernel that has replied, after which no more is due
+CELL_CHARACTERS = 10_000_000  # of one cell's output that are kept; the log has more
+QUIET_SECONDS = 60.0  # of silence after a kernel's reply, after which no more output is expected
 
 
 def cell_error(reply: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -> Raised | None:
-    """What a cell raised, be it while it ran or while one of its values was displayed.
+    """What a cell raised, while it ran or while one of its values was displayed.
 
-    IPython shows an error of the latter kind and goes on: the reply then says "ok", or "error"
-    without a name, and only the output tells. `exit()` and `quit()` raise nothing in a kernel,
-    they ask it to shut down; that is taken for the `SystemExit` it is everywhere else.
+    IPython shows an error of display and goes on. The reply is then "ok", or "error" without a
+    name, and only the output has the error. In a kernel, `exit()` and `quit()` raise nothing but
+    ask it to shut down; here that counts as the `SystemExit` that it is everywhere else.
     """
     shown = [output for output in outputs if output["output_type"] == "error"]
     if reply["status"] == "ok" and not shown:
         for payload in reply.get("payload") or ():
             if payload.get("source") == "ask_exit":
-                code = payload.get("keepkernel")  # the first argument, whatever it is meant for
+                code = payload.get("keepkernel")  # has the first argument, whatever it is
                 silent = isinstance(code, (bool, type(None)))
                 return Raised("SystemExit", "" if silent else str(code))
         return None
@@ -41,9 +41,9 @@ def cell_error(reply: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -
 
 
 class Printed:
-    """The stream output that a cell adds to, in pieces: joined when somebody reads it.
+    """Collects the stream output of a cell in pieces, which are joined when it is read.
 
-    Text that is added to a long text piece by piece is copied as often as there are pieces.
+    Appending each piece to a long text would copy that text every time.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Printed:
         self._room = CELL_CHARACTERS
 
     def cut(self, text: str) -> str:
-        """What is kept of text that the cell prints."""
+        """The part of the printed text that is kept."""
         kept = text[: max(0, self._room)]
         self._room -= len(text)
         return kept
@@ -78,22 +78,23 @@ class Printed:
 
 
 def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
-    """nbclient's client, made to log as it reads and to leave the judging to us.
+    """nbclient's client, which logs output as it arrives and leaves errors to us.
 
-    `reply` is the kernel's to the last cell. `replied` is true from then on until all that the cell
-    printed has come, which may be long after and has no limit but that something comes at all.
+    `reply` is the kernel's reply to the last cell. `replied` is true from the reply until all of
+    the cell's output has arrived. That may take any time, as long as something arrives now and
+    then.
     """
     base = jupyter("nbclient").NotebookClient
     complete = jupyter("nbclient.exceptions").CellControlSignal
 
-    class Client(base):  # type: ignore[misc, valid-type]  # known when it runs only
+    class Client(base):  # type: ignore[misc, valid-type]  # known only at run time
         reply: Any = None
         replied = False
         printed = Printed()
 
         @property
         def iopub_timeout(self) -> None:
-            """Asked for, by nbclient, once there is the reply: wait for the rest without limit."""
+            """nbclient reads this after the reply. None: wait for the rest without limit."""
             self.replied = True
 
         async def _async_poll_output_msg(self, parent: str, cell: Any, cell_index: int) -> None:
@@ -101,7 +102,7 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
                 pass
 
         async def hears(self, parent: str, cell: Any, cell_index: int) -> bool:
-            """Takes one message; whether there may be more of the cell's."""
+            """Handles one message; returns whether the cell may have more."""
             try:
                 msg = await self.kc.iopub_channel.get_msg(timeout=QUIET_SECONDS)
                 if msg["parent_header"].get("msg_id") == parent:
@@ -110,7 +111,7 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
                 return False
             except queue.Empty:
                 if self.replied:
-                    log.warn("outputs of a cell may be missing: the kernel fell silent")
+                    log.warn("outputs of a cell may be missing: the kernel stopped sending")
                 return not self.replied
             return True
 
@@ -122,7 +123,7 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
             was_full = self.printed.is_full
             text = self.printed.cut(text)
             if self.printed.is_full and not was_full:
-                log.warn("a cell prints so much that the notebook has only the first of it")
+                log.warn("a cell prints too much: the notebook has only the first of its output")
             if not text:
                 return None
             hooked = self.output_hook_stack[msg["parent_header"].get("msg_id")]

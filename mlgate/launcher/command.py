@@ -1,4 +1,4 @@
-"""One command, from its start to its end."""
+"""Runs one command, from its start to its end."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TAIL_CHARACTERS = 65_536  # of a command's output, searched for a traceback
 
 
 class Program:
-    """A program in a session of its own, whose output is logged as it comes.
+    """A program in a session of its own, whose output is logged as it arrives.
 
-    `ended` is as of `Process`. `scratch` are folders that are removed where the launcher is killed
-    meanwhile; `given` is the descriptor of its standard input.
+    `ended` is as in `Process`. The `scratch` folders are removed if the launcher is killed
+    meanwhile. `given` is the descriptor of its standard input.
     """
 
     def __init__(
@@ -54,24 +54,24 @@ class Program:
 
     @property
     def tail(self) -> str:
-        """The last of its output."""
+        """The end of its output."""
         return plain("".join(self._pieces)[-TAIL_CHARACTERS:])
 
     @property
     def last(self) -> str:
-        """The last thing that it said."""
+        """The last line of its output."""
         lines = (line.strip() for line in reversed(self.tail.splitlines()))
-        return next(filter(None, lines), "it said nothing")
+        return next(filter(None, lines), "it printed nothing")
 
     async def interrupt(self) -> None:
-        """Asks it to end, and gives it a moment to."""
+        """Asks it to end, and waits a moment for that."""
         self._process.signal(signal.SIGTERM)
         await asyncio.wait({self.ended}, timeout=INTERRUPT_SECONDS)
 
     async def end(self, *, alone: bool) -> int:
-        """Ends it and its group, and returns its exit code.
+        """Ends it and its group; returns its exit code.
 
-        `alone`: no other program runs now, so whatever it left elsewhere is ended as well.
+        `alone`: no other program is running, so all processes that it left behind are ended too.
         """
         code = await self._process.kill()
         if alone:
@@ -93,9 +93,9 @@ async def run_command(
     stopped: Stopped,
     scratch: tuple[str, ...] = (),
 ) -> tuple[int, str]:
-    """The exit code and the last output of a command that is logged as it runs; or `Canceled`.
+    """Runs a command and logs its output; returns its exit code and the end of its output.
 
-    `scratch` is as of `Program`.
+    `scratch` is as in `Program`. Raises `Canceled`.
     """
     program = Program(arguments, place, log, scratch=scratch)
     ends: set[asyncio.Future[Any]] = {program.ended, stopped}
@@ -115,7 +115,7 @@ async def run_training(task: Task, place: Place, log: Log, stopped: Stopped) -> 
         raise Failed("environment", "a command runs under bash: add it to the environment")
     log.event("started", cells_total=None, at=now())
     kills = oom_kills()
-    # A training that fails must not pass because what it is piped to did not.
+    # With pipefail, a training that fails does not pass because the end of its pipe succeeded.
     command = [shell, "-o", "pipefail", "-c", task.command]
     code, tail = await run_command(command, place, log, stopped)
     if code:

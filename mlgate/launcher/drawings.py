@@ -1,4 +1,4 @@
-"""Tracebacks that rich, Typer and IPython draw, made into lines as Python's own has them."""
+"""Turns the tracebacks that rich, Typer and IPython draw into lines like those of Python's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ HEADER = "Traceback (most recent call last)"  # without a colon, unlike Python's
 _BOX = re.compile(r"(╭|\+)[─-]+ " + re.escape(HEADER) + r" [─-]+(╮|\+)")
 _BOTTOM = re.compile(r"╰─{20,}╯$")
 _IPYTHON = re.compile(r"(\w+) {2,}" + re.escape(HEADER) + r"$")
-# In versions of IPython: `File x.py:3, in f()`, `Cell In[1], line 2`, `x.py in f()`.
+# As versions of IPython write it: `File x.py:3, in f()`, `Cell In[1], line 2`, `x.py in f()`.
 _PLACE = re.compile(
     r"(?:File )?(?=.*(?:, line \d|:\d|\bin ))((?:Cell |Input )?In *\[[^]]*\]|[<~/.\w][^:()]*?)"
     r"(?:(?:, line |:)(\d+))?(?:,? in (.*))?$"
 )
-# A progress bar that is still open ends where an exception begins.
+# An exception may begin on the line of an unfinished progress bar.
 _BEHIND = tuple(
     re.compile(rf"(.*[^\s|+].*?)({begin}{re.escape(HEADER)}:)$")
     for begin in (r" *\+ Exception Group ", "")
@@ -24,13 +24,14 @@ _BEHIND = tuple(
 
 
 def undrawn(text: str) -> list[str]:
-    """The lines of a text, with what is drawn as `File` lines, sources and the exception's."""
+    """The lines of a text, with drawn tracebacks replaced by `File` lines, sources and the
+    exception."""
     lines = [part for line in text.split("\n") for part in _parted(line)]
     while lines and not lines[-1].strip():
         lines.pop()
     drawn = [_BOX.search(line) is not None for line in lines]
     if not any(drawn) and (end := next(filter(_BOTTOM.match, lines), None)):
-        header = f" {HEADER} ".center(len(end) - 2, "─")  # which was cut off
+        header = f" {HEADER} ".center(len(end) - 2, "─")  # the text begins after it
         lines, drawn = [f"╭{header}╮", *lines], [True]
     if any(drawn):
         lines = list(_unboxed(lines))
@@ -48,7 +49,7 @@ def _parted(line: str) -> Sequence[str]:
 
 
 def _unboxed(lines: Sequence[str]) -> Iterator[str]:
-    """Of rich: boxes in boxes, each line of which is filled up to the width."""
+    """Removes the boxes of rich, which may be nested, and whose lines are padded to the width."""
     width, ascii_only, skipping = 0, False, False
     place: list[str] = []
     rest = iter(range(len(lines)))
@@ -65,7 +66,7 @@ def _unboxed(lines: Sequence[str]) -> Iterator[str]:
             yield line
             continue
         inner = _inner(line, ascii_only=ascii_only)
-        if inner is None:  # outside of all boxes: the exception, wrapped
+        if inner is None:  # outside all boxes: the exception, wrapped
             yield from _placed(place)
             place = []
             if line.strip():
@@ -89,7 +90,7 @@ def _unboxed(lines: Sequence[str]) -> Iterator[str]:
             yield from _placed(place)
             place = []
         elif re.match(r"[\w.]+(Error|Exception|Group|Warning|Exit|Interrupt)\b", inner):
-            yield inner  # of a member of a group
+            yield inner  # the exception of a group's member
         else:
             place.append(inner)
             if re.search(r":\d+ in \S+$|^in \S+:\d+$", " ".join(place)):
@@ -99,7 +100,7 @@ def _unboxed(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _inner(line: str, *, ascii_only: bool) -> str | None:
-    """What stands in the innermost box, None outside of all."""
+    """The content of the innermost box; None outside all boxes."""
     line = line.strip()
     edges = "|" if ascii_only else "│"
     if not line.startswith((edges, "╭", "╰")) and not (ascii_only and line.startswith("+-")):
@@ -121,7 +122,7 @@ def _placed(place: Sequence[str]) -> Iterator[str]:
 
 
 def _unwrapped(lines: Sequence[str], index: int, width: int) -> tuple[int, str]:
-    """How many lines more are of one that was wrapped, and the whole."""
+    """How many further lines a wrapped line has, and the whole line."""
     whole, count, last = lines[index].rstrip(), 0, len(lines[index].rstrip())
     while index + count + 1 < len(lines):
         further = lines[index + count + 1]

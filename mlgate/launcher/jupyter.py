@@ -1,4 +1,4 @@
-"""Jupyter, as the run's environment has it."""
+"""Imports Jupyter from the run's environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ JUPYTER = ("nbclient", "nbformat", "nbconvert", "ipykernel")
 
 
 def jupyter(module: str) -> Any:
-    """A module that the run's environment has, which need not be the one this is checked in."""
+    """A module of the run's environment, untyped, because this may be checked in another one."""
     return importlib.import_module(module)
 
 

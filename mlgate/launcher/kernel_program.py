@@ -1,13 +1,13 @@
-"""What a kernel executes: ipykernel, but for how it prints and how it ends.
+"""The program of a kernel: ipykernel with another way to print and to end.
 
-What a cell prints is neither lost nor kept in memory until somebody reads it. A publishing socket
-drops what its queue has no room for unless it is told to wait; a stream takes any amount of text
-and sends it later; and IPython remembers all of it, for `%notebook` alone.
+Printing: the output of a cell is neither lost nor collected in memory until it is read. By default
+a publishing socket drops what does not fit in its queue, a stream accepts any amount of text and
+sends it later, and IPython remembers all of it, only for `%notebook`.
 
-A kernel's children are the launcher's to end: ipykernel signals them for half a minute, those that
-it has killed included. Files are flushed before whatever may keep the interpreter from its end. And
-it may have none, since ipykernel's thread that publishes goes first, and the one that answers the
-request to shut down waits for it.
+Ending: the launcher ends a kernel's children, because ipykernel would signal them for half a
+minute, even those that it has killed. Files are flushed before anything that may keep the
+interpreter from ending. It may indeed never end: ipykernel's publishing thread goes first, and the
+thread that answers the request to shut down waits for it.
 """
 
 import gc
@@ -20,10 +20,10 @@ from ipykernel.iostream import OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
-PIECE = 1 << 20  # characters that a stream takes before they are sent
+PIECE = 1 << 20  # characters that a stream collects before it sends them
 MOST_QUEUED = 100  # messages
 
-IPythonKernel._process_children = lambda _: []  # type: ignore[method-assign] # noqa: SLF001 -- it has no other way
+IPythonKernel._process_children = lambda _: []  # type: ignore[method-assign] # noqa: SLF001 -- the only way
 take = OutStream.write
 
 
@@ -42,11 +42,11 @@ def write(stream: Any, text: str) -> int:
 
 
 def flush(stream: Any) -> None:
-    """As a stream's own, but for as long as the reader takes: it gives up after ten seconds, and
-    says so where the run's output goes."""
+    """Like a stream's own `flush`, but waits as long as the reader needs. The original gives up
+    after ten seconds, with a message in the run's output."""
     publisher = getattr(stream.pub_thread, "thread", None)
     if publisher is None or not publisher.is_alive() or publisher is threading.current_thread():
-        stream._flush()  # noqa: SLF001 -- what the stream's own calls
+        stream._flush()  # noqa: SLF001 -- as the stream's own does
         return
     sent = threading.Event()
     stream.pub_thread.schedule(stream._flush)  # noqa: SLF001 -- as above
@@ -56,7 +56,7 @@ def flush(stream: Any) -> None:
 
 
 def forget_printed() -> None:
-    """Of the cell that is executed."""
+    """Drop what IPython remembers of the current cell's output."""
     shell: Any = App.instance().shell
     remembered = getattr(shell.history_manager, "outputs", {})
     for outputs in list(remembered.values())[-1:]:
@@ -73,7 +73,7 @@ class App(IPKernelApp):
     def init_iopub(self, context: Any) -> None:
         context.sndhwm, context.xpub_nodrop = MOST_QUEUED, 1
         super().init_iopub(context)  # type: ignore[no-untyped-call]
-        del context.sndhwm  # of the sockets that come after
+        del context.sndhwm  # later sockets have no limit
 
     def start(self) -> None:
         super().start()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The kernel of a notebook: which one it is, its process, and the channels to it."""
+"""Chooses the kernel of a notebook, runs its process, and talks to it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROGRAM = "mlgate.launcher.kernel_program"
 
 
 def module_source(name: str) -> str:
-    """Also of a module in an archive."""
+    """The source of one of our modules, which may be in an archive."""
     loader: Any = find_spec(name).loader  # type: ignore[union-attr]  # it is one of our own
     source: str = loader.get_source(name)
     return source
@@ -46,9 +46,9 @@ def module_source(name: str) -> str:
 def choose_kernel(
     asked: str | None, metadata: Mapping[str, Any], language_of: Callable[[str], str | None]
 ) -> tuple[str, str | None]:
-    """The kernel's name, and a warning when it is not the one that was named.
+    """The kernel's name, and a warning if it is not the one that was named.
 
-    `language_of` gives the language of an installed kernel, None for one that is not installed.
+    `language_of` returns the language of an installed kernel, or None if it is not installed.
     Raises `Failed` (`invalid`) for a language other than Python.
     """
     spec, info = metadata.get("kernelspec") or {}, metadata.get("language_info") or {}
@@ -57,7 +57,7 @@ def choose_kernel(
     known = "python" if name == "python3" else language_of(name) if name else None
     if says and not is_python(says):
         foreign = says
-    elif known:  # better than what kernels of that name usually are
+    elif known:  # more reliable than guessing from the kernel's name
         foreign = None if is_python(known) or (says and not asked) else known
     else:
         foreign = foreign_language(says, spec.get("name"), asked)
@@ -79,15 +79,15 @@ def installed_kernel(name: str) -> Any | None:
 
 
 def kernel_command(name: str, overlay: Path | None) -> tuple[list[str], dict[str, str]]:
-    """Arguments and variables that start a kernel, `{connection_file}` left to fill in.
+    """The arguments and variables that start a kernel; `{connection_file}` is yet to be filled in.
 
-    `python3` is this very interpreter, whatever a kernelspec of that name may say.
+    `python3` is always this interpreter, even if a kernelspec of that name says otherwise.
     """
     if name != "python3" and (spec := installed_kernel(name)):
         arguments = [a.replace("{resource_dir}", spec.resource_dir) for a in spec.argv]
         return arguments, dict(spec.env)
     start = module_source(PROGRAM)
-    if overlay:  # last on the path: what the environment has of its own comes first
+    if overlay:  # last on the path, so that the environment's own packages come first
         start = f"import sys; sys.path.append({str(overlay)!r})\n{start}"
     history = "--HistoryManager.hist_file=:memory:"
     parent = f"--IPKernelApp.parent_handle={os.getpid()}"
@@ -97,16 +97,16 @@ def kernel_command(name: str, overlay: Path | None) -> tuple[list[str], dict[str
 class Kernel:
     """A kernel process, and the client that talks to it.
 
-    Not Jupyter's manager starts it but we: while most of Jupyter is still to be imported; and on
-    sockets in a private folder, as a TCP port that was found free may be taken by the time the
-    kernel binds it.
+    We start the kernel ourselves instead of using Jupyter's manager, for two reasons. It can start
+    while Jupyter is still being imported. And it uses sockets in a private folder: a free TCP port
+    may be taken by another process before the kernel binds it.
     """
 
     def __init__(self, name: str, place: Place, log: Log) -> None:
-        # The path of a socket has 107 characters at most, which TMPDIR alone may have.
+        # The path of a socket has at most 107 characters, and TMPDIR may be longer.
         short = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 -- mkdtemp is safe there
         arguments, variables = kernel_command(name, place.overlay)
-        self._waits = arguments[1:2] == ["-c"]  # it is the program of ours
+        self._waits = arguments[1:2] == ["-c"]  # it is our own program
         self.folder = Path(tempfile.mkdtemp(prefix="mlgate-", dir=short))
         self.connection: dict[str, Any] = {
             "transport": "ipc",
@@ -133,9 +133,10 @@ class Kernel:
     async def answer(self) -> dict[str, Any]:
         """Connects, and returns the kernel's info once it answers on both channels."""
         context = jupyter("zmq.asyncio").Context()
-        # Messages; beyond that our own program waits, and any other kernel loses some.
+        # The limit of queued messages: our own program waits when it is reached, but other kernels
+        # would lose messages.
         context.rcvhwm = 100 if self._waits else 0
-        context.reconnect_ivl = 10  # milliseconds, for the kernel is not there yet
+        context.reconnect_ivl = 10  # milliseconds, because the kernel is still starting
         self.client = jupyter("jupyter_client.asynchronous").AsyncKernelClient(context=context)
         self.client.load_connection_info(self.connection)
         self.client.start_channels(stdin=False, hb=False)
@@ -149,7 +150,7 @@ class Kernel:
     async def record(self) -> dict[str, Any] | None:
         """What the kernel knows of the exception that it showed last, if it answers.
 
-        Asked once a cell has failed, so nothing that passes is touched by it.
+        This is only called after a cell has failed, so it cannot affect notebooks that pass.
         """
         path = self.folder / "raised.json"
         source = f"{module_source(RECORDING)}\nwrite({str(path)!r})\n"
@@ -170,7 +171,7 @@ class Kernel:
         return None
 
     async def end(self, grace: float, stopped: Stopped) -> bool:
-        """Asks the kernel to shut down and, if there is no grace or it has passed, kills it.
+        """Asks the kernel to shut down, and kills it after `grace` seconds; at once if that is 0.
 
         Returns whether it was killed although it had time to end.
         """
@@ -192,7 +193,7 @@ class Kernel:
         return killed
 
     async def _drain(self) -> None:
-        """Takes what threads of the kernel go on printing, which would else wait to be read."""
+        """Reads what threads of the kernel still print, because they may wait for a reader."""
         while True:
             await self.client.iopub_channel.get_msg(timeout=None)
 

@@ -1,10 +1,10 @@
-"""Which notebooks are Python's, by what they say of themselves."""
+"""Decides whether a notebook is in Python, from its metadata."""
 
 from __future__ import annotations
 
 import re
 
-# Kernels of other languages by the names they are usually installed under.
+# The usual names of kernels for other languages.
 _OTHER_KERNELS = re.compile(
     r"(i?r|irkernel|sparkr?|ijulia|julia|i?java|scala|spylon|almond|kotlin|i?javascript|jslab|"
     r"typescript|tslab|deno|bash|zsh|i?powershell|pwsh|gophernotes|gonb|go|rust|evcxr|x?c(pp)?|"
@@ -20,11 +20,11 @@ def is_python(language: str) -> bool:
 
 
 def foreign_language(language: str | None, kernel: str | None, asked: str | None) -> str | None:
-    """The language when it is not Python, or else the kernel when it is another language's.
+    """The language if it is not Python, else the kernel if it is for another language.
 
-    `language` and `kernel` are the notebook's own words, None where it has none; `asked` is the
-    kernel to use instead. A notebook that says it is Python is, whatever its kernel is called, and
-    so is one that says nothing.
+    `language` and `kernel` come from the notebook, None if it does not name one; `asked` is the
+    kernel to use instead. A notebook that says it is in Python is, whatever its kernel's name; so
+    is one that says nothing.
     """
     if language is not None and not is_python(language):
         return language

@@ -1,13 +1,13 @@
-"""What the exceptions of libraries mean: by their classes, by what they carry, and by their words.
+"""Knows what the exceptions of libraries mean, by their classes, attributes and messages.
 
-Whatever is raised by the user's own code in words of its own is found nowhere here.
+Messages that the user's own code words itself match nothing here.
 """
 
 from __future__ import annotations
 
 import re
 
-# By the library, the top of a class's module: classes that say something outside did not answer.
+# By library (the top of a class's module): the classes for something outside that did not answer.
 _UNANSWERED = {
     "builtins": r"Connection(Refused|Reset|Aborted)?Error",
     "socket": r"gaierror|herror|timeout",
@@ -50,15 +50,15 @@ _UNANSWERED = {
 }
 _UNANSWERED_BY = {library: re.compile(names) for library, names in _UNANSWERED.items()}
 _UNANSWERED_BY["urllib"] = re.compile(r"URLError|ContentTooShortError")
-# Derived from those, and yet the caller's fault.
+# Derived from those classes, but the caller's fault.
 _CALLERS = re.compile(
     r"UnsupportedProtocol|LocalProtocolError|Authentication\w*Error|Authorization\w*Error|Invalid\w+"
     r"|MissingSchema|MaxConnectionsError|\w+VersionError"
 )
-# gRPC's, which has no HTTP; the others are the caller's fault.
+# gRPC's, which has no HTTP statuses; its others are the caller's fault.
 _STATUS_NAMES = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
-# Classes that tell of many things, so that what they carry or say decides.
+# Classes that can mean many things, so their attributes or messages decide.
 _SPOKESMAN = re.compile(
     r"(Operational|Interface|DBAPI|Database)Error|(Xla|Jax)RuntimeError|\w*AcceleratorError"
     r"|CudaAPIError|LightGBMError|XGBoostError|Py4JJavaError|_?\w*RpcError|_MultiThreadedRendezvous"
@@ -109,7 +109,7 @@ _EXACT = tuple(
     )
 )
 
-# Only of what an installed package or Python itself raised.
+# Only for exceptions that an installed package or Python itself raised.
 _LOOSE = tuple(
     (kind, re.compile(words, re.IGNORECASE | re.DOTALL))
     for kind, words in (
@@ -152,9 +152,9 @@ _LOOSE = tuple(
     )
 )
 
-# Of MLflow on Azure ML: the environment does not fit, and the message does not say so. The first
-# two are raised without the plugin that knows Azure ML's addresses (mlflow/mlflow#11283), the last
-# one by a server that lacks what MLflow 2.19 brought (Azure/azure-sdk-for-python#44896).
+# Messages of MLflow on Azure ML that don't say that the environment does not fit. The first two
+# mean that the plugin for Azure ML's addresses is missing (mlflow/mlflow#11283), the last one that
+# the server lacks a feature of MLflow 2.19 (Azure/azure-sdk-for-python#44896).
 _REMEDIES = tuple(
     (re.compile(words), remedy)
     for words, remedy in (
@@ -209,7 +209,7 @@ _HTTP_NAMES = (
 
 
 def unanswered(library: str, name: str) -> bool:
-    """Whether the library's class of that name says that something outside did not answer."""
+    """Whether the library's class of that name means that something outside did not answer."""
     names = _UNANSWERED_BY.get(library)
     return names is not None and names.fullmatch(name) is not None
 
@@ -220,7 +220,7 @@ def is_callers(name: str) -> bool:
 
 
 def unanswered_anywhere(name: str) -> bool:
-    """Likewise of any library: what stands for several of them, in text without modules."""
+    """Like `unanswered` for any library, for text that does not name the module."""
     return any(names.fullmatch(name) for names in _UNANSWERED_BY.values())
 
 
@@ -229,7 +229,7 @@ def is_spokesman(name: str) -> bool:
 
 
 def kind_of_name(name: str) -> str | None:
-    """Of a class that says so whoever has it; never a transient kind."""
+    """The kind that a class's name alone means, whatever its library; never a transient one."""
     for kind, names in (
         ("out_of_memory", _MEMORY),
         ("data", _NO_FILE),
@@ -242,7 +242,7 @@ def kind_of_name(name: str) -> str | None:
 
 
 def kind_of_status(status: int | str | None) -> str | None:
-    """Of HTTP's number or gRPC's name; None where there is none."""
+    """The kind of an HTTP status or of the name of a gRPC status; None for None."""
     if status is None:
         return None
     if isinstance(status, str):
@@ -256,7 +256,7 @@ def kind_of_status(status: int | str | None) -> str | None:
 def status_of(message: str, *, named: bool = False, loose: bool = False) -> int | None:
     """The HTTP status in a message, as libraries word it.
 
-    `named`: also the names that some have for one; `loose`: also numbers that need not be one.
+    `named`: also find names for a status; `loose`: also find numbers that may not be a status.
     """
     found = _HTTP.search(message) or (_HTTP_LOOSE.search(message) if loose else None)
     if found:
@@ -267,7 +267,7 @@ def status_of(message: str, *, named: bool = False, loose: bool = False) -> int 
 
 
 def kind_of_words(message: str, *, loose: bool) -> str | None:
-    """Of words that only the libraries have; `loose`ly of more, of which none need be theirs."""
+    """The kind for a message that only libraries use; `loose`: also for messages of anyone."""
     if remedy_of(message):
         return "environment"
     for kind, words in (*_EXACT, *(_LOOSE if loose else ())):
@@ -277,8 +277,8 @@ def kind_of_words(message: str, *, loose: bool) -> str | None:
 
 
 def remedy_of(message: str) -> str | None:
-    """What to do about an exception that means an environment that does not fit; None for others.
+    """What to do about an exception that means that the environment does not fit.
 
-    Only for those whose own message does not say it.
+    None for others, and for those whose own message says what to do.
     """
     return next((remedy for words, remedy in _REMEDIES if words.search(message)), None)

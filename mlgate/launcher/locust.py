@@ -1,4 +1,4 @@
-"""An interpreter that has locust: the one that the host has made, or one that is made here."""
+"""Provides an interpreter that has locust: the host's, or one that is made here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlgate.load.pins import PINS
 
 
 async def locust(scratch: Path, place: Place, log: Log, stopped: Stopped) -> Path:
-    """Raises `Failed` and `Canceled`; what is made is below `scratch`."""
+    """The interpreter, made below `scratch` if needed. Raises `Failed` and `Canceled`."""
     if place.locust is not None:
         return place.locust
     log.line("installing locust for this run")
@@ -23,7 +23,7 @@ async def locust(scratch: Path, place: Place, log: Log, stopped: Stopped) -> Pat
         [sys.executable, "-m", "venv", str(folder)],
         [str(python), "-m", "pip", "install", "--no-input", "--quiet", *PINS],
     )
-    elsewhere = replace(place, directory=scratch)  # where no file shadows a module
+    elsewhere = replace(place, directory=scratch)  # a folder in which no file shadows a module
     for step in steps:
         code, tail = await run_command(step, elsewhere, log, stopped, scratch=(str(scratch),))
         if code:
@@ -31,8 +31,8 @@ async def locust(scratch: Path, place: Place, log: Log, stopped: Stopped) -> Pat
             kind = "network" if "WARNING: Retrying (" in tail else "environment"
             raise Failed(
                 kind,
-                "locust could not be installed, which a load needs: "
-                f"{said}. Have the environment's Python be 3.10 or later with `venv`, and the job "
+                "locust could not be installed, and a load needs it: "
+                f"{said}. Use an environment with Python 3.10 or later and `venv`, and let the job "
                 "reach a package index",
             )
     return python

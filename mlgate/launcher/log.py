@@ -1,4 +1,4 @@
-"""What a run says while it goes on: its log, live events, and warnings."""
+"""The log, live events and warnings of a run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mlgate.launcher.records import Records
 from mlgate.launcher.text import one_line
 from mlgate.launcher.values import MESSAGE_CHARACTERS
 
-STORE_SECONDS = 30.0  # between two uploads of the log, where the output is a mounted store
-HEAD_BYTES = 48 * 2**20  # of the log, at its beginning
-TAIL_BYTES = 16 * 2**20  # at its end; what comes between is left out
+STORE_SECONDS = 30.0  # between two uploads of the log, if the output is a mounted store
+HEAD_BYTES = 48 * 2**20  # of the beginning of the log that are kept
+TAIL_BYTES = 16 * 2**20  # of its end; what is between them is left out
 
 LOG = "log.txt"
 
 
 class Log:
-    """The log, the live events and the warnings of the run; safe for threads, and never raises.
+    """The log, live events and warnings of the run. Thread-safe; its methods never raise.
 
-    The log is bounded, as whoever prints without end would fill the disk of all. What it has no
-    room for is held in memory, its last part only, and follows when the run has ended. What the
-    folder refuses is held likewise, and tried again.
+    The log is bounded, because a run that prints without end would fill a shared disk. The last
+    part of what exceeds the limit is held in memory, and written when the run has ended. What the
+    folder refuses is held as well, and tried again.
     """
 
     def __init__(self, records: Records, events: str) -> None:
@@ -63,12 +63,12 @@ class Log:
         self.line(f"warning: {self.warnings[-1]}")
 
     def retry(self) -> None:
-        """Writes what the folder refused before, if it takes it by now."""
+        """Writes what the folder refused before, if it accepts it now."""
         with self._lock:
             self._write_held()
 
     def end(self) -> None:
-        """Writes what was held; what is said from then on is not bounded."""
+        """Writes what was held. From then on the log is not bounded."""
         with self._lock:
             if self._left_out:
                 text = f"the log is too long: {self._left_out} bytes are left out of its middle"
@@ -79,11 +79,11 @@ class Log:
             self._write_held()
 
     def store(self) -> None:
-        """Has a mounted store upload what was written, which it may do on closing only.
+        """Makes a mounted store upload what was written: it may do so only when a file is closed.
 
         Closing a copy of the descriptor is enough: see `flush` of libfuse's `fuse_operations`.
         """
-        with contextlib.suppress(OSError):  # there will be another time, the last being the exit
+        with contextlib.suppress(OSError):  # tried again later, and at the exit
             os.close(os.dup(self._file))
 
     async def store_now_and_then(self) -> None:
@@ -92,7 +92,7 @@ class Log:
             await asyncio.to_thread(self.store)
 
     def event(self, name: str, **fields: Any) -> None:
-        with contextlib.suppress(OSError):  # it is only news of what the outcome tells
+        with contextlib.suppress(OSError):  # events only announce what the outcome has as well
             self._events.write(json.dumps({"event": name, **fields}) + "\n")
             self._events.flush()
 
@@ -104,14 +104,14 @@ class Log:
                 del self._held[:written]
                 self._room -= written
 
-        if not self._left_out:  # else what comes first is not known any more
+        if not self._left_out:  # else the beginning of the held text is lost
             self.records.attempt(LOG, write)
 
 
 class Pipe:
-    """What processes write to `writing` goes to the log, as it comes.
+    """Sends what processes write to `writing` to the log, as it arrives.
 
-    `path` is the same for one that cannot inherit it.
+    `path` is the same pipe, for a process that cannot inherit the descriptor.
     """
 
     def __init__(self, log: Log, also: Callable[[str], None] = lambda _: None) -> None:
@@ -125,11 +125,11 @@ class Pipe:
                 log.write(text)
                 also(text)
 
-        # A daemon, as something that escaped us may hold the other end for ever.
+        # A daemon thread, because a process that escaped may hold the other end forever.
         self._reader = threading.Thread(target=read, daemon=True)
         self._reader.start()
 
     async def end(self) -> None:
-        """Once those that write have ended: until all was read, or one has escaped us."""
+        """Call when the writers have ended. Waits until all is read, unless a writer escaped."""
         os.close(self.writing)
         await asyncio.to_thread(self._reader.join, 2.0)

@@ -1,4 +1,4 @@
-"""The metrics of a run."""
+"""Collects the metrics of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRICS_BYTES = 16 * 2**20
 
 
 def metrics_of_file(path: Path) -> tuple[dict[str, float], list[str]]:
-    """The numbers in a flat JSON object; truth values are none."""
+    """The numbers in a flat JSON object, without booleans; and warnings."""
     if not path.is_file():
         return {}, []
     try:
@@ -37,16 +37,16 @@ def metrics_of_file(path: Path) -> tuple[dict[str, float], list[str]]:
 def collect_metrics(
     place: Place, logged: Mapping[str, float], unwritten: Collection[str]
 ) -> tuple[dict[str, float], list[str]]:
-    """Finite numbers only, as a metric that is none must fail its gate; and warnings.
+    """The metrics, and warnings. Only finite numbers, so that any other fails its gate.
 
     A file that is `unwritten` has the numbers of another run.
     """
     written, warnings = metrics_of_file(place.directory / METRICS)
     if METRICS in unwritten:
-        written, warnings = {}, [f"{METRICS} counts for nothing: this run did not write it"]
+        written, warnings = {}, [f"{METRICS} was ignored: this run did not write it"]
     metrics = {}
     for key, value in sorted({**logged, **written}.items()):
-        if abs(value) < sys.float_info.max:  # which MLflow stores for infinity; false for NaN
+        if abs(value) < sys.float_info.max:  # MLflow stores infinity as the maximum; false for NaN
             metrics[key] = float(value)
         else:
             warnings.append(f"the metric `{key}` is left out: it is {value}, not a finite number")

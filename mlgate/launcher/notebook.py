@@ -1,4 +1,4 @@
-"""One notebook, from the first cell to the last."""
+"""Executes one notebook, from the first cell to the last."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from mlgate.launcher.tracebacks import last_raised
 from mlgate.launcher.values import Canceled, Failed, Notebook, Place, Raised, Stopped, Task
 
 STARTUP_SECONDS = 120.0  # for a kernel to answer, on a busy machine
-SHUTDOWN_SECONDS = 10.0  # for the exit hooks of a finished kernel, which send what they hold
+SHUTDOWN_SECONDS = 10.0  # for the exit hooks of a finished kernel, which may send buffered data
 NOT_ENDED = (
     f"the kernel did not end within {SHUTDOWN_SECONDS:g} seconds after the last cell and was "
-    "killed: what its threads and exit hooks had not done by then is lost"
+    "killed: unfinished work of its threads and exit hooks is lost"
 )
 EXECUTED, PAGE = "executed.ipynb", "executed.html"
-SAVE_SECONDS = 5.0  # at least, between two saves of a running notebook
+SAVE_SECONDS = 5.0  # the minimum between two saves of a running notebook
 
 
 def read_notebook(path: Path, log: Log) -> Notebook:
-    """The notebook in format 4, without any output; `Failed` (`invalid`) when it is none."""
+    """The notebook in format 4, without outputs. Raises `Failed` (`invalid`) if it is not one."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -57,13 +57,13 @@ def read_notebook(path: Path, log: Log) -> Notebook:
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
-    except Exception as error:  # noqa: BLE001 -- what is no notebook fails in any way it likes
+    except Exception as error:  # noqa: BLE001 -- other content can fail in any way
         raise Failed("invalid", f"{path.name} is not a readable notebook: {error}") from None
     return notebook
 
 
 def check_parts(notebook: Notebook) -> None:
-    """Raises ValueError, in words, for a part that is needed and is not what it should be."""
+    """Raises ValueError, with a message, for a needed part that has a wrong type."""
 
     def check(what: str, value: Any, *kinds: type) -> None:
         if not isinstance(value, kinds):
@@ -81,11 +81,11 @@ def check_parts(notebook: Notebook) -> None:
         check(f"the tags of cell {number}", cell.metadata.get("tags"), list, nothing)
         check(f"the source of cell {number}", cell.source, str)
         if cell.cell_type not in ("code", "markdown", "raw"):
-            raise ValueError(f"cell {number} is of an unknown type")
+            raise ValueError(f"cell {number} has an unknown type")
 
 
 class NotebookRun:
-    """One notebook from the first cell to the last, its evidence saved as it goes."""
+    """The run of one notebook, which is saved as it goes on."""
 
     def __init__(self, task: Task, place: Place, log: Log, stopped: Stopped) -> None:
         self.task, self.place, self.log, self.stopped = task, place, log, stopped
@@ -93,10 +93,10 @@ class NotebookRun:
         self.warming = threading.Thread(target=prepare_rendering, daemon=True)
         self.client: Any = None  # once the kernel has answered
         self.saved, self.save_at = "", 0.0
-        self.grace = 0.0  # for the kernel, once it has answered and while it does as it is told
+        self.grace = 0.0  # seconds for the kernel to end; 0 until it answers, and if it must stop
 
     async def run(self) -> None:
-        """Raises `Failed` or `Canceled`; either way the notebook is saved and rendered."""
+        """Runs the notebook; saves and renders it in any case. Raises `Failed` or `Canceled`."""
         name = self._prepare()
         self.log.event("started", cells_total=self.total, at=now())
         self._save()
@@ -110,7 +110,7 @@ class NotebookRun:
             await self._run_cells()
         finally:
             ending = asyncio.ensure_future(self.kernel.end(self.grace, self.stopped))
-            await asyncio.sleep(0)  # the request is sent, so the kernel ends while we render
+            await asyncio.sleep(0)  # sends the request, so that the kernel ends while we render
             try:
                 await self._save_at_last()
             finally:
@@ -118,7 +118,7 @@ class NotebookRun:
                     self.log.warn(NOT_ENDED)
 
     def _prepare(self) -> str:
-        """Reads the notebook and makes it ready; the name of the kernel to run it with."""
+        """Reads and prepares the notebook; returns the name of its kernel."""
         self.notebook = read_notebook(self.path, self.log)
         code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
         for number, cell in enumerate(code, 1):
@@ -139,7 +139,7 @@ class NotebookRun:
         return name
 
     async def _start(self, name: str) -> None:
-        """Waits for the kernel; imports meanwhile what is needed once it is there."""
+        """Waits for the kernel, and meanwhile imports what is needed next."""
         jupyter("nbclient")
         self.warming.start()
         answer = asyncio.ensure_future(self.kernel.answer())
@@ -171,10 +171,10 @@ class NotebookRun:
                     self.log.warn(f"cell {last} ended the notebook early; not run: {cells}")
                 break
         if not executed:
-            self.log.warn("nothing was executed: no code cell was there to run")
+            self.log.warn("nothing was executed: the notebook has no code cells to run")
 
     async def _run_cell(self, index: int, cell: Notebook) -> bool:
-        """Whether the cell ended the notebook, as it may; raises when it failed."""
+        """Runs a cell; returns whether it ended the notebook early. Raises if it failed."""
         number = self._number(cell)
         label = f"cell {number}" if number else "the injected parameters"
         self.log.line(f"[{label}/{self.total}]" if number else f"[{label}]")
@@ -202,7 +202,7 @@ class NotebookRun:
             raise self.kernel.death(label)
         if how == "timeout":
             limit = f"{self.task.cell_timeout_seconds:g} seconds"
-            raise Failed("timeout", f"{label} was not done after {limit}")
+            raise Failed("timeout", f"{label} was not finished after {limit}")
         work.result()
         error = cell_error(self.client.reply, cell.outputs) if cell.source.strip() else None
         expected = "raises-exception" in tags(cell)
@@ -218,7 +218,7 @@ class NotebookRun:
         raise Failed(kind, explained(error), None, error.traceback)
 
     async def _known(self, error: Raised) -> Raised:
-        """As the kernel has it, else as far as its traceback shows it."""
+        """The exception with what the kernel knows of it, or else with what its traceback shows."""
         record = await self.kernel.record()
         if record and record["name"] == error.name:
             return Raised.read(record, error.traceback)
@@ -227,26 +227,26 @@ class NotebookRun:
         return replace(shown, traceback=error.traceback) if shown and known else error
 
     async def _wait(self, work: asyncio.Future[Any], seconds: float) -> str:
-        """Until the work is "done", unless "timeout", "died" (the kernel) or "canceled"."""
+        """Waits for the work; returns "done", "timeout", "died" (the kernel) or "canceled"."""
         deadline = time.monotonic() + seconds
         ended = self.kernel.process.ended
         while True:
             late = time.monotonic() >= deadline
             pause = SAVE_SECONDS if late else min(SAVE_SECONDS, deadline - time.monotonic())
             await asyncio.wait({work, ended, self.stopped}, timeout=pause, return_when=FIRST)
-            if ended.done() and not work.done():  # what the kernel sent last may be under way
+            if ended.done() and not work.done():  # the kernel's last messages may still arrive
                 await asyncio.wait({work}, timeout=0.2)
             if work.done():
                 return "done"
             if self.stopped.done() or ended.done():
                 return "canceled" if self.stopped.done() else "died"
-            # A cell that is done has no time limit for what it has printed.
+            # A finished cell has no time limit for its remaining output.
             if time.monotonic() >= deadline and not (self.client and self.client.replied):
                 return "timeout"
             self._save_now_and_then()
 
     async def _give_up(self, work: asyncio.Future[Any]) -> None:
-        """Interrupts the cell, so that its output is complete, and kills it if that is no use."""
+        """Interrupts the cell, so that its output is complete; kills the kernel if it goes on."""
         self.grace = 0.0
         process = self.kernel.process
         process.signal(signal.SIGINT)
@@ -277,13 +277,13 @@ class NotebookRun:
             self.client.printed.join()
             self.client.set_widgets_metadata()
         text: str = jupyter("nbformat.v4").writes(self.notebook)
-        if text != self.saved:  # a mounted store uploads whatever is written
+        if text != self.saved:  # a mounted store uploads every write
             self.saved = text if self.log.records.write(EXECUTED, text) else ""
-        # What takes long to write is written seldom, else nothing else is done.
+        # Save less often if a save takes long, so that at most a tenth of the time is spent on it.
         self.save_at = time.monotonic() + max(SAVE_SECONDS, 10 * (time.monotonic() - started))
 
     async def _save_at_last(self) -> None:
-        """Saves the notebook and its page, with patience for a folder that refuses them."""
+        """Saves the notebook and its page; tries again if the folder refuses them."""
         page = self._render()
         records = self.log.records
         while True:
@@ -294,11 +294,11 @@ class NotebookRun:
             await asyncio.wait({self.stopped}, timeout=1.0)
 
     def _render(self) -> str:
-        """The notebook as a page, empty when that fails."""
+        """The notebook as a page; empty if that fails."""
         try:
             if self.warming.ident:
                 self.warming.join()
             return render(self.notebook, self.path, self.place.root)
-        except Exception as error:  # noqa: BLE001 -- a template may fail in any way it likes
+        except Exception as error:  # noqa: BLE001 -- a template may raise anything
             self.log.warn(f"the notebook could not be rendered as HTML: {error}")
             return ""

@@ -1,4 +1,4 @@
-"""Whose a file or a module is: the user's own, an installed package's, or Python's."""
+"""Decides where a file or module comes from: the user, an installed package, or Python."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 from mlgate.launcher.values import Place
 
-MOST_FILES = 2000  # of a tree that are looked at
+MOST_FILES = 2000  # of a tree that are read
 
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]([\w-]+)")
-_COMPILED = re.compile(r"^(?![/\\<~]).*\.(pyx|pxd|pxi)$")  # Cython keeps its package's own paths
+_COMPILED = re.compile(r"^(?![/\\<~]).*\.(pyx|pxd|pxi)$")  # Cython keeps the paths of the package
 _STANDARD = re.compile(r"^<frozen |[/\\]lib(64)?[/\\]python3(\.\d+|\d+\.zip)[/\\]")
 _STANDARD_MODULE = re.compile(r"[/\\]python3(?:\.\d+|\d+\.zip)[/\\](\w+)")
-# A package that others extend says so in its `__init__.py`.
+# A package that others extend declares that in its `__init__.py`.
 _EXTENDED = re.compile(r"\b(extend_path|declare_namespace)\b")
 
 
@@ -29,7 +29,7 @@ def package_of(file: str) -> str:
 
 
 def library_of(file: str) -> str:
-    """The top of the package or of Python's own module that a file belongs to, or "" """
+    """The top-level package or standard module that a file belongs to, or "" """
     found = None if package_of(file) else _STANDARD_MODULE.search(file)
     return found[1] if found else package_of(file)
 
@@ -47,30 +47,30 @@ def is_standard(file: str) -> bool:
 
 
 def is_namespace(file: str) -> bool:
-    """Whether a package of this file, "" for one without any, is made of several others."""
+    """Whether the package with this `__init__.py` ("" if it has none) is spread over several."""
     with contextlib.suppress(OSError):
         return not file or _EXTENDED.search(Path(file).read_text("utf-8", "replace")) is not None
     return False
 
 
 class Origins:
-    """What the tree of a run, and the cells of its notebook, bring of their own."""
+    """The modules and names of the user: those in the run's tree and its notebook's cells."""
 
     def __init__(self, place: Place, cells: Sequence[str] = ()) -> None:
         self._place, self._cells = place, cells
 
     def own_file(self, file: str) -> bool:
-        """Neither installed nor Python's; or installed from this very tree."""
+        """Whether the file is neither installed nor Python's, or is installed from this tree."""
         package = package_of(file)
         if package:
             return self.own_module(package)
         return not is_installed(file) and not is_standard(file)
 
     def own_module(self, name: str) -> bool:
-        """Whether the tree brings the module's top.
+        """Whether the module's top-level package is in the tree.
 
-        Where it is imported from is not known: wherever it lies, unless it may also be had from
-        elsewhere. Then it has to lie where it comes first.
+        It is not known where the module is imported from. So any place in the tree counts, unless
+        it is also installed elsewhere; then it must be where an import finds it first.
         """
         top = name.partition(".")[0]
         if top == "builtins" or not any(
@@ -96,12 +96,12 @@ class Origins:
         return any(defining.search(text) for text in (*self._cells, *self._texts))
 
     def file_of(self, module: str) -> str | None:
-        """The file of a module in this interpreter; "" for a namespace, None when it is missing."""
+        """The file of a module in this interpreter; "" for a namespace, None if it is missing."""
         top, *parts = module.split(".")
         spec = None
         with contextlib.suppress(ImportError, ValueError):
             spec = find_spec(top)
-        for part in parts:  # by their places: asking for a part itself would import the package
+        for part in parts:  # searched by path: `find_spec` of a submodule would import the package
             places = spec.submodule_search_locations if spec else None
             spec = (
                 PathFinder.find_spec(f"{spec.name}.{part}", list(places))
@@ -112,7 +112,7 @@ class Origins:
 
     @functools.cached_property
     def _files(self) -> list[Path]:
-        """Of Python, by their paths in the tree."""
+        """The Python files of the tree, by their paths in it."""
         root = self._place.root
         found = []
         for path in root.rglob("*.py"):

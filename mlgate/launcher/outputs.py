@@ -1,4 +1,4 @@
-"""The files of a run that are kept."""
+"""Keeps files of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlgate.launcher.records import OF_THE_HOST, Records
 from mlgate.launcher.values import Place, Task
 
 OUTPUTS = "outputs"  # in the working directory
-ALWAYS = f"{OUTPUTS}/**"  # kept, whatever is asked for
+ALWAYS = f"{OUTPUTS}/**"  # always kept
 
 State = tuple[int, int, int]
 
@@ -21,7 +21,7 @@ State = tuple[int, int, int]
 def matching_files(
     folder: Path, parts: Sequence[str], place: Place, above: Sequence[Path] = ()
 ) -> Iterator[Path]:
-    """Files below a folder by the parts of a pattern as `glob` has them, hidden files too.
+    """The files below a folder that match the parts of a `glob` pattern, including hidden files.
 
     Links are followed, but neither out of the root nor back to a folder that they are in.
     """
@@ -45,7 +45,7 @@ def matching_files(
 
 
 def matching_names(pattern: str, place: Place) -> set[str]:
-    """Of files, relative to the working directory."""
+    """The names of the files that match, relative to the working directory."""
     paths = matching_files(place.directory, PurePosixPath(pattern).parts, place)
     return {path.relative_to(place.directory).as_posix() for path in paths}
 
@@ -55,7 +55,7 @@ def leads_out(pattern: str) -> bool:
 
 
 def states(place: Place) -> dict[str, State]:
-    """The files in the folder of outputs, and what differs once one was written."""
+    """The state of each file in the folder of outputs, which changes when the file is written."""
     found: dict[str, State] = {}
     for name in matching_names(ALWAYS, place):
         with contextlib.suppress(OSError):
@@ -65,12 +65,12 @@ def states(place: Place) -> dict[str, State]:
 
 
 def unwritten(place: Place, before: Mapping[str, State]) -> set[str]:
-    """The files there that are as the tree brought them: what they hold is of another run."""
+    """The files in that folder that the run has not changed: their content is from another run."""
     return {name for name, state in states(place).items() if before.get(name) == state}
 
 
 def take(source: Path, target: Path) -> None:
-    """Have the file under another name as well, or a copy where the disk is another one."""
+    """Link the file to another name, or copy it if that is on another disk."""
     try:
         os.link(source.resolve(), target)
     except OSError:
@@ -80,7 +80,7 @@ def take(source: Path, target: Path) -> None:
 def keep_outputs(
     task: Task, place: Place, left: Collection[str], records: Records
 ) -> tuple[list[str], list[str]]:
-    """Copies what is to be kept, but for those `left`, into `kept/`; sorted paths, and warnings."""
+    """Copies the files to keep, except those `left`, to `kept/`; returns paths and warnings."""
     kept, warnings = matching_names(ALWAYS, place), []
     for pattern in task.outputs:
         if leads_out(pattern):
@@ -99,7 +99,7 @@ def keep_outputs(
             take(place.directory / name, target)
         except OSError as error:
             with contextlib.suppress(OSError):
-                target.unlink()  # a part of it is not what was asked for
+                target.unlink()  # it may be incomplete
             kept.remove(name)
             if error.errno in OF_THE_HOST:
                 records.refuse(name, error)

@@ -1,4 +1,4 @@
-"""The executed notebook as a page: self-contained, and nothing in it runs or leads elsewhere."""
+"""Renders the executed notebook as a self-contained page, in which nothing runs or redirects."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 """
-IMAGE_BYTES = 10 * 2**20  # of one file
-IMAGES_BYTES = 50 * 2**20  # of all
+IMAGE_BYTES = 10 * 2**20  # the limit for one image
+IMAGES_BYTES = 50 * 2**20  # the limit for all images together
 
-# No policy of a page stops a `<meta>` that refreshes; what takes their place shows as they do.
+# No policy can stop a `<meta>` that refreshes. The replacements look the same.
 HARMLESS = {"meta": "wbr", "base": "wbr", "form": "div"}
 HARMFUL = re.compile(r"(?<=<)(/?)(meta|base|form)\b", re.IGNORECASE)
 SOURCE = re.compile(r"""(<img\b[^>]*?\ssrc=)(["'])([^"'>]*)\2""", re.IGNORECASE)
@@ -39,12 +39,12 @@ ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
 
 @functools.lru_cache
 def exporter() -> Any:
-    """One for all pages, as it compiles its templates when it is first used."""
+    """One exporter for all pages, because it compiles its templates on first use."""
     return jupyter("nbconvert.exporters.html").HTMLExporter(raw_template=TEMPLATE)
 
 
 def render(notebook: Notebook, path: Path, root: Path) -> str:
-    """The page of the notebook at `path`, with such images of the tree `root` as it names."""
+    """The page of the notebook at `path`, with the images of the tree `root` that it names."""
     resources = {"metadata": {"name": path.stem, "path": str(path.parent)}}
     page: str = exporter().from_notebook_node(shown(notebook), resources)[0]
     head, begin, body = page.partition("<body")
@@ -55,7 +55,7 @@ def render(notebook: Notebook, path: Path, root: Path) -> str:
 
 
 def shown(notebook: Notebook) -> Notebook:
-    """A notebook of what is seen of it alone: whatever else it holds may break the format."""
+    """A notebook with only the visible parts of this one: others may violate the format."""
     v4 = jupyter("nbformat.v4")
     cells = []
     for number, cell in enumerate(notebook.cells):
@@ -113,7 +113,7 @@ def shown_attachments(attachments: Any) -> dict[str, dict[str, str]]:
 
 
 def with_images(body: str, folder: Path, root: Path) -> str:
-    """The images that are files of the tree become part of the page; no other file does."""
+    """The body with images that are files of the tree embedded; no other file is."""
     room = IMAGES_BYTES
 
     def put(found: re.Match[str]) -> str:
@@ -136,8 +136,8 @@ def with_images(body: str, folder: Path, root: Path) -> str:
 
 @functools.lru_cache
 def prepare_rendering() -> None:
-    """Pays for imports and templates early: a second that would come after the last cell."""
-    with contextlib.suppress(Exception):  # the real rendering will fail in the same way, and say so
+    """Imports and compiles templates early, which saves a second after the last cell."""
+    with contextlib.suppress(Exception):  # the real rendering fails in the same way and reports it
         v4 = jupyter("nbformat.v4")
         cells = [v4.new_code_cell("pass"), v4.new_markdown_cell("*")]
         render(v4.new_notebook(cells=cells), Path("warm"), Path("warm"))

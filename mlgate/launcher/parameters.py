@@ -1,4 +1,4 @@
-"""Parameters, as papermill injects them."""
+"""Injects parameters the way papermill does."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def tags(cell: Mapping[str, Any]) -> Sequence[str]:
 
 
 def inject(cells: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
-    """The cells with one more, or the one of an earlier run replaced; and what is odd about it."""
+    """The cells with one for the parameters, in place of any from an earlier run; and warnings."""
     if not parameters:
         return list(cells), []
     if wrong := [name for name in parameters if not name.isidentifier() or keyword.iskeyword(name)]:
-        raise Failed("invalid", f"not a Python name, so no parameter: {', '.join(wrong)}")
+        raise Failed("invalid", f"parameters must be Python names, unlike {', '.join(wrong)}")
     code = [(i, c) for i, c in enumerate(cells) if c["cell_type"] == "code"]
     tagged = next((i for i, c in code if "parameters" in tags(c)), None)
     earlier = next((i for i, c in code if "injected-parameters" in tags(c)), None)
@@ -54,7 +54,7 @@ def inject(cells: Sequence[Any], parameters: Mapping[str, Any]) -> tuple[list[An
         return injected, ["no cell is tagged `parameters`: the parameters may have no effect"]
     try:
         names = assigned_names(parsed(cells[tagged]["source"]))
-    except SyntaxError:  # which executing the cell will tell of
+    except SyntaxError:  # executing the cell will report it
         return injected, []
     unknown = sorted(set(parameters) - names)
     text = "parameter `{}` is not defined in the cell tagged `parameters`"

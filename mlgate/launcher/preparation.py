@@ -1,4 +1,4 @@
-"""What a notebook needs of Jupyter, installed where the environment lacks it."""
+"""Installs the parts of Jupyter that a notebook needs and the environment lacks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlgate.launcher.values import Failed, Place, Stopped
 
 
 async def add_jupyter(place: Place, log: Log, stopped: Stopped) -> None:
-    """Makes sure that Jupyter is there, installing what is missing into the overlay if allowed."""
+    """Makes sure that Jupyter is there; installs missing parts in the overlay, if there is one."""
     if place.overlay:
         sys.path.append(str(place.overlay))
         paths = os.environ.get("JUPYTER_PATH"), str(place.overlay / "share" / "jupyter")
@@ -27,7 +27,7 @@ async def add_jupyter(place: Place, log: Log, stopped: Stopped) -> None:
         installer = [sys.executable, "-m", "pip", "install", "--no-input"]
         if not installed_module("pip") and (uv := shutil.which("uv")):
             installer = [uv, "pip", "install", "--python", sys.executable]
-        elsewhere = replace(place, directory=place.output)  # where no file shadows pip's modules
+        elsewhere = replace(place, directory=place.output)  # no file there shadows pip's modules
         await run_command([*installer, *target], elsewhere, log, stopped)
         importlib.invalidate_caches()
         missing = [name for name in JUPYTER if not installed_module(name)]

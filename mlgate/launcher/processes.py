@@ -1,4 +1,4 @@
-"""Processes that a run starts: each ends with the run."""
+"""Starts and ends the processes of a run: each ends with the run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from mlgate.launcher.values import Child
 
-INTERRUPT_SECONDS = 3.0  # between asking a cell or a command to end, and killing it
-KILL_SECONDS = 5.0  # for the end of what was killed
+INTERRUPT_SECONDS = 3.0  # between asking a cell or a command to end and killing it
+KILL_SECONDS = 5.0  # to wait for the end of what was killed
 FIRST = asyncio.FIRST_COMPLETED
 
 
@@ -29,7 +29,7 @@ def start_program(
     output: int,
     given: int = subprocess.DEVNULL,
 ) -> Child:
-    """`output` and `given` are descriptors: of what it writes, and of its standard input."""
+    """Starts a program; `output` and `given` are descriptors for its output and its input."""
     return subprocess.Popen(
         arguments,
         cwd=folder,
@@ -44,9 +44,9 @@ def start_program(
 class Process:
     """A child that leads a session of its own, and does not outlive the launcher.
 
-    `ended` is done, with the exit code (negative: the signal), once the child has ended. A guard
-    beside it kills the whole group, and removes the scratch folders, when its own input ends: as
-    it does if the launcher is killed.
+    `ended` is done, with the exit code (negative: the signal), once the child has ended. If the
+    launcher is killed, the input of a guard process ends; the guard then kills the whole group and
+    removes the scratch folders.
     """
 
     def __init__(self, child: Child, *scratch: str) -> None:
@@ -65,16 +65,17 @@ class Process:
         def wait() -> None:
             loop.call_soon_threadsafe(self.ended.set_result, child.wait())
 
-        # A daemon, which nobody waits for: not even a signal ends what hangs in its file system.
+        # A daemon thread, so that the exit does not wait for it: a process that hangs in its file
+        # system does not end even when it is killed.
         threading.Thread(target=wait, daemon=True).start()
 
     def signal(self, number: int) -> None:
-        """To the whole group, which may hold more than the child, or nothing any more."""
+        """Signals the whole group, which may have more processes than the child, or none."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     async def kill(self) -> int:
-        """Ends the group, and returns the child's exit code, that of the signal if it hangs."""
+        """Kills the group; returns the child's exit code, or that of SIGKILL if it hangs."""
         self.signal(signal.SIGKILL)
         self._guard.kill()
         self._guard.communicate()
@@ -83,7 +84,7 @@ class Process:
 
 
 def adopt_orphans() -> None:
-    """Makes what a run leaves in the background a child of the launcher, so that it is found."""
+    """Makes background processes of a run children of the launcher, so that it can find them."""
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError):  # Linux only
@@ -91,7 +92,7 @@ def adopt_orphans() -> None:
 
 
 def kill_children() -> None:
-    """Kills what is left, down to the last adopted grandchild. Nothing of ours runs any more."""
+    """Kills all children, including adopted ones. Call it when nothing of ours runs any longer."""
     deadline = time.monotonic() + KILL_SECONDS
     while children := _children():
         for pid in children:
@@ -113,7 +114,7 @@ def _children() -> list[int]:
 
 
 def oom_kills() -> int:
-    """How many processes were killed for memory here so far, as far as can be known."""
+    """How many processes were killed so far because memory ran out, as far as it is known."""
     groups = "/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"
     total = 0
     for path in ("/proc/vmstat", *groups):
@@ -135,6 +136,6 @@ def peak_memory() -> str:
 
 
 def peak_memory_mb() -> float:
-    """Of the largest of the children that have ended, in MiB."""
+    """The peak memory of the largest child that has ended, in MiB."""
     unit = 1024 * 1024 if sys.platform == "darwin" else 1024  # see getrusage(2)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit

@@ -1,8 +1,8 @@
-"""Why an exception was raised, as a public failure kind.
+"""Finds the public failure kind of an exception.
 
-Its class decides, with the file that raised it; words do where a class says nothing, and of those
-that the user's own code raised only what no one but a library words so. A class that says nothing
-is judged by what it was raised for.
+Its class decides, together with the file that raised it. If the class says nothing, its message
+does; for messages that the user's own code raised, only wording that no one but a library uses. If
+that says nothing either, the exception that it was raised for decides.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from mlgate.launcher.text import clipped
 from mlgate.launcher.tracebacks import last_raised
 from mlgate.launcher.values import Frame, Raised
 
-# Searched at most: some of the patterns take a time that is the square of what they search.
+# The most that is searched: some patterns take quadratic time.
 NAME_CHARACTERS = 200
 MESSAGE_CHARACTERS = 5_000
 TRACE_CHARACTERS = 20_000
 
 TRANSIENT = ("network", "preempted", "kernel_died", "infrastructure")
 
-# Says so little that words and causes decide.
+# Classes that say so little that messages and causes decide.
 _GENERIC = {"BaseException", "Exception", "RuntimeError", "OSError", "IOError", "SystemError"}
-# Says "code", unless a library words it as one of these kinds.
+# Classes that mean "code", unless a library's message is of one of these kinds.
 _WORDED = {
     "ValueError": ("environment", "dependency"),
     "TypeError": ("environment",),
@@ -50,12 +50,12 @@ _WORDED = {
     "NotImplementedError": ("environment",),
     "LookupError": ("data",),
 }
-# Said of sockets, and of what the program itself waits for and pipes to.
+# Raised for sockets, but also for what the program itself waits for or writes to.
 _AMBIGUOUS = {("builtins", "TimeoutError"), ("builtins", "BrokenPipeError")}
 _OWN_KEYS = re.compile(r"\[SSL[^]]*\] PEM lib|NO_START_LINE|KEY_VALUES_MISMATCH")
-# Raise what was raised in another process, whose frames they do not bring along.
+# Libraries that raise exceptions of another process without their frames.
 _CARRIERS = {"concurrent", "multiprocessing", "joblib", "loky", "distributed", "ray"}
-# What a call is refused for that another version of its function takes.
+# Messages of a refused call that another version of the function would accept.
 _REFUSED = re.compile(
     r"([\w.<>]+)\(\) (?:got an unexpected keyword|takes .* positional argument|takes no keyword)"
 )
@@ -63,7 +63,7 @@ _LACKING = re.compile(r"(?:'([\w.]+)' object|type object '([\w.]+)') has no attr
 _NOT_IN_MODULE = re.compile(
     r"module '([\w.]+)' has no attribute|Can't get attribute '\w+' on <module '([\w.]+)'"
 )
-# Names that objects had before the versions which people have, where only their users ask for them.
+# Attributes that older versions of libraries had, and that only the user's code asks for.
 _REMOVED = re.compile(
     r"'(DataFrame|Series|\w*Index)' object has no attribute '(append|iteritems|ix|as_matrix"
     r"|[gs]et_value|lookup|mad|is_monotonic|swapaxes|applymap|to_panel|tshift|slice_shift|weekofyear)'"
@@ -75,18 +75,18 @@ _REMOVED = re.compile(
 
 
 def classify(error: Raised, origins: Origins) -> str:
-    """The failure kind of an exception; of a group, its members': a transient one if all are."""
+    """The failure kind of an exception. A group is transient only if all its members are."""
     return _kind(error, origins) or "code"
 
 
 def explained(error: Raised) -> str:
-    """The exception as people read it, after what to do where its own words do not say so."""
+    """The exception for people, after a remedy if its own message does not have one."""
     remedy = remedy_of(clipped(error.message, MESSAGE_CHARACTERS))
     return f"{remedy} ({error})" if remedy else str(error)
 
 
 def _kind(error: Raised, origins: Origins) -> str | None:
-    """None when neither the exception nor what it was raised for says anything."""
+    """The kind; None if neither the exception nor what it was raised for decides it."""
     if error.members:
         kinds = [classify(member, origins) for member in error.members]
         return next((kind for kind in kinds if kind not in TRANSIENT), kinds[0])
@@ -98,7 +98,7 @@ def _kind(error: Raised, origins: Origins) -> str | None:
 
 
 def _local(cause: Raised) -> Raised:
-    """What another process raised, where only its traceback came along."""
+    """What another process raised, read from its traceback if only that is known."""
     if not cause.name.endswith("RemoteTraceback"):
         return cause
     return last_raised(clipped(cause.message, TRACE_CHARACTERS)) or replace(cause, message="")
@@ -134,7 +134,7 @@ def _alone(error: Raised, origins: Origins) -> str | None:
 
 
 def _of_library(error: Raised, origins: Origins) -> str | None:
-    """Of what is built in, or a package's."""
+    """The kind of a class that is built in or comes from a package."""
     classes = [(name.partition(".")[0], name.rpartition(".")[2]) for name in error.classes]
     if not classes:
         classes = [(library, error.name) for library in _libraries(error)]
@@ -160,10 +160,10 @@ def _of_library(error: Raised, origins: Origins) -> str | None:
 
 
 def _of_builtin(error: Raised, origins: Origins) -> str:
-    """Of a class that is built in and says enough: a mistake in the code, by its words."""
+    """The kind of a built-in class that means a mistake in the code, unless its message differs."""
     raising = _raising(error)
     own = raising is not None and _is_by_own(raising, origins)
-    # Otherwise what is worded may be the user's data: `could not convert 'not installed'`.
+    # Other messages may quote the user's data: `could not convert 'not installed'`.
     stated = raising is None or raising.raises or is_compiled(raising.file)
     if own or not stated:
         stated = raising is not None and raising.raises
@@ -174,7 +174,7 @@ def _of_builtin(error: Raised, origins: Origins) -> str:
 
 
 def _of_stand_in(error: Raised) -> str | None:
-    """Of a class of the user's own: one that is named and worded as a library's is."""
+    """The kind of a class of the user's own that has a name and message like a library's."""
     says = unanswered_anywhere(error.name)
     if not says and not is_spokesman(error.name):
         return None
@@ -194,12 +194,12 @@ def _of_missing_module(error: Raised, origins: Origins) -> str:
         return "code"
     file = error.facts["file"] if "file" in error.facts else origins.file_of(parent)
     if file is None or is_namespace(file):
-        return "dependency"  # another package brings that part
+        return "dependency"  # another package has that part
     return "code" if origins.own_file(file) else "environment"
 
 
 def _of_import(error: Raised, origins: Origins) -> str | None:
-    """Of a name that a module lacks, or of a module that refuses to be imported."""
+    """The kind if a module lacks a name, or refuses to be imported."""
     if "attempted relative import" in error.message:
         return "code"
     lacks = re.search(
@@ -263,14 +263,14 @@ def _is_own(error: Raised, origins: Origins) -> bool:
 
 
 def _is_by_own(raising: Frame, origins: Origins) -> bool:
-    """Whether the user's own code raised it, or what brings exceptions from other processes did."""
+    """Whether the user's own code raised it, or a library that carries exceptions of processes."""
     return library_of(raising.file) in _CARRIERS or origins.own_file(raising.file)
 
 
 def _raising(error: Raised) -> Frame | None:
-    """Where it was raised; importing itself does not count."""
+    """The frame that raised it; frames of the import system do not count."""
     frames = [frame for frame in error.frames if not frame.file.startswith("<frozen importlib")]
-    if len(frames) > 1 and frames[-1].file == "<string>":  # whose code is what executed it
+    if len(frames) > 1 and frames[-1].file == "<string>":  # belongs to the code that executed it
         frames[-1] = replace(frames[-2], raises=frames[-1].raises)
     if frames and library_of(frames[-1].file) in _CARRIERS:
         return replace(frames[-1], raises=True)
@@ -278,14 +278,14 @@ def _raising(error: Raised) -> Frame | None:
 
 
 def _libraries(error: Raised) -> list[str]:
-    """Whose the class may be when only its bare name is known: any that had a part in it."""
+    """The libraries that may have the class if only its bare name is known: those in its frames."""
     if hasattr(builtins, error.name):
         return ["builtins", *map(library_of, (frame.file for frame in error.frames))]
     return [*filter(None, map(library_of, (frame.file for frame in error.frames)))]
 
 
 def _met_peer(error: Raised, origins: Origins) -> bool:
-    """Whether something outside is meant, rather than a task or a child of the program's own."""
+    """Whether it is about something outside, and not about a task or child of the program."""
     if error.facts.get("errno") == "ETIMEDOUT":
         return True
     raising = _raising(error)

@@ -1,7 +1,7 @@
-"""What is known of an exception, as JSON: sent as source to the kernel in which it was raised.
+"""Records an exception as JSON, in the kernel that raised it, to which this is sent as source.
 
-So it imports nothing of ours. Whatever it asks of an exception may be code of others that fails;
-then that is left out.
+So it imports nothing of ours. Reading an attribute of an exception may run foreign code that fails;
+then the attribute is left out.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-DEPTH = 8  # of causes, and of groups in groups
+DEPTH = 8  # of causes, and of nested groups
 MEMBERS = 20  # of a group
 STATUSES = ("status_code", "status", "http_status", "code")
 
 
 def record(error: BaseException, depth: int = DEPTH) -> dict[str, Any]:
-    """The exception as a mapping: see `Raised`, whose fields have the same names."""
+    """The exception as a mapping with the fields of `Raised`."""
     kind = type(error)
     frames = _frames(error.__traceback__)
     cause = error.__cause__
@@ -40,7 +40,7 @@ def record(error: BaseException, depth: int = DEPTH) -> dict[str, Any]:
 
 
 def _frames(trace: TracebackType | None) -> list[tuple[str, str, bool, CodeType]]:
-    """File, function, whether an exception is raised there by a statement, and the code."""
+    """For each frame: file, function, whether a `raise` statement raised there, and the code."""
     frames = []
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -54,7 +54,7 @@ def _frames(trace: TracebackType | None) -> list[tuple[str, str, bool, CodeType]
 def _wrapped(
     context: BaseException | None, frames: list[tuple[str, str, bool, CodeType]]
 ) -> BaseException | None:
-    """The context, when what handled it raised the exception of these frames by a statement."""
+    """The context, if its handler raised the exception of these frames with a `raise` statement."""
     if context is None or context.__traceback__ is None or not frames or not frames[-1][2]:
         return None
     return context if context.__traceback__.tb_frame.f_code is frames[-1][3] else None
@@ -94,7 +94,8 @@ def _errno(error: Any) -> str | None:
 
 
 def _status(error: Any) -> int | str | None:
-    """Of HTTP, as requests, httpx, aiohttp, botocore, openai and azure-core keep it; or gRPC's."""
+    """The HTTP status as requests, httpx, aiohttp, botocore, openai and azure-core store it; or
+    gRPC's."""
     if type(error).__module__ in ("builtins", "__main__", "subprocess"):
         return None
     response = getattr(error, "response", None)
@@ -119,9 +120,9 @@ def _module(error: Any) -> str | None:
 
 
 def _file(error: Any) -> str | None:
-    """Of the module that lacks a name, or of the one that a missing module would be part of.
+    """The file of the module that lacks a name, or of the parent of a missing module.
 
-    Empty for a namespace, which no file makes; None where none is known.
+    Empty for a namespace, which has no file; None if it is not known.
     """
     target = getattr(error, "obj", None)
     if isinstance(error, ImportError):
@@ -135,6 +136,6 @@ def _file(error: Any) -> str | None:
 
 
 def write(path: str) -> None:
-    """The exception that the kernel showed last."""
+    """Write a record of the exception that the kernel showed last."""
     if (error := sys.last_value) is not None:
         Path(path).write_text(json.dumps(record(error)))

@@ -1,7 +1,7 @@
-"""The records of a run, in a folder that may refuse them: a full disk, or a store that is mounted.
+"""Writes the records of a run to a folder that may refuse them: a full disk, or a mounted store.
 
-A record that is refused is tried again, as stores recover; one that is refused for long ends the
-run, which would have nothing to show for itself.
+A record that is refused is tried again, because stores recover. If it is refused for long, the run
+ends, because it would have no results to show.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 PATIENCE_SECONDS = 15.0  # with a folder that refuses
-RESERVED_BYTES = 32_768  # kept free for the outcome, which tells that the disk is full
+RESERVED_BYTES = 32_768  # reserved for the outcome, which reports that the disk is full
 
 OUTCOME = "outcome.json"
 
-# A full disk, one that fails, too many files or processes: the run cannot help it.
+# A full or failing disk, too many files or processes: not the run's fault.
 OF_THE_HOST = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.EAGAIN)
 
 
@@ -28,7 +28,7 @@ def now() -> str:
 
 
 class Records:
-    """What a run leaves in its output folder, but for the files that it asks to keep."""
+    """The files of a run in its output folder, except those that it asks to keep."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,18 +36,18 @@ class Records:
         self.reserve()
 
     def reserve(self) -> None:
-        """Keeps room for the outcome, unless there is some already."""
+        """Reserves room for the outcome, unless that is done already."""
         part = self._part(OUTCOME)
         if not part.exists():
             self.attempt(OUTCOME, lambda: part.write_bytes(b" " * RESERVED_BYTES))
 
     def write(self, name: str, text: str) -> bool:
-        """Whether the file has that text; it appears whole where the folder can rename."""
+        """Writes a record, atomically if the folder can rename; returns whether that succeeded."""
         content = text.encode("utf-8", "replace")
         return self.attempt(name, lambda: self._replace(name, content))
 
     def write_over(self, name: str, text: str) -> None:
-        """Writes a record where there is no room for one more: over it, if need be in part."""
+        """Writes a record; if there is no room, over the old one, even if only in part."""
         content = text.encode("utf-8", "replace")
         if not self.attempt(name, lambda: self._replace(name, content)):
             with (self.folder / name).open("r+b") as record:
@@ -55,7 +55,7 @@ class Records:
                 record.truncate()
 
     def attempt(self, name: str, write: Callable[[], object]) -> bool:
-        """Whether a part of the record `name` could be written by that call."""
+        """Calls `write`, which writes a part of the record `name`; returns whether it succeeded."""
         try:
             write()
         except OSError as error:
@@ -65,11 +65,11 @@ class Records:
         return True
 
     def refuse(self, name: str, error: OSError) -> None:
-        """Remembers what the folder does not take, until it does."""
+        """Remembers a record that the folder refuses, until it accepts it."""
         self._refused.setdefault(name, (time.monotonic(), error))
 
     def refusal(self, *, lasting: bool = False) -> str | None:
-        """Which record is refused, for too long if `lasting`, and why, as a sentence."""
+        """A sentence on a record that is refused, with `lasting` for too long; None if none is."""
         seconds = PATIENCE_SECONDS if lasting else 0.0
         for name, (since, error) in list(self._refused.items()):
             if time.monotonic() - since >= seconds:
@@ -91,15 +91,15 @@ class Records:
                 part.unlink()
                 (self.folder / name).write_bytes(content)
         except OSError:
-            with contextlib.suppress(OSError):  # half of it takes room from the others
+            with contextlib.suppress(OSError):  # a partial one would take room from others
                 part.unlink()
             raise
 
 
 def make_executable(root: Path, listed: Path) -> None:
-    """Gives files of the tree, which went through a store, the mode that stores do not keep."""
+    """Restores the mode of executable files in the tree, which stores do not keep."""
     names: Sequence[str] = json.loads(listed.read_text("utf-8"))
     for name in names:
-        # What cannot be set is told by whoever needs it.
+        # If that fails, the program that needs the file reports it.
         with contextlib.suppress(OSError, ValueError):
             (root / name).chmod(0o755)

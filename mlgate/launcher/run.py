@@ -1,4 +1,4 @@
-"""One run, from its task to its outcome."""
+"""Executes one run, from its task to its outcome."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mlgate.launcher.tracking import metrics_of_mlflow
 from mlgate.launcher.values import Canceled, Ended, Failed, Fork, Place, Stopped, Task
 
 T = TypeVar("T")
-CLOCK_SECONDS = 2.0  # by which the clocks of file systems differ, or are coarse
+CLOCK_SECONDS = 2.0  # how far clocks of file systems may differ, or how coarse they may be
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -36,7 +36,7 @@ async def start(task: Task, place: Place, log: Log, stopped: Stopped) -> None:
     """Raises `Failed` or `Canceled`."""
     if not place.directory.is_dir():
         raise Failed("invalid", f"there is no working directory {task.directory} here")
-    with contextlib.suppress(OSError):  # a file of the tree has its place
+    with contextlib.suppress(OSError):  # the tree may have a file of that name
         (place.directory / OUTPUTS).mkdir(exist_ok=True)
     if task.kind == "training":
         await run_training(task, place, log, stopped)
@@ -64,7 +64,7 @@ def outcome(
     """The content of the outcome file."""
     names = ("kind", "message", "cell", "traceback")
     failed = ended.failed
-    told = {
+    record = {
         "version": 1,
         "status": ended.status,
         "started_at": started,
@@ -74,13 +74,13 @@ def outcome(
         "warnings": warnings,
         "failure": {name: getattr(failed, name) for name in names} if failed else None,
     }
-    return json.dumps(told, indent=2, allow_nan=False)
+    return json.dumps(record, indent=2, allow_nan=False)
 
 
 async def attempt(
     task: Task, place: Place, log: Log, stopped: Stopped
 ) -> tuple[str, Failed | None]:
-    """Runs the task to its end: the status of the run, and why it failed."""
+    """Runs the task to its end; returns the status of the run, and why it failed."""
     try:
         await start(task, place, log, stopped)
     except Canceled:
@@ -89,7 +89,7 @@ async def attempt(
     except Failed as failed:
         log.line(f"failed: {failed.message}")
         return "failed", failed
-    except Exception as error:  # noqa: BLE001 -- our own fault must not pass for the run's
+    except Exception as error:  # noqa: BLE001 -- our own fault must not count as the run's
         trace = traceback.format_exc()
         log.line(trace)
         message = f"the launcher failed: {type(error).__name__}: {error}"
@@ -108,14 +108,14 @@ async def watch(log: Log, stopped: Stopped) -> None:
 
 
 async def execute(task: Task, place: Place, log: Log, started: str) -> Ended:
-    """Runs the task to its end, and asks what it has logged."""
+    """Runs the task to its end, and reads the metrics that it has logged."""
     loop = asyncio.get_running_loop()
     stopped: Stopped = loop.create_future()
 
     def stop() -> None:
         if not stopped.done():
             stopped.set_result(None)
-            # At once, as the platform may not wait for the end: the real outcome replaces it.
+            # At once, because the platform may not wait for the end. The real outcome replaces it.
             log.records.write(OUTCOME, outcome(started, Ended("canceled"), log.warnings))
 
     for number in SIGNALS:
@@ -126,38 +126,38 @@ async def execute(task: Task, place: Place, log: Log, started: str) -> Ended:
     status, failed = await attempt(task, place, log, stopped)
     for each in beside:
         each.cancel()
-    if task.kind == "serving":  # a model is given no run to log to
+    if task.kind == "serving":  # a model has no run to log to
         return Ended(status, failed)
     try:
         logged, warnings = await metrics_of_mlflow(place, stopped)
-    except Exception as error:  # noqa: BLE001 -- no metrics are no reason for a run to fail
-        logged, warnings = {}, [f"MLflow's metrics cannot be had: {type(error).__name__}"]
+    except Exception as error:  # noqa: BLE001 -- missing metrics must not fail the run
+        logged, warnings = {}, [f"MLflow's metrics cannot be read: {type(error).__name__}"]
     return Ended(status, failed, logged, warnings)
 
 
 def run(task: Task, place: Place, log: Log) -> str:
-    """Executes, keeps what is to be kept, and writes the outcome; the status of the run.
+    """Executes the run, keeps its outputs, and writes the outcome; returns the status of the run.
 
-    Raises OSError when no outcome can be written.
+    Raises OSError if no outcome can be written.
     """
     started = now()
     adopt_orphans()
     before, began = states(place), time.time() - CLOCK_SECONDS
-    # Never closed, which would wait for threads that nothing can end; the process is, soon.
+    # The loop is never closed, which would wait for threads that may hang: the process ends soon.
     ended = asyncio.new_event_loop().run_until_complete(execute(task, place, log, started))
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the end is near
+        signal.signal(number, signal.SIG_IGN)  # the run is about to end anyway
     kill_children()
     left = unwritten(place, before)
-    own, told = elsewhere(place, began)
+    own, notes = elsewhere(place, began)
     metrics, warnings = collect_metrics(place, {**own, **ended.logged}, left)
-    warnings = [*ended.warnings, *warnings, *told]
+    warnings = [*ended.warnings, *warnings, *notes]
     for text in warnings:
         log.warn(text)
     try:
         outputs, warnings = interruptible(lambda: keep_outputs(task, place, left, log.records))
     except Canceled:
-        ended, outputs, warnings = Ended("canceled"), [], ["outputs: they could not all be kept"]
+        ended, outputs, warnings = Ended("canceled"), [], ["outputs: some could not be kept"]
     for text in warnings:
         log.warn(text)
     ended = conclude(ended, log)
@@ -169,7 +169,7 @@ def run(task: Task, place: Place, log: Log) -> str:
 
 
 def interruptible(work: Callable[[], T]) -> T:
-    """What the work returns; raises `Canceled` when the run is told to end meanwhile."""
+    """The result of the work; raises `Canceled` if the run is asked to end meanwhile."""
 
     def stop(*_: object) -> None:
         raise Canceled
@@ -184,7 +184,7 @@ def interruptible(work: Callable[[], T]) -> T:
 
 
 def conclude(ended: Ended, log: Log) -> Ended:
-    """Completes the log; a run of which something else cannot be told has failed."""
+    """Completes the log; a run whose records cannot be written has failed."""
     log.end()
     records = log.records
     while ended.status == "succeeded" and records.refusal() and not records.refusal(lasting=True):
@@ -200,11 +200,14 @@ def conclude(ended: Ended, log: Log) -> Ended:
 
 
 def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
-    """The exit code; raises `SystemExit` (2) for wrong arguments. `fork` may start the kernel."""
+    """Runs the launcher; returns the exit code. `fork` may start the kernel.
+
+    Raises `SystemExit` (2) for wrong arguments.
+    """
     parser = argparse.ArgumentParser(description="Runs one notebook, training or model.")
     parser.add_argument("--task", required=True, help="a JSON file, or JSON")
     parser.add_argument("--root", required=True, type=Path, help="the tree to run in")
-    parser.add_argument("--output", required=True, type=Path, help="where to keep what it leaves")
+    parser.add_argument("--output", required=True, type=Path, help="the folder for its results")
     parser.add_argument("--events", default=os.devnull, help="a file for events, as JSON lines")
     parser.add_argument("--overlay", type=Path, help="a folder to install missing Jupyter into")
     parser.add_argument("--locust", type=Path, help="an interpreter that has locust")
@@ -222,6 +225,6 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         directory = root / task.directory
         place = Place(root, directory, output, overlay, environment, fork, options.locust)
         return 0 if run(task, place, Log(Records(output), options.events)) == "succeeded" else 1
-    except Exception:  # noqa: BLE001 -- Python's own exit code for it would mean a failed run
+    except Exception:  # noqa: BLE001 -- Python's own exit code would mean a failed run
         traceback.print_exc()
         return 3

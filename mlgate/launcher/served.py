@@ -1,4 +1,4 @@
-"""A model's process that answers for as long as it is asked: the one that a server has as well."""
+"""Runs a model in the process that a server uses as well, which answers until it is ended."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from mlgate.scorer.errors import Unusable
 
 _POLL = 0.05  # seconds
 _MOST_SAID = 1 << 16  # bytes
-_MOST_PATH = 100  # bytes of a socket's; Linux takes 107 (unix(7))
+_MOST_PATH = 100  # bytes of a socket's path; Linux allows 107 (unix(7))
 
 
 class Served:
-    """`socket` is where it takes frames; `ended` is as of `Process`."""
+    """A served model. It receives frames at `socket`; `ended` is as in `Process`."""
 
     def __init__(self, program: Program, folder: Path) -> None:
         self.socket, self.ended = folder / SOCKET, program.ended
         self._program, self._kills = program, oom_kills()
 
     def memory_mb(self) -> float:
-        """The most that it has had; 0 where nobody knows."""
+        """Its peak memory; 0 if that is not known."""
         return peak_memory_mb(self._program.pid)
 
     async def death(self, doing: str) -> Failed:
-        """Why it is no more, once it is."""
+        """Waits for its end; returns why it ended."""
         code = await self.ended
         return death(
             "serving", {"serving": doing}, code, self._program.tail, oom_kills() > self._kills
@@ -52,19 +52,19 @@ class Served:
 async def served(
     asked: Mapping[str, Any], scratch: Path, place: Place, log: Log, stopped: Stopped
 ) -> AsyncIterator[Served]:
-    """One that is ready, and ends with the context; `asked` is as of `mlgate.scorer.child`.
+    """A served model that is ready, and ends with the context.
 
-    The environment of `place` is the process's. Where the launcher is killed meanwhile, `scratch`
-    is removed. Raises `Failed` and `Canceled`.
+    `asked` is as in `mlgate.scorer.child`. The process gets the environment of `place`. If the
+    launcher is killed meanwhile, `scratch` is removed. Raises `Failed` and `Canceled`.
     """
     folder = _folder(scratch)
     (folder / ASKED).write_text(json.dumps(asked), "utf-8")
-    root = Path(__file__).parents[2]  # the archive, or what the package is in
+    root = Path(__file__).parents[2]  # the archive, or the folder of the package
     command = [sys.executable, "-c", BOOT, str(root), str(folder)]
     reading, writing = os.pipe()  # the process ends when its input does
     try:
         own = replace(place, directory=folder)
-        both = str(scratch), str(folder)  # which may be elsewhere
+        both = str(scratch), str(folder)  # the folder need not be in `scratch`
         program = Program(command, own, log, scratch=both, given=reading)
     except BaseException:
         os.close(writing)
@@ -93,7 +93,7 @@ async def _ready(found: Served, folder: Path, stopped: Stopped) -> None:
 
 
 def _said(path: Path) -> Mapping[str, Any]:
-    """What the process says of itself, which is a claim."""
+    """What the process reports, which is only a claim."""
     try:
         said = json.loads(files.read_bounded(path, _MOST_SAID) or b"")
     except (OSError, Unusable, ValueError, RecursionError):
@@ -102,7 +102,7 @@ def _said(path: Path) -> Mapping[str, Any]:
 
 
 def _folder(scratch: Path) -> Path:
-    """One with a path that is short enough for a socket."""
+    """A folder whose path is short enough for a socket."""
     folder = scratch / "served"
     if len(os.fsencode(folder / SOCKET)) > _MOST_PATH:
         return Path(tempfile.mkdtemp(prefix="mlgate-", dir="/tmp"))

@@ -1,17 +1,16 @@
-"""A kept model, checked: loaded and asked in fresh processes, and what it needs written down.
+"""Checks a kept model: loads and asks it in fresh processes, and records what it needs.
 
-A model is code, and whoever serves it has nothing but its files. So what is tried is a copy of
-them in a folder of its own, away from the tree that trained it. The copy is hashed as it is made,
-and again once the model's processes have ended. What they say is a claim (see `claims`).
+A model is code, and a server has only its files. So the check uses a copy of the files in a folder
+of its own, away from the tree that trained it. The copy is hashed as it is made, and again once the
+model's processes have ended. What they report is a claim (see `claims`).
 
-Two processes answer the example, each twice: whoever serves the model loads it again, and has to
-get the answer on record before it takes traffic; and a served model is asked more than once. Each
-of the requests is answered once, by the first process. Without an example, the first of them
-becomes the one on record. Callers, where a load is asked for, come last: see `under_load`.
+Two processes answer the example, each twice: a server loads the model again and must get the
+recorded answer before it accepts traffic, and it asks the model more than once. The first process
+also answers each of the requests once. Without an example, the first request becomes the recorded
+one. A load, if there is one, comes last: see `under_load`.
 
-A run that a message asks for fails when there is nothing to ask. The one that `promote` adds does
-not: whoever promotes a model without an example asks for no more than that it loads, and would
-have no other way.
+A serving run of a message fails if there is nothing to ask the model. The run that `promote` adds
+does not: a model without an example only has to load, because nothing more can be checked.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ RECORD = f"{OUTPUTS}/model.json"
 _MLMODEL_BYTES = 4 << 20
 _REQUESTS_BYTES = 16 << 20
 _SHOWN = 200  # characters of an answer in the log
-_NAMED = 5  # files in a sentence
+_NAMED = 5  # files that a message names
 
 
 async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> None:
@@ -61,7 +60,7 @@ async def run_serving(task: Task, place: Place, log: Log, stopped: Stopped) -> N
             if task.load is not None:
                 await _load(check, task, place, scratch, log, stopped)
         except Failed:
-            with contextlib.suppress(Failed):  # the first one is what people need
+            with contextlib.suppress(Failed):  # the first failure matters more
                 _write(place, METRICS, check.metrics())
             raise
         _write(place, METRICS, check.metrics())
@@ -96,15 +95,15 @@ async def _prepared(task: Task, place: Place, scratch: Path, log: Log, stopped: 
         log.line(f"example: {named.name}")
     elif check.asks is None and not task.must_answer:
         check.warnings.append(
-            "the model was loaded and not asked, as there is no example: log it with MLflow's "
-            "`input_example`, or have its run keep a file with a request body and name that "
-            "(`example`)"
+            "the model was loaded but not asked, because it has no example: log it with MLflow's "
+            "`input_example`, or have its run keep a file with a request body and name it in "
+            "`example`"
         )
     return check
 
 
 def _asks(path: Path, name: str) -> list[Any]:
-    """The bodies in a file of the repository. Raises BadRequest."""
+    """The request bodies in a file of the repository. Raises BadRequest."""
     try:
         content = files.read_bounded(path, _REQUESTS_BYTES)
     except FileNotFoundError:
@@ -114,24 +113,24 @@ def _asks(path: Path, name: str) -> list[Any]:
     try:
         found = requests.json_of(content)
     except BadRequest as error:
-        raise BadRequest(f"{name} holds no requests: {error}") from None
+        raise BadRequest(f"{name} has no requests: {error}") from None
     if not isinstance(found, list) or not found:
-        what = "an empty list" if found == [] else "no list"
+        what = "an empty list" if found == [] else "not a list"
         raise BadRequest(
-            f"{name} holds {what}: write a list of request bodies, each as POST /predict takes it"
+            f"{name} is {what}: write a list of request bodies, each as POST /predict accepts it"
         )
     if len(found) > MOST_REQUESTS:
-        raise BadRequest(f"{name} holds {len(found):,} requests, more than {MOST_REQUESTS:,}")
+        raise BadRequest(f"{name} has {len(found):,} requests, more than {MOST_REQUESTS:,}")
     return found
 
 
 def _example(task: Task, kept: Path, names: list[str], copy: Path, check: Check) -> Path | None:
-    """The file with the example; None where there is none."""
+    """The file with the example; None if there is none."""
     if task.example:
         if task.example not in names:
             raise BadRequest(
-                f"there is no example `{task.example}` among what {task.model} kept: have it write "
-                "a request body there, as POST /predict takes it"
+                f"the example `{task.example}` is not among the outputs of {task.model}: have it "
+                "write a request body there, as POST /predict accepts it"
             )
         return kept / task.example
     if check.candidate.format != candidates.MLFLOW:
@@ -145,7 +144,7 @@ def _example(task: Task, kept: Path, names: list[str], copy: Path, check: Check)
 async def _try(
     check: Check, task: Task, place: Place, scratch: Path, log: Log, stopped: Stopped
 ) -> None:
-    """Loads and asks the model, whose files are to stay as they are.
+    """Loads and asks the model, which must not change its files.
 
     Raises `Failed`, `Canceled`, OSError and ScorerError.
     """
@@ -181,7 +180,7 @@ async def _try(
     if check.example is None and check.asks is None and task.must_answer:
         raise Failed(
             "invalid",
-            "the model was loaded and not asked: it has no example, and its serving run names no "
+            "the model was loaded but not asked: it has no example, and its serving run names no "
             "`requests`. Name a file with a list of request bodies, or log the model with MLflow's "
             "`input_example`",
         )
@@ -190,7 +189,7 @@ async def _try(
 async def _load(
     check: Check, task: Task, place: Place, scratch: Path, log: Log, stopped: Stopped
 ) -> None:
-    """Asks the model as many callers do at once. Raises as `_try` does."""
+    """Puts the model under load from many callers. Raises the errors of `_try`."""
     check.under_load = True
     model = scratch / "model"
     asked = {
@@ -209,19 +208,19 @@ async def _load(
 
 
 async def _look_for_changes(check: Check, model: Path, stopped: Stopped) -> None:
-    """Raises `Failed` where the model has written to its own files, and `Canceled`."""
+    """Raises `Failed` if the model has changed its own files, and `Canceled`."""
     after = await _apart(lambda: files.hashed(model), stopped)
     if changed := _changed(check.parts, after):
         raise Failed(
             "code",
             "the model changes its own files when it is loaded or asked: "
-            f"{', '.join(changed[:_NAMED])}. A version stays as it was checked: have the model "
+            f"{', '.join(changed[:_NAMED])}. A version must stay as it was checked: have the model "
             "write elsewhere",
         )
 
 
 def _adopt(first: Any, check: Check) -> None:
-    """Makes the first request, which was answered, the example that is kept with the model."""
+    """Makes the first request, which was answered, the model's example."""
     if len(json.dumps(first)) <= examples.MOST_BYTES:
         check.example = first
         return
@@ -232,7 +231,7 @@ def _adopt(first: Any, check: Check) -> None:
 
 
 def _changed(before: Sequence[files.Part], after: Sequence[files.Part]) -> list[str]:
-    """The files that differ; what Python has compiled of a model's code lies beside it."""
+    """The files that differ, except bytecode that Python has written beside a model's code."""
     names = {part.path for part in before}
     compiled = {part for part in after if _is_compiled(part.path) and part.path not in names}
     return sorted({part.path for part in {*before} ^ ({*after} - compiled)})
@@ -243,7 +242,7 @@ def _is_compiled(path: str) -> bool:
 
 
 async def _apart(work: Callable[[], T], stopped: Stopped) -> T:
-    """What takes long and can be left: the result of the work, or `Canceled`."""
+    """The result of slow work in a thread. Raises `Canceled`, which leaves the thread behind."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     ends: set[asyncio.Future[Any]] = {working, stopped}
     await asyncio.wait(ends, return_when=FIRST)
@@ -253,7 +252,7 @@ async def _apart(work: Callable[[], T], stopped: Stopped) -> T:
 
 
 def _write(place: Place, name: str, content: Mapping[str, Any]) -> None:
-    """Writes an output, whatever there was in its place. Raises `Failed`."""
+    """Writes an output, replacing what was there. Raises `Failed`."""
     path = place.directory / name
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,8 +1,8 @@
-"""Metrics that a run logged elsewhere: to an MLflow store of its own, in the tree.
+"""Reads metrics that a run logged elsewhere: to an MLflow store of its own, in the tree.
 
-They were logged by the run, so they count, where it logged none of that name to the store that it
-was given. As that is easily meant otherwise, a warning says where they are. What a store holds of
-other times, because it was committed say, counts for nothing.
+The run logged them, so they count, unless it logged the same name to the store that it was given.
+That may not be what the user wants, so a warning says where they are. Metrics from before the run
+are ignored, for example those of a committed store.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from mlgate.launcher.text import one_line
 from mlgate.launcher.tracking import Row, database_of, latest, rows_of_database
 from mlgate.launcher.values import Place
 
-MOST_ENTRIES = 50_000  # of the tree that are looked at
+MOST_ENTRIES = 50_000  # of the tree that are searched
 MOST_STORES = 10  # that are read
-MOST_NAMES = 5  # of metrics that are named, of each
-MOST_BYTES = 16 * 2**20  # of the file of a metric that are read, from its end
+MOST_NAMES = 5  # of metrics that a warning names
+MOST_BYTES = 16 * 2**20  # that are read from the end of a metric's file
 
-SQLITE = b"SQLite format 3\0"  # see "The Database Header" of its file format
+SQLITE = b"SQLite format 3\0"  # see "The Database Header" in SQLite's file format
 
 
 def elsewhere(place: Place, since: float) -> tuple[dict[str, float], list[str]]:
     """The latest value of each key, and a warning for each store in the tree that has some.
 
-    `since`: when the run began, as seconds of the files' clock.
+    `since` is when the run began, in seconds by the files' clock.
     """
     found: dict[Path, list[Row]] = {}
     for store, rows in found_stores(place, since):
@@ -40,14 +40,14 @@ def elsewhere(place: Place, since: float) -> tuple[dict[str, float], list[str]]:
         some = sorted(latest(rows))
         which = one_line(", ".join(some[:MOST_NAMES])) + (", ..." if some[MOST_NAMES:] else "")
         warnings.append(
-            f"metrics were logged to {where}, an MLflow tracking store of the run's own, and count "
-            f"({which}). Do not set a tracking URI, so that they are with those of other runs"
+            f"metrics were logged to {where}, the run's own MLflow tracking store, and count "
+            f"({which}). To log them where other runs do, do not set a tracking URI"
         )
     return latest(row for rows in found.values() for row in rows), warnings
 
 
 def found_stores(place: Place, since: float) -> Iterator[tuple[Path, Sequence[Row]]]:
-    """Stores, and what was logged to them since."""
+    """The stores in the tree, with what was logged to them since."""
     given, entries = database_of(place), 0
     for folder, folders, names in os.walk(place.root):
         path = Path(folder)
@@ -57,7 +57,7 @@ def found_stores(place: Place, since: float) -> Iterator[tuple[Path, Sequence[Ro
         entries += len(folders) + len(names)
         if entries > MOST_ENTRIES:
             return
-        if "meta.yaml" in names and "metrics" in folders:  # the folder of a run, in an experiment's
+        if "meta.yaml" in names and "metrics" in folders:  # a run's folder in an experiment's
             if rows := list(_since(rows_of_files(path / "metrics"), since)):
                 yield path.parent.parent, rows
             folders.clear()
@@ -74,7 +74,7 @@ def _since(rows: Sequence[Row], since: float) -> Iterator[Row]:
 
 
 def rows_of_files(folder: Path) -> list[Row]:
-    """One file for each key, a line for each value: when it was logged, the value, the step
+    """The last row of each key's file, which has a line for each value: time, value and step
     (`FileStore._log_run_metric` of mlflow)."""
     rows: list[Row] = []
     for path in sorted(folder.rglob("*"))[:MOST_ENTRIES]:

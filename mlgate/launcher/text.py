@@ -1,7 +1,7 @@
-"""How text that others wrote is read and shown, here and by whoever reads what a run leaves.
+"""Cleans text from outside, here and for readers of a run's results.
 
-Messages and tracebacks come from repositories and kernels: they carry terminal colors, control
-characters and half surrogates, which neither XML nor UTF-8 can hold.
+Messages and tracebacks come from repositories and kernels. They may have terminal colors, control
+characters and lone surrogates, which neither XML nor UTF-8 can hold.
 """
 
 from __future__ import annotations
@@ -13,35 +13,36 @@ _ESCAPE_SEQUENCE = re.compile(
     r"|\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colors, cursor movements
     r"|\x1b[ -/]*[0-~]"
 )
-# All but what the Char production of XML 1.0 allows, and the C1 controls, which it discourages.
+# All characters except those of XML 1.0's Char production; also the C1 controls, which it
+# discourages.
 _ILLEGAL = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def plain(text: str) -> str:
-    """The text without escape sequences and characters illegal in XML 1.0; line ends are `\\n`."""
+    """The text without escape sequences and characters illegal in XML 1.0; lines end in `\\n`."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _ILLEGAL.sub("", _ESCAPE_SEQUENCE.sub("", text))
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Plain text on one line, cut with an ellipsis to at most `limit` characters."""
+    """The text as one plain line, cut with an ellipsis to at most `limit` characters."""
     line = " ".join(plain(text).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def clipped(text: str, most: int) -> str:
-    """The beginning and the end of a text, of at most so many characters together."""
+    """The text; if it is longer than `most` characters, only its beginning and end."""
     half = most // 2
     return text if len(text) <= most else f"{text[:half]}\n...\n{text[-half:]}"
 
 
 def short_lines(text: str, most: int = 2_000) -> str:
-    """The text, each line cut to so many characters."""
+    """The text with each line cut to `most` characters."""
     return "\n".join(line[:most] for line in text.split("\n"))
 
 
 def excerpt(text: str, lines: int) -> str:
-    """At most so many lines of each, the beginning and the end."""
+    """The first and the last lines of the text, at most `lines` of each."""
     every = text.splitlines()
     if len(every) > 2 * lines:
         every[lines:-lines] = ["..."]

@@ -1,4 +1,4 @@
-"""How fast requests were answered, as metrics."""
+"""Turns the durations of requests into metrics."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _SHARES = (50, 95, 99)  # percent of the requests
 
 
 def timings(seconds: Sequence[float]) -> dict[str, float]:
-    """Of requests that were asked one after the other; none for no request.
+    """The metrics of requests that were sent one after the other; empty if there were none.
 
-    A percentile is the time of one of them: at least so many took no longer.
+    A percentile is the time of one of the requests: at least that share of them took no longer.
     """
     if not seconds:
         return {}

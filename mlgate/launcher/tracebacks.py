@@ -1,8 +1,7 @@
-"""Exceptions as the output of a program shows them: Python's own tracebacks.
+"""Reads exceptions from the output of a program: Python's own tracebacks.
 
-A program's exception is read off its output, as anything that would record it has to be imported
-before the program, by `PYTHONPATH` or a file among its packages, and that is no longer the run
-that was asked for.
+Anything that would record the exception directly has to be imported before the program, through
+`PYTHONPATH` or a file among its packages. That would change the run, so its output is read instead.
 """
 
 from __future__ import annotations
@@ -27,16 +26,18 @@ _RAISE = re.compile(r"(.*[:;])?\s*raise\b")
 _MARGIN = re.compile(r"( *)([|+])(?: |$|(?=[-+]))")
 _MEMBER = re.compile(r"( *)\+(?:-\+)?-+ (?:\d+|\.\.\.) -+$")
 
-# Told of exceptions that ended nothing: what is ignored, a thread's, a child process's.
+# These lines introduce exceptions that did not end the program: ignored ones, and those of threads
+# and child processes.
 _ELSEWHERE = re.compile(
     r"Exception ignored |Exception in thread |Process \S+:$|Task exception was never retrieved"
     r"|Error in (sys\.excepthook|atexit)|future: <Task|Original exception was"
 )
-# Where a program's own frames begin; a traceback that begins deeper was printed by who caught it.
+# Where a program's own frames begin. A traceback that begins deeper was printed by its handler.
 _OUTERMOST = {"<module>", "_run_module_as_main", "<cell line>"}
 _RECORD = re.compile(r"\b(ERROR|CRITICAL|FATAL|EXCEPTION)\b")
 
-# May follow the exception that ended a program: bars, warnings at its exit, its runner's word.
+# What may follow the exception that ended a program: progress bars, warnings at its exit, and a
+# message of its runner.
 RUNNER = re.compile(
     r"(?:exit(?:ed)?(?: with)?(?: exit)?(?:[- ]?code| status)?:?|Error"
     r"|returned non-zero.*status) 1\b"
@@ -46,13 +47,13 @@ _AFTERWARDS = re.compile(
     r"|  warnings\.warn\(|Unclosed |(client_session|connector|connections): |sys:1: "
     r"|wandb: |[\U0001f300-\U0001faff]|\[(rank\d+\]:\[)?W\d|make(\[\d+\])?: "
 )
-# The further lines of messages that have several, as libraries begin them.
+# How libraries begin the further lines of a message.
 _CONTINUED = re.compile(
     r"[\s(\[<>{}]|\*\*|\.\.\.|For more information|Compile with|For debugging|Hint:|HINT:|DETAIL:"
     r"|(Error ?Code|Code|Message|Content|Status|Reason|Details?|Target|Time|Request ?I[dD]"
     r"|Exception Details|Inner error|AdditionalInformation|HTTP response \w+):"
 )
-# Messages that are complete on their line.
+# Messages that always have one line.
 _COMPLETE = re.compile(
     r"\[Errno -?\d+\].*|No module named .*|<urlopen error .*>|cannot import name .*"
     r"|HTTPS?Connection(Pool)?\(.*|\('Connection aborted.*|HTTP Error \d+: .*|timed out|"
@@ -61,12 +62,12 @@ _COMPLETE = re.compile(
 
 @dataclass(frozen=True)
 class _Block:
-    """One traceback among the lines, from `begin` up to `end`, behind its message."""
+    """One traceback among the lines, from `begin` up to `end`, the line after its message."""
 
     begin: int
     end: int
     raised: Raised
-    drawn: bool  # boxed, so it need not begin where the program does
+    drawn: bool  # in a box, so it need not begin where the program does
 
 
 def last_raised(text: str) -> Raised | None:
@@ -78,10 +79,10 @@ def last_raised(text: str) -> Raised | None:
 
 
 def ending(text: str) -> tuple[Raised, bool] | None:
-    """The exception that ended the program whose output ends so, and whether that is sure.
+    """The exception that ended a program with this output, and whether that is sure.
 
-    None when the last one was caught: the program went on to say more, or its traceback begins
-    inside the program, or it was a thread's. It is not sure when a log's record may have led it in.
+    None if the last one was caught: the program printed more after it, its traceback begins inside
+    the program, or it was a thread's. It is not sure if it may be part of a log record.
     """
     lines = undrawn(text)
     blocks = [each for each in _blocks(lines) if not _ELSEWHERE.match(_before(lines, each.begin))]
@@ -99,18 +100,18 @@ def ending(text: str) -> tuple[Raised, bool] | None:
 
 
 def _begins_outermost(raised: Raised) -> bool:
-    """Whether the traceback begins where a program does, or IPython's when it executes one."""
+    """Whether the traceback begins where a program does, or where IPython executes one."""
     first = raised.frames[0] if raised.frames else Frame("", "<module>")
     return first.function in _OUTERMOST or package_of(first.file) == "IPython"
 
 
 def _is_complete(line: str, message: str) -> bool:
-    """Whether a message has no further lines, by the line that it begins on."""
+    """Whether a message has no further lines, judged by its first line."""
     return _COMPLETE.fullmatch(message) is not None and not line.rstrip().endswith(":")
 
 
 def _message(lines: Sequence[str], index: int, first: str) -> tuple[str, int]:
-    """A message with its further lines, and the line that is behind it."""
+    """A message with its further lines, and the index of the line after it."""
     end = index + 1
     if _is_complete(lines[index], first):
         return first, end
@@ -128,7 +129,7 @@ def _message(lines: Sequence[str], index: int, first: str) -> tuple[str, int]:
 
 
 def _rest(lines: Sequence[str], begin: int) -> list[str]:
-    """What follows an exception, up to what is told of others at the program's exit."""
+    """The lines after an exception, up to reports of others at the program's exit."""
     rest = list(lines[begin:])
     for index, line in enumerate(rest):
         if _ELSEWHERE.match(line):
@@ -141,7 +142,7 @@ def _after(line: str) -> bool:
 
 
 def _before(lines: Sequence[str], begin: int) -> str:
-    """The last line before one that says anything."""
+    """The last line before `begin` that is not empty."""
     return next((line for line in reversed(lines[:begin]) if line.strip()), "")
 
 
@@ -172,7 +173,7 @@ def _plain(lines: Sequence[str], begin: int, *, drawn: bool) -> _Block | None:
         if found := _FRAME.match(lines[index]):
             frames.append(Frame(found[1], found[2] or "<module>"))
             awaited = True
-        elif awaited and lines[index].strip():  # the source, where it could be found
+        elif awaited and lines[index].strip():  # the source, if Python found it
             frames[-1] = replace(frames[-1], raises=_RAISE.match(lines[index]) is not None)
             awaited = False
         index += 1
@@ -181,15 +182,15 @@ def _plain(lines: Sequence[str], begin: int, *, drawn: bool) -> _Block | None:
         return None
     message, behind = _message(lines, index, end[2] or "")
     raised = _named(end[1], message, drawn=drawn)
-    if awaited and frames[-1].file.startswith("<"):  # no source to be seen, so it may well raise
+    if awaited and frames[-1].file.startswith("<"):  # no source is shown, so it may raise
         frames[-1] = replace(frames[-1], raises=True)
     deeper = [replace(frame, raises=False) for frame in frames[:-1]]
     return _Block(begin, behind, replace(raised, frames=(*deeper, *frames[-1:])), drawn)
 
 
 def _named(name: str, message: str, *, drawn: bool) -> Raised:
-    """Python leaves out the module of what is built in or the program's own; drawings leave out
-    every module."""
+    """The exception with this name. Python omits the module of built-in classes and of the
+    program's own; drawn tracebacks omit every module."""
     short = name.rpartition(".")[2]
     known = not drawn or "." in name or hasattr(builtins, name)
     module = "" if "." in name else "builtins." if hasattr(builtins, name) else "__main__."
@@ -197,7 +198,8 @@ def _named(name: str, message: str, *, drawn: bool) -> Raised:
 
 
 def _group(lines: Sequence[str], begin: int) -> _Block | None:
-    """Its members are the innermost ones; those of groups in it count as its own."""
+    """An exception group. Its members are the innermost exceptions, including those of groups in
+    it."""
     segments: list[tuple[int, list[str]]] = [(0, [])]
     index = begin
     while index < len(lines) and (margin := _MARGIN.match(lines[index])):
@@ -227,7 +229,7 @@ def _member(lines: Sequence[str]) -> Raised | None:
 
 
 def _chained(lines: Sequence[str], blocks: Sequence[_Block]) -> tuple[Raised, int]:
-    """The last exception with its causes and traceback, and the line where the first begins."""
+    """The last exception with its causes and traceback, and the line where the first one begins."""
     members: list[_Block] = []
     heads = list(blocks)
     while len(heads) > 1 and any(
@@ -261,7 +263,7 @@ def _chained(lines: Sequence[str], blocks: Sequence[_Block]) -> tuple[Raised, in
 
 
 def _raised_for(outer: Raised, inner: Raised) -> bool:
-    """Whether the handler of the inner exception raised the outer one by a statement."""
+    """Whether a `raise` statement in the inner exception's handler raised the outer one."""
     if not outer.frames or not inner.frames or not outer.frames[-1].raises:
         return False
     raising, catching = outer.frames[-1], inner.frames[0]
@@ -269,7 +271,7 @@ def _raised_for(outer: Raised, inner: Raised) -> bool:
 
 
 def _syntax_error(text: str) -> Raised | None:
-    """What Python shows of a program that it cannot compile, at the end of a text."""
+    """The syntax error at the end of a text, as Python shows it for code that it cannot compile."""
     found = re.search(r'(?:^|\n)(  File ".*", line \d+\n(?: +.*\n)*(\w+Error): (.*))\s*$', text)
     if not found:
         return None

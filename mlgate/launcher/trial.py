@@ -1,14 +1,14 @@
-"""A model tried in a process of its own, which `serving` starts and does not trust.
+"""Tries a model in a process of its own, which `serving` starts and does not trust.
 
-It loads the model, asks it for its answers, and writes down what came of each step, so that whoever
-started it knows how far it came: the last step is said once all answers are there. A model that
-fails or ends its process is told from one that answers; one that forges what is said here lies of
-itself, as it could by its answers.
+It loads the model, asks it for answers, and records the result of each step, so that the launcher
+knows how far it got. The last step is recorded once all answers are there. So a model that fails or
+ends its process differs from one that answers. A model could forge this report, but then it lies
+only about itself, as it could with its answers.
 
     python -c BOOT ROOT FOLDER
 
 FOLDER has `asked.json` ({"model", "format", "example", "requests"}) and gets `said.json`. The
-example, where there is one, is asked first, as it is of a server; then each of the requests, once.
+example, if there is one, is sent first, as a server does; then each of the requests, once.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ BOOT = (
 )
 ASKED, SAID = "asked.json", "said.json"
 LOADING, ANSWERING, DONE = "loading", "answering", "done"  # the steps
-TIMES = 2  # that the example is answered by one process, as a server answers more than once
-ANSWER_BYTES = 1 << 20  # of an answer that is kept
+TIMES = 2  # that one process answers the example, because a server answers more than once
+ANSWER_BYTES = 1 << 20  # the limit for an answer that is kept
 _TRACE_CHARACTERS = 60_000
-_MISS = 8_000  # characters of the traceback of one request
+_MISS = 8_000  # characters of the traceback of one failed request
 
 
 class Trial:
-    """What is said of one, each step over the one before."""
+    """The report of one trial; each step replaces the one before."""
 
     def __init__(self, folder: Path) -> None:
         self._path, self._process = folder / SAID, os.getpid()
 
     def say(self, step: str, **said: Any) -> None:
         if os.getpid() != self._process:
-            os._exit(1)  # the model has forked, and its child came back here
+            os._exit(1)  # the model has forked, and its child returned here
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps({"step": step, **said}), "utf-8")
         part.replace(self._path)
@@ -72,11 +72,11 @@ class Trial:
                 distributions=imported(before),
                 **found,
             )
-        except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
-            self.say(step, **_told(error, _TRACE_CHARACTERS))
+        except BaseException as error:  # noqa: BLE001 -- includes SystemExit
+            self.say(step, **_described(error, _TRACE_CHARACTERS))
 
     def _asked(self, model: Model, asked: dict[str, Any], load_seconds: float) -> dict[str, Any]:
-        """The answers, and what came of the requests. Raises what the example is failed with."""
+        """The answers, and the results of the requests. Raises what the example fails with."""
         found: dict[str, Any] = {"answers": []}
         if asked["example"] is not None:
             began, request = time.perf_counter(), requests.of_json(asked["example"])
@@ -89,21 +89,21 @@ class Trial:
             def begin(number: int, failed: int) -> None:
                 self.say(ANSWERING, load_seconds=load_seconds, number=number, failed=failed)
 
-            of_all = ask(model, asked["requests"], begin, lambda error: _told(error, _MISS))
+            of_all = ask(model, asked["requests"], begin, lambda error: _described(error, _MISS))
             found = {**of_all, "answers": found["answers"] or of_all["answers"]}
         return {**found, **_answers(found["answers"])}
 
 
 def _answers(found: list[Any]) -> dict[str, Any]:
-    """Within limits: one that is too large is not kept, and only its size is said."""
+    """The answers; if they are too large, only the size of one."""
     text = json.dumps(found[0]) if found else ""
     if len(text) > ANSWER_BYTES:
         return {"answers": [], "answer_bytes": len(text)}
     return {"answers": found}
 
 
-def _told(error: BaseException, most: int) -> dict[str, Any]:
-    """Of what a model or its request was failed with; `most`: characters of the traceback."""
+def _described(error: BaseException, most: int) -> dict[str, Any]:
+    """A description of a failure, with at most `most` characters of its traceback."""
     if isinstance(error, ScorerError):
         return {
             "refused": {"kind": _kind(error), "message": clipped(str(error), _TRACE_CHARACTERS)}
@@ -118,7 +118,7 @@ def _kind(error: ScorerError) -> str:
 
 
 def _record(error: BaseException) -> dict[str, Any]:
-    """As of an exception of the model's: the frames that led to it here are none of its own."""
+    """The record of an exception of the model, without our own frames."""
     found = record(error)
     found["frames"] = [frame for frame in found["frames"] if not _is_ours(frame[0])]
     return found
@@ -136,13 +136,14 @@ def _is_ours(file: str) -> bool:
 
 
 def main(folder: str) -> None:
-    """Ends the process: no thread and no exit hook of the model's may hold it up."""
+    """Runs the trial and ends the process at once: the model's threads and exit hooks could delay
+    it."""
     code = 1
     try:
         asked = json.loads(Path(folder, ASKED).read_text("utf-8"))
         Trial(Path(folder)).run(asked)
         code = 0
-    except BaseException:  # noqa: BLE001 -- whoever started this tells of it
+    except BaseException:  # noqa: BLE001 -- the launcher reports it
         traceback.print_exc()
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""One process of a model's, and why it failed."""
+"""Runs one process that tries a model, and finds out why it failed."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from mlgate.scorer.libraries import distribution_of
 
 _EXAMPLE = "the example"
 _TRAVELS = (
-    "The model's files alone are served: keep the code with it (MLflow's `code_paths`), or install "
-    "it as a package"
+    "Only the model's files are served: keep the code with them (MLflow's `code_paths`), or "
+    "install it as a package"
 )
 
 
 async def said_by(
     asked: Mapping[str, Any], source: str, folder: Path, place: Place, log: Log, stopped: Stopped
 ) -> tuple[Said, Failed | None]:
-    """What a process says that tries a model, and why it did not do all of it.
+    """What a process that tries a model says, and why it did not finish.
 
-    `asked` is as of `trial`, which works in `folder`: to be made, and gone with what it is in where
-    the launcher is killed. `source` is what people call the file of its requests. The environment
-    of `place` is the process's. Raises `Canceled`.
+    `asked` is as in `trial`, which works in `folder`. The folder is created here, and its parent is
+    removed if the launcher is killed. `source` is the name of the file with its requests. The
+    process gets the environment of `place`. Raises `Canceled`.
     """
     (folder / "work").mkdir(parents=True)
     (folder / trial.ASKED).write_text(json.dumps(asked), "utf-8")
-    root = Path(__file__).parents[2]  # the archive, or what the package is in
+    root = Path(__file__).parents[2]  # the archive, or the folder of the package
     command = [sys.executable, "-c", trial.BOOT, str(root), str(folder)]
     own = replace(place, directory=folder / "work")
     kills = oom_kills()
@@ -60,12 +60,12 @@ async def said_by(
 
 
 def _missed(said: Said, source: str, log: Log, origins: Origins) -> Failed:
-    """Of requests that failed: the first one is what people need, and the log has more."""
+    """Why requests failed: the first failure with their number; the log has the others."""
     found = []
     for miss in said.misses:
         what = f"request {miss.number} of {source}"
         if miss.refused:
-            found.append(Failed(miss.refused[0], f"{what} is refused: {miss.refused[1]}"))
+            found.append(Failed(miss.refused[0], f"{what} was refused: {miss.refused[1]}"))
         elif miss.raised:
             found.append(_failure(f"the model could not answer {what}", miss.raised, origins))
     for each in found:
@@ -73,19 +73,19 @@ def _missed(said: Said, source: str, log: Log, origins: Origins) -> Failed:
     first = found[0]
     if said.failed > 1:
         first.message = one_line(
-            f"{said.failed} of {said.number} requests failed, the first one so: {first.message}",
+            f"{said.failed} of {said.number} requests failed, first: {first.message}",
             MESSAGE_CHARACTERS,
         )
     return first
 
 
 def _failure(what: str, error: Raised, origins: Origins) -> Failed:
-    """Of what the model raised."""
+    """The failure for what the model raised."""
     kind = classify(error, origins)
     message = f"{what}: {explained(error)}"
     module = str(error.facts.get("module") or "") if error.name == "ModuleNotFoundError" else ""
     if "<module '__main__'" in error.message:
-        message = f"{message}. It is of the script that trained. {_TRAVELS}"
+        message = f"{message}. It is defined in the script that trained the model. {_TRAVELS}"
     elif module and origins.own_module(module):
         kind, message = "code", f"{message}. It is a module of the repository. {_TRAVELS}"
     elif module and kind == "dependency":
@@ -93,17 +93,20 @@ def _failure(what: str, error: Raised, origins: Origins) -> Failed:
     return Failed(kind, message, None, error.traceback)
 
 
-def death(step: str, told: Mapping[str, str], code: int, tail: str, out_of_memory: bool) -> Failed:
-    """Of a process that ended without a word: a negative code is the signal that ended it."""
+def death(step: str, doing: Mapping[str, str], code: int, tail: str, out_of_memory: bool) -> Failed:
+    """Why a process ended without a report; a negative code is the signal that ended it.
+
+    `doing` has a phrase for each step.
+    """
     if not step:
         last = (tail.strip().splitlines() or ["no output"])[-1]
         return Failed("infrastructure", f"the model was not tried: {exit_text(code)}: {last}")
-    doing = told.get(step, "after it had answered")
+    when = doing.get(step, "after it had answered")
     if (code == -signal.SIGKILL and out_of_memory) or (
         code == -signal.SIGABRT and "std::bad_alloc" in tail
     ):
         how = f"{exit_text(code)}, peak memory {peak_memory()}"
-        return Failed("out_of_memory", f"memory ran out {doing}: the model's process was {how}")
+        return Failed("out_of_memory", f"memory ran out {when}: the model's process was {how}")
     if code < 0:
-        return Failed("code", f"the model's process was {exit_text(code)} {doing}")
-    return Failed("code", f"the model ended its process {doing}: it {exit_text(code)}")
+        return Failed("code", f"the model's process was {exit_text(code)} {when}")
+    return Failed("code", f"the model ended its process {when}: it {exit_text(code)}")

@@ -1,8 +1,8 @@
-"""A checked model under load: the process that a server has as well, HTTP, and locust's callers.
+"""Puts a checked model under load: runs the process of a server, HTTP, and locust's callers.
 
-Each is a process of its own, as neither the model nor a locustfile is trusted: they end with the
-load, whatever becomes of it. Which requests may fail is for the message to say; that there were
-none, or that a locustfile raised, is a failure always.
+The model and locust have their own processes, because neither the model nor a locustfile is
+trusted. They end with the load in any case. The message says whether requests may fail. No requests
+at all, or a locustfile that raises, is always a failure.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from mlgate.load.stats import Limits, Measured, NoStats, faults, measured, shown
 from mlgate.scorer import files
 from mlgate.scorer.variables import for_model
 
-_NEWS_SECONDS = 5.0  # from one line of progress to the next
-# A little less than locust waits when the time is up: it counts what is answered alone.
+_NEWS_SECONDS = 5.0  # between two lines of progress
+# A little less than locust waits at the end: it only counts answered requests.
 _HANGS_SECONDS = STOP_SECONDS - 1.0
-_FILES = 512  # beside connections: what a launcher and a model have open
+_FILES = 512  # that a launcher and a model have open besides connections
 _MOST_BYTES = 16 << 20  # of a file of locust's
-# locust's own environment says where it looks; what a run is promised begins with the last one.
+# Variables that would change where locust's own interpreter finds modules.
 _OF_INTERPRETERS = ("PYTHON", "VIRTUAL_ENV", "CONDA_")
-_PROMISED = "MLGATE_"
+_PROMISED = "MLGATE_"  # the prefix of the variables that each run is promised
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What came of it; `failed` is why the run fails, and `memory_mb` is the model's process's."""
+    """The result of a load. `failed` is why the run fails; `memory_mb` is that of the model."""
 
     measured: Measured
     memory_mb: float
     failed: Failed | None
 
     def metrics(self) -> dict[str, float]:
-        """Without an answer there is no time."""
+        """The metrics; without answers there are no times."""
         names = ("requests", "failures", "failure_ratio", "requests_per_second")
         times = ("p50_ms", "p95_ms", "p99_ms")
         found = {name: getattr(self.measured, name) for name in (*names, *times)}
@@ -63,9 +63,10 @@ async def under_load(
     log: Log,
     stopped: Stopped,
 ) -> Loaded:
-    """`asked` is as of `mlgate.scorer.child`, `body` what callers send where no locustfile says it.
+    """Puts a model under load.
 
-    Raises `Failed` where nothing was measured, `Canceled` and OSError.
+    `asked` is as in `mlgate.scorer.child`; callers send `body` unless there is a locustfile. Raises
+    `Failed` if nothing was measured, `Canceled` and OSError.
     """
     load = task.load or {}
     callers = Callers(int(load["users"]), float(load["spawn_rate"]), float(load["seconds"]))
@@ -84,7 +85,7 @@ async def under_load(
             passed = _passed(place.environment, task)
             where = place.directory if file else folder
             at = replace(place, directory=where, environment=variables(passed, folder))
-            log.line(f"asking it: {callers}")
+            log.line(f"load: {callers}")
             program = Program(command, at, log, scratch=(str(scratch),))
             try:
                 await _until_ended(program, model, made, callers, log, stopped)
@@ -99,7 +100,7 @@ async def under_load(
 
 
 def _make_room(callers: int) -> None:
-    """For two connections of each, here and in the model's process, as far as the system allows."""
+    """Allows two connections for each caller, here and in the model's process, if possible."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * callers + _FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -108,7 +109,7 @@ def _make_room(callers: int) -> None:
 
 
 def _passed(environment: Mapping[str, str], task: Task) -> dict[str, str]:
-    """What a locustfile finds: the run's own variables and those that each run is promised."""
+    """The variables of a locustfile: the run's own, and those that each run is promised."""
     found = for_model(environment, task.variables)
     return {
         **{name: value for name, value in environment.items() if name.startswith(_PROMISED)},
@@ -123,7 +124,7 @@ def _passed(environment: Mapping[str, str], task: Task) -> dict[str, str]:
 async def _until_ended(
     program: Program, model: Served, made: Bridge, callers: Callers, log: Log, stopped: Stopped
 ) -> None:
-    """Raises `Failed` where it does not come to its end, and `Canceled`."""
+    """Waits until locust has ended. Raises `Failed` if it does not end in time, and `Canceled`."""
     until = time.monotonic() + callers.limit
     ends: set[asyncio.Future[Any]] = {program.ended, model.ended, stopped}
     news = _NEWS_SECONDS
@@ -156,7 +157,7 @@ def _judged(
     *,
     asked: bool,
 ) -> Loaded:
-    """`wrong` is what is known to be so without locust."""
+    """The result of the load. `wrong` are the problems that were found without locust."""
     kind = "code" if load["locustfile"] else "infrastructure"
     try:
         content = files.read_bounded(folder / STATS, _MOST_BYTES) or b""

@@ -1,4 +1,4 @@
-"""What the modules of the launcher give one another."""
+"""The values that the modules of the launcher exchange."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, Optional, Protocol
 
 from mlgate.launcher.text import clipped, excerpt, one_line, plain
 
-# Starts `python -c CODE ...` of this interpreter in a folder, with an environment and a log, in
-# a process that has imported Jupyter before; None where it would not be as a new one.
+# Starts `python -c CODE ...` of this interpreter in a folder, with an environment and a log, in a
+# process that has already imported Jupyter; None if it would differ from a new process.
 Fork = Callable[[Sequence[str], Path, Mapping[str, str], Path], "Child | None"]
 
-# Done once the run has to end early: told to, or because of a failure.
+# Done when the run has to end early: because it was asked to (None), or because of a failure.
 Stopped = asyncio.Future[Optional["Failed"]]
 
-MESSAGE_CHARACTERS = 500  # of a failure or a warning
-TRACE_CHARACTERS = 60_000  # of a traceback, or of a message before it is one line
+MESSAGE_CHARACTERS = 500  # the limit for a failure or a warning
+TRACE_CHARACTERS = 60_000  # the limit for a traceback, and for a message before it is one line
 Notebook = Any  # nbformat.NotebookNode; so are its cells
 
 
@@ -34,17 +34,18 @@ class Failed(Exception):
 
 
 class Canceled(Exception):
-    """The run was told to end."""
+    """The run was asked to end."""
 
 
 @dataclass(frozen=True)
 class Task:
     """What to run; `path` and `directory` are relative to the root.
 
-    Of a serving run, `path` and `example` are relative to what the run `model` kept: the folder
-    that the variable `model_variable` holds. `requests` is relative to the root. `variables` are
-    the names of the run's own, which a model's process is given as well. `load` is {"users",
-    "spawn_rate", "seconds", "locustfile", "may_fail"}: the file is relative to the root.
+    For a serving run, `path` and `example` are relative to the folder with the outputs of the run
+    `model`, which the variable `model_variable` holds. `requests` is relative to the root.
+    `variables` are the names of the run's own variables, which a model's process gets as well.
+    `load` is {"users", "spawn_rate", "seconds", "locustfile", "may_fail"}; the file is relative to
+    the root.
     """
 
     kind: str
@@ -65,7 +66,7 @@ class Task:
 
     @classmethod
     def read(cls, text: str) -> Task:
-        """From JSON, or from a file of it. Fields that are null or unknown do not count."""
+        """From JSON, or from a JSON file. Ignores fields that are null or unknown."""
         inline = text.lstrip().startswith("{")
         given = json.loads(text if inline else Path(text).read_text("utf-8"))
         names = [field.name for field in fields(cls)]
@@ -76,7 +77,7 @@ class Task:
 class Place:
     """Where the run happens: absolute paths, and the environment of what it starts.
 
-    `locust` is an interpreter that has locust, where somebody has made one.
+    `locust` is an interpreter that has locust, if the host made one.
     """
 
     root: Path
@@ -94,7 +95,7 @@ class Child(Protocol):
     pid: int
 
     def wait(self) -> int:
-        """Its exit code, negative for a signal."""
+        """Waits for its end; returns its exit code, negative for a signal."""
         ...
 
 
@@ -111,12 +112,12 @@ class Frame:
 class Raised:
     """An exception, as its kernel recorded it or as a traceback shows it.
 
-    `name` is the class's, without its module; `classes` are the class and its bases with their
-    modules, none when the text does not tell. `frames` begin with the outermost. `facts` are what
-    an exception carries besides words: `status` (HTTP's number or gRPC's name), `errno` (its name),
-    `module` (that is missing or lacks a name) and `file` (of the module that lacks the name or the
-    part; empty for a namespace). `causes` is what it was raised from or, by the handler, raised
-    for; `members` are a group's.
+    `name` is the name of the class without its module. `classes` are the class and its bases with
+    their modules, empty if the text does not say. `frames` begin with the outermost. `facts` are
+    attributes of the exception: `status` (HTTP's number or gRPC's name), `errno` (its name),
+    `module` (the one that is missing or lacks a name) and `file` (of the module that lacks the name
+    or the part; empty for a namespace). `causes` has what it was raised from, or what its handler
+    raised it for. `members` are those of a group.
     """
 
     name: str
@@ -130,7 +131,7 @@ class Raised:
 
     @classmethod
     def read(cls, record: Mapping[str, Any], traceback: str = "") -> Raised:
-        """From what `recording.record` gives."""
+        """From the result of `recording.record`."""
         return cls(
             name=record["name"],
             message=plain(record["message"]),
@@ -149,7 +150,7 @@ class Raised:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended; `logged` are the metrics that MLflow has of it."""
+    """How a run ended; `logged` are its metrics in MLflow."""
 
     status: str
     failed: Failed | None = None

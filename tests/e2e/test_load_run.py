@@ -49,7 +49,7 @@ def test_the_example_passes(tmp_path: Path, repository: Path) -> None:
     assert metrics["requests"] > 100
     assert metrics["failures"] == 0
     log = (done.output / "runs/serve/log.txt").read_text()
-    assert "asking it: 5 callers for 5 s" in log
+    assert "load: 5 callers for 5 s" in log
 
 
 def bound(metric: str, at_most: float) -> dict[str, Any]:

@@ -16,6 +16,7 @@ CLEAN = (
     "handlers/devops_handler",
     "handlers/local_handler",
     "handlers/repository_handler",
+    "mlgate/launcher",
     "mlgate/orchestration",
 )
 BETTER = {

@@ -119,7 +119,7 @@ RUNS = {
     "a cell takes too long": Run(
         {"cell_timeout_seconds": 0.5},
         cells=("x = 1", "import time; time.sleep(600)"),
-        failure=(FailureKind.TIMEOUT, "cell 2 was not done after 0.5 seconds", 2),
+        failure=(FailureKind.TIMEOUT, "cell 2 was not finished after 0.5 seconds", 2),
         evidence=NOTEBOOK,
     ),
     "a cell exits without fault": Run(

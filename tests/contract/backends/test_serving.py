@@ -101,7 +101,7 @@ def test_callers_ask_it_at_once(backend: Backend) -> None:
     assert outcome.metrics.keys() == METRICS
     assert outcome.metrics["requests"] > 10
     assert outcome.metrics["failures"] == 0
-    assert "asking it: 2 callers for 1 s" in backend.log(task)
+    assert "load: 2 callers for 1 s" in backend.log(task)
     assert not backend.processes()
 
 
@@ -146,7 +146,7 @@ def test_a_request_that_fails_is_named(backend: Backend) -> None:
     kind, message = failed(backend, check(backend, training, files=files, **asked))
 
     assert kind is FailureKind.INVALID
-    assert message.startswith("request 2 of r.json is refused: missing column `a`.")
+    assert message.startswith("request 2 of r.json was refused: missing column `a`.")
 
 
 def failed(backend: Backend, task: Task) -> tuple[FailureKind, str]:

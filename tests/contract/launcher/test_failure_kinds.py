@@ -108,7 +108,7 @@ def test_a_cell_that_takes_too_long_is_ended_whether_it_listens_or_not(
     run = run_notebook(notebook("fine = 1", source, "never = 1"), cell_timeout_seconds=1.5)
 
     assert run.failure["kind"] == "timeout"
-    assert run.failure["message"] == "cell 2 was not done after 1.5 seconds"
+    assert run.failure["message"] == "cell 2 was not finished after 1.5 seconds"
     assert run.failure["cell"] == 2
     assert run.statuses == ["succeeded", "failed", "not_run"]
     assert "so far" in run.log

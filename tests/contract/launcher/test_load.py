@@ -41,7 +41,7 @@ def test_callers_are_answered_by_the_process_that_a_server_has(load: Any) -> Non
     assert metrics["requests"] / 11 < metrics["requests_per_second"] <= metrics["requests"]
     assert 0 <= metrics["p50_ms"] <= metrics["p95_ms"] <= metrics["p99_ms"] < 2000
     assert 5 < metrics["memory_mb"] < 1000
-    assert "asking it: 3 callers for 1 s\n" in run.log
+    assert "load: 3 callers for 1 s\n" in run.log
     assert f"{metrics['requests']:,.0f} requests, 0 failures, " in run.log
     assert recorded(run)["answer"] == [3.0, 7.5]
 

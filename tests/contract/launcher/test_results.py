@@ -114,7 +114,7 @@ def test_no_pattern_and_no_link_leads_out_of_the_root(run_command: Start, tmp_pa
 
 
 BROUGHT = {"outputs/metrics.json": '{"accuracy": 0.99}', "outputs/old.bin": "o", "model.bin": "m"}
-UNWRITTEN = "outputs/metrics.json counts for nothing: this run did not write it"
+UNWRITTEN = "outputs/metrics.json was ignored: this run did not write it"
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ else:
     mlflow.log_metrics({"rmse": 0.5, "val/r2": 0.9})
 """
 ELSEWHERE = (
-    "metrics were logged to {}, an MLflow tracking store of the run's own, and count (rmse, "
-    "val/r2). Do not set a tracking URI, so that they are with those of other runs"
+    "metrics were logged to {}, the run's own MLflow tracking store, and count (rmse, val/r2). "
+    "To log them where other runs do, do not set a tracking URI"
 )
 
 

@@ -97,7 +97,7 @@ def test_a_serving_run_that_has_nothing_to_ask_fails_though_its_model_loads(serv
     run = serve({"m.pkl": pickled()}, must_answer=True)
 
     assert (run.exit_code, run.failure["kind"]) == (1, "invalid")
-    assert "was loaded and not asked" in run.failure["message"]
+    assert "was loaded but not asked" in run.failure["message"]
     assert "`requests`" in run.failure["message"]
     assert run.outcome["metrics"].keys() == UNASKED
     assert run.outcome["metrics"]["requests"] == 0
@@ -292,8 +292,12 @@ class Model:
 @pytest.mark.parametrize(
     ("content", "kind", "said"),
     [
-        (b"cfeatures\nScaler\n.", "code", "It is a module of the repository. The model's files"),
-        (b"c__main__\nScaler\n.", "code", "It is of the script that trained. The model's files"),
+        (b"cfeatures\nScaler\n.", "code", "It is a module of the repository. Only the model's"),
+        (
+            b"c__main__\nScaler\n.",
+            "code",
+            "It is defined in the script that trained the model.",
+        ),
         (b"csklearn.svm\nSVC\n.", "dependency", "the model needs scikit-learn, which"),
         (pickle.dumps({"model": 1}), "invalid", "is of the class builtins.dict, which has no pred"),
         (b"version https://git-lfs", "code", "could not be loaded: UnpicklingError"),
@@ -327,7 +331,7 @@ def test_a_library_that_is_missing_is_named(serve: Serve, name: str, said: str) 
         ({}, {}, "no model is recognised in the kept outputs: there are no files"),
         ({"a.pkl": b"", "b.pkl": b""}, {}, "several models are in the kept outputs: a.pkl, b.pkl"),
         ({"a.pkl": b""}, {"path": "b.pkl"}, "there is no `b.pkl` among the kept outputs: a.pkl"),
-        ({"a.pkl": pickled()}, {"example": "e.json"}, "there is no example `e.json` among what"),
+        ({"a.pkl": pickled()}, {"example": "e.json"}, "the example `e.json` is not among the out"),
         (
             {"a.pkl": pickled(), "e.json": "{"},
             {"example": "e.json"},

@@ -86,7 +86,7 @@ def test_a_request_that_fails_keeps_none_from_being_asked_and_fails_the_run(serv
 
     assert (run.exit_code, run.failure["kind"]) == (1, "code")
     assert run.failure["message"] == (
-        "2 of 4 requests failed, the first one so: the model could not answer request 2 of "
+        "2 of 4 requests failed, first: the model could not answer request 2 of "
         "ask/r.json: ZeroDivisionError: division by zero"
     )
     assert run.failure["traceback"].endswith("ZeroDivisionError: division by zero")
@@ -100,9 +100,9 @@ def test_a_request_that_fails_keeps_none_from_being_asked_and_fails_the_run(serv
 @pytest.mark.parametrize(
     ("body", "kind", "said"),
     [
-        ([{"a": 1, "c": 2}], "invalid", "is refused: unknown column `c`; missing column `b`"),
-        ({"a": 1, "b": 2}, "invalid", "is refused: the request is in no known format"),
-        (None, "invalid", "is refused: the request is null"),
+        ([{"a": 1, "c": 2}], "invalid", "was refused: unknown column `c`; missing column `b`"),
+        ({"a": 1, "b": 2}, "invalid", "was refused: the request is in no known format"),
+        (None, "invalid", "was refused: the request is null"),
         ([{"a": None, "b": 2}], "code", "TypeError"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_request_that_the_model_does_not_take_is_a_failure(
             "the model could not answer request 2 of ask/r.json: SystemExit: 0",
         ),
         ("raise MemoryError", "out_of_memory", "MemoryError"),
-        ("return {object()}", "code", "request 2 of ask/r.json is refused: the model answered"),
+        ("return {object()}", "code", "request 2 of ask/r.json was refused: the model answered"),
     ],
 )
 def test_whatever_a_model_does_with_one_request_the_next_is_asked(
@@ -159,10 +159,10 @@ def test_a_model_that_ends_its_process_answers_no_more(serve: Serve, line: str, 
     ("content", "said"),
     [
         (None, "there is no file ask/r.json in the repository"),
-        ("{", "ask/r.json holds no requests: the request is not JSON"),
-        ('{"instances": [[1]]}', "ask/r.json holds no list: write a list of request bodies"),
-        ("[]", "ask/r.json holds an empty list"),
-        (f"[{'0,' * 100_000}0]", "ask/r.json holds 100,001 requests, more than 100,000"),
+        ("{", "ask/r.json has no requests: the request is not JSON"),
+        ('{"instances": [[1]]}', "ask/r.json is not a list: write a list of request bodies"),
+        ("[]", "ask/r.json is an empty list"),
+        (f"[{'0,' * 100_000}0]", "ask/r.json has 100,001 requests, more than 100,000"),
         (" " * (16 << 20) + "[]", "ask/r.json has more than 16 MiB of requests"),
     ],
     ids=["missing", "no JSON", "one request", "empty", "many", "large"],

@@ -122,7 +122,7 @@ def ask(place: Place, *, seconds: float, told_to_end: bool) -> Any:
 
 @pytest.mark.parametrize(
     ("seconds", "told_to_end", "why"),
-    [(1.5, False, "no answer in 1.5 seconds"), (300, True, "the run was told to end")],
+    [(1.5, False, "no answer in 1.5 seconds"), (300, True, "the run had to end")],
 )
 def test_nobody_waits_for_a_server_that_never_answers(
     tmp_path: Path, seconds: float, told_to_end: bool, why: str
