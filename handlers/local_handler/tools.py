@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from handlers.local_handler import environments, variables
 from handlers.local_handler.installing import EnvironmentFailure, Installer
 from handlers.local_handler.requirements import Plan
@@ -51,11 +49,16 @@ def tool(home: Path, requirements: Sequence[str], scratch: Path) -> Tool:
 
 
 def find_uv() -> str:
-    """The path of uv. Raises UnfitHost if it is not installed."""
+    """The program's path. Raises UnfitHost."""
     try:
+        from uv import find_uv_bin  # noqa: PLC0415 -- a host that only publishes does without it
+
         return find_uv_bin()
-    except FileNotFoundError as error:
-        raise UnfitHost("Runs on this machine need the program uv. Install it.") from error
+    except (ImportError, FileNotFoundError) as error:
+        raise UnfitHost(
+            "Runs on this machine need the program uv. Install mlgate with what they need: "
+            "pip install 'mlgate[local]', or pip install -e '.[local]' in a clone."
+        ) from error
 
 
 class _Here:

@@ -70,8 +70,30 @@ def test_the_wheel_holds_the_product_and_no_stand_in_that_only_tests_need(wheel:
 @pytest.mark.parametrize("python", CLASSIFIED)
 def test_an_installed_wheel_runs_a_message(python: str, wheel: Path, tmp_path: Path) -> None:
     """In a fresh environment, in another folder, with nothing of the clone on its path."""
+    binaries = _installed(f"{wheel}[local]", tmp_path, python)
+    done = _run(binaries, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "output/result.json").read_text())["verdict"] == "succeeded"
+    executed = (tmp_path / "output/runs/add/executed.ipynb").read_text()
+    assert f"({python.replace('.', ', ')}) 2" in executed
+
+
+def test_a_wheel_without_extras_says_what_a_run_needs(wheel: Path, tmp_path: Path) -> None:
+    """It can still publish."""
+    binaries = _installed(str(wheel), tmp_path, OWN)
+    done = _run(binaries, tmp_path)
+
+    assert done.returncode == 3
+    assert "pip install 'mlgate[local]'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    subprocess.run([binaries / "mlgate", "publish", "--help"], check=True, capture_output=True)
+
+
+def _installed(requirement: str, folder: Path, python: str) -> Path:
+    """The folder of its programs."""
     made = subprocess.run(
-        [UV, "venv", "-q", "--python", python, tmp_path / "venv"],
+        [UV, "venv", "-q", "--python", python, folder / "venv"],
         check=False,
         capture_output=True,
         text=True,
@@ -79,25 +101,24 @@ def test_an_installed_wheel_runs_a_message(python: str, wheel: Path, tmp_path: P
     if made.returncode != 0 and python != OWN:
         pytest.skip(f"neither this machine nor uv has Python {python}")
     assert made.returncode == 0, made.stderr
-    binaries = tmp_path / "venv/bin"
-    subprocess.run(
-        [UV, "pip", "install", "-q", "--python", binaries / "python", f"{wheel}[local]"], check=True
-    )
-    repository = tmp_path / "repository"
+    binaries = folder / "venv/bin"
+    install = [UV, "pip", "install", "-q", "--python", binaries / "python", requirement]
+    subprocess.run(install, check=True)
+    return binaries
+
+
+def _run(binaries: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`mlgate run` of a notebook."""
+    repository = folder / "repository"
     notebook(repository / "add.ipynb", "import sys", "print(sys.version_info[:2], 1 + 1)")
     commit(repository)
-    asked = message(tmp_path, repository, {"kind": "notebook", "path": "add.ipynb"})
-    done = subprocess.run(
+    asked = message(folder, repository, {"kind": "notebook", "path": "add.ipynb"})
+    return subprocess.run(
         [binaries / "mlgate", "run", asked, "--output", "output"],
-        cwd=tmp_path,
-        env={**environment(tmp_path), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+        cwd=folder,
+        env={**environment(folder), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
         check=False,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
     )
-
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "output/result.json").read_text())["verdict"] == "succeeded"
-    executed = (tmp_path / "output/runs/add/executed.ipynb").read_text()
-    assert f"({python.replace('.', ', ')}) 2" in executed
