@@ -29,6 +29,7 @@ from mlgate.hosts.settings import Settings, SettingsError
 from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.terminal import complain, say, say_json_text
 from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.new_build import new_build
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.clock import SystemClock
@@ -41,7 +42,7 @@ from mlgate.orchestration.verdict.evidence import no_notebooks
 from mlgate.orchestration.verdict.files import JUNIT
 from mlgate.orchestration.verdict.junit import junit_xml
 from mlgate.orchestration.verdict.result import result_json
-from mlgate.orchestration.wire.messages import LookMessage, read
+from mlgate.orchestration.wire.messages import LookMessage, Request, read
 
 log = logging.getLogger("mlgate")
 
@@ -63,7 +64,7 @@ def publish(body: bytes, waiting: Waiting | None) -> int:
     try:
         message = read(body).message()
         if waiting is None:
-            return _send(body)
+            return _send(body, message)
         if isinstance(message, LookMessage):
             raise UsageError("this is one of mlgate's own follow-up messages, not a request")
         return _send_and_wait(body, waiting, stream)
@@ -72,14 +73,18 @@ def publish(body: bytes, waiting: Waiting | None) -> int:
         raise
 
 
-def _send(body: bytes) -> int:
+def _send(body: bytes, message: Request | LookMessage) -> int:
     queue = make_queue(Settings.read().service_bus)
     message_id = uuid.uuid4().hex
     try:
         queue.send(body, message_id)
     finally:
         queue.close()
-    say(f"published as message {message_id}")
+    if isinstance(message, LookMessage):
+        say(f"published as message {message_id}")
+        return PASSED
+    key = build_key(None, message.attempt, message_id)
+    say(f"published as build {key}; `mlgate builds {key}` shows how far it is")
     return PASSED
 
 

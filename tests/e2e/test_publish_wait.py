@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -154,6 +155,20 @@ def test_a_message_that_the_host_rejects_is_invalid(site: Site, publish: Publish
     assert "::error title=mlgate::/repository/url: " in done.out
 
 
+def test_what_is_published_can_be_looked_up_by_the_name_that_is_printed(
+    site: Site, publish: Publish
+) -> None:
+    done = publish(site, site.message("true"))
+    assert done.code == 0, done.err
+    found = re.match(r"published as build (\w+);", done.out)
+    assert found, done.out
+    state = make_state(Settings.read(site.settings))
+    until = time.monotonic() + PATIENCE
+    while (stored := state.load(found[1])) is None or stored.build.open:
+        assert time.monotonic() < until, "no build of that name ended"
+        time.sleep(0.1)
+
+
 def test_ctrl_c_cancels_the_build_and_leaves_nothing_running(site: Site) -> None:
     mark = uuid.uuid4().hex
     process = site.start(site.message("sleep 600", build_id=mark))
@@ -164,7 +179,7 @@ def test_ctrl_c_cancels_the_build_and_leaves_nothing_running(site: Site) -> None
 
     assert process.returncode == 130, err
     assert "canceling: the runs get a few seconds to end" in out
-    assert "canceled: The waiting step ended before the runs did." in out
+    assert "canceled: Canceled before all runs had ended." in out
     assert processes_with(mark) == []
 
 

@@ -32,7 +32,7 @@ def judge(build: Build) -> Judgment:
     """
     checks = tuple(_check(metric, build.runs) for metric in build.gate.metrics)
     if build.pipeline_ended:
-        reason = "The waiting step ended before the runs did."
+        reason = "Canceled before all runs had ended."
         return Judgment(Verdict.CANCELED, reason, checks)
     cut_short = not build.runs or any(_cut_short(run) for run in build.runs)
     if build.ending_since is not None and cut_short:

@@ -78,7 +78,7 @@ def _of_team(number: int, count: int, every: timedelta, chance: random.Random) -
     promoted = good and not canceled and chance.random() < 0.2
     reasons = {
         Verdict.SUCCEEDED: "4 of 4 runs passed, and train: r2 is 0.9.",
-        Verdict.CANCELED: "The waiting step ended before the runs did.",
+        Verdict.CANCELED: "Canceled before all runs had ended.",
         Verdict.FAILED: f"train: r2 is {r2:.4f}, must be at least {bound}."
         if explored
         else "3 of 4 runs passed; all must pass. explore failed (code, cell 7): KeyError: 'demand'",

@@ -101,7 +101,11 @@ def test_a_long_list_of_failures_is_counted_not_told() -> None:
 @pytest.mark.parametrize(
     ("state", "verdict", "words"),
     [
-        (build(CANCELED, ending_since=NOON, pipeline_ended=True), Verdict.CANCELED, "waiting step"),
+        (
+            build(CANCELED, ending_since=NOON, pipeline_ended=True),
+            Verdict.CANCELED,
+            "Canceled before",
+        ),
         (build(CANCELED, ending_since=NOON, cancel_requested="No."), Verdict.FAILED, "No."),
         (build(CANCELED, ending_since=NOON), Verdict.FAILED, "deadline of 60 minutes"),
         (build(ending_since=NOON), Verdict.FAILED, "before the repository was checked out"),
