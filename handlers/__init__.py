@@ -1,1 +1,1 @@
-"""What is touched: one outside thing per handler, behind one port, strangers to each other."""
+"""One handler for each outside system, behind a port; handlers do not know of each other."""

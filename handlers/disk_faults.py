@@ -1,7 +1,8 @@
-"""What the errors of a file system mean to the queue, for the handlers that keep files on one.
+"""What a file system's errors mean to the queue, for handlers that keep files on a disk.
 
-An operator can free a full disk and mend a mount, so a build goes on meanwhile. A right that is
-missing is this host's own fault. A name that no file can have there will never be one.
+A full disk or a lost mount is `Temporary`: the build goes on while an operator repairs it. A
+missing permission is `UnfitHost`. `NO_NAME` has the errors for a name that no file can have there;
+handlers raise `Permanent` for it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def fault_of_disk(
     another = f", or set {elsewhere} to another place" if elsewhere else ""
     if error.errno in _NO_RIGHT:
         return UnfitHost(
-            f"{place} cannot be {verb}: {why}. Give the user of this host the right to{another}."
+            f"{place} cannot be {verb}: {why}. Give this host's user permission{another}."
         )
-    remedy = "Free some space" if error.errno in _FULL else "See that its disk works"
+    remedy = "Free some space" if error.errno in _FULL else "Check its disk"
     return Temporary(f"{place} cannot be {verb}: {why}. {remedy}{another}.", _DELAY)

@@ -19,13 +19,13 @@ _AZURE_DEVOPS_SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 def credential(client_id: str | None = None) -> DefaultAzureCredential:
     """The host's credential, which caches its tokens; `client_id` names a user-assigned one.
 
-    Raises `UnfitHost` where the variables that name an identity make no sense.
+    Raises `UnfitHost` when the variables that name an identity are invalid.
     """
     try:
         if client_id:
             return DefaultAzureCredential(managed_identity_client_id=client_id)
         return DefaultAzureCredential()
-    except ValueError as error:  # it tells what is expected, not what it was given
+    except ValueError as error:  # its text says what is expected, not what was given
         raise UnfitHost(
             f"The host's identity cannot be used: {error}. Check the variables that name it: "
             "AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET."
@@ -33,7 +33,7 @@ def credential(client_id: str | None = None) -> DefaultAzureCredential:
 
 
 def devops_token() -> SecretStr:
-    """A token of the host's own for Azure DevOps; `UnfitHost` without one, or `Temporary`."""
+    """The host's own token for Azure DevOps; raises `UnfitHost` without one, or `Temporary`."""
     try:
         return SecretStr(credential().get_token(_AZURE_DEVOPS_SCOPE).token)
     except ClientAuthenticationError as error:

@@ -1,4 +1,4 @@
-"""Calls that may hang, as a file system does whose server is gone."""
+"""A time limit for calls that may hang, as on a file system whose server is gone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Result = TypeVar("Result")
 
 
 class InTime:
-    """Makes each call in a thread of its own, and leaves it behind when it takes too long. As long
-    as one hangs, the next ones wait for it, and add none. Safe for threads."""
+    """Makes each call in a thread of its own, and abandons the thread when it takes too long. While
+    one hangs, later calls wait for it instead of adding threads. Safe for threads."""
 
     def __init__(self, limit: float) -> None:
-        """`limit` is in seconds of this process."""
+        """`limit` is in seconds, by the monotonic clock."""
         self._limit = limit
         self._hanging: _Call[Any] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, act: Callable[[], Result]) -> Result:
-        """Raises TimeoutError, and whatever the call raises."""
+        """Raises TimeoutError, and what the call raises."""
         deadline = time.monotonic() + self._limit
         while True:
             with self._lock:
@@ -38,7 +38,7 @@ class InTime:
             if not hanging:
                 found: Result = call.result()
                 return found
-            # It began before this was asked: it only shows that calls come to an end again.
+            # An older call has returned, so calls no longer hang: now make this one.
 
 
 class _Call(Generic[Result]):
@@ -60,5 +60,5 @@ class _Call(Generic[Result]):
     def _run(self, call: Callable[[], Result]) -> None:
         try:
             self._returned.append(call())
-        except BaseException as error:  # noqa: BLE001 -- raised again where it was called
+        except BaseException as error:  # noqa: BLE001 -- raised again in the caller
             self._raised.append(error)

@@ -1,7 +1,7 @@
-"""A server of a model, asked as its callers ask it: `GET /health` and `POST /predict`.
+"""Asks a model server as its callers do: `GET /health` and `POST /predict`.
 
-Answers come from outside: each is read up to a limit and within a time limit. Nothing follows a
-redirect, which could lead to a server that this host does not allow, and the key with it.
+Answers are not trusted: each is read up to a size limit and within a time limit. Redirects are not
+followed, since they could send the key to a server that this host does not allow.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from mlgate.scorer.answers import alike
 SETTING = "MLGATE_SERVICES"
 KEY = "x-functions-key"  # the header in which a function app expects its key
 NAME, NUMBER = "mlgate-model", "mlgate-model-number"
-MOST_BYTES = 4 << 20  # of an answer; the largest one on record has 1 MiB
+MOST_BYTES = 4 << 20  # of an answer; a recorded one has 1 MiB at most
 
 LONGEST = 15.0  # seconds for an answer, from the request to its last byte
-_TIMES = (5.0, 10.0)  # seconds, to connect and for each wait
+_TIMES = (5.0, 10.0)  # seconds: to connect, and for each read
 _PIECE = 1 << 16
 _NOT_NOW = frozenset({408, 429, 502, 503, 504})
 _SHOWN, _MESSAGE = 200, 500  # characters of an answer, and of an error's message
@@ -44,7 +44,7 @@ class _Reply:
     content: bytes
 
     def json(self) -> Any:
-        """None where it is not JSON."""
+        """None if it is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
@@ -52,7 +52,7 @@ class _Reply:
 
 
 class ServiceHandler:
-    """`ServicePort`; `allowed` are URL prefixes, None for every URL, and `keys` those of some."""
+    """`ServicePort`. `allowed`: URL prefixes, None for every URL; `keys`: the keys of some."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class ServiceHandler:
         limit: float = LONGEST,
     ) -> None:
         self._allowed = allowed
-        # The longest prefix is the one that is meant.
+        # The longest matching prefix counts.
         self._keys = sorted(keys, key=lambda each: len(each[0]), reverse=True)
         self._limit = limit
         self._servers: dict[str, InTime] = {}
@@ -74,8 +74,8 @@ class ServiceHandler:
         if reply.status in _NOT_NOW or reply.status >= 500:
             raise Temporary(f"{url}/health answers {reply.status}.")
         raise Permanent(
-            f"{url}/health answers {reply.status}, and not as a server of a model does. Check the "
-            "URL, which has no route."
+            f"{url}/health answers {reply.status}, but not as a model server does. Check the URL, "
+            "which must not have a route."
         )
 
     def answer(self, url: str, version: Manifest) -> Answered:
@@ -91,31 +91,31 @@ class ServiceHandler:
         found = reply.json()
         if version.answer is not None and not _alike(found, version.answer):
             said = (
-                f"The server answers the example with {_shown(found)}, and "
-                f"{_shown(version.answer)} is on record."
+                f"The server answers the example with {_shown(found)}, but the recorded answer is "
+                f"{_shown(version.answer)}."
             )
             return Answered(number, name, said)
         return Answered(number, name)
 
     def _ask(self, url: str, method: str, route: str, body: bytes | None = None) -> _Reply:
-        """The reply. One that sends a byte now and then lets no socket time out: it is left."""
+        """The reply, within the limit even if it comes byte by byte, which no socket times out."""
         if self._allowed is not None and not url_allowed(url, self._allowed):
-            raise Permanent(f"This host does not ask {url[:200]!a}. Add its URL to {SETTING}.")
+            raise Permanent(f"This host may not call {url[:200]!a}. Add its URL to {SETTING}.")
         in_time = self._servers.setdefault(url, InTime(self._limit))
         try:
             reply = in_time(lambda: self._asked(url, method, route, body))
         except TimeoutError:
             raise Temporary(f"{url} did not answer within {self._limit:g} s.") from None
         if 300 <= reply.status < 400:
-            raise Permanent(f"{url}{route} redirects, which is not followed. Give its own URL.")
+            raise Permanent(f"{url}{route} redirects, which is not followed. Give the final URL.")
         if reply.status in (401, 403):
             if self._key(url):
                 raise Permanent(
                     f"{url}{route} answers {reply.status}: it does not accept the key of {SETTING}."
                 )
             raise Permanent(
-                f"{url}{route} answers {reply.status}: it needs a key. Put it in a variable of the "
-                f"host, and name that behind the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
+                f"{url}{route} answers {reply.status}: it needs a key. Put the key in a variable "
+                f"of the host, and name it after the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
             )
         return reply
 
@@ -126,7 +126,7 @@ class ServiceHandler:
         until = time.monotonic() + self._limit
         try:
             with requests.Session() as session:
-                session.auth = _as_it_is  # else what ~/.netrc has for the host would be sent
+                session.auth = _as_it_is  # else requests would send what ~/.netrc has for the host
                 with session.request(
                     method,
                     f"{url}{route}",
@@ -149,7 +149,7 @@ class ServiceHandler:
 
 
 def _content(answer: requests.Response, url: str, until: float) -> bytes:
-    """What comes, as it comes. Raises TimeoutError."""
+    """The answer's bytes, read as they arrive. Raises TimeoutError."""
     content = bytearray()
     while piece := answer.raw.read1(_PIECE):
         content += piece
@@ -167,12 +167,12 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _alike(found: Any, recorded: Any) -> bool:
     try:
         return alike(found, recorded)
-    except (OverflowError, RecursionError):  # of numbers and lists that nobody has on record
+    except (OverflowError, RecursionError):  # too large or too deep for a recorded answer
         return False
 
 
 def _health(said: Any) -> Health | None:
-    """None for what is not the health of a server of models."""
+    """None if it is not a model server's health."""
     if not isinstance(said, dict) or not isinstance(said.get("status"), str):
         return None
     if "number" not in said:
@@ -220,4 +220,4 @@ def _shown(value: Any) -> str:
     try:
         return one_line(json.dumps(value), _SHOWN)
     except (RecursionError, ValueError):
-        return "what cannot be shown"
+        return "a value that cannot be shown"

@@ -92,7 +92,7 @@ def look_at_jobs() -> None:
         (answer(500), Temporary, "identity service does not answer"),
         (answer(429), Temporary, "identity service does not answer"),
         ((502, b"<html>Bad Gateway</html>"), Temporary, "identity service does not answer"),
-        (answer(400, NONE_ASSIGNED), UnfitHost, f"not given that .*: {NONE_ASSIGNED} Assign one"),
+        (answer(400, NONE_ASSIGNED), UnfitHost, f"not assigned to .*: {NONE_ASSIGNED} Assign one"),
     ],
     ids=["500", "429", "502", "400"],
 )

@@ -141,7 +141,9 @@ def test_an_identity_that_is_refused_is_told_with_the_remedy(
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "wrong")
     stranger = bench.another(getattr(azure.identity, asked)(retry_total=0))
     for act in (lambda: stranger.look([task.attempt]), lambda: stranger.submit(task)):
-        with pytest.raises(Permanent, match=r"identity is refused|Give it a managed identity"):
+        with pytest.raises(
+            Permanent, match=r"refused the host's identity|Give it a managed identity"
+        ):
             act()
 
 

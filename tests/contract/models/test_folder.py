@@ -285,9 +285,9 @@ def test_what_is_no_file_has_no_content(
     ("number", "error", "says"),
     [
         (errno.ENOSPC, Temporary, "Free some space, or set MLGATE_MODELS"),
-        (errno.EIO, Temporary, "See that its disk works"),
-        (errno.EACCES, UnfitHost, "Give the user of this host the right to"),
-        (errno.EROFS, UnfitHost, "Give the user of this host the right to"),
+        (errno.EIO, Temporary, "Check its disk"),
+        (errno.EACCES, UnfitHost, "Give this host's user permission"),
+        (errno.EROFS, UnfitHost, "Give this host's user permission"),
     ],
 )
 def test_a_disk_that_fails_takes_nothing(
