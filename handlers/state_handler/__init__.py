@@ -1,4 +1,4 @@
-"""Where builds and their secrets are remembered; the implementations of `StatePort`."""
+"""Stores builds and their secrets: the implementations of `StatePort`."""
 
 from handlers.state_handler.sqlite import SqliteState
 

@@ -1,7 +1,7 @@
-"""Builds in a blob container, and their tokens in another one, which others need not reach.
+"""Builds in a blob container, and their tokens in a second one, which only hosts need to reach.
 
 builds/<key>          the head of the record; its ETag is the version
-parts/<key>/<name>    what a head names
+parts/<key>/<name>    a part that the head names
 open/..., ended/...   marks, see `marks`
 leases/<key>          who acts on the build
 rejections/<key>      a refused message
@@ -34,11 +34,11 @@ from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 
-ABANDONED = timedelta(days=1)  # by then a start came again, or never will, and its token has ended
-_AT_ONCE = 4  # requests under way at the same time
+ABANDONED = timedelta(days=1)  # by then no start is delivered again, and its token has expired
+_AT_ONCE = 4  # concurrent requests
 _OF_HISTORY = 20  # builds of the history in memory
 _SKEWED = timedelta(seconds=10)
-_SKEW_TOLD = timedelta(minutes=10)  # at most so often
+_SKEW_PAUSE = timedelta(minutes=10)  # between two warnings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,8 +56,8 @@ class BlobState:
         self._leases = BlobLeases(container)
         self._marks = Marks(container)
         self._shelf = Shelf(self._head, self._parts)
-        self._told: set[str] = set()  # rejections that cannot be read
-        self._skew_told: datetime | None = None
+        self._logged: set[str] = set()  # rejections that cannot be read
+        self._skew_logged: datetime | None = None
 
     def create(self, build: Build, token: SecretStr | None) -> bool:
         self._marks.open(Due(build.key, build.received_at))
@@ -98,16 +98,16 @@ class BlobState:
 
     def lease(self, key: str, owner: str, seconds: float) -> bool:
         got = self._leases.lease(key, owner, seconds)
-        self._tell_skew()
+        self._report_skew()
         return got
 
     def release(self, key: str, owner: str) -> None:
         self._leases.release(key, owner)
 
     def due(self) -> list[Due]:
-        """One listing, and a look into some marks that are long overdue: they may be left over."""
+        """Lists once, and reads the builds of some long-overdue marks, which may be left over."""
         found = self._marks.due(self._clock.now(), self._mend)
-        self._tell_skew()
+        self._report_skew()
         return found
 
     def set_due(self, due: Due) -> None:
@@ -153,7 +153,7 @@ class BlobState:
         keys = list(dict.fromkeys(keys_in(self._container.names("rejected/", limit))))
         blobs = _several(self._container.read, [_rejection(key) for key in keys])
         found = [(key, blob.content) for key, blob in zip(keys, blobs, strict=True) if blob]
-        return rejections.readable(found, self._told)
+        return rejections.readable(found, self._logged)
 
     def skew(self) -> timedelta | None:
         """How far this host's clock is ahead of the storage's; None before its first answer."""
@@ -169,14 +169,14 @@ class BlobState:
         return {name: blob.content for name, blob in blobs if blob is not None}
 
     def _write_token(self, key: str, token: SecretStr) -> None:
-        """One that is there is the same identity's, and stays."""
+        """An existing token belongs to the same identity and stays."""
         content = token.get_secret_value().encode()
         if self._secrets.create(key, content) is None and self._head(key) is None:
-            # Written anew, so that nobody takes it for one of a build that never came to be.
+            # Rewritten, so that it does not look like the token of a build that was never created.
             self._secrets.put(key, content)
 
     def _mend(self, key: str, mark: Listed) -> Behind:
-        """Take away what is left over of a build that has ended, or that never came to be."""
+        """Remove what is left of a build that has ended or was never created."""
         try:
             found = self._container.read(_record(key))
             if found is None:
@@ -189,12 +189,12 @@ class BlobState:
             self.forget_token(key)
             self._file_away(key, seen)
         except OrchestrationError as error:
-            log.info("build %s: what is left of it stays for now: %s", key, error)
+            log.info("build %s: its leftovers stay for now: %s", key, error)
             return Behind.OPEN
         return Behind.ENDED
 
     def _forget_abandoned(self, key: str, mark: Listed) -> None:
-        """Nothing of a start that comes again meanwhile: that writes both anew first."""
+        """Remove a start's mark and token, unless it has come again and rewritten them."""
         token = self._secrets.last_write(key)
         if self._marks.close(key, mark.version) and token is not None and token[1] > ABANDONED:
             self._secrets.delete(key, token[0])
@@ -202,19 +202,19 @@ class BlobState:
     def _file_away(self, key: str, ended: Glimpse) -> None:
         self._marks.end(key, ended.received_at)
         if ended.parted:
-            # What the head does not name, no later one does: none is written any more.
+            # The build has ended, so no later head names a part that this one does not.
             there = self._container.names(f"parts/{key}/")
             left = set(there) - {_part(key, name) for name in ended.names}
             _several(self._container.delete, sorted(left))
         self._marks.close(key)
 
-    def _tell_skew(self) -> None:
+    def _report_skew(self) -> None:
         skew, now = self.skew(), self._clock.now()
         if skew is None or abs(skew) <= _SKEWED:
             return
-        if self._skew_told is not None and abs(now - self._skew_told) < _SKEW_TOLD:
+        if self._skew_logged is not None and abs(now - self._skew_logged) < _SKEW_PAUSE:
             return
-        self._skew_told = now
+        self._skew_logged = now
         log.warning(
             "This host's clock is %.0f s %s the storage's. Set it right (NTP): until then this "
             "host looks at builds too early or too late, and the times that it reports are wrong.",

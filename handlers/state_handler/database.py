@@ -11,7 +11,7 @@ from pathlib import Path
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import Clock
 
-# `due` is apart from `builds`, so that what wakes a build changes neither it nor its version.
+# `due` is separate from `builds`, so that waking a build changes neither it nor its version.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS builds (
@@ -39,9 +39,9 @@ _BUSY_SECONDS = 30.0  # how long a statement waits for another process's write
 
 
 class Database:
-    """Raises `Permanent` when the file is not a database of ours, `Temporary` when it stays locked.
+    """Raises `Permanent` if the file is not an mlgate database, `Temporary` if it stays locked.
 
-    The constructor raises OSError as well, when there cannot be such a file.
+    The constructor also raises OSError, when the file cannot be created.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -49,7 +49,7 @@ class Database:
         # Created before SQLite opens it, so that it is never readable by others.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         with self.connection() as db:
-            # Changing the journal's mode does not wait for another process that does the same.
+            # SQLite does not wait when another process is changing the journal mode as well.
             for _ in range(_BUSY_TRIES):
                 try:
                     db.executescript(_SCHEMA)
@@ -61,9 +61,9 @@ class Database:
 
     @contextmanager
     def connection(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
-        """One for each use: cheap, and safe from any thread. Commits at the end.
+        """A new connection for each use: cheap, and safe from any thread. Commits at the end.
 
-        With `writing` nobody else writes meanwhile, so that what is read first stays true.
+        With `writing`, nobody else writes meanwhile, so what was read stays true.
         """
         try:
             with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as db, db:
@@ -74,6 +74,6 @@ class Database:
             raise Temporary(f"The state at {self._path} does not answer: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise Permanent(
-                f"The state at {self._path} is not a database of ours: {error}. Move it away, or "
+                f"The state at {self._path} is not an mlgate database: {error}. Move it away, or "
                 "set MLGATE_STATE to another place."
             ) from error

@@ -1,4 +1,4 @@
-"""What has to be written of a build, given what is stored: a head, and what parts are new."""
+"""What to write when a build is saved: a head, and the parts that are not stored yet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from handlers.state_handler.specs import as_table
 from mlgate.orchestration.builds import Build, RunState
 
 _SHORT = 2_000  # characters of a field that stays in the head
-_LOOSE = 12_000  # characters of runs' states that stay there, all together
+_LOOSE = 12_000  # characters of runs' states that stay there, in total
 _CHUNK = 100_000  # characters of runs' states in a part
-_SMALL = 8  # parts of less than half of that, which then become one
+_SMALL = 8  # parts of less than half of that; so many are merged
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """`parts` are written first."""
+    """`parts` must be written before `head`."""
 
     head: bytes = field(repr=False)
     parts: Mapping[str, bytes] = field(repr=False)
@@ -29,21 +29,21 @@ class Draft:
 
 
 def compose(build: Build, before: Record | None) -> Draft:
-    """`before` is what is stored: None for a new build, which is whole in its head."""
+    """`before` is the stored record, or None for a new build, whose head has no parts."""
     if before is None:
         return _Composition(build, Record(build, Head(), {}), new=True).draft()
     return _Composition(build, before).draft()
 
 
 class _Composition:
-    """What is the very same value as before is not looked at, whatever its size."""
+    """Values that are the same objects as before are not examined, so large ones cost nothing."""
 
     def __init__(self, build: Build, before: Record, *, new: bool = False) -> None:
         self._build = build
         self._before = before
         self._new = new
         self._may_part = not new and not before.head.sealed
-        self._texts: dict[str, str] = {}  # of the parts that are not there yet
+        self._texts: dict[str, str] = {}  # of the new parts
         self._lengths = dict(before.lengths)
         self._fields: dict[str, Any] = {}
         self._parts: dict[str, str] = {}
@@ -54,7 +54,7 @@ class _Composition:
         for name in BUILD.names:
             self._put(name)
         self._put_specs()
-        # What a newer version wrote.
+        # Fields that only a newer version knows.
         self._fields |= {name: raw for name, raw in before.fields.items() if name not in KNOWN}
         self._parts |= {name: part for name, part in before.parts.items() if name not in KNOWN}
         head = Head(
@@ -100,7 +100,7 @@ class _Composition:
             self._fields[name] = raw
 
     def _states(self) -> dict[int, Raw]:
-        """Those that stay in the head; the others are in chunks."""
+        """The states that stay in the head; the others are in chunks."""
         if self._new or not _same_specs(self._build.runs, self._before.build.runs):
             self._chunks.clear()
             states = enumerate(RUN.all_as_json(run) for run in self._build.runs)
@@ -130,8 +130,8 @@ class _Composition:
                 yield place, raw
 
     def _of_thin_chunks(self, loose: Mapping[int, Raw]) -> dict[int, Raw]:
-        """What counts of the chunks in which most does not count any more, and of the small ones
-        once they are many; they go."""
+        """Drop the chunks that are mostly outdated, and the small ones once there are many; return
+        the states in them that still count."""
         last = {place: name for name, chunk in self._chunks.items() for place in chunk}
         last.update(dict.fromkeys(loose, ""))
         small = {name for name in self._chunks if self._lengths[name] < _CHUNK / 2}
@@ -144,7 +144,8 @@ class _Composition:
         return moved
 
     def _cut(self, loose: Mapping[int, Raw]) -> Iterator[dict[int, Raw]]:
-        """Those that have ended first: what is together with others like it never becomes thin."""
+        """Runs that have ended come first: their states no longer change, so their chunks never
+        become thin."""
         runs = self._build.runs
         chunk: dict[int, Raw] = {}
         length = 0
@@ -159,7 +160,7 @@ class _Composition:
 
     def _part(self, text: str) -> str:
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
-        # Whatever else may lie there is no concern of this head's, and may be removed.
+        # A part that the stored head does not name may be removed, so it is written again.
         if name not in self._before.head.names():
             self._texts[name] = text
         self._lengths[name] = len(text)

@@ -1,7 +1,6 @@
-"""A dataclass's fields as JSON values, one by one; a field that has its default value is left out.
+"""A dataclass's fields as JSON values, one by one; fields with their default value are left out.
 
-One by one, so that a store can keep apart what is large, and so that a field which only a newer
-version knows is one that is passed by.
+So a store can keep large values apart, and skip fields that only a newer version knows.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Raw = Mapping[str, Any]  # JSON values by a field's name
 
 
 class Fields:
-    """Those of `kind`, but for the ones in `without`."""
+    """The fields of `kind`, except those in `without`."""
 
     def __init__(self, kind: type, without: Iterable[str] = ()) -> None:
         self._types = get_type_hints(kind)
@@ -30,7 +29,7 @@ class Fields:
         return bool(default is value or default == value)
 
     def default(self, name: str) -> object:
-        """Raises ValueError where the field must be given."""
+        """Raises ValueError if the field has no default."""
         if self._defaults[name] is MISSING:
             raise ValueError(f"{name} is missing")
         return self._defaults[name]
@@ -50,11 +49,11 @@ class Fields:
         }
 
     def all_from_json(self, raw: Raw) -> dict[str, Any]:
-        """The arguments that make the value; an unknown field is passed by."""
+        """The arguments that make the value; unknown fields are skipped."""
         return {name: self.from_json(name, raw[name]) for name in self.names if name in raw}
 
     def unknown(self, raw: Raw) -> dict[str, Any]:
-        """What a newer version wrote beside."""
+        """The fields that only a newer version knows."""
         return {name: value for name, value in raw.items() if name not in self._defaults}
 
 

@@ -1,8 +1,8 @@
-"""Leases in SQLite, over which no process's clock has a say.
+"""Leases in SQLite, for which the processes' clocks need not agree.
 
-Each renewal leaves a new stamp. Whoever finds somebody else's remembers it, and takes the lease
-once it has seen that same stamp for as long as the lease was given for: a difference of its own
-clock's times, whatever that clock shows.
+Each renewal writes a new stamp. A process that finds another's stamp remembers it, and takes the
+lease when the stamp stays the same for as long as the lease was given. It measures that time as a
+difference on its own clock, so what that clock shows does not matter.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 from handlers.state_handler.database import Database
 
-_MOST = 10_000  # stamps of others that are remembered
+_MOST = 10_000  # remembered stamps of other owners
 
 
 class Holders:
-    """Safe for threads. `elapsed` gives seconds, from whenever."""
+    """Safe for threads. `elapsed` returns the seconds since any fixed moment."""
 
     def __init__(self, database: Database, elapsed: Callable[[], float]) -> None:
         self._database = database

@@ -1,9 +1,9 @@
-"""Leases in blobs, judged by the storage's own clock.
+"""Leases in blobs, measured by the storage's own clock.
 
-A lease is a blob that says who holds it and for how long; it is over when its age, the time of the
-storage's answer less that of the blob's last write, has reached that. Storage has leases of its own
-on blobs, but of 15 seconds at least, which is how long a build would wait for a handler that died;
-and they need a blob that is there before, and stays.
+A lease is a blob that says who holds it and for how long. It is over when the blob reaches that
+age: the time of the storage's answer minus the time of the blob's last write. Storage's own leases
+on blobs are not used: they last 15 seconds at least, which a build would wait when its handler
+died, and they need a blob that exists before and stays.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from handlers.blobs.container import Blob, Container
 
-_ROUNDS = 5  # of trying to be faster than others
-# Both times are rounded down to seconds, and may be those of two of the storage's machines.
+_ROUNDS = 5  # tries while others write at the same time
+# Both times are rounded down to seconds, and may come from two of the storage's machines.
 _ROUNDING = timedelta(seconds=2)
 
 
@@ -60,7 +60,7 @@ def _name(key: str) -> str:
 
 
 def _said_in(blob: Blob) -> tuple[str, timedelta]:
-    """Nobody's, and over, where another version wrote something else."""
+    """The holder, and for how long; nobody, for a minute, if another version wrote the blob."""
     try:
         held = json.loads(blob.content)
         return str(held["owner"]), timedelta(seconds=held["seconds"])

@@ -1,11 +1,12 @@
-"""Blobs without content whose names are lists of builds: which are open, and which have ended.
+"""Empty blobs whose names list builds: those that are open, and those that have ended.
 
     open/<key>            the build may be open; its metadata says when it is due
     ended/<time>-<key>    the build has ended; the newest is listed first
 
-No two blobs change at once, so the order is such that a handler killed in between leaves too many
-marks, never too few: the one in `open` is there before the token and the build, and goes after the
-build has ended and its other mark is there. What is left over is overdue, and so it is found.
+Two blobs cannot change at once, so the order is one in which a killed handler leaves too many
+marks, never too few: the mark in `open` is written before the token and the build, and removed
+after the build has ended and its mark in `ended` is written. A mark that is left over becomes
+overdue, which is how it is found.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from enum import Enum, auto
 from handlers.blobs.container import Container, Listed
 from mlgate.orchestration.durable import Due
 
-_OVERDUE = timedelta(minutes=5)  # later than a mark of a build that somebody cares for ever is
-_AGAIN = timedelta(minutes=10)  # until a mark that was looked into is looked into again
-_MOST = 10  # marks that are looked into at a time
-_END_OF_TIME = 10**15  # milliseconds since 1970; what is left until then sorts the newest first
+_OVERDUE = timedelta(minutes=5)  # the mark of a build that a host handles is never so late
+_AGAIN = timedelta(minutes=10)  # until the build of the same mark is read again
+_MOST = 10  # marks whose builds are read at a time
+_END_OF_TIME = 10**15  # milliseconds since 1970; the time left until then sorts the newest first
 
 
 class Behind(Enum):
-    """What is behind a mark."""
+    """The state of a mark's build."""
 
     OPEN = auto()
-    ENDED = auto()  # its mark is taken away
+    ENDED = auto()  # its mark was removed
     NOTHING = auto()  # no build: not yet, or never
 
 
@@ -47,11 +48,11 @@ class Marks:
         self._looked: dict[str, _Looked] = {}
 
     def open(self, due: Due) -> None:
-        """Written anew each time, so that nobody takes it for an abandoned one."""
+        """Rewritten each time, so that it does not look abandoned."""
         self._container.put(_open(due.key), b"", metadata=_metadata(due))
 
     def change(self, due: Due) -> None:
-        """Nothing for a build that has ended meanwhile."""
+        """Does nothing for a build that has ended meanwhile."""
         self._container.set_metadata(_open(due.key), _metadata(due))
 
     def end(self, key: str, received_at: datetime) -> None:
@@ -61,9 +62,9 @@ class Marks:
         return self._container.delete(_open(key), version)
 
     def due(self, now: datetime, look: Callable[[str, Listed], Behind]) -> list[Due]:
-        """The open builds, the one that is due first in front.
+        """The open builds, in the order in which they are due.
 
-        `look` tells what is behind a mark that should have moved on long ago, for some of these.
+        `look` returns the state of an overdue mark's build; it is called for some of them.
         """
         marks = {_key(mark): mark for mark in self._container.listed("open/")}
         found = sorted(
@@ -79,8 +80,8 @@ class Marks:
         ]
 
     def keys(self, limit: int) -> list[str]:
-        """Of the open builds, and of those that have ended last; each once."""
-        # In this order: a build that ends meanwhile is in both lists, not in none.
+        """The keys of the open builds, and of the last ones that ended; each once."""
+        # In this order, a build that ends meanwhile is in both lists instead of in none.
         names = [*self._container.names("open/"), *self._container.names("ended/", limit)]
         return list(dict.fromkeys(keys_in(names)))
 
@@ -116,7 +117,7 @@ def _metadata(due: Due) -> dict[str, str]:
 
 
 def _due(key: str, mark: Listed) -> Due:
-    """One that another version wrote is due: whoever acts on the build says when again."""
+    """A mark that another version wrote is due now: the handler of the build then rewrites it."""
     try:
         at = datetime.fromisoformat(mark.metadata["at"])
         return Due(key, at.astimezone(UTC), int(mark.metadata["wakes"]))

@@ -1,4 +1,4 @@
-"""A build out of its record. What this process knows of it already is neither moved nor read."""
+"""Reads a build from its record; what this process has already is neither fetched nor parsed."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ Fetch = Callable[[Sequence[str]], Mapping[str, bytes]]
 
 
 class MissingPartError(Exception):
-    """A part that the head names is not there: the build has ended since the head was read."""
+    """A part that the head names is missing: the build has ended since the head was read."""
 
 
 def parse(head: bytes | str, before: Record | None, fetch: Fetch) -> Record:
-    """`before` is an earlier record of the build; `fetch` gives those parts that are there.
+    """`before` is an earlier record of the build; `fetch` returns those parts that exist.
 
     Raises `UnreadableError`, or `MissingPartError`.
     """

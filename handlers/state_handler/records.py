@@ -1,16 +1,15 @@
-"""A build as stores hold it: a small head, which each save replaces, and parts, which never change.
+"""A build as it is stored: a small head, which each save replaces, and parts, which never change.
 
-The head is JSON: `build` has the fields that are short; `parts` names the part of each that is not;
-`runs` has the states of the runs that changed lately, by their place; and `chunks` names the parts
-that hold the others' states, of which the last that has a run counts. What the runs were asked to
-do is a field of its own, `specs`. Values that are the default are left out everywhere.
+The head is JSON. `build` has the short fields, and `parts` names the part of each long one. `runs`
+has the states of the runs that changed lately, by their place. `chunks` names the parts with the
+other states; if several have a run, the last one counts. The runs' specs are a field of their own,
+`specs`. Default values are left out everywhere.
 
-A part is named by the hash of what it holds. It is written before the head that names it, and
-removed only after the build has ended, when nobody writes parts any more: from there on heads are
-`sealed`. A new build's head is whole, so that a build which never came to be leaves no part.
+A part is named by the hash of its content. It is written before the head that names it, and
+removed only after the build has ended. From then on heads are `sealed`, and no parts are written. A
+new build's head has no parts, so a build that is never created leaves none.
 
-What another version wrote and this one does not know is kept: unknown fields of a build, and those
-of a run.
+Fields of a build or a run that only another version knows are kept.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`chunks` has what the parts hold, by their names and in their order."""
+    """`chunks` has the contents of these parts, by name and in order."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -47,11 +46,11 @@ class Head:
     parted: bool = False  # there are, or were, parts
 
     def names(self) -> frozenset[str]:
-        """The parts that it names."""
+        """The parts that the head names."""
         return frozenset(self.parts.values()) | self.chunks.keys()
 
     def states(self) -> dict[int, Raw]:
-        """Of each run that has one other than the default."""
+        """The state of each run that differs from the default."""
         found: dict[int, Raw] = {}
         for chunk in self.chunks.values():
             found.update(chunk)
@@ -76,7 +75,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A build, and how it lies in its store. `lengths` are those of its parts, and its head's."""
+    """A build, and how it is stored. `lengths`: of its parts by name, and its head by ""."""
 
     build: Build
     head: Head
@@ -89,7 +88,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What a head says of its build by itself. `names` are those of its parts."""
+    """What a head alone says of its build. `names`: its parts."""
 
     open: bool
     received_at: datetime
@@ -107,7 +106,7 @@ def read_head(head: bytes | str) -> dict[str, Any]:
     except ValueError as error:
         raise UnreadableError(str(error)) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise UnreadableError("its format is another one")
+        raise UnreadableError("its format is unknown")
     return raw
 
 

@@ -30,17 +30,17 @@ def from_text(key: str, text: str | bytes) -> Rejection:
         ) from error
 
 
-def readable(records: Iterable[tuple[str, str | bytes]], told: set[str]) -> list[Rejection]:
-    """Without those that another version wrote: they must not hide the others.
+def readable(records: Iterable[tuple[str, str | bytes]], logged: set[str]) -> list[Rejection]:
+    """Skips those that another version wrote: they must not hide the others.
 
-    `told` are the keys of those that were logged; each is once.
+    `logged` has the keys of skipped ones, so that each is logged once.
     """
     found = []
     for key, text in records:
         try:
             found.append(from_text(key, text))
         except ForeignRecord as error:
-            if key not in told:
+            if key not in logged:
                 log.warning("%s", error)
-            told.add(key)
+            logged.add(key)
     return found

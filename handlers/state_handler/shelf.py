@@ -1,4 +1,4 @@
-"""The builds that a process has read or written last, so that it moves no more than has changed."""
+"""A cache of the builds that a process read or wrote last, so that only changes are moved."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mlgate.orchestration.errors import Temporary
 
 log = logging.getLogger("mlgate")
 
-_MOST = 16 << 20  # characters of the records that are kept; as values they take some ten times that
-_LATER = 60.0  # seconds until a host with another version may have the message
+_MOST = 16 << 20  # characters of the cached records; in memory they take about ten times that
+_LATER = 60.0  # seconds, for a host with another version to get the message
 
 
 class ForeignRecord(Temporary):
-    """A record that this version of mlgate cannot read: a host with another one may."""
+    """A record that this version of mlgate cannot read; a host with another version may."""
 
 
 class Shelf:
@@ -38,7 +38,7 @@ class Shelf:
         self._most = most
         self._kept: OrderedDict[str, tuple[str, Record]] = OrderedDict()
         self._size = 0
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._lock = threading.Lock()
 
     def load(self, key: str) -> Stored | None:
@@ -47,7 +47,7 @@ class Shelf:
         return None if found is None else Stored(found[1].build, found[0])
 
     def readable(self, key: str) -> Build | None:
-        """None as well for a build that this version cannot read: it must not hide the others."""
+        """Like `load`, but None for one that this version cannot read: it must not hide others."""
         try:
             stored = self.load(key)
         except ForeignRecord:
@@ -55,17 +55,17 @@ class Shelf:
         return None if stored is None else stored.build
 
     def passing(self, key: str, head: bytes | str) -> Build | None:
-        """As `readable`, of a head that was read already; nothing of it is remembered."""
+        """Like `readable`, from a head that was read already, and not cached."""
         try:
             return parse(head, None, lambda names: self._parts(key, names)).build
         except MissingPartError:
             return self.readable(key)
         except UnreadableError as error:
-            self._tell(key, error)
+            self._warn(key, error)
             return None
 
     def draft(self, build: Build, version: str) -> Draft | None:
-        """What to write instead of `version`; None when that is not the current one."""
+        """What to write to replace `version`; None when that is not current."""
         with self._lock:
             kept = self._kept.get(build.key)
         if kept is None or kept[0] != version:
@@ -75,7 +75,7 @@ class Shelf:
         return compose(build, kept[1])
 
     def keep(self, record: Record, version: str) -> Stored:
-        """Remember what was read or written."""
+        """Cache what was read or written."""
         key = record.build.key
         with self._lock:
             self._forget(key)
@@ -108,10 +108,10 @@ class Shelf:
                     last = version
                     continue
                 raise Temporary(
-                    f"The record of build {key} names parts that are not there: {error}."
+                    f"The record of build {key} names parts that are missing: {error}."
                 ) from error
             except UnreadableError as error:
-                self._tell(key, error)
+                self._warn(key, error)
                 raise ForeignRecord(
                     f"The record of build {key} cannot be read by this version of mlgate: another "
                     "version wrote it. Have a host with that version handle it.",
@@ -120,10 +120,10 @@ class Shelf:
             self.keep(record, version)
             return version, record
 
-    def _tell(self, key: str, error: UnreadableError) -> None:
+    def _warn(self, key: str, error: UnreadableError) -> None:
         with self._lock:
-            new = key not in self._told
-            self._told.add(key)
+            new = key not in self._logged
+            self._logged.add(key)
         if new:
             log.warning(
                 "build %s: its record cannot be read by this version of mlgate: %s. "

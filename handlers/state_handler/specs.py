@@ -1,9 +1,9 @@
-"""The specs of all runs as one table, in which nothing that they share is said twice.
+"""The specs of all runs as one table, in which shared values are stored once.
 
-A glob of 500 notebooks with 600 parameters is 500 specs that differ by a name and a path, and a
-run that needs 250 others is one of 250 that do. So whatever is more than a number or a short word
-is in `shared` once, and its entries, each once as well, in `entries`: parameters that differ in
-one value share all the others.
+A glob of 500 notebooks with 600 parameters makes 500 specs that differ by a name and a path. A run
+that needs 250 others is often one of 250 that do. So each value that is more than a number or a
+short text is in `shared` once, and its entries are in `entries`, each once as well: parameters
+that differ in one value share all the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handlers.state_handler.fields import Fields
 from mlgate.orchestration.runs import RunSpec
 
 _FIELDS = Fields(RunSpec)
-_SHORT = 60  # characters of a text that is not worth a place of its own
+_SHORT = 60  # characters of a text that is not worth sharing
 
 
 def as_table(specs: Sequence[RunSpec]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def from_table(table: Any) -> tuple[RunSpec, ...]:
     """Raises ValueError, TypeError, KeyError or IndexError for what is not such a table."""
     entries = table["entries"]
     shared = [_whole(value, entries) for value in table["shared"]]
-    # What was one value is one again: it is read once, and takes its memory once.
+    # A shared value becomes one object again: it is parsed once, and in memory once.
     read: dict[tuple[str, int], Any] = {}
     specs = []
     for row in table["runs"]:
@@ -53,7 +53,7 @@ class _Table:
         self.shared: list[Any] = []
         self.entries: list[Any] = []
         self._places: dict[str, int] = {}  # of shared values, by their text
-        self._seen: dict[tuple[str, int], tuple[object, int]] = {}  # by identity, which is quick
+        self._seen: dict[tuple[str, int], tuple[object, int]] = {}  # by identity, which is fast
         self._entry_places: dict[object, int] = {}
 
     def row(self, spec: RunSpec) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class _Table:
         place = self._places.setdefault(json.dumps(packed), len(self.shared))
         if place == len(self.shared):
             self.shared.append(packed)
-        self._seen[name, id(value)] = value, place  # held, so that no other gets its identity
+        self._seen[name, id(value)] = value, place  # held, so that no other value gets its id
         return place
 
     def _pack(self, raw: Any) -> Any:
@@ -90,7 +90,7 @@ class _Table:
         return raw
 
     def _entry(self, key: str | None, value: Any) -> int:
-        # Not by equality alone: to Python, true is 1 and so is 1.0.
+        # Equality is not enough: in Python, True == 1 == 1.0.
         plain = value is None or isinstance(value, str | int)
         mark = (key, type(value), value if plain else json.dumps(value))
         place = self._entry_places.setdefault(mark, len(self.entries))

@@ -1,7 +1,7 @@
 """Builds and their secrets on one machine: a SQLite file, and beside it a folder of tokens.
 
-Tokens are apart from the builds so that the file can be copied, listed and kept without them; a
-deleted row may linger in free pages.
+Tokens are not in the file, so that it can be copied, listed and kept without them: a deleted row
+may linger in free pages.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 
-ABANDONED = timedelta(days=1)  # by then a start came again, or never will
+ABANDONED = timedelta(days=1)  # by then no start is delivered again
 _AT_ONCE = 100  # builds of the history in memory
 
 
 class SqliteState:
     """`StatePort` on one machine; safe for several threads and processes.
 
-    Raises `Permanent` when the file cannot be made or is not a database of ours, `Temporary`
-    when it stays locked.
+    Raises `Permanent` when the file cannot be created or is not an mlgate database,
+    `Temporary` when it stays locked.
     """
 
     def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        """Without a `clock`, leases are judged by one that nobody sets."""
+        """Without a `clock`, leases use the monotonic clock."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._tokens = TokenFolder(path.with_name(path.name + ".tokens"))
@@ -49,12 +49,12 @@ class SqliteState:
         except OSError as error:
             raise Permanent(
                 f"The state at {path} cannot be used: {error.strerror}. Set MLGATE_STATE to a "
-                "place that this user may write to."
+                "place that this user can write to."
             ) from error
         elapsed = time.monotonic if clock is None else (lambda: clock.now().timestamp())
         self._holders = Holders(self._database, elapsed)
         self._shelf = Shelf(self._head, self._parts)
-        self._told: set[str] = set()  # rejections that cannot be read
+        self._logged: set[str] = set()  # rejections that cannot be read
         for key in self._tokens.older(ABANDONED):
             self._forget_if_unknown(key)
 
@@ -80,7 +80,7 @@ class SqliteState:
                 self._tokens.forget(build.key)
             return False
         if token is not None and not self._tokens.has(build.key):
-            # It was an old one, which was taken for a token of no build just before there was one.
+            # An old token, which was removed as abandoned just before the build was created.
             self._tokens.write(build.key, token)
         return True
 
@@ -182,7 +182,7 @@ class SqliteState:
             rows = db.execute(
                 "SELECT key, body FROM rejections ORDER BY received_at DESC LIMIT ?", (limit,)
             ).fetchall()
-        return rejections.readable(rows, self._told)
+        return rejections.readable(rows, self._logged)
 
     def skew(self) -> timedelta | None:
         """None: the state's clock is this host's own."""
@@ -209,15 +209,15 @@ class SqliteState:
         return row is not None and bool(row[0])
 
     def _forget_if_unknown(self, key: str) -> None:
-        """Remove the token of a build that never came to be."""
+        """Remove the token of a build that was never created."""
         try:
-            # No build can come to be between the question and what is done about it.
+            # With `writing`, no build can be created between the query and the removal.
             with self._database.connection(writing=True) as db:
                 known = db.execute("SELECT 1 FROM builds WHERE key = ?", (key,)).fetchone()
                 if known is None:
                     self._tokens.forget(key)
         except OrchestrationError as error:
-            log.info("the token of build %s is left to a later start: %s", key, error)
+            log.info("the token of build %s stays until mlgate starts again: %s", key, error)
 
 
 def _sortable(time: datetime) -> str:

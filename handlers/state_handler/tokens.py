@@ -1,4 +1,4 @@
-"""A folder of tokens, one file for each, because an unlinked file is gone."""
+"""A folder with a file for each token, because an unlinked file is gone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pydantic import SecretStr
 
 from mlgate.orchestration.errors import Temporary
 
-_SCRATCH = timedelta(hours=1)  # by then its writer was killed; a living one is done in no time
+_SCRATCH = timedelta(hours=1)  # an older one is of a killed process: writing takes milliseconds
 
 
 class TokenFolder:
-    """Readable by this user alone. Raises `Temporary` where the disk does not answer."""
+    """Readable by this user alone. Raises `Temporary` when the disk fails."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError when there cannot be such a folder."""
+        """Raises OSError when the folder cannot be created."""
         self._folder = folder
         folder.mkdir(mode=0o700, exist_ok=True)
         for scratch in folder.glob(".*"):
@@ -30,20 +30,20 @@ class TokenFolder:
                     scratch.unlink()
 
     def read(self, key: str) -> SecretStr | None:
-        with _told(self._folder):
+        with _translated(self._folder):
             try:
                 return SecretStr((self._folder / key).read_text("utf-8"))
             except FileNotFoundError:
                 return None
 
     def forget(self, key: str) -> None:
-        with _told(self._folder):
+        with _translated(self._folder):
             (self._folder / key).unlink(missing_ok=True)
 
     def write(self, key: str, token: SecretStr) -> bool:
         """Whether the file is new; an existing one belongs to the same identity and stays."""
         scratch = self._folder / f".{uuid.uuid4().hex}"
-        with _told(scratch):
+        with _translated(scratch):
             try:
                 descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -56,11 +56,11 @@ class TokenFolder:
         return True
 
     def has(self, key: str) -> bool:
-        with _told(self._folder):
+        with _translated(self._folder):
             return (self._folder / key).exists()
 
     def older(self, age: timedelta) -> list[str]:
-        """The keys of tokens that were written so long ago."""
+        """The keys of tokens that are older than `age`."""
         return [file.name for file in self._folder.glob("[!.]*") if _older(file, age)]
 
 
@@ -72,8 +72,8 @@ def _older(file: Path, age: timedelta) -> bool:
 
 
 @contextmanager
-def _told(place: Path) -> Iterator[None]:
+def _translated(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Temporary(f"{place} does not answer: {error.strerror}.") from error
+        raise Temporary(f"{place} cannot be read or written: {error.strerror}.") from error
