@@ -1,8 +1,8 @@
-"""The broker's clock, as far as the messages that arrive show it.
+"""An estimate of the broker's clock, from the messages that arrive.
 
-The broker takes the time at which a scheduled message becomes visible, by its own clock; this
-host's may be minutes off. A received message says when it became visible, and it was received no
-earlier, so it shows the least that the broker's clock says now. The greatest of these is used.
+The broker's own clock decides when a scheduled message becomes visible; this host's clock may be
+minutes off. A received message says when it became visible, and the broker's clock shows at least
+that time now. The latest of these times is used.
 
 While every message waits in a backlog, the estimate is behind by the shortest of those waits.
 Then a pause ends that much earlier, which is harmless: its message waits in the same backlog.
@@ -17,26 +17,26 @@ from datetime import datetime, timedelta
 
 from mlgate.orchestration.ports import Clock
 
-WINDOW_SECONDS = 600.0  # what was received earlier counts only while nothing came since
-_GRAIN_SECONDS = 1.0  # of those received within so long, the one that shows most is kept
+WINDOW_SECONDS = 600.0  # an older message counts only while none came since
+_GRAIN_SECONDS = 1.0  # of the messages of so long, the one with the latest time is kept
 
 
 class BrokerTime:
-    """`steady` counts seconds and is never set; between two messages it goes on for the broker.
+    """`steady` counts seconds and is never set; it measures the time since a message was received.
 
     So it does not matter when this host's clock is set meanwhile. That clock is used until the
-    first message was received.
+    first message is received.
     """
 
     def __init__(self, clock: Clock, steady: Callable[[], float]) -> None:
         self._clock = clock
         self._steady = steady
         self._lock = threading.Lock()
-        # (when, by `steady`; what the broker's clock showed at zero of `steady`), falling
+        # (when, by `steady`; the broker's time when `steady` was 0), the latest time first
         self._shown: deque[tuple[float, datetime]] = deque()
 
     def heard(self, enqueued_at: datetime) -> None:
-        """A message was received that became visible at that time by the broker's clock."""
+        """Note a message that was received now; `enqueued_at` is when it became visible."""
         now = self._steady()
         zero = enqueued_at - timedelta(seconds=now)
         with self._lock:
@@ -47,7 +47,7 @@ class BrokerTime:
             self._forget(now)
 
     def now(self) -> datetime:
-        """The broker's time: no later than it is, once a message was received."""
+        """The broker's time; once a message was received, never later than the true one."""
         now = self._steady()
         with self._lock:
             self._forget(now)

@@ -1,4 +1,4 @@
-"""Whether this host may receive from the queue and send to it."""
+"""Checks that this host may receive from the queue and send to it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _ROLE = (
 
 
 def examinations(queue: Callable[[], ServiceBusQueue], name: str) -> tuple[Examination, ...]:
-    """`queue` gives the one of that name, or raises what keeps it from being used.
+    """`queue` returns the queue `name`, or raises why it cannot be used.
 
-    Nothing is received, and nothing that was sent becomes visible.
+    The checks receive no message, and the one that they send never becomes visible.
     """
 
     def receive() -> str:
-        waiting = "a message waits" if queue().peek() else "no message waits"
+        waiting = "a message is waiting" if queue().peek() else "no message is waiting"
         return f"{name} can be read; {waiting}."
 
     def send() -> str:
         queue().try_to_send()
-        return f"{name} takes messages."
+        return f"{name} accepts messages."
 
     return (
         Examination("queue-receive", receive, _ROLE.format(role="Azure Service Bus Data Receiver")),

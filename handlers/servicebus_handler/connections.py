@@ -1,4 +1,4 @@
-"""How a client of the SDK's comes to be, how it ends, and what its faults mean."""
+"""Makes and closes SDK clients, and translates their errors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from mlgate.orchestration.errors import Permanent, Temporary
 
 log = logging.getLogger("mlgate")
 
-_TRY_SECONDS = 20.0  # for one answer, which the SDK would else wait for without end
+_TRY_SECONDS = 20.0  # for one answer; by default the SDK waits without end
 
 Connect = Callable[[], ServiceBusClient]
 
 
 def connect_with_string(connection_string: SecretStr) -> Connect:
-    """Connect by a shared access key; raises `Permanent` when the string cannot be read."""
+    """Connect with a shared access key; raises `Permanent` when the string cannot be parsed."""
 
     def connect() -> ServiceBusClient:
         try:
@@ -38,8 +38,8 @@ def connect_with_string(connection_string: SecretStr) -> Connect:
         except ValueError:
             # Without the cause: its text may quote the string, which holds the key.
             raise Permanent(
-                "serviceBusConnectionString is not a Service Bus connection string. It begins "
-                "with Endpoint=sb:// and names a SharedAccessKeyName and a SharedAccessKey."
+                "serviceBusConnectionString is not a Service Bus connection string. Such a string "
+                "begins with Endpoint=sb:// and has a SharedAccessKeyName and a SharedAccessKey."
             ) from None
 
     return connect
@@ -54,13 +54,13 @@ def close(*opened: ServiceBusReceiver | ServiceBusSender | ServiceBusClient) -> 
     for each in opened:
         try:
             each.close()
-        except Exception as error:  # noqa: BLE001 -- it is let go of either way
+        except Exception as error:  # noqa: BLE001 -- it is dropped either way
             log.info("closing %s: %s", type(each).__name__, error)
 
 
 @contextmanager
 def translated(queue: str) -> Iterator[None]:
-    """The SDK's faults as `Permanent` or `Temporary`."""
+    """Raise the SDK's errors as `Permanent` or `Temporary`."""
     try:
         yield
     except MessagingEntityNotFoundError as error:
@@ -74,8 +74,8 @@ def translated(queue: str) -> Iterator[None]:
         ) from error
     except MessageSizeExceededError as error:
         raise Permanent(
-            f"The message is larger than the queue {queue} takes (256 KB in the Standard tier). "
-            "Put the runs into a file of the repository, and name it in `runs_from`."
+            f"The message is too large for the queue {queue} (256 KB in the Standard tier). "
+            "Put the runs in a file in the repository, and name it in `runs_from`."
         ) from error
     except ServiceBusError as error:
         raise Temporary(

@@ -1,13 +1,13 @@
-"""The dead-letter queue: look at what is new there, and remove what is of no more use.
+"""The dead-letter queue: handle what is new there, and remove what is no longer needed.
 
-People look there for evidence, so nothing is received that need not be: a pass peeks, which locks
-nothing, and only where it found messages that may go does it receive, completes exactly those and
-gives the others back at once.
+People look there for evidence, so as little as possible is received. A pass peeks, which locks
+nothing. Only if it finds messages that can be removed does it receive: it completes those, and
+abandons the others afterwards.
 
 A dead letter keeps the sequence number that it had in the queue (Service Bus changes it for
-scheduled messages only), so one that is new here may stand before those that were seen. It was in
-the queue until then: a pass reads from the lowest number that the queue held when the pass before
-began. Each hour, and at the start, it reads from the first.
+scheduled messages only), so a new one may come before those that were seen. It was in the queue
+until then, so a pass reads from the lowest number that the queue held when the last pass began.
+At the start and then each hour, it reads from the first.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from mlgate.orchestration.durable import Envelope
 
 log = logging.getLogger("mlgate")
 
-WHOLE_SECONDS = 3600.0  # from one pass over all of them to the next
-PAGE = 100  # messages peeked at, and held, at a time
-MOST_ASKED_AGAIN = 1000  # seen messages that a pass reads over; else it begins behind them
-MOST_HELD = 1000  # messages that are held at a time while others are removed
+WHOLE_SECONDS = 3600.0  # between two passes over all of them
+PAGE = 100  # messages peeked at in one request
+MOST_ASKED_AGAIN = 1000  # seen messages that a pass reads again; with more, it begins after them
+MOST_HELD = 1000  # messages that are held while others are removed
 MOST_HELD_BYTES = 32 << 20  # of their bodies
 _BATCH = 50
-_LOOK_SECONDS = 40.0  # of one pass; the next one goes on
+_LOOK_SECONDS = 40.0  # for one pass; the next one continues
 _REMOVAL_SECONDS = 20.0  # likewise
 _WAIT_SECONDS = 1.0  # for a message that may not be there
 
@@ -55,7 +55,7 @@ class Opened:
 
 
 class DeadLetters:
-    """Remembers from pass to pass what it has seen. One pass at a time."""
+    """Remembers from pass to pass what it has seen. Not safe for threads."""
 
     def __init__(
         self, connect: Connect, queue: str, calls: Calls, steady: Callable[[], float]
@@ -67,18 +67,19 @@ class DeadLetters:
         self._whole_at: float | None = None
         # Sequence numbers:
         self._from = 0  # where the next pass begins
-        self._asked: set[int] = set()  # from there on, those that `mend` was asked about
-        # Those for which it raised, the one to try next in front.
+        self._asked: set[int] = set()  # from there on, those that `mend` was called for
+        # Those for which it raised, the one to try next first.
         self._failed: dict[int, None] = {}
         self._tried: set[int] = set()  # in this pass
-        self._spent: set[int] = set()  # those that may go
+        self._spent: set[int] = set()  # those that can be removed
 
     def look(self, mend: Mend, over: Callable[[], bool]) -> int:
-        """Hand each dead letter that is new, or for which `mend` raised, to `mend` with its reason.
+        """Call `mend` with each dead letter that is new, or for which it raised, and its reason.
 
-        True lets it be removed, false keeps it until people remove it, and it is asked about again
-        within the hour. Ends early when it is over. Returns for how many `mend` has raised and
-        will be asked again by the next pass. Raises what the SDK raises.
+        If `mend` returns true, the dead letter is removed. If it returns false, the dead letter
+        stays until people remove it, and `mend` is called for it again within the hour. Ends early
+        once `over` is true. Returns how many dead letters `mend` raised for: the next pass tries
+        them again. Raises what the SDK raises.
         """
         now = self._steady()
         if self._whole_at is None or now - self._whole_at >= WHOLE_SECONDS:
@@ -97,7 +98,7 @@ class DeadLetters:
         try:
             again = list(self._failed)
             self._look_at_new(opened, mend, enough)
-            # What waits longest goes first, so that one that fails for ever holds up no other.
+            # Those that wait longest come first, so that one that always fails blocks no other.
             for number in again:
                 if number in self._failed and number not in self._tried and not enough():
                     self._look_again(opened, number, mend, enough)
@@ -109,7 +110,7 @@ class DeadLetters:
 
     def _look_at_new(self, opened: Opened, mend: Mend, enough: Callable[[], bool]) -> None:
         after = self._from
-        # Before anything is read: what is dead-lettered later has at least this number.
+        # Peeked before anything is read: what is dead-lettered later has at least this number.
         waiting = self._peek(opened, opened.live, 1, 1)
         try:
             while not enough() and (page := self._peek(opened, opened.dead, after, PAGE)):
@@ -143,12 +144,12 @@ class DeadLetters:
         try:
             if mend(envelope_of(message), message.dead_letter_reason):
                 self._spent.add(number)
-        except Exception as error:  # noqa: BLE001 -- it must not keep the others from being seen
-            log.warning("dead letter %s is looked at again soon: %s", message.message_id, error)
+        except Exception as error:  # noqa: BLE001 -- it must not block the others
+            log.warning("dead letter %s will be tried again soon: %s", message.message_id, error)
             self._failed[number] = None
 
     def _remove(self, opened: Opened, over: Callable[[], bool]) -> None:
-        """Complete those that may go, holding what is received beside them until the end."""
+        """Complete those that can be removed; hold the others that are received until the end."""
         until = self._steady() + _REMOVAL_SECONDS
         held: dict[int, ServiceBusReceivedMessage] = {}
         size = 0
@@ -164,12 +165,12 @@ class DeadLetters:
                         size += 0 if number in held else len(envelope_of(message).body)
                         held[number] = message
                 if not batch:
-                    self._spent.clear()  # somebody else has removed or locked them
+                    self._spent.clear()  # others have removed or locked them
                 elif self._spent and (len(held) >= MOST_HELD or size >= MOST_HELD_BYTES):
                     log.warning(
-                        "%d dead letters of the queue %s are of no more use, but stay because more "
-                        "than %d that are kept for people come first. Look at those and remove "
-                        "them.",
+                        "%d dead letters of the queue %s are no longer needed, but cannot be "
+                        "removed, because more than %d that are kept for people come first. Look "
+                        "at those and remove them.",
                         len(self._spent),
                         self._queue,
                         len(held),

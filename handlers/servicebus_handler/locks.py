@@ -1,8 +1,8 @@
-"""Locks of received messages, kept and used by no clock of this host's.
+"""Locks of received messages, independent of this host's clock.
 
-The SDK compares the end of a lock, by the broker's clock, with the time on this host. On one that
-is fast by more than a lock lasts it settles nothing; on a slow one its renewer comes too late.
-Here a lock is renewed as time passes, and the broker alone says that it is lost.
+The SDK compares the end of a lock, by the broker's clock, with the time on this host. If this
+host's clock is fast by more than a lock lasts, the SDK settles nothing; if it is slow, the SDK
+renews too late. Here a lock is renewed at intervals, and only the broker says that it is lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from azure.servicebus.exceptions import MessageLockLostError
 
 log = logging.getLogger("mlgate")
 
-RENEWAL_SECONDS = 15.0  # two may fail before the shortest lock that is advised, a minute, is over
+RENEWAL_SECONDS = 15.0  # two may fail within a minute, the shortest lock that is advised
 _MOST_SECONDS = 3600.0  # a checkout may take long; every other step takes seconds
 _LAST_SECONDS = 5.0  # for a renewal that is on its way when the work is done
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -33,7 +33,7 @@ def kept(
     message: ServiceBusReceivedMessage,
     every_seconds: float = RENEWAL_SECONDS,
 ) -> Iterator[None]:
-    """Keep the message's lock while the block goes on, for an hour at most."""
+    """Keep the message's lock while the block runs, for an hour at most."""
     done = threading.Event()
 
     def renew() -> None:
@@ -44,8 +44,8 @@ def kept(
             except MessageLockLostError:
                 return
             except Exception as error:  # noqa: BLE001 -- after a silence, the next one may succeed
-                # After a cut connection none does: the message comes again, and handling it again
-                # changes nothing.
+                # After a cut connection none does: the message is delivered again, and handling it
+                # again changes nothing.
                 log.info("the lock of message %s was not renewed: %s", message.message_id, error)
 
     renewer = threading.Thread(target=renew, name="lock-renewal", daemon=True)
@@ -58,8 +58,8 @@ def kept(
 
 
 def settle(receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage, how: Settle) -> bool:
-    """Returns false where the lock was lost: then the message is delivered again."""
-    # What the SDK takes for the end of the lock (azure-servicebus 7.15, `_lock_expired`).
+    """Settle the message; false when its lock was lost, and then it is delivered again."""
+    # What the SDK reads as the end of the lock (azure-servicebus 7.15, `_lock_expired`).
     message._expiry = _NEVER  # noqa: SLF001 -- else it would not ask the broker
     try:
         how(receiver, message)

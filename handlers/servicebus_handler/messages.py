@@ -1,4 +1,4 @@
-"""Received messages as the port has them."""
+"""Received messages as the port's envelopes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlgate.orchestration.durable import Envelope
 
 
 def envelope_of(message: ServiceBusReceivedMessage) -> Envelope:
-    """The message of this delivery, or of the one after the last when it was only peeked at."""
+    """The envelope of this delivery, or of the next one if the message was only peeked at."""
     return Envelope(
         body=_body(message),
         properties={
@@ -29,9 +29,9 @@ def envelope_of(message: ServiceBusReceivedMessage) -> Envelope:
 def message_id_of(
     message_id: object, sequence_number: int | None, enqueued_at: datetime | None
 ) -> str:
-    """The message's id, or what tells one without an id from every other.
+    """The message's id, or a unique one for a message without an id.
 
-    Sequence numbers begin at 1 again in a queue that was made again, so the time belongs to it.
+    Sequence numbers begin at 1 again in a queue that was recreated, so the time is part of it.
     AMQP counts milliseconds; clients show more digits, each in its own way.
     """
     if message_id:
@@ -42,7 +42,7 @@ def message_id_of(
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:
-    """The body's bytes; of an AMQP value, which no sender of ours makes, its text."""
+    """The body's bytes, or the text of an AMQP value, which mlgate never sends."""
     if message.body_type is AmqpMessageBodyType.DATA:
         return b"".join(message.body)
     return message.body if isinstance(message.body, bytes) else str(message.body).encode()

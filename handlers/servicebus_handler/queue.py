@@ -1,4 +1,4 @@
-"""Sending, receiving and settling; an SDK call that does not end is given up."""
+"""Sends, receives and settles messages; an SDK call that does not end is given up."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
 
-_WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how fast `listen` sees the end
+_WAIT_SECONDS = 1.0  # how long a receive call blocks, and so how soon `listen` notices the end
 _RECONNECT_SECONDS = 5.0
-_FOR_LATER = timedelta(hours=1)  # longer than it takes to take a message back
-_DESCRIPTION_LIMIT = 4096  # characters; the service takes 4096 for a dead-letter description
+_FOR_LATER = timedelta(hours=1)  # longer than it takes to cancel the message
+_DESCRIPTION_LIMIT = 4096  # characters; the service's limit for a dead-letter description
 
 Handle = Callable[[Envelope], Rejected | None]
 
@@ -44,9 +44,9 @@ Handle = Callable[[Envelope], Rejected | None]
 class ServiceBusQueue:
     """`QueuePort`, and the receiving side for a worker.
 
-    `connect` makes a client; each listener makes one of its own, because senders and receivers
-    of the SDK are not safe across threads. A call that has no answer after `patience_seconds`,
-    with all its tries, is `Temporary`. `steady` counts seconds and is never set.
+    `connect` makes a client. Each listener makes one of its own, because the SDK's senders and
+    receivers are not safe for threads. A call without an answer after `patience_seconds`, all its
+    tries included, is `Temporary`. `steady` counts seconds and is never set.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class ServiceBusQueue:
         self._send(body, message_id, properties, None)
 
     def heard(self, envelope: Envelope) -> None:
-        """A message was received just now: it shows what time it is at the broker.
+        """Note a message that was received just now: it shows the broker's time.
 
-        `listen` calls this itself; a host that receives in another way does it with each message.
+        `listen` calls this itself; a host that receives in another way calls it for each message.
         """
         if envelope.enqueued_at is not None:
             self._broker.heard(envelope.enqueued_at)
@@ -90,14 +90,14 @@ class ServiceBusQueue:
 
     @property
     def answers(self) -> bool:
-        """Whether the last call of a listener that ended has brought an answer of the broker's."""
+        """Whether the broker answered the last call of a listener that ended."""
         return self._answers
 
     def listen(self, shift: Shift, handle: Handle) -> None:
         """Receive and handle one message after the other until the shift is over.
 
-        Reconnects for ever. What `handle` returns settles the message: None completes it, a
-        rejection dead-letters it; an exception gives it back at once, and so does the shift's end.
+        Reconnects without end. What `handle` returns settles the message: None completes it, a
+        rejection dead-letters it. An exception abandons it at once, and so does the shift's end.
         """
         while not shift.over:
             opened: list[ServiceBusReceiver | ServiceBusClient] = []
@@ -115,10 +115,10 @@ class ServiceBusQueue:
                             if begins:
                                 with kept(receiver, message):
                                     how = self._settlement(message, handle)
-                        # The work is done: should this fail, the message comes again, and
+                        # The work is done. If this fails, the message is delivered again, and
                         # handling it again changes nothing.
                         self._calls.answered(partial(_settle, receiver, message, how), client)
-            except Exception as error:  # noqa: BLE001 -- a listener that ends would do so unseen
+            except Exception as error:  # noqa: BLE001 -- nobody would notice a listener's end
                 if not shift.over:
                     self._answers = False
                     log.warning("the queue %s does not answer: %s", self._queue, error)
@@ -136,11 +136,10 @@ class ServiceBusQueue:
         self._call_sender(lambda sender: sender.create_message_batch())
 
     def peek(self) -> bool:
-        """Whether a message is in the queue, which stays as it is; the right to receive is all that
-        it takes."""
+        """Whether the queue has a message; changes nothing, and needs only the right to receive."""
 
         def look() -> bool:
-            # Opening it is what that right is needed for; it asks for no message.
+            # Opening the receiver is what needs that right; it requests no message.
             with receiver:
                 return bool(receiver.peek_messages(1))
 
@@ -153,7 +152,7 @@ class ServiceBusQueue:
                 close(receiver, client)
 
     def try_to_send(self) -> None:
-        """Send a message that is never seen: it is for later, and taken back at once."""
+        """Send a message that nobody sees: it is scheduled for later, and canceled at once."""
         at = self._broker.now() + _FOR_LATER
         message = ServiceBusMessage(b"{}", time_to_live=_FOR_LATER)
 
@@ -164,8 +163,8 @@ class ServiceBusQueue:
         self._call_sender(send)
 
     def close(self) -> None:
-        """Let go of the connection, which closes while nobody waits: a thread of the SDK's that
-        keeps it alive is joined then, and sleeps for a second at a time."""
+        """Close the connection in the background: the SDK then joins its keep-alive thread, which
+        sleeps for a second at a time."""
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None:
@@ -192,12 +191,12 @@ class ServiceBusQueue:
         self._call_sender(lambda sender: sender.send_messages(message))
 
     def _settlement(self, message: ServiceBusReceivedMessage, handle: Handle) -> Settle:
-        """Handle the message; returns how it is to be settled."""
+        """Handle the message; returns how to settle it."""
         try:
             envelope = envelope_of(message)
             self.heard(envelope)
             rejected = handle(envelope)
-        except Exception as error:  # noqa: BLE001 -- any fault gives the message back
+        except Exception as error:  # noqa: BLE001 -- any error sends the message back
             log.warning("message %s goes back to the queue: %s", message.message_id, error)
             return ServiceBusReceiver.abandon_message
         if rejected is None:
@@ -211,7 +210,8 @@ class ServiceBusQueue:
     def _call_sender(self, call: Callable[[ServiceBusSender], object]) -> None:
         with self._lock, translated(self._queue):
             if time.monotonic() < self._silent_until:
-                raise SilentError("it did not a moment ago")  # do not keep those that waited here
+                # Callers that waited for the lock do not wait again.
+                raise SilentError("it did not a moment ago either")
             client, sender = self._open_sender()
             try:
                 self._calls.answered(lambda: call(sender), client)

@@ -1,8 +1,8 @@
-"""Clocks that are wrong, measured by the messages that pass, and reported.
+"""Reports clocks that are wrong, as the messages show them.
 
-A message that was received before it became visible proves the receiver's clock slow. One that
-was sent after it became visible proves the sender's clock fast: so each message that is sent
-without a pause says when, and by whom. Both differences are the least that the clock is off.
+A message that was received before it became visible proves that the receiver's clock is slow. One
+that was sent after it became visible proves that the sender's clock is fast. So each message that
+is sent without a pause says when it was sent, and by whom. Both differences are lower bounds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 log = logging.getLogger("mlgate")
 
 TOLERATED = timedelta(seconds=10)
-REPORT_SECONDS = 600.0  # between two reports of one host
-_MOST_HOSTS = 100  # that are remembered as reported
+REPORT_SECONDS = 600.0  # between two reports about one host
+_MOST_HOSTS = 100  # whose last reports are remembered
 
 HOST = socket.gethostname()
 _SENDER = f"{HOST}/{uuid.uuid4().hex[:8]}"  # of this process
@@ -34,9 +34,9 @@ def stamp(now: datetime) -> dict[str, str]:
 
 
 def ahead(properties: Mapping[str, str], enqueued_at: datetime) -> tuple[str, timedelta] | None:
-    """The sender's host, and how far its clock is ahead at least; None where nobody can say.
+    """The sender's host, and how far its clock is ahead at least; None without a stamp.
 
-    Properties come from everybody who may send to the queue: what is not a stamp is ignored.
+    Anybody who may send to the queue can set properties: what is not a stamp is ignored.
     """
     sender = _KNOWN_SENDER.fullmatch(properties.get(_SENT_BY, ""))
     try:
@@ -55,7 +55,7 @@ class Skews:
         self._reported: dict[str, float] = {}  # host: when
 
     def heard(self, properties: Mapping[str, str], enqueued_at: datetime, now: datetime) -> None:
-        """A message was received now, by this host's clock."""
+        """Note a message that was received at `now`, by this host's clock."""
         if enqueued_at - now > TOLERATED:
             self._report(HOST, enqueued_at - now, "behind")
         sender = ahead(properties, enqueued_at)

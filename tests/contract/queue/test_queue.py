@@ -200,7 +200,7 @@ def test_a_queue_that_is_not_there_is_named(emulator: Emulator) -> None:
 
 def test_a_message_that_is_too_large_is_refused_with_a_remedy(emulator: Emulator) -> None:
     queue = queue_of(emulator, "listen")
-    with pytest.raises(Permanent, match=r"larger than the queue listen takes.*`runs_from`"):
+    with pytest.raises(Permanent, match=r"too large for the queue listen .*`runs_from`"):
         queue.publish(b"x" * 300_000, "large", {})
     queue.close()
 
