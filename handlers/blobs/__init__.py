@@ -1,1 +1,1 @@
-"""Blob containers, for the handlers that keep something in one."""
+"""Blob containers, for the handlers that keep data in one."""

@@ -1,4 +1,4 @@
-"""Whether this host may write, read and delete in a container."""
+"""Checks that this host may write, read and delete in a container."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ROLE = (
 
 
 def tried(open_container: Callable[[], Container]) -> Callable[[], str]:
-    """One blob of a name of its own is written, read and deleted. No container is made for it, for
-    Azure keeps the name of one that is removed for a while."""
+    """A check that writes, reads and deletes a blob of its own. It creates no container: for a
+    while, Azure does not free the name of one that is removed."""
 
     def look() -> str:
         container = open_container()
         name, content = f"check-{uuid.uuid4().hex}", b"{}"
         if not container.put_if_there(name, content):
-            return f"There is no container {container.url} yet: the first write makes it."
+            return f"There is no container {container.url} yet: the first write creates it."
         try:
             found = container.read(name)
             if found is None or found.content != content:
-                raise Wrong(f"{container.url} does not give back what was just written to it.")
+                raise Wrong(f"{container.url} does not return what was just written to it.")
         finally:
             container.delete(name)
-        return f"{container.url} can be written, read and deleted from."
+        return f"This host can write, read and delete in {container.url}."
 
     return look

@@ -1,7 +1,8 @@
-"""One blob container, as a store of small records with compare-and-swap, and of files.
+"""One blob container, as a store of files, and of small records with compare-and-swap.
 
-A write whose answer is lost is sent again, by the SDK, and is then refused because of itself. So
-each conditional write bears a mark of its own, and what refuses it is asked for its mark.
+When a write's answer is lost, the SDK sends the write again, and storage refuses it because the
+first one succeeded. So each conditional write puts a unique mark into the blob's metadata: a
+refused write whose mark is there was done.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ JSON = "application/json"
 NO_CONTAINER = "ContainerNotFound"
 MISSING = ("BlobNotFound", NO_CONTAINER)
 REFUSED = ("BlobAlreadyExists", "ConditionNotMet")
-_MARK = "write"  # the name, in a blob's metadata, of the write that made it
+_MARK = "write"  # the metadata's name for the mark of the write that made the blob
 _PAGE = 5000  # names in one answer at most
-_TAILS = 3  # tries, of a file that is replaced while it is read
+_TAILS = 3  # tries, while the blob is replaced as it is read
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """`version` is the ETag; `age`, when it was read, is by the service's clock, to a second."""
+    """`version` is the ETag; `age` is as of the read, by the service's clock, to a second."""
 
     content: bytes = field(repr=False)
     version: str
@@ -61,17 +62,17 @@ class Listed:
 class Container:
     """Safe for threads. Names are relative to the container, with `/`.
 
-    A missing container is made by the first write, and is empty to whoever reads. Raises
-    `Temporary` where storage does not answer or is busy, `UnfitHost` where a right is missing, and
-    `Permanent` for what it refuses.
+    A missing container reads as empty; the first write creates it. Raises `Temporary` when storage
+    does not answer or is busy, `UnfitHost` when a right is missing, and `Permanent` when storage
+    refuses for good.
 
-    What not every user of a container needs is in `streams`; `client` is the SDK's, for that.
+    Functions that only some handlers need are in `streams`, and use `client`, which is the SDK's.
     """
 
     def __init__(
         self, address: ContainerAddress, credential: TokenCredential | None, clock: Clock
     ) -> None:
-        """`credential` is not used where the address has a signature."""
+        """`credential` is not used if the address has a signature."""
         self.address = address
         self._times = ServiceTimes(clock)
         signature = address.signature
@@ -92,7 +93,7 @@ class Container:
         return self._times.skew()
 
     def put_if_there(self, name: str, content: bytes) -> bool:
-        """As `put`, but false where there is no container, which is not made."""
+        """Like `put`, but false if there is no container, which is not created."""
         with translated(self.address):
             try:
                 self.client.upload_blob(name, content, overwrite=True)
@@ -103,11 +104,11 @@ class Container:
             return True
 
     def check(self) -> None:
-        """Write a small blob, so that a right that is missing is found before it is needed."""
+        """Write a small blob, so that a missing right is found before it is needed."""
         self.put("check", b"{}")
 
     def read(self, name: str, most: int | None = None) -> Blob | None:
-        """None as well for a blob of more than `most` bytes."""
+        """The blob; None if it is missing, or larger than `most` bytes."""
         part = (None, None) if most is None else (0, most + 1)
         with translated(self.address):
             try:
@@ -122,10 +123,10 @@ class Container:
                     return None
                 if code_of(error) != "InvalidRange" or most is None:
                     raise
-            return self.read(name)  # an empty blob has no range at all
+            return self.read(name)  # an empty blob has no ranges
 
     def tail(self, name: str, most: int) -> bytes:
-        """The last `most` bytes, or fewer; none of a blob that is not there."""
+        """The last `most` bytes, or fewer; none of a missing blob."""
         with translated(self.address):
             for tries_left in reversed(range(_TAILS)):
                 found = self._properties(name)
@@ -145,7 +146,7 @@ class Container:
         raise AssertionError
 
     def create(self, name: str, content: bytes, content_type: str = JSON) -> str | None:
-        """The new blob's version; None when there is one of that name already."""
+        """The new blob's version; None when the name is taken."""
         return self._write_if(name, content, content_type, overwrite=False)
 
     def replace(
@@ -164,7 +165,7 @@ class Container:
         content_type: str = JSON,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Create or replace the blob, whatever is there, once all parts of the content are made."""
+        """Create or replace the blob, once all parts of the content are made."""
         if not isinstance(content, bytes):
             with tempfile.TemporaryFile() as file:
                 for part in content:
@@ -183,12 +184,12 @@ class Container:
         )
 
     def upload(self, name: str, source: Path, content_type: str) -> None:
-        """As `put`, from a file that need not fit into memory; raises OSError for it."""
+        """Like `put`, from a file that need not fit in memory; raises OSError if that fails."""
         with source.open("rb") as content:
             self._upload(name, content, content_type)
 
     def set_metadata(self, name: str, metadata: Mapping[str, str]) -> bool:
-        """Replace a blob's metadata; false when it is not there."""
+        """Replace a blob's metadata; false when the blob is missing."""
         with translated(self.address):
             try:
                 self.client.get_blob_client(name).set_blob_metadata(dict(metadata))
@@ -199,7 +200,7 @@ class Container:
         return True
 
     def delete(self, name: str, version: str | None = None) -> bool:
-        """False when the blob's version is another one; one that is gone is deleted."""
+        """False when the blob has another version; true when it is gone already."""
         condition: dict[str, Any] = {}
         if version is not None:
             condition = {"etag": version, "match_condition": MatchConditions.IfNotModified}
@@ -220,7 +221,7 @@ class Container:
             return None if found is None else (found.etag, self._times.age(found.last_modified))
 
     def listed(self, prefix: str, limit: int | None = None) -> list[Listed]:
-        """The blobs whose names begin so, sorted by name; with `limit` the first of them."""
+        """The blobs whose names begin with `prefix`, sorted by name; the first `limit` of them."""
         with translated(self.address):
             try:
                 found = self.client.list_blobs(
@@ -243,14 +244,14 @@ class Container:
                 raise
 
     def names(self, prefix: str, limit: int | None = None) -> list[str]:
-        """As `listed`, the names alone."""
+        """Like `listed`, but only the names."""
         return [blob.name for blob in self.listed(prefix, limit)]
 
     def _upload(self, name: str, content: IO[bytes], content_type: str) -> None:
         settings = ContentSettings(content_type)
 
         def send() -> None:
-            content.seek(0)  # of a second try as well
+            content.seek(0)  # also for a second try
             self.client.upload_blob(name, content, overwrite=True, content_settings=settings)
 
         self.writing(send)
@@ -262,7 +263,7 @@ class Container:
 
         def send() -> str | None:
             try:
-                # Of a size that is sent at once, so that no two writers' parts can mix.
+                # Small enough for one request, so that two writers' parts cannot mix.
                 made = self.client.get_blob_client(name).upload_blob(
                     content,
                     metadata={_MARK: mark},
@@ -288,7 +289,7 @@ class Container:
             raise
 
     def writing(self, write: Callable[[], Result]) -> Result:
-        """What `write` returns, into a container that is made where there is none."""
+        """Return what `write` returns, and create the container if it is missing."""
         with translated(self.address):
             try:
                 return write()
@@ -304,7 +305,7 @@ class Container:
         except HttpResponseError as error:
             if error.status_code in (401, 403):
                 raise UnfitHost(
-                    f"There is no container {self.url}, and this host may not create it: create "
+                    f"There is no container {self.url}, and this host may not create it. Create "
                     "it, and give the host's identity the role Storage Blob Data Contributor there."
                 ) from None
             if code_of(error) != "ContainerAlreadyExists":
@@ -312,7 +313,7 @@ class Container:
 
 
 def is_folder(blob: BlobProperties) -> bool:
-    """Where an account has real folders, they are listed with the blobs (and their metadata)."""
+    """An account with real folders lists them among the blobs, with this metadata."""
     return (blob.metadata or {}).get("hdi_isfolder") == "true"
 
 
@@ -322,5 +323,5 @@ def _write(file: IO[bytes], part: bytes) -> None:
         file.flush()
     except OSError as error:
         raise Temporary(
-            f"This host's folder for temporary files takes no more: {error.strerror}."
+            f"This host cannot write a temporary file: {error.strerror}. Free some space there."
         ) from error

@@ -1,6 +1,6 @@
 """What blob storage's errors mean to the queue.
 
-Each is raised without its cause: that would show the address asked for, signature and all.
+Each is raised without its cause, which would show the requested address with its signature.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from handlers.identity_faults import without_token
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary, UnfitHost
 
 _DELAY = 10.0  # seconds
-# Two uploads of one file at once: whichever ends last finds its parts gone.
+# Two uploads of one file at once: the one that ends last finds its parts gone.
 _PASSING = ("InvalidBlockList",)
 
 
 def code_of(error: HttpResponseError) -> str:
-    """The service's word for an error, such as `BlobNotFound`."""
+    """The service's code for an error, such as `BlobNotFound`."""
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
 
 
 @contextmanager
 def translated(address: ContainerAddress) -> Iterator[None]:
-    """Azure's errors as ours."""
+    """Raise Azure's errors as mlgate's own."""
     try:
         yield
     except HttpResponseError as error:
@@ -42,20 +42,20 @@ def _fault(address: ContainerAddress, error: HttpResponseError) -> Orchestration
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return without_token(error, "blob storage")
     status, code = error.status_code or 0, code_of(error)
-    told = f"{status} {code}".strip()
+    said = f"{status} {code}".strip()
     if status in (401, 403) and address.signature is not None:
         return UnfitHost(
-            f"The signature that came with a URL does not reach {address.url} ({told}): take an "
-            "account's signature for containers and objects that may read, add, create, write, "
-            "delete and list, and has not ended; and see that the account's network rules let "
-            "this host in."
+            f"The signature in the URL does not give access to {address.url} ({said}). Use an "
+            "account's signature for containers and objects that allows to read, add, create, "
+            "write, delete and list, and has not expired. Check that the account's network rules "
+            "let this host in."
         )
     if status in (401, 403):
         return UnfitHost(
-            f"The host's identity may not do that in {address.url} ({told}): it needs the role "
-            "Storage Blob Data Contributor there, and the account's network rules must let this "
-            "host in."
+            f"The host's identity may not do that in {address.url} ({said}). Give it the role "
+            "Storage Blob Data Contributor there, and let this host in by the account's network "
+            "rules."
         )
     if status in (408, 409, 412, 429) or status >= 500 or not status or code in _PASSING:
-        return Temporary(f"The container {address.url} does not take that now ({told}).", _DELAY)
-    return Permanent(f"The container {address.url} refuses ({told}).")
+        return Temporary(f"The container {address.url} is not available now ({said}).", _DELAY)
+    return Permanent(f"The container {address.url} refuses the request ({said}).")

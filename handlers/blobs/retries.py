@@ -9,19 +9,19 @@ from azure.storage.blob import ExponentialRetry
 
 from mlgate.orchestration.ports import Clock
 
-# Its debug output shows addresses with all that gives access to them.
+# Its debug output shows addresses with their signatures.
 logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 class _Retries(ExponentialRetry):
-    """Three more tries within some 20 seconds of the host's clock; the default waits a minute."""
+    """Three more tries within about 20 seconds by the host's clock; the default waits a minute."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(initial_backoff=1, increment_base=2, retry_total=3)
         self._clock = clock
 
-    def sleep(self, settings: dict[str, Any], transport: object) -> None:  # noqa: ARG002 -- of blobs' clients, it has no clock
-        """Instead of the transport, which clients of single blobs replace."""
+    def sleep(self, settings: dict[str, Any], transport: object) -> None:  # noqa: ARG002 -- that of blobs' clients has no clock
+        """Sleep here and not in the transport, which clients of single blobs replace."""
         self._clock.sleep(self.get_backoff_time(settings))
 
 

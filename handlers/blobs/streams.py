@@ -1,4 +1,4 @@
-"""Blobs that need not fit into memory, and listings of many."""
+"""Blobs that need not fit in memory, and listings of many."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from handlers.blobs.faults import code_of, translated
 from mlgate.orchestration.errors import Temporary
 
 _PIECE = 8 << 20  # bytes that are sent at once; a blob has 50,000 such pieces at most
-# Bytes that are asked for at once. The SDK's answers refer to themselves, so some are in memory
-# until they are collected.
+# Bytes that are read at once. The SDK's answers refer to themselves, so several stay in memory
+# until the garbage collector removes them.
 _READ = 4 << 20
 _BYTES = ContentSettings("application/octet-stream")
 
@@ -29,10 +29,10 @@ _BYTES = ContentSettings("application/octet-stream")
 def write_streamed(
     container: Container, name: str, parts: Iterable[bytes], *, over: bool = False
 ) -> None:
-    """The blob appears once `parts` have come to their end, and does not when they raise.
+    """Write a blob, which appears once `parts` have ended, and does not when they raise.
 
-    What is there already stays, unless `over`. For a blob that has one content only, whoever writes
-    it: somebody else's counts as written.
+    An existing blob stays, unless `over`. For blobs that have the same content whatever host writes
+    them: another writer's blob counts as written.
     """
     blob, sent = container.client.get_blob_client(name), list[BlobBlock]()
     last = b""
@@ -49,7 +49,7 @@ def write_streamed(
             else:
                 blob.upload_blob(last, overwrite=over, content_settings=_BYTES)
         except HttpResponseError as error:
-            # Whoever commits a blob drops the pieces that others have sent for it.
+            # Committing a blob drops the pieces that others have sent for it.
             others = code_of(error) in (*REFUSED, "InvalidBlockList")
             if over or not others or container.last_write(name) is None:
                 raise
@@ -60,16 +60,16 @@ def write_streamed(
 
 
 def read_streamed(container: Container, name: str) -> Iterator[bytes] | None:
-    """A blob's content in pieces, the first of which is read already; None when it is not there.
+    """A blob's content in pieces, the first of which is read already; None when it is missing.
 
-    Raises `Temporary` where it is gone, or another one, before it was read to its end.
+    Raises `Temporary` if the blob is removed or replaced while it is read.
     """
     first = _piece(container, name, 0)
     return None if first is None else _from(container, name, *first)
 
 
 def sizes(container: Container, folder: str) -> dict[str, int]:
-    """The blobs below a folder, by their names in it, in bytes."""
+    """The sizes in bytes of the blobs below a folder, by their names in it."""
     with translated(container.address):
         try:
             return {
@@ -84,7 +84,7 @@ def sizes(container: Container, folder: str) -> dict[str, int]:
 
 
 def folders(container: Container) -> list[str]:
-    """What comes before the first slash in names of blobs."""
+    """The top folders: what comes before the first slash in the names of blobs."""
     with translated(container.address):
         try:
             found = container.client.walk_blobs(delimiter="/")
@@ -111,9 +111,9 @@ def _from(container: Container, name: str, piece: bytes, version: str) -> Iterat
 def _piece(
     container: Container, name: str, offset: int, version: str | None = None
 ) -> tuple[bytes, str] | None:
-    """With the blob's version; None when that one is not there.
+    """A piece, and the blob's version; None when the blob, or that version of it, is missing.
 
-    Not by the SDK's own way to read in chunks: it takes more memory than the blob has bytes.
+    The SDK's own chunked reading is not used: it takes more memory than the blob has bytes.
     """
     same: dict[str, Any] = {}
     if version is not None:
@@ -124,21 +124,21 @@ def _piece(
             return found.readall(), str(found.properties.etag)
         except HttpResponseError as error:
             if code_of(error) == "InvalidRange":
-                return b"", version or ""  # nothing begins there
+                return b"", version or ""  # the blob ends there
             if code_of(error) in (*MISSING, *REFUSED):
                 return None
             raise
 
 
 def _sent(container: Container, blob: BlobClient, piece: bytes) -> BlobBlock:
-    # Of its own for each writer, and of one length: else the service refuses them.
+    # Ids that differ for each writer; the service requires them to have the same length.
     block = BlobBlock(uuid4().hex)
     container.writing(lambda: blob.stage_block(block.id, piece))
     return block
 
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same content in pieces of one size, but for the last."""
+    """The same content in pieces of one size, except for the last."""
     kept = bytearray()
     for part in parts:
         kept += part

@@ -1,8 +1,8 @@
-"""Times by the storage's clock, and how far this host's clock is from it.
+"""Times by the storage's clock, and how far this host's clock differs from it.
 
-Each answer says when it was given, in seconds. So the age of a blob is known without any host's
-clock, and each answer bounds the difference from this host's: it was given after the request was
-sent and before the answer came.
+Each answer says when it was given, to a second. So the age of a blob is known without any host's
+clock. Each answer also bounds how far this host's clock differs: it was given after the request was
+sent and before the answer arrived.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from mlgate.orchestration.ports import Clock
 
-_EXACT = timedelta(seconds=1)  # what the storage's times are rounded down to
-_QUICK = timedelta(seconds=5)  # an answer that took longer says too little
+_EXACT = timedelta(seconds=1)  # the storage's times are rounded down to this
+_QUICK = timedelta(seconds=5)  # a slower answer is not exact enough
 
 
 class ServiceTimes:
@@ -33,12 +33,12 @@ class ServiceTimes:
         return {"raw_request_hook": self._sending, "raw_response_hook": self._answered}
 
     def age(self, written: datetime) -> timedelta:
-        """Of something as this thread's last answer has it: right to a second, never negative."""
+        """The age of what this thread's last answer shows: exact to a second, never negative."""
         given: datetime | None = getattr(self._here, "given", None)
         return max(given - written, timedelta(0)) if given is not None else timedelta(0)
 
     def skew(self) -> timedelta | None:
-        """How far this host's clock is ahead, to a second; None as long as that is not known."""
+        """How far this host's clock is ahead, to a second; None while unknown."""
         with self._lock:
             return None if self._ahead is None else sum(self._ahead, timedelta(0)) / 2
 
@@ -55,12 +55,12 @@ class ServiceTimes:
         with self._lock:
             if self._ahead is not None and least <= self._ahead[1] and most >= self._ahead[0]:
                 least, most = max(least, self._ahead[0]), min(most, self._ahead[1])
-            # Where they exclude each other, a clock was set meanwhile.
+            # If the bounds exclude each other, a clock was set meanwhile.
             self._ahead = least, most
 
 
 def _date_of(headers: Mapping[str, str]) -> datetime | None:
-    """When the storage gave an answer; None for somebody else's, on the way to it."""
+    """When the storage gave an answer; None if it is a proxy's."""
     if not headers.get("x-ms-request-id"):
         return None
     try:

@@ -164,7 +164,7 @@ def test_containers_that_the_first_build_makes_are_well_and_not_made_by_the_chec
     found = outside.examined()
 
     assert {name for name, check in found.items() if check.wrong} == set()
-    assert "the first write makes it" in found["builds"].says
+    assert "the first write creates it" in found["builds"].says
     assert {name: outside.blobs(name) for name in ("state", "builds")} == {
         "state": ["no container"],
         "builds": ["no container"],

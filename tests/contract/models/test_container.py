@@ -130,7 +130,7 @@ def test_a_right_that_is_missing_and_a_service_that_is_busy(containers: InBlobs)
     store: ModelStore = containers.open()
     entry = append(store)
     containers.relay.fail("*", (403, "AuthorizationPermissionMismatch"))
-    with pytest.raises(Permanent, match="may read, add, create"):
+    with pytest.raises(Permanent, match="read, add, create"):
         store.head(MODEL)
     containers.relay.fail("*", (503, "ServerBusy"), 9)
     with pytest.raises(Temporary):
