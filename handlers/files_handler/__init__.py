@@ -1,4 +1,4 @@
-"""Where the files that a build leaves go; the implementations of `BuildFiles`."""
+"""Stores the files of builds: the implementations of `BuildFiles`."""
 
 from handlers.files_handler.folder import FolderFiles
 

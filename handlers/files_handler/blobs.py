@@ -1,4 +1,4 @@
-"""The files that a build leaves, in a blob container."""
+"""The files of builds, in a blob container."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from handlers.files_handler.paths import parts_of
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.ports import READ_LIMIT
 
-# Not the machine's own table: what a browser makes of a report must not depend on the host.
+# Not the machine's own table: how a browser shows a report must not depend on the host.
 _TYPES = MimeTypes()
 _TYPES.add_type("application/x-ipynb+json", ".ipynb")
-# A backslash becomes a slash there, and a dot at the end of a part is lost
+# Storage turns a backslash into a slash, and drops a dot at the end of a part
 # (learn.microsoft.com, "Naming and referencing containers, blobs, and metadata").
 _UNSTORABLE = re.compile(r"\\|\.(?=/|$)")
 
 
 class BlobFiles:
-    """`BuildFiles` as blobs named `<build>/<path>`; an upload is there once it is whole.
+    """`BuildFiles` as blobs named `<build>/<path>`; a blob appears once its upload is complete.
 
-    A character that a blob's name cannot have is percent-encoded in it.
+    Characters that a blob's name cannot have are percent-encoded.
     """
 
     def __init__(self, container: Container) -> None:
@@ -39,7 +39,7 @@ class BlobFiles:
             self._container.put(name, content, _type_of(path))
             return
         with _scratch() as scratch:
-            # Outside of what is translated: what making the parts raises is not for us to say.
+            # Not translated: errors from making the parts are not the disk's.
             for part in content:
                 with _disk():
                     scratch.write(part)
@@ -58,7 +58,7 @@ class BlobFiles:
         name = _name(build, path)
         content = read_streamed(self._container, name)
         if content is None:
-            raise Permanent(f"There is no file {self._container.url}/{name} any more.")
+            raise Permanent(f"The file {self._container.url}/{name} no longer exists.")
         yield from content
 
     def tail(self, build: str, path: str, most: int) -> bytes:
@@ -80,8 +80,8 @@ class BlobFiles:
 
 @contextmanager
 def _scratch() -> Iterator[IO[bytes]]:
-    """A file on this machine's disk, gone afterwards: what is uploaded twice must be there twice,
-    and need not fit into memory."""
+    """A temporary file on this machine's disk: a second try must find the content again, which need
+    not fit in memory."""
     with ExitStack() as closing:
         with _disk():
             file = NamedTemporaryFile(prefix="mlgate-")  # noqa: SIM115 -- closed below
@@ -90,7 +90,7 @@ def _scratch() -> Iterator[IO[bytes]]:
 
 
 def _close(file: IO[bytes]) -> None:
-    # It is uploaded, or something else failed before.
+    # The file is uploaded, or something else failed before.
     with suppress(OSError):
         file.close()
 

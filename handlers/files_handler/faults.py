@@ -1,5 +1,5 @@
-"""What the errors of a file system mean for a build's files: as for all files, and some names are
-taken by others of the build, or can be no file's."""
+"""What a file system's errors mean for a build's files: the same as for all files, except that some
+names are taken by other files of the build, or are not possible."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY)
 
 @contextmanager
 def translated(folder: Path, path: str, verb: str) -> Iterator[None]:
-    """OSError as ours, of a file at `path` of a build's `folder`; `verb`: read or written."""
+    """Raise OSError as mlgate's own, for `path` in a build's `folder`; `verb`: read or written."""
     try:
         yield
     except OSError as error:
         raise _fault(folder, path, verb, error) from error
-    except ValueError as error:  # a character that no name has: NUL, half a surrogate
+    except ValueError as error:  # a character that no name can have: NUL, half a surrogate
         raise _no_name(path, str(error)) from error
 
 
 def gone(folder: Path, path: str) -> Permanent:
-    return Permanent(f"There is no file {folder / path} any more.")
+    return Permanent(f"The file {folder / path} no longer exists.")
 
 
 def no_such_name(error: OSError | ValueError) -> bool:
-    """Whether no file can be there: nobody could have written it."""
+    """Whether no file can exist there, so that nobody has written it."""
     return not isinstance(error, OSError) or error.errno in (*MISSING, *NO_NAME)
 
 

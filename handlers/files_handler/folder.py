@@ -1,4 +1,4 @@
-"""The files that a build leaves, in folders on this machine."""
+"""The files of builds, in folders on this machine."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from handlers.files_handler.paths import parts_of
 from mlgate.orchestration.ports import READ_LIMIT
 
 _PART = 1 << 20  # bytes
-_SCRATCH = ".mlgate-"  # how the name begins of what is not whole yet
+_SCRATCH = ".mlgate-"  # what the names of incomplete files begin with
 
 
 class FolderFiles:
-    """`BuildFiles` in folders; `folder` gives a build's own from its key.
+    """`BuildFiles` in folders; `folder` returns a build's folder for its key.
 
-    Raises `Temporary` when the disk is full or does not work: an operator can mend that, and the
-    build goes on. `UnfitHost` when this host lacks a right, and `Permanent` when no file in a
-    build's folder can have that name, for one, since others are in a folder of that name.
+    Raises `Temporary` when the disk is full or does not work: the build goes on, and an operator
+    can repair it. Raises `UnfitHost` when this host lacks a right, and `Permanent` when no file in
+    the build's folder can have that name, for example because a folder has it.
     """
 
     def __init__(self, folder: Callable[[str], Path]) -> None:
@@ -41,7 +41,7 @@ class FolderFiles:
                 with translated(folder, path, "written"):
                     file.close()
             finally:
-                # What comes too late to say anything new: it is closed, or something else failed.
+                # The file is closed already, or something else failed.
                 with suppress(OSError):
                     file.close()
 
@@ -49,7 +49,7 @@ class FolderFiles:
         folder = self._folder(build)
         with self._replacing(folder, path) as scratch, translated(folder, path, "written"):
             try:
-                os.link(source, scratch)  # its run has ended: nobody writes to it any more
+                os.link(source, scratch)  # its run has ended, so nobody writes to it
             except OSError:
                 shutil.copyfile(source, scratch)
 
@@ -101,7 +101,7 @@ class FolderFiles:
 
     @contextmanager
     def _replacing(self, folder: Path, path: str) -> Iterator[Path]:
-        """A scratch file that takes the place of `path` at once when the block ends well."""
+        """A scratch file that replaces `path` in one step when the block succeeds."""
         place = folder.joinpath(*parts_of(path))
         scratch = place.with_name(f"{_SCRATCH}{uuid.uuid4().hex}")
         try:
@@ -117,7 +117,7 @@ class FolderFiles:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Regular files, and links to them; nothing of a folder that is not there."""
+    """Regular files, and links to them; nothing if the folder is missing."""
 
     def fail(error: OSError) -> None:
         if not no_such_name(error):
