@@ -1,7 +1,7 @@
-"""Where the versions of models and their logs are kept; the implementation of `ModelsPort`.
+"""Stores the versions of models and their logs: the implementation of `ModelsPort`.
 
-One algorithm (`store`), and the places that it can be carried out in: `folder`, and `container`,
-which is imported where it is used because it loads Azure's SDK.
+One algorithm (`store`) works in two places: `folder`, and `container`, which is imported only where
+it is used because it loads Azure's SDK.
 """
 
 from handlers.models_handler.answering import Answering

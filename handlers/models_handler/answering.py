@@ -1,8 +1,8 @@
-"""A place each of whose calls comes to an end, whatever the file system below it does.
+"""A place whose calls all return, whatever the file system below it does.
 
-One whose server is gone lets its callers wait, some for ever. So each call is made by a thread of
-its own, which is left behind when it shows no progress for too long. What it did by then, or does
-later, is as if the answer to the call was lost.
+A file system whose server is gone blocks its callers, some of them for ever. So each call is made
+in a thread of its own, which is abandoned when it makes no progress for too long. What the call did
+by then, or does later, counts as a call whose answer was lost.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mlgate.orchestration.errors import Temporary
 
 THREAD = "mlgate-models"
 LIMIT = 60.0  # seconds without progress
-_MOST_HANGING = 8  # threads: more would only wait beside them
+_MOST_HANGING = 8  # threads; more of them would only hang too
 _DELAY = 30.0  # seconds
 _LOOK = 0.25
 T = TypeVar("T")
 
 
 class Answering:
-    """`Place`, over one whose calls may hang."""
+    """A `Place` on top of one whose calls may hang."""
 
     def __init__(self, place: Place, limit: float = LIMIT) -> None:
         self._place = place
@@ -88,7 +88,7 @@ class Answering:
         def run() -> None:
             try:
                 returned.append(act(progress))
-            except BaseException as error:  # noqa: BLE001 -- raised again where it was called
+            except BaseException as error:  # noqa: BLE001 -- raised again in the caller
                 raised.append(error)
 
         thread = threading.Thread(target=run, name=THREAD, daemon=True)
@@ -106,14 +106,14 @@ class Answering:
 
     def _silent(self) -> Temporary:
         return Temporary(
-            f"{self.location} does not answer: a call has lasted {self._limit:g} s. See that its "
-            "share is mounted and its server runs.",
+            f"{self.location} does not answer: a call made no progress for {self._limit:g} s. "
+            "Check that its share is mounted and its server is running.",
             _DELAY,
         )
 
 
 class _Progress:
-    """When a call last came on; as long as others make what it writes, it is not its turn."""
+    """When a call last made progress; while others make what it writes, no time counts."""
 
     def __init__(self) -> None:
         self._at: float | None = time.monotonic()

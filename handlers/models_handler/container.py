@@ -1,4 +1,4 @@
-"""A store of models in a blob container."""
+"""A model store in a blob container."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from handlers.blobs import streams
 from handlers.blobs.container import Container
 from handlers.models_handler.layout import MARK, new_mark, store_of
 
-# What a blob's name cannot have: a dot at the end of a part is lost there, a control character
+# What a blob's name cannot have: a dot at the end of a part is dropped, a control character
 # breaks listings (learn.microsoft.com, "Naming and referencing containers, blobs, and metadata").
 _UNSTORABLE = re.compile(r"[%\x00-\x1f\x7f\ufffe\uffff]|\.(?=/|$)")
 
 
 class InContainer:
-    """A `Place`. Safe for threads and hosts. What a blob's name cannot have is percent-encoded."""
+    """A `Place`. Safe for threads and hosts. What names cannot have is percent-encoded."""
 
     def __init__(self, container: Container) -> None:
         self._container = container
@@ -29,8 +29,8 @@ class InContainer:
         return self._container.url
 
     def ready(self, *, writing: bool) -> str:
-        """Nobody mistakes another container for this one, so the mark is for people; and it keeps
-        out versions of mlgate that keep models in another way."""
+        """A container cannot be mistaken for another one, so the mark is only there for people, and
+        to stop versions of mlgate that use another format."""
         if writing and not self._marked:
             self.init()
         return self.location
@@ -68,7 +68,7 @@ class InContainer:
             self._container.delete(f"{folder}/{name}")
 
     def tidy(self) -> None:
-        """Pieces of blobs that were never committed go by themselves, after a week."""
+        """Does nothing: storage drops pieces of blobs that were never committed after a week."""
 
 
 def _stored(name: str) -> str:

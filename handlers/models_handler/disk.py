@@ -1,4 +1,4 @@
-"""The calls of the operating system that a store in a folder stands on."""
+"""The calls of the operating system that a store in a folder uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-# What says that a file system has no links: SMB, and some that are made of object storage.
+# Errors of file systems without hard links: SMB, and some on top of object storage.
 NO_LINKS = (
     errno.EPERM,
     errno.EACCES,
@@ -26,7 +26,7 @@ class Disk:
     """Files by their paths; a symbolic link is never followed. Raises OSError."""
 
     def create(self, path: Path) -> int:
-        """A descriptor to write to; FileExistsError when there is something."""
+        """A descriptor to write to; raises FileExistsError when the path is taken."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def write(self, descriptor: int, content: bytes) -> None:
@@ -35,14 +35,14 @@ class Disk:
             left = left[os.write(descriptor, left) :]
 
     def close(self, descriptor: int) -> None:
-        """Once its content is on the disk: what either says of it counts."""
+        """Flush the content to the disk, then close; an error of either is raised."""
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
     def open(self, path: Path) -> int | None:
-        """A descriptor to read from; None for what is no file. FileNotFoundError for nothing."""
+        """A descriptor to read from; None if it is not a file. Raises FileNotFoundError."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             descriptor = os.open(path, flags)
@@ -60,18 +60,18 @@ class Disk:
         return os.read(descriptor, _PART)
 
     def link(self, path: Path, to: Path) -> None:
-        """FileExistsError when there is something."""
+        """Raises FileExistsError when `to` is taken."""
         os.link(path, to, follow_symlinks=False)
 
     def rename(self, path: Path, to: Path) -> None:
-        """Over what is there."""
-        os.rename(path, to)  # noqa: PTH104 -- as its name says
+        """Replaces what is there."""
+        os.rename(path, to)  # noqa: PTH104 -- the system's call, as in the others
 
     def unlink(self, path: Path) -> None:
         os.unlink(path)  # noqa: PTH108 -- likewise
 
     def sync(self, folder: Path) -> None:
-        """Have its names on the disk, where that can be asked for."""
+        """Flush the folder's names to the disk, where the system supports that."""
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

@@ -1,4 +1,4 @@
-"""A version's files on their way: hashed, and written to this host's disk."""
+"""Hashes a version's files while they are copied, and writes them to this host's disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Differs(Permanent):
 
 
 def hashed(parts: Iterable[bytes], file: ModelFile, whose: str) -> Iterator[bytes]:
-    """The parts; `Differs` at their end, or before, when they are not the file's content."""
+    """The parts; raises `Differs`, by their end at the latest, if they are not the file's."""
     digest, size = hashlib.sha256(), 0
     for part in parts:
         size += len(part)
@@ -29,8 +29,9 @@ def hashed(parts: Iterable[bytes], file: ModelFile, whose: str) -> Iterator[byte
         digest.update(part)
         yield part
     if size != file.size:
-        more = "more" if size > file.size else f"{size} bytes"
-        raise Differs(f"{whose}: {file.path} has {more} instead of {file.size} bytes.")
+        less = f"{size} bytes instead of {file.size}"
+        found = f"more than {file.size} bytes" if size > file.size else less
+        raise Differs(f"{whose}: {file.path} has {found}.")
     if digest.hexdigest() != file.sha256:
         raise Differs(
             f"{whose}: {file.path} has the SHA-256 {digest.hexdigest()} instead of {file.sha256}."
@@ -38,7 +39,7 @@ def hashed(parts: Iterable[bytes], file: ModelFile, whose: str) -> Iterator[byte
 
 
 def check_files(manifest: Manifest) -> None:
-    """Raises `Permanent` for files that no folder can have, or that lie outside of it."""
+    """Raises `Permanent` for files that no folder can have, or that would be outside of it."""
     paths = {file.path for file in manifest.files}
     above = {path[:at] for path in paths for at, char in enumerate(path) if char == "/"}
     if (
@@ -49,12 +50,12 @@ def check_files(manifest: Manifest) -> None:
     ):
         raise Permanent(
             f"The manifest of the version {manifest.id} lists files that no folder can have: each "
-            "needs a path of its own, in Unicode, relative, without .. or \\."
+            "file needs a unique relative path in Unicode, without .. or \\."
         )
 
 
 def write_new(path: Path, parts: Iterable[bytes]) -> None:
-    """A file that is not there yet, on this host; nothing is left of it when `parts` raise."""
+    """Write a new file on this host; nothing is left of it when `parts` raise."""
     with _local(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -75,7 +76,7 @@ def write_new(path: Path, parts: Iterable[bytes]) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """An empty one on this host, gone afterwards."""
+    """An empty folder on this host, which is removed afterwards."""
     with _local(Path(tempfile.gettempdir())):
         folder = Path(tempfile.mkdtemp(prefix="mlgate-model-"))
     try:
@@ -89,7 +90,7 @@ def _local(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise Permanent(f"{path} is there already: a version needs an empty folder.") from error
+        raise Permanent(f"{path} exists already: a version needs an empty folder.") from error
     except OSError as error:
         if error.errno in NO_NAME:
             raise no_name(str(path), error.strerror or "") from error

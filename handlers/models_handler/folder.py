@@ -1,10 +1,10 @@
-"""A store of models in a folder: on a disk of this machine, NFS, or a mounted file share.
+"""A model store in a folder: on a disk of this machine, NFS, or a mounted file share.
 
-What is being written lies aside, in the store's own folder under a name that begins with
-`.mlgate-`, until it is whole and on the disk. Then a link gives it its name, which fails where the
-name is taken. Where links are not possible, as on SMB, an entry is created under its name at once,
-and found torn for a moment; a file of a version, which has the same content whoever writes it, is
-renamed to a name that is not there.
+A file is written aside first, in the store's own folder under a name that begins with `.mlgate-`,
+until it is complete and on the disk. Then a link gives it its name, which fails if the name is
+taken. Where links are not possible, as on SMB, an entry is created under its name directly, so
+readers may find it torn for a moment. A version's file, whose content is the same for every writer,
+is renamed instead, if the name is free.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Folder:
     def __init__(
         self, root: Path, *, embedded: bool = False, disk: Disk | None = None, limit: float = _LIMIT
     ) -> None:
-        """One that is `embedded` makes its mark itself; `limit`, in seconds, is for a look at it,
-        since a file system whose server is gone lets its callers wait."""
+        """An `embedded` store creates its mark itself. `limit`, in seconds, is for reading the
+        mark, since a file system whose server is gone blocks its callers."""
         self._root = root
         self._embedded = embedded
         self._disk = disk or Disk()
@@ -55,8 +55,8 @@ class Folder:
             return store_of(mark, str(self._root / MARK))
         if not self._embedded:
             raise UnfitHost(
-                f"There is no {self._root / MARK}, so {self._root} is no store of models, or its "
-                f"share is not mounted. Mount it; or make it a store with `{INIT}`."
+                f"There is no {self._root / MARK}, so {self._root} is not a model store, or its "
+                f"share is not mounted. Mount it, or make it a store with `{INIT}`."
             )
         if writing:
             self.create(MARK, new_mark())
@@ -71,7 +71,7 @@ class Folder:
 
     def create(self, name: str, content: bytes) -> bool:
         place = self._prepared(name)
-        with _told(place, "written"), self._aside((content,)) as aside:
+        with _translated(place, "written"), self._aside((content,)) as aside:
             try:
                 self._disk.link(aside, place)
             except FileExistsError:
@@ -86,7 +86,7 @@ class Folder:
 
     def write(self, name: str, parts: Iterable[bytes], *, over: bool) -> None:
         place = self._prepared(name)
-        with self._aside(parts) as aside, _told(place, "written"):
+        with self._aside(parts) as aside, _translated(place, "written"):
             if over:
                 self._disk.rename(aside, place)
             else:
@@ -97,7 +97,7 @@ class Folder:
     def opened(self, name: str) -> Iterator[Iterator[bytes] | None]:
         place, there = self._place(name), True
         descriptor = None
-        with _told(place, "read"):
+        with _translated(place, "read"):
             try:
                 descriptor = self._disk.open(place)
             except FileNotFoundError:
@@ -111,18 +111,18 @@ class Folder:
             os.close(descriptor)
 
     def age(self, name: str) -> timedelta | None:
-        # By the clock that wrote its time, which this host's need not be.
+        # By the clock that wrote the file's time, which need not be this host's.
         try:
             with self._aside(()) as touched:
                 now = touched.lstat().st_mtime
             written = self._place(name).lstat().st_mtime
         except (OSError, OrchestrationError):
             return None
-        # A time that is still to come was not written by that clock.
+        # A time in the future was not written by that clock.
         return timedelta(seconds=abs(now - written))
 
     def folders(self) -> list[str]:
-        with _told(self._root, "read"):
+        with _translated(self._root, "read"):
             try:
                 with os.scandir(self._root) as found:
                     return [each.name for each in found if each.is_dir(follow_symlinks=False)]
@@ -131,7 +131,7 @@ class Folder:
 
     def sizes(self, folder: str) -> Mapping[str, int]:
         top, found = self._folder(folder), {}
-        with _told(top, "read"):
+        with _translated(top, "read"):
             for place, status in _below(top):
                 if stat.S_ISREG(status.st_mode):
                     found[place.relative_to(top).as_posix()] = status.st_size
@@ -139,17 +139,17 @@ class Folder:
 
     def remove(self, folder: str) -> None:
         top = self._folder(folder)
-        with _told(top, "written"):
+        with _translated(top, "written"):
             for place, status in _below(top):
                 if stat.S_ISDIR(status.st_mode):
-                    with suppress(OSError):  # it is in nobody's way
+                    with suppress(OSError):  # an empty folder does no harm
                         place.rmdir()
                 else:
                     with suppress(FileNotFoundError):
                         self._disk.unlink(place)
 
     def tidy(self) -> None:
-        """What cannot be removed now is removed another time."""
+        """What cannot be removed now is removed by a later call."""
         for place in self._root.glob(f"{_ASIDE}*"):
             age = self.age(place.name)
             if age is not None and age > _LEFT_BEHIND:
@@ -162,9 +162,9 @@ class Folder:
             return self._in_time(self._look)
         except TimeoutError:
             raise Temporary(
-                f"{mark} cannot be looked at: its folder does not answer. See that its share is "
-                f"mounted and its server runs. Only a folder with that file, which `{INIT}` makes, "
-                "is a store of models.",
+                f"{mark} cannot be read: its folder does not answer. Check that its share is "
+                "mounted and its server is running. Only a folder with that file, which "
+                f"`{INIT}` creates, is a model store.",
                 _DELAY,
             ) from None
 
@@ -177,26 +177,26 @@ class Folder:
         return self._folder(folder) / last
 
     def _folder(self, name: str) -> Path:
-        """Raises `Permanent` where a symbolic link would lead elsewhere."""
+        """Raises `Permanent` if a symbolic link would lead elsewhere."""
         folder = self._root
         for part in name.split("/") if name else ():
             folder /= part
-            with _told(folder, "read"):
+            with _translated(folder, "read"):
                 try:
                     status = folder.lstat()
                 except FileNotFoundError:
                     return self._root / name
             if not stat.S_ISDIR(status.st_mode):
                 raise Permanent(
-                    f"{folder} is no folder, but a file or a symbolic link, which no store of "
-                    "models has there: remove it."
+                    f"{folder} is a file or a symbolic link, but a model store has a folder there. "
+                    "Remove it."
                 )
         return folder
 
     def _prepared(self, name: str) -> Path:
-        """The place, whose folder is there, also after a loss of power."""
+        """The file's path, in a folder that exists, also after a loss of power."""
         place = self._place(name)
-        with _told(place, "written"):
+        with _translated(place, "written"):
             if not place.parent.is_dir():
                 missing = [each for each in place.parents if not each.exists()]
                 for folder in reversed(missing):
@@ -206,28 +206,28 @@ class Folder:
 
     @contextmanager
     def _aside(self, parts: Iterable[bytes]) -> Iterator[Path]:
-        """A file with that content, on the disk; gone afterwards."""
+        """A file with that content, flushed to the disk; removed afterwards."""
         aside = self._root / f"{_ASIDE}{uuid.uuid4().hex}"
-        with _told(aside, "written"):
+        with _translated(aside, "written"):
             descriptor = self._disk.create(aside)
         try:
             self._fill(aside, descriptor, parts)
             yield aside
         finally:
-            # After a rename it is not there; where it cannot be removed now, `tidy` will.
+            # After a rename it is gone; if it cannot be removed now, `tidy` will.
             with suppress(OSError):
                 self._disk.unlink(aside)
 
     def _fill(self, path: Path, descriptor: int, parts: Iterable[bytes]) -> None:
         try:
-            for part in parts:  # what making it raises is not for us to say
-                with _told(path, "written"):
+            for part in parts:  # errors from making a part are not the disk's
+                with _translated(path, "written"):
                     self._disk.write(descriptor, part)
         except BaseException:
             with suppress(OSError):
                 os.close(descriptor)
             raise
-        with _told(path, "written"):
+        with _translated(path, "written"):
             self._disk.close(descriptor)
 
     def _created(self, place: Path, content: bytes) -> bool:
@@ -239,7 +239,7 @@ class Folder:
         return True
 
     def _put(self, aside: Path, place: Path) -> None:
-        """Give a file its name, unless something has it."""
+        """Give a file its name, unless the name is taken."""
         try:
             self._disk.link(aside, place)
         except FileExistsError:
@@ -252,13 +252,13 @@ class Folder:
             try:
                 self._disk.rename(aside, place)
             except OSError:
-                # Somebody else was first, and it is being read: it has the same content.
+                # Another writer was first, and its file is being read: it has the same content.
                 if not os.path.lexists(place):
                     raise
 
     def _read(self, descriptor: int, place: Path) -> Iterator[bytes]:
         while True:
-            with _told(place, "read"):
+            with _translated(place, "read"):
                 part = self._disk.read(descriptor)
             if not part:
                 return
@@ -266,7 +266,7 @@ class Folder:
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything, a folder after what is in it; no link is followed. Nothing of what is gone."""
+    """Everything below, each folder after its content. Follows no links; skips what is gone."""
     try:
         found = sorted(folder.iterdir())
     except OSError as error:
@@ -284,13 +284,13 @@ def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 @contextmanager
-def _told(place: Path, verb: str) -> Iterator[None]:
-    """OSError as ours; `verb`: read or written."""
+def _translated(place: Path, verb: str) -> Iterator[None]:
+    """Raise OSError as mlgate's own; `verb`: read or written."""
     try:
         yield
     except OSError as error:
         if error.errno in NO_NAME:
             raise no_name(str(place), error.strerror or "") from error
         raise fault_of_disk(place, verb, error, "MLGATE_MODELS") from error
-    except ValueError as error:  # a character that no name has: half a surrogate
+    except ValueError as error:  # a character that no name can have: half a surrogate
         raise no_name(str(place), str(error)) from error

@@ -1,4 +1,4 @@
-"""Where logs end, as far as one process knows: numbers follow one another and never vanish."""
+"""Where logs end, as far as one process knows: numbers are consecutive and never removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlgate.orchestration.durable import Head
 
 
 class Heads:
-    """What does not change any more of each model's log, up to a number. Safe for threads."""
+    """The part of each model's log that no longer changes, up to a number. Safe for threads."""
 
     def __init__(self) -> None:
         self._known: dict[str, Head] = {}
@@ -33,9 +33,10 @@ class Heads:
 
 
 def last_taken(known: int, taken: Callable[[int], bool]) -> int:
-    """The highest number that is taken, from one that is known to be (or 0).
+    """The highest number that is taken; `known` is one that is taken, or 0.
 
-    Asks once when that is the one; else about twice the logarithm of how many came since.
+    Calls `taken` once if `known` is the highest, else about twice the logarithm of how many came
+    since.
     """
     if not taken(known + 1):
         return known

@@ -1,4 +1,4 @@
-"""The names in a store of models, and the mark that shows that it is one.
+"""The names in a model store, and the mark that identifies it.
 
 mlgate-models.json                          the mark
 churn/versions/3f9a1c0b7d52/files/...       as the run kept them
@@ -58,9 +58,9 @@ def new_mark() -> bytes:
 
 
 def store_of(mark: bytes, place: str) -> str:
-    """The id in a mark; "" for a torn one, which shows a store as well.
+    """The id in a mark; "" for a torn mark, which identifies a store as well.
 
-    Raises `UnfitHost` for that of a later version of mlgate.
+    Raises `UnfitHost` for a mark of another version of mlgate.
     """
     try:
         said = json.loads(mark)
@@ -70,7 +70,7 @@ def store_of(mark: bytes, place: str) -> str:
         return ""
     if said.get("version") != _FORMAT:
         raise UnfitHost(
-            f"{place} is of another version of mlgate, which keeps models in another way: use that "
-            "version on this host, or set MLGATE_MODELS to another place."
+            f"{place} is of another version of mlgate, which stores models in another format. Use "
+            "that version on this host, or set MLGATE_MODELS to another place."
         )
     return str(said.get("id", ""))

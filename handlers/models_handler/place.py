@@ -1,4 +1,4 @@
-"""Where a store lies: what its algorithm needs of a folder or a container."""
+"""Where a store is: what its algorithm needs from a folder or a container."""
 
 from __future__ import annotations
 
@@ -11,58 +11,57 @@ from typing import Protocol
 class Place(Protocol):
     """Files by names relative to the store, with `/`. Safe for threads and hosts.
 
-    Nothing is changed once it is there, but by `write` with `over`, and by `remove`. Each function
-    raises `Temporary` where the place does not answer or is full, `UnfitHost` where a right is
-    missing, and `Permanent` for what it never takes.
+    Nothing that exists is changed, except by `write` with `over`, and by `remove`. Each function
+    raises `Temporary` when the place does not answer or is full, `UnfitHost` when a right is
+    missing, and `Permanent` for what the place can never store.
     """
 
     @property
     def location(self) -> str:
-        """Of the store, for people; without a signature."""
+        """Where the store is, as shown to people; without a signature."""
         ...
 
     def ready(self, *, writing: bool) -> str:
-        """Which store it is; comes before all else, each time.
+        """Which store it is; called first, each time.
 
-        The mark is made where that needs nobody's word and something is to be written. Raises
-        `UnfitHost` where there is no store.
+        With `writing`, creates the mark if the place may do so by itself. Raises `UnfitHost` if
+        there is no store.
         """
         ...
 
     def init(self) -> None:
-        """Make the mark, unless it is there."""
+        """Create the mark, unless it exists."""
         ...
 
     def create(self, name: str, content: bytes) -> bool:
-        """False when there is something of that name: it stays as it is. What is small and has a
-        writer of its own; a reader may find it torn while it is written."""
+        """Create a small file whose content is one writer's own; false when the name is taken, and
+        then nothing changes. A reader may find the file torn while it is written."""
         ...
 
     def write(self, name: str, parts: Iterable[bytes], *, over: bool) -> None:
-        """The file is there once `parts` have come to their end, and whole; nothing is there when
-        they raise. What is there already stays, unless `over`. For what has one content only,
-        whoever writes it."""
+        """Write a file whose content is the same for every writer. It appears, complete, once
+        `parts` have ended, and not when they raise. An existing file stays, unless `over`."""
         ...
 
     def opened(self, name: str) -> AbstractContextManager[Iterator[bytes] | None]:
-        """The content, bit by bit; None when nothing is there. What is there and is no file (a link
-        is none) has no content."""
+        """The content, in parts; None when nothing is there. What is not a file, such as a link,
+        has no content."""
         ...
 
     def age(self, name: str) -> timedelta | None:
-        """Since it was written, by the place's own clock; None where that cannot be known."""
+        """The time since the file was written, by the place's own clock; None if unknown."""
         ...
 
     def folders(self) -> list[str]:
-        """The names of the folders of the store."""
+        """The names of the store's top folders."""
         ...
 
     def sizes(self, folder: str) -> Mapping[str, int]:
-        """All files below the folder, by their paths in it, in bytes."""
+        """The sizes in bytes of all files below the folder, by their paths in it."""
         ...
 
     def remove(self, folder: str) -> None:
-        """All that is below the folder; nothing when it is not there."""
+        """Remove all that is below the folder, if it exists."""
         ...
 
     def tidy(self) -> None:

@@ -1,8 +1,8 @@
 """`ModelsPort`, the same in every place.
 
-An entry's number is taken by whoever creates it first, and what was created stays. So no reader
-needs a lock, and whoever comes second looks at the head again. A version's files are there before
-its manifest, and its manifest before the entry that names it.
+The first writer that creates an entry takes its number, and an entry is never changed. So readers
+need no lock, and a writer that comes second looks at the head again. A version's files are written
+before its manifest, and its manifest before the entry that names it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mlgate.orchestration.durable import Head
 from mlgate.orchestration.errors import Busy, Permanent
 from mlgate.orchestration.models import Entry, Manifest, ModelFile, entry_of, is_name, manifest_of
 
-VOID_AFTER = timedelta(seconds=60)  # a torn entry is written no more
+VOID_AFTER = timedelta(seconds=60)  # by then nobody is still writing a torn entry
 _MOST = 16 << 20  # bytes of an entry or a manifest; a larger one is void
 _DELAY = 2.0  # seconds
 
@@ -46,7 +46,7 @@ class ModelStore:
         return self._place.location
 
     def init(self) -> None:
-        """Make the place a store; nothing when it is one."""
+        """Make the place a store, unless it is one."""
         self._place.init()
 
     def models(self) -> list[str]:
@@ -72,7 +72,7 @@ class ModelStore:
 
     def append(self, entry: Entry) -> bool:
         model, number, content = entry.model, entry.number, _sized(entry.content)
-        name, _ = entry_name(model, number), version_name(model, entry.id)  # both are checked
+        name, _ = entry_name(model, number), version_name(model, entry.id)  # checks both
         self._enter(writing=True)
         before = self._heads.known(model)
         taken = before.taken
@@ -83,20 +83,20 @@ class ModelStore:
         follows = before.taken == number - 1 and entry.replaces == current
         began = time.monotonic()
         if follows and self._place.create(name, content):
-            # Written for so long, it may have been taken for void meanwhile.
+            # The write took so long that the entry may count as void by now.
             late = time.monotonic() - began > self._void_after.total_seconds() / 2
             if late and self._read(entry_name(model, number + 1)) is not None:
                 return False
             self._heads.learn(model, Head(entry, number))
             return True
-        # By this very append it may be: of a process that was killed, or whose answer was lost.
+        # An earlier try of this append may have done it: it was killed, or its answer was lost.
         if self._read(name) == content:
             return True
         if taken < number - 1:
-            raise Permanent(f"The log of {model} has no entry {number - 1} that {number} follows.")
+            raise Permanent(f"The log of {model} has no entry {number - 1} before {number}.")
         if taken == number - 1 and before.taken < taken:
             raise Busy(
-                f"Entry {taken} of {model} is being written, or was cut short: it is void "
+                f"Entry {taken} of {model} is being written, or was cut short. It becomes void "
                 f"{self._void_after.total_seconds():g} s after it was begun.",
                 _DELAY,
             )
@@ -105,7 +105,7 @@ class ModelStore:
     def void(self, model: str, number: int) -> None:
         name = entry_name(model, number)
         self._enter(writing=True)
-        self._place.create(name, b"")  # as a torn one is
+        self._place.create(name, b"")  # like a torn entry
 
     def keep(self, model: str, manifest: Manifest, parts: Callable[[str], Iterable[bytes]]) -> None:
         check_files(manifest)
@@ -127,7 +127,7 @@ class ModelStore:
                 f"{whose} cannot be kept in {self.location}: something else is where {lost[0]} "
                 "belongs. Remove it."
             )
-        if kept is None:  # a torn one had this content or none: whoever replaces it, it is right
+        if kept is None:  # a torn one had this content or none, so it may be replaced
             name = f"{folder}/manifest.json"
             self._place.write(name, (content,), over=found is not None)
         self._place.tidy()
@@ -156,7 +156,7 @@ class ModelStore:
         for file in manifest.files:
             with self._place.opened(f"{home}/files/{file.path}") as parts:
                 if parts is None:
-                    raise Permanent(f"{whose}: {file.path} is not there any more.")
+                    raise Permanent(f"{whose}: {file.path} no longer exists.")
                 write_new(folder / file.path, hashed(parts, file, whose))
 
     @contextmanager
@@ -207,7 +207,7 @@ class ModelStore:
         return Head(entry, last)
 
     def _void(self, model: str, number: int) -> bool:
-        """Of a torn entry: whether it stays so."""
+        """Whether a torn entry is void: nobody is still writing it."""
         age = self._place.age(entry_name(model, number))
         return age is not None and age >= self._void_after
 
@@ -235,7 +235,7 @@ class ModelStore:
         return parts is None
 
     def _read(self, name: str) -> bytes | None:
-        """Nothing of what is too large to be one of ours; None when there is none."""
+        """The content: empty if it is too large to be mlgate's, None if the file is missing."""
         with self._place.opened(name) as parts:
             if parts is None:
                 return None
@@ -250,19 +250,19 @@ class ModelStore:
 def _sized(content: bytes) -> bytes:
     if len(content) > _MOST:
         raise Permanent(
-            f"A record of {len(content) >> 20} MiB is too large for a store of models, which takes "
-            f"{_MOST >> 20} MiB: the model's example, say, can be smaller."
+            f"A record of {len(content) >> 20} MiB is too large for a model store, whose limit is "
+            f"{_MOST >> 20} MiB. Use a smaller example for the model, for instance."
         )
     return content
 
 
 def _entry(content: bytes, model: str, number: int) -> Entry | None:
-    """None for a torn one, and for one of another place."""
+    """None for a torn entry, and for one that belongs elsewhere."""
     found = entry_of(content)
     return found if found and (found.model, found.number) == (model, number) else None
 
 
 def _manifest(content: bytes, version: str) -> Manifest | None:
-    """None for a torn one, and for that of another version."""
+    """None for a torn manifest, and for that of another version."""
     own = hashlib.sha256(content).hexdigest().startswith(version)
     return manifest_of(content) if own else None

@@ -101,7 +101,7 @@ def test_a_folder_that_hangs_is_an_error_in_time(tmp_path: Path) -> None:
     disk.hangs = True
     began = time.monotonic()
     disk.asked.clear()
-    refused(store, Temporary, f"{MARK} cannot be looked at.*`mlgate models --init`", tmp_path)
+    refused(store, Temporary, f"{MARK} cannot be read.*`mlgate models --init`", tmp_path)
     assert time.monotonic() - began < 5
     assert disk.asked == {"open mark": 1}, "what hangs already is waited for"
     assert sorted(root.rglob("*")) == before
@@ -365,6 +365,6 @@ def test_a_fetch_fills_an_empty_folder_and_no_other(store: ModelStore, tmp_path:
     keep(store)
     (tmp_path / "fetched").mkdir()
     (tmp_path / "fetched/MLmodel").write_bytes(b"mine")
-    with pytest.raises(Permanent, match="MLmodel is there already"):
+    with pytest.raises(Permanent, match="MLmodel exists already"):
         store.fetch(MODEL, ID, tmp_path / "fetched")
     assert (tmp_path / "fetched/MLmodel").read_bytes() == b"mine"

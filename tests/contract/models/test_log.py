@@ -72,7 +72,7 @@ def test_an_entry_replaces_the_version_that_was_current(place: Place, store: Mod
 
 def test_a_log_has_no_gap(store: ModelStore) -> None:
     entry = append(store)
-    with pytest.raises(Permanent, match="no entry 2 that 3 follows"):
+    with pytest.raises(Permanent, match="no entry 2 before 3"):
         store.append(replace(entry_after(Head(entry, 2)), replaces=entry.id))
 
 

@@ -102,7 +102,7 @@ def test_a_stream_without_end_is_cut(store: ModelStore) -> None:
         while True:
             yield b"x" * 1000
 
-    with pytest.raises(Permanent, match="MLmodel has more instead of 12 bytes"):
+    with pytest.raises(Permanent, match="MLmodel has more than 12 bytes"):
         store.keep(MODEL, manifest_for(FILES), endless)
 
 
@@ -137,7 +137,7 @@ def test_dropped_files_leave_the_manifest_and_can_be_kept_again(
     assert store.manifest(MODEL, ID) == manifest_for(FILES)
     assert store.versions(MODEL) == []
     assert store.missing(MODEL, ID) == store.damaged(MODEL, ID) == sorted(FILES)
-    with pytest.raises(Permanent, match="MLmodel is not there any more"):
+    with pytest.raises(Permanent, match="MLmodel no longer exists"):
         store.fetch(MODEL, ID, tmp_path / "fetched")
 
     keep(store)
@@ -153,7 +153,7 @@ def test_what_is_damaged_is_named_never_fetched_and_mended_where_it_shows(
     place.put(f"{HOME}/files/MLmodel", b"longer than it was")
     assert store.damaged(MODEL, ID) == ["MLmodel", "data/model.bin"]
     assert store.missing(MODEL, ID) == ["MLmodel"]
-    with pytest.raises(Permanent, match="MLmodel has more instead of 12 bytes"):
+    with pytest.raises(Permanent, match="MLmodel has more than 12 bytes"):
         store.fetch(MODEL, ID, tmp_path / "fetched")
     assert contents(tmp_path / "fetched") == {}
 
