@@ -1,7 +1,7 @@
-"""Access to the workspace's storage: with what Azure ML hands out, where storage takes that.
+"""Access to the workspace's storage: with the key that Azure ML gives, if storage accepts it.
 
-Where storage takes no keys, it is the host's identity that has access: Azure ML then hands out
-nothing, or what storage refuses (MicrosoftDocs/azure-ai-docs, how-to-disable-local-auth-storage.md;
+If storage accepts no keys, the host's identity has access instead: Azure ML then gives no key, or
+one that storage refuses (MicrosoftDocs/azure-ai-docs, how-to-disable-local-auth-storage.md;
 Azure/azure-sdk-for-python#36603).
 """
 
@@ -29,7 +29,7 @@ from mlgate.orchestration.ports import Clock
 if TYPE_CHECKING:
     from handlers.azureml_handler.storage import Outputs
 
-LIFETIME = timedelta(hours=1)  # what gives access expires after two; a fresh one costs two requests
+LIFETIME = timedelta(hours=1)  # a key expires after two; a new one costs two requests
 
 T = TypeVar("T")
 
@@ -41,16 +41,17 @@ def upload(
     pool: Executor,
     clock: Clock,
 ) -> None:
-    """Put the files into a container: its address, and the same with a right to write there if any.
+    """Upload the files to a container; `place` is its address, and, if any, the address with a
+    signature.
 
-    Raises UnfitHost where neither that nor the host's identity may write there.
+    Raises UnfitHost if neither the signature nor the host's identity may write there.
     """
     storage = lazily.storage()
     _write(place, credential, lambda *to: storage.upload(*to, files, pool, clock))
 
 
 def try_to_upload(place: tuple[str, str | None], credential: TokenCredential, clock: Clock) -> None:
-    """As `upload`, but nothing that anybody would see."""
+    """Like `upload`, but uploads nothing that anybody sees."""
     storage = lazily.storage()
     _write(place, credential, lambda *to: storage.stage_block(*to, clock))
 
@@ -81,7 +82,7 @@ def _write(
 
 
 class Access:
-    """To the datastore where runs leave their files, renewed when it expires or is refused.
+    """Access to the datastore with the runs' files, renewed when it expires or is refused.
 
     Safe for threads.
     """
@@ -98,9 +99,9 @@ class Access:
         self._transport = transport
 
     def use(self, act: Callable[[Outputs], T]) -> T:
-        """What `act` returns, which may be called twice: a key may have been changed meanwhile.
+        """Return what `act` returns; it may be called twice, since a key may have changed.
 
-        Raises UnfitHost where the host's own identity may not do it, and what `act` raises.
+        Raises UnfitHost if storage refuses the host, and what `act` raises.
         """
         store = self._outputs()
         try:
@@ -136,15 +137,15 @@ def _is_refused(error: HttpResponseError) -> bool:
 
 
 def _takes_no_key(error: HttpResponseError) -> bool:
-    """Nor what is signed with one."""
+    """Whether storage accepts neither keys nor signatures made with them."""
     return "KeyBasedAuthenticationNotPermitted" in str(getattr(error, "error_code", ""))
 
 
 def _key_refused(account: str, error: HttpResponseError) -> UnfitHost:
     return UnfitHost(
-        f"The storage account {account} refuses a key that Azure ML has just handed out. Let this "
-        "host in by the account's network rules, and where the account takes no keys, set the "
-        f"workspace to identity-based access. ({reason(error)})"
+        f"The storage account {account} refuses a key that Azure ML has just given. Let this host "
+        "in by the account's network rules. If the account accepts no keys, set the workspace to "
+        f"identity-based access. ({reason(error)})"
     )
 
 

@@ -1,7 +1,7 @@
-"""What Azure ML answers, read as what it must be, or not at all.
+"""Strict reading of Azure ML's answers.
 
-A proxy or a gateway may answer for it with a page of its own, or with half of what it said, and
-with status 200. That passes, and says nothing of what was asked for: so nothing is read into it.
+A proxy or a gateway may answer in its place, with a page of its own or with half of an answer, and
+with status 200. Such an answer says nothing about what was asked for, so it is `Temporary`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ _DELAY = 10.0  # seconds
 
 
 def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """`value`, which is `what` of an answer, as the object that it must be."""
+    """`value`, which must be an object; `what` names it in the error."""
     if not isinstance(value, Mapping):
         raise unreadable(f"{what} is not an object")
     return value
 
 
 def part(value: Any, *names: str) -> Any:
-    """What is there below these names; None where there is nothing, or no object to hold it."""
+    """The value below these names; None if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def text(value: Any, *names: str) -> str:
-    """The text that must be there below these names."""
+    """The text below these names, which must be there."""
     found = part(value, *names)
     if not isinstance(found, str) or not found:
         raise unreadable(f"{'.'.join(names)} is missing")
@@ -39,15 +39,14 @@ def text(value: Any, *names: str) -> str:
 
 def unreadable(why: str) -> Temporary:
     return Temporary(
-        f"Azure ML answered with something that is not what was asked for ({why}): see whether a "
-        "proxy answers in its place.",
+        f"Azure ML's answer cannot be read ({why}). Check whether a proxy answers in its place.",
         _DELAY,
     )
 
 
 @contextmanager
 def read_by_sdk() -> Iterator[None]:
-    """For the calls of an SDK alone, which trips over what it cannot read in ways of its own."""
+    """For SDK calls only: an SDK that cannot read an answer raises errors of many kinds."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Whether this host can use an Azure ML workspace as its builds will."""
+"""Checks that this host can use an Azure ML workspace as its builds will."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SIGN_IN = (
 )
 _PACKAGES = "Install mlgate with what Azure ML needs: pip install -e '.[azureml]'."
 _WORKSPACE = (
-    "See that MLGATE_WORKSPACE is subscription/resource-group/name, and give the host's identity "
+    "Check that MLGATE_WORKSPACE is subscription/resource-group/name, and give the host's identity "
     "the role AzureML Data Scientist there."
 )
 _ROLE = "Give the host's identity the role AzureML Data Scientist in the workspace."
@@ -48,8 +48,8 @@ _JOBS = (
 
 @dataclass(frozen=True)
 class AzureMLChecks:
-    """`credential` gives the host's identity, or raises; the others are as `AzureMLHandler` has
-    them."""
+    """`credential` returns the host's identity, or raises; the other fields are as in
+    `AzureMLHandler`."""
 
     workspace: str
     credential: Callable[[], TokenCredential]
@@ -60,7 +60,7 @@ class AzureMLChecks:
     _name: str = field(default_factory=lambda: f"mlgate-check-{uuid.uuid4().hex[:12]}")
 
     def examinations(self) -> tuple[Examination, ...]:
-        """Nothing is registered or submitted."""
+        """They register and submit nothing."""
         there, role = ("azureml-workspace",), ("azureml-role",)
         return (
             Examination("azureml-identity", self._sign_in, _SIGN_IN),
@@ -105,7 +105,7 @@ class AzureMLChecks:
 
     def _look(self) -> str:
         location = self._control.workspace().get("location")
-        return f"The workspace {self._parsed} is there, in {location}."
+        return f"The workspace {self._parsed} exists, in {location}."
 
     def _cancel(self) -> str:
         self._control.try_to_cancel(self._name)
@@ -113,39 +113,39 @@ class AzureMLChecks:
 
     def _find_compute(self) -> str:
         if self.compute == _SERVERLESS:
-            return "Jobs run on serverless compute; its quota is not asked."
+            return "Jobs run on serverless compute; its quota is not checked."
         found = self._control.compute(self.compute)
         if found is None:
             raise Wrong(f"The workspace has no compute {self.compute}.")
         if (state := found.get("provisioningState", "Succeeded")) != "Succeeded":
             raise Wrong(f"The compute {self.compute} is {state}.")
-        return f"The compute {self.compute} is there."
+        return f"The compute {self.compute} exists."
 
     def _find_environment(self) -> str:
         own = _OWN_ENVIRONMENT.fullmatch(self.environment)
         if own is None:
-            return f"{self.environment} is not of the workspace, and is not asked for."
+            return f"{self.environment} is not in the workspace, so it is not checked."
         if not self._control.has_environment(*own.groups()):
             raise Wrong(f"The workspace has no environment {self.environment}.")
-        return f"The environment {self.environment} is there."
+        return f"The environment {self.environment} exists."
 
     def _upload(self) -> str:
         place = self._control.start_upload(self._name)
         with translated(str(self._parsed)):
             access.try_to_upload(place, self._identity, self.clock)
-        how = "with its identity" if place[1] is None else "with what Azure ML hands out"
-        return f"The host can upload code, {how}; Azure ML keeps an empty place for it."
+        how = "with its identity" if place[1] is None else "with a signature of Azure ML's"
+        return f"The host can upload code, {how}; Azure ML keeps an empty container for it."
 
     def _read_outputs(self) -> str:
         storage = Access(self._control, self._identity, self.clock, self._transport)
         with translated(str(self._parsed)):
             storage.use(lambda outputs: outputs.sizes(f"mlgate/{self._name}"))
-        return f"The host can read what jobs leave in {STORE}."
+        return f"The host can read the files of jobs in {STORE}."
 
     def _lend(self) -> str:
         _, secrets = self._control.datastore(STORE)
         if self.job_identity is not None:
-            return f"Jobs have the identity of MLGATE_JOB_IDENTITY, {self.job_identity}."
+            return f"Jobs run with the identity of MLGATE_JOB_IDENTITY, {self.job_identity}."
         if secrets:
             return f"Jobs reach {STORE} with its key."
         if self.compute == _SERVERLESS:

@@ -1,16 +1,16 @@
 """The requests that this backend sends itself, without the SDK.
 
-Importing `azure.ai.ml` costs over a second and 60 MB in every process, and its job list reads each
-job into a schema. So what every look and every end of a run needs is asked for here:
+Importing `azure.ai.ml` costs over a second and 60 MB in every process, and its job list parses each
+job into a schema. So the requests that every look and every end of a run needs are made here:
 
-- Jobs - List and Jobs - Get: how a build's jobs are, a page of them with one request;
+- Jobs - List and Jobs - Get: the state of a build's jobs, a page of them with one request;
 - `rundata` of the run history, which the SDK's own download reads: when a run began and ended, and
-  the error that a job does not tell;
+  the error that a job does not show;
 - Datastores - Get and - List Secrets: where outputs are (`storage` reads them).
 
 Code is registered here, too (Code Versions - Get, Create Or Get Start Pending Upload, Create Or
-Update): the SDK has no public call for that, uploads anew from each of several threads, and
-follows links. Submission and cancel go through the SDK (`submission`).
+Update): the SDK has no public call for that, uploads again from each of several threads, and
+follows links. Jobs are submitted and canceled through the SDK (`submission`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from mlgate.orchestration.errors import Permanent, Temporary, Throttled, UnfitHo
 log = logging.getLogger("mlgate")
 
 _SCOPE = f"{ARM}/.default"
-# Those that the SDK 1.35 sends for the same resources.
+# The API versions that the SDK 1.35 sends for the same resources.
 _JOBS = "2024-01-01-preview"
 _CODES = "2023-04-01"
 _STORES = "2024-10-01-preview"
@@ -61,9 +61,9 @@ _MODELS = "2023-08-01-preview"
 _HISTORY = "v1.0"
 _ACCESS_HOURS = 2
 _MOST_PAGES = 20
-# Of requests about models, for which a verdict waits.
+# For requests about models, since a verdict waits for them.
 _BRIEFLY: Mapping[str, Any] = {"read_timeout": 30, "retry_total": 1}
-_DELAY = 10.0  # seconds, where the service does not say how long to wait
+_DELAY = 10.0  # seconds, if the service does not say how long to wait
 
 
 class Control:
@@ -87,14 +87,14 @@ class Control:
         )
 
     def workspace(self) -> Mapping[str, Any]:
-        """Raises UnfitHost for one that is not there."""
+        """Raises UnfitHost if it does not exist."""
         workspace = self._get("", _WORKSPACES)
         if workspace is None:
             raise UnfitHost(f"There is no workspace {self._workspace}.")
         return workspace
 
     def compute(self, name: str) -> Mapping[str, Any] | None:
-        """The `properties` of a compute; None when there is none of that name."""
+        """The `properties` of a compute; None if it does not exist."""
         found = self._get(f"computes/{name}", _COMPUTES)
         return None if found is None else mapping(found.get("properties"), "properties")
 
@@ -102,7 +102,7 @@ class Control:
         return self._get(f"environments/{name}/versions/{version}", _ENVIRONMENTS) is not None
 
     def try_to_cancel(self, name: str) -> None:
-        """Ask for the end of a job that is not there; raises UnfitHost without the right to."""
+        """Cancel a job that does not exist; raises UnfitHost without the right to cancel jobs."""
         self._found(self._request("POST", f"jobs/{name}/cancel", _CANCELS))
 
     def jobs_with_tag(self, tag: str) -> Iterator[list[Mapping[str, Any]]]:
@@ -112,13 +112,13 @@ class Control:
             yield [_job(job) for job in page]
 
     def model_versions(self, model: str) -> list[Mapping[str, Any]]:
-        """The versions of a model, archived ones as well; none where there is no such model."""
+        """The versions of a model, archived ones as well; none if the model does not exist."""
         query = {"api-version": _MODELS, "listViewType": "All"}
         pages = self._pages(f"models/{model}/versions", query, missing=(404,), **_BRIEFLY)
         return [mapping(each, "a model") for page in islice(pages, _MOST_PAGES) for each in page]
 
     def put_model(self, model: str, version: str, properties: Mapping[str, Any]) -> None:
-        """Create a model's version, or change what can be changed of it."""
+        """Create a model's version, or change those of its properties that can change."""
         path = f"models/{model}/versions/{version}"
         request = self._request("PUT", path, _MODELS, {"properties": properties})
         self._found(request, missing=(), **_BRIEFLY)
@@ -126,7 +126,7 @@ class Control:
     def _pages(
         self, path: str, query: Mapping[str, str], missing: Collection[int], **options: Any
     ) -> Iterator[list[Mapping[str, Any]]]:
-        """The pages of a list; none for a status that says that there is nothing."""
+        """The pages of a list; none for a status in `missing`."""
         url, params = f"{ARM}{self._workspace.path}/{path}", dict(query)
         seen = {""}
         while url not in seen:
@@ -136,15 +136,15 @@ class Control:
                 return
             found = page.get("value")
             if not isinstance(found, list):
-                raise unreadable("it is no list")
+                raise unreadable("it is not a list")
             yield found
             url, params = text(page, "nextLink") if page.get("nextLink") else "", {}
             if url and not _is_arm(url):
-                log.warning("Azure ML led on to %s, which is not followed", url.split("?")[0])
+                log.warning("Azure ML's next page, %s, is not followed", url.split("?")[0])
                 return
 
     def job(self, name: str) -> Mapping[str, Any] | None:
-        """None when there is none of that name."""
+        """None if it does not exist."""
         found = self._get(f"jobs/{name}", _JOBS)
         return None if found is None else _job(found)
 
@@ -160,13 +160,13 @@ class Control:
         return mapping(found["runMetadata"], "runMetadata")
 
     def code_id(self, name: str) -> str | None:
-        """The id of a code version that is there already."""
+        """The id of a code version; None if it does not exist."""
         found = self._get(f"codes/{name}/versions/1", _CODES)
         return None if found is None else text(found, "id")
 
     def start_upload(self, name: str) -> tuple[str, str | None]:
-        """A container for a code version's files: its address, and the same with the right to
-        write there, which storage without keys gives to identities alone."""
+        """A container for a code version's files: its address, and the address with a signature to
+        write there, or None if storage accepts identities alone."""
         path = f"codes/{name}/versions/1/startPendingUpload"
         request = self._request(
             "POST", path, _CODES, {"pendingUploadType": "TemporaryBlobReference"}
@@ -175,7 +175,7 @@ class Control:
         return text(place, "blobUri"), part(place, "credential", "sasUri") or None
 
     def put_code(self, name: str, uri: str) -> str:
-        """Register what was uploaded; returns the id. The first of several to do so counts."""
+        """Register the uploaded files; returns the id. If several hosts do so, the first counts."""
         body = {"properties": {"codeUri": uri, "isAnonymous": True}}
         try:
             found = self._sent(self._request("PUT", f"codes/{name}/versions/1", _CODES, body))
@@ -186,10 +186,10 @@ class Control:
         return text(found, "id")
 
     def datastore(self, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """A blob datastore's properties, and what gives access to it: nothing where it is the
-        host's own identity that does.
+        """A blob datastore's properties, and its secrets: none if the host's own identity has
+        access.
 
-        By the SDK's rule (azure-ai-ml, `get_datastore_info` of `_artifact_utilities.py`).
+        Follows the SDK's rule (azure-ai-ml, `get_datastore_info` of `_artifact_utilities.py`).
         """
         store = self._get(f"datastores/{name}", _STORES)
         if store is None:
@@ -207,7 +207,7 @@ class Control:
         return properties, secrets
 
     def _history_url(self) -> str:
-        """Where the workspace's region keeps run history: asked for once."""
+        """The URL of the run history in the workspace's region; requested once."""
         if self._history is None:
             request = HttpRequest("GET", text(self.workspace(), "properties", "discoveryUrl"))
             self._history = text(self._sent(request), "api").rstrip("/")
@@ -223,7 +223,7 @@ class Control:
         return HttpRequest(method, url, params={"api-version": version}, json=body)
 
     def _sent(self, request: HttpRequest) -> Mapping[str, Any]:
-        """The answer, an object of JSON."""
+        """The answer, a JSON object."""
         found = self._found(request, missing=())
         assert found is not None
         return found
@@ -231,7 +231,7 @@ class Control:
     def _found(
         self, request: HttpRequest, missing: Collection[int] = (404,), **options: Any
     ) -> Mapping[str, Any] | None:
-        """The answer, an object of JSON; None for the statuses that say that there is nothing."""
+        """The answer, a JSON object; None for a status in `missing`."""
         with translated(str(self._workspace)):
             response = self._client.send_request(request, **options)
             if response.status_code in missing:
@@ -251,10 +251,10 @@ def _job(value: Any) -> Mapping[str, Any]:
 
 
 def _is_arm(url: str) -> bool:
-    """Whether the host's token may go there."""
+    """Whether the host's token may be sent there."""
     try:
         there, port = urlsplit(url), urlsplit(url).port
-    except ValueError:  # no address at all
+    except ValueError:  # not a URL
         return False
     arm = urlsplit(ARM)
     same = (there.scheme, there.hostname) == (arm.scheme, arm.hostname)
@@ -263,7 +263,7 @@ def _is_arm(url: str) -> bool:
 
 @contextmanager
 def translated(workspace: str) -> Iterator[None]:
-    """Azure's errors as ours; their texts hold no token, but the request of some does."""
+    """Raise Azure's errors as mlgate's own; their texts hold no token, but some requests do."""
     try:
         yield
     except HttpResponseError as error:
@@ -274,13 +274,13 @@ def translated(workspace: str) -> Iterator[None]:
             raise unreadable(type(error).__name__) from error
         if status in (401, 403):
             raise UnfitHost(
-                f"The host's identity may not do that in the workspace {workspace}: it needs the "
+                f"The host's identity may not do that in the workspace {workspace}. Give it the "
                 f"role AzureML Data Scientist there. Azure ML says: {reason(error)}"
             ) from error
         if status == 404:
             raise UnfitHost(
-                f"Not all is there in the workspace {workspace}: see that MLGATE_WORKSPACE, or the "
-                f"message, names the right one. Azure ML says: {reason(error)}"
+                f"Something is missing in the workspace {workspace}. Check that MLGATE_WORKSPACE, "
+                f"or the message, names the right one. Azure ML says: {reason(error)}"
             ) from error
         if status == 429:
             raise Throttled("Azure ML does not answer (429).", _delay(error)) from error

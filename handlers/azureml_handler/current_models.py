@@ -1,4 +1,4 @@
-"""The current version of a model, which runs compare theirs with: what of it is uploaded."""
+"""The files of a model's current version that are uploaded, for runs to compare theirs with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlgate.orchestration.models import is_id
 
 
 def model_files(version: str, folder: Path) -> dict[str, Path]:
-    """A version's files by their paths; raises Permanent where blob storage cannot keep them."""
+    """A version's files by their paths; raises Permanent if blob storage cannot store one."""
     if not is_id(version):
         raise Permanent(f"{version!r} is not the id of a model's version.")
     files = {
@@ -20,8 +20,8 @@ def model_files(version: str, folder: Path) -> dict[str, Path]:
     }
     if (name := unstorable(files)) is not None:
         raise Permanent(
-            f"The current model has a file whose name Azure's storage cannot keep, {name!r}: "
-            "promote a version without backslashes, control characters and dots at the end of its "
+            f"The current model has a file whose name Azure's storage cannot keep, {name!r}. "
+            "Promote a version without backslashes, control characters and dots at the end of its "
             "names, from a build on another backend."
         )
     return files

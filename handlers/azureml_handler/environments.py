@@ -1,4 +1,4 @@
-"""Which Azure ML environment a run gets, and what the ones made of its files consist of."""
+"""Which Azure ML environment a run gets, and how one is made from the run's files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlgate.orchestration.backends.requirement_lines import (
 from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.runs import Environment, RunKind, RunSpec
 
-# The base image of Azure ML's curated environments, by a tag that theirs were checked with
+# The base image of Azure ML's curated environments, at a tag that those were checked with
 # (Azure/azureml-assets, environments/ai-ml-automl/vuln-remediation-tracking.md). Patches come as
 # new tags, and old ones stay (Azure/AzureML-Containers, README.md): raise it with each release.
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
@@ -34,7 +34,7 @@ _FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
 class Recipe:
     """An environment to register: an image, and a conda file as text; `week` as of `week_of`.
 
-    `warning` is for the runs that get it.
+    `warning` is for the runs that use it.
     """
 
     image: str
@@ -44,10 +44,10 @@ class Recipe:
 
     @property
     def version(self) -> str:
-        """The same for the same content and week, so that it is built once, whoever asks for it.
+        """The same for the same content and week, so that each environment is built only once.
 
-        Azure ML resolves what has no version when it builds, and keeps that for ever: what packages
-        need, or an image's newest. So what is asked for is built again each week.
+        When Azure ML builds one, it resolves what has no version (what packages need, an image's
+        newest tag), and keeps that for ever. So environments are built again each week.
         """
         content = f"{self.image}\n{self.conda}\n{self.week}"
         return hashlib.sha256(content.encode()).hexdigest()[:20]
@@ -60,7 +60,7 @@ def week_of(now: datetime) -> str:
 
 
 def key(spec: RunSpec) -> str | None:
-    """What distinguishes the run's own environment in a commit; None: it needs no file of it."""
+    """Identifies the run's own environment in a commit; None if it needs no file of the commit."""
     asked = spec.environment
     if asked is None or asked.azureml is not None:
         return None
@@ -70,7 +70,7 @@ def key(spec: RunSpec) -> str | None:
 
 
 def named(asked: Environment | None, default: str) -> str:
-    """The reference of an environment that is there already, as a job takes it."""
+    """The reference of an existing environment, as jobs write it."""
     name = default if asked is None or asked.azureml is None else asked.azureml
     return name if name.startswith(("azureml:", "azureml://")) else f"azureml:{name}"
 
@@ -79,12 +79,12 @@ def recipe(spec: RunSpec, read: Read) -> Recipe:
     """What to register for a run with a `key`; raises Unusable."""
     asked = spec.environment or Environment()
     if asked.conda_file is not None:
-        # What a notebook needs beyond it, the launcher installs beside it.
+        # The launcher installs what else a notebook needs.
         file = inside(PurePosixPath(asked.conda_file))
         return _of_conda_file(file, read, asked.image or IMAGE)
     file = inside(PurePosixPath(asked.requirements or ""))
     packages = _packages(text_of(file, read), file, read)
-    # Where one has a hash, pip asks for all of them.
+    # If one line has a hash, pip requires hashes for all.
     hashed = any("--hash" in line or line == "--require-hashes" for line in packages)
     named = {name_of(line) for line in packages}
     if not hashed:
@@ -94,19 +94,19 @@ def recipe(spec: RunSpec, read: Read) -> Recipe:
     dependencies = [f"python={PYTHON}", "pip", {"pip": packages}]
     # JSON is YAML.
     conda = {"channels": ["conda-forge"], "dependencies": dependencies}
-    told = None
+    note = None
     if hashed and lacks_plugin(named):
-        told = warning(file, f"Add {PLUGIN} with its hashes, and those of what it needs.")
-    return Recipe(asked.image or IMAGE, json.dumps(conda, indent=1), warning=told)
+        note = warning(file, f"Add {PLUGIN} with its hashes, and those of what it needs.")
+    return Recipe(asked.image or IMAGE, json.dumps(conda, indent=1), warning=note)
 
 
 def registered(
     runs: Sequence[RunSpec], read: Read, register: Callable[[Recipe], str], week: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """What jobs name the runs' own environments by, and the warnings of some; both by `key`.
+    """The names of the runs' own environments in jobs, and the warnings of some; both by `key`.
 
-    Instead of a name, after `UNUSABLE`, why there is none. `register` returns a name, and is
-    called once for each recipe.
+    If there is no name, `UNUSABLE` and the reason are in its place. `register` returns a name, and
+    is called once for each recipe.
     """
     names: dict[str, str] = {}
     warnings: dict[str, str] = {}
@@ -135,7 +135,7 @@ def _registered(spec: RunSpec, content: Recipe, register: Callable[[Recipe], str
         raise
     except Permanent as problem:
         return (
-            f"{UNUSABLE}{problem} The environment is made of {_ingredients(spec)}: mend that, or "
+            f"{UNUSABLE}{problem} The environment is made from {_ingredients(spec)}. Fix that, or "
             "name an environment of the workspace (`azureml`)."
         )
 
@@ -147,7 +147,7 @@ def _ingredients(spec: RunSpec) -> str:
 
 
 def _of_conda_file(file: str, read: Read, image: str) -> Recipe:
-    """The conda file with the requirements files that its pip parts include."""
+    """The conda file, with the requirements files that its pip parts include merged in."""
     import yaml  # noqa: PLC0415 -- needed for conda files alone
 
     text = text_of(file, read)
@@ -159,18 +159,18 @@ def _of_conda_file(file: str, read: Read, image: str) -> Recipe:
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise Unusable(f"{file} has no list of dependencies.")
     changed = False
-    # A package of conda's may stand behind its channel: `conda-forge::mlflow=2.9`.
+    # A conda package may come after its channel: `conda-forge::mlflow=2.9`.
     named = [name_of(each.rpartition("::")[2]) for each in listed if isinstance(each, str)]
     for entry in listed:
         if isinstance(entry, dict) and isinstance(lines := entry.get("pip"), list):
             if not all(isinstance(line, str) for line in lines):
-                raise Unusable(f"A pip part of {file} is no list of requirements.")
+                raise Unusable(f"A pip part of {file} is not a list of requirements.")
             packages = _packages("\n".join(lines), file, read)
             named += map(name_of, packages)
             if packages != lines:
                 entry["pip"], changed = packages, True
-    told = warning(file, f"Add {PLUGIN} to its pip part.") if lacks_plugin(named) else None
-    return Recipe(image, yaml.safe_dump(content) if changed else text, warning=told)
+    note = warning(file, f"Add {PLUGIN} to its pip part.") if lacks_plugin(named) else None
+    return Recipe(image, yaml.safe_dump(content) if changed else text, warning=note)
 
 
 def _packages(text: str, file: str, read: Read) -> list[str]:
@@ -179,12 +179,12 @@ def _packages(text: str, file: str, read: Read) -> list[str]:
     lines.add(text, file)
     if lines.local:
         raise Unusable(
-            f"{file} asks for files of the repository, which are not there while Azure ML makes "
+            f"{file} names files of the repository, which are not available while Azure ML builds "
             "an environment. Name packages only, or an environment that has them."
         )
     if lines.constraints:
         raise Unusable(
-            f"{file} has constraints (-c), which Azure ML's environments cannot take. Write the "
-            "versions into the requirements."
+            f"{file} has constraints (-c), which Azure ML's environments cannot use. Put the "
+            "versions in the requirements."
         )
     return lines.requirements

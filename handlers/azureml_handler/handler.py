@@ -1,7 +1,7 @@
 """The backend port on Azure ML.
 
-Nothing is remembered here but what spares requests: the workspace's jobs are the state, and an
-attempt's id is its job's name, so any host can go on with what another one began.
+The workspace's jobs are the state, and an attempt's id is its job's name, so any host can continue
+what another one began. What is remembered here only saves requests.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.storage import Outputs
     from handlers.azureml_handler.submission import Submission
 
-AT_ONCE = 8  # calls under way at once; the SDK is bound by the interpreter beyond that
+AT_ONCE = 8  # concurrent calls; beyond that, the interpreter limits the SDK
 _REGISTER_SECONDS = 45.0  # a verdict waits for it
-_NO_ROOM = "This host has no room for more: give it a TMPDIR on a larger disk."
+_NO_ROOM = "This host has no room for more. Set TMPDIR to a folder on a larger disk."
 
 T = TypeVar("T")
 
@@ -58,10 +58,10 @@ T = TypeVar("T")
 class AzureMLHandler:
     """Implements BackendPort in one workspace; safe for threads.
 
-    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none;
-    jobs get the `job_identity`, `user`, `managed` or `managed:CLIENT_ID`, or without one their
-    compute's; `most_bytes` of what a run leaves are taken over, fewer where the disk for temporary
-    files, of which `free` tells the free bytes, has no room for them.
+    `compute` ("serverless", or a compute's name) and `environment` are for runs that ask for none.
+    Jobs run with the `job_identity` (`user`, `managed` or `managed:CLIENT_ID`), or without one with
+    their compute's. At most `most_bytes` of a run's files are kept, fewer if the disk for temporary
+    files, whose free bytes `free` returns, has no room for them.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class AzureMLHandler:
 
     @property
     def host(self) -> None:
-        """Any host can do all of it."""
+        """None: any host can continue a run."""
         return
 
     @property
@@ -108,7 +108,7 @@ class AzureMLHandler:
             self._transfers.shutdown()
 
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
-        """Upload the tree once for its content, and register the environments made of its files."""
+        """Upload the tree unless it is there, and register the environments made from its files."""
         with of_this_host():
             return self._stage(checkout, request, runs)
 
@@ -140,14 +140,14 @@ class AzureMLHandler:
         return code
 
     def stage_model(self, version: str, folder: Path) -> str:
-        """Upload what the datastore lacks of it; returns the address of its folder there."""
+        """Upload the files that the datastore lacks; returns the address of their folder there."""
         with of_this_host():
             files, place, pool = model_files(version, folder), model_folder(version), self._pool()
             self._stored(lambda store: store.upload(place, files, pool))
         return model_uri(version)
 
     def register(self, made: Registration) -> None:
-        """One request where nothing is to be changed, one more for each version that is."""
+        """Sends one request, and one more for each version that changes."""
         try:
             self._in_time(lambda: self._list_version(made))
         except TimeoutError:
@@ -160,7 +160,7 @@ class AzureMLHandler:
                 self._control.put_model(made.model, change.version, change.properties)
 
     def submit(self, task: Task) -> bool:
-        """Always: Azure ML has its own queue."""
+        """Always true: Azure ML has its own queue."""
         job = job_of(
             task,
             default_compute=self._compute,
@@ -172,19 +172,19 @@ class AzureMLHandler:
         return True
 
     def look(self, attempts: Sequence[Attempt]) -> Mapping[Attempt, Observation]:
-        """One request for a few attempts each, else pages of their builds' jobs."""
+        """Sends one request for each of a few attempts, else lists their builds' jobs in pages."""
         with of_this_host():
             return self._looks.look(attempts, self._clock.now())
 
     def cancel(self, attempts: Iterable[Attempt]) -> None:
-        """What the last look saw being canceled is not asked again."""
+        """Skips the jobs that the last look saw being canceled."""
         going_on = [attempt for attempt in attempts if not self._looks.is_ending(attempt)]
         if not going_on:
             return
         with of_this_host():
             submission = self._submission()
             asked = [self._pool().submit(submission.cancel, attempt.id) for attempt in going_on]
-            # Each is asked, whatever becomes of the others: a job that goes on costs money.
+            # All are canceled even if one fails: a job that goes on costs money.
             for problem in [future.exception() for future in asked]:
                 if problem is not None:
                     raise problem
@@ -192,8 +192,8 @@ class AzureMLHandler:
     def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         """A job is gone when neither run history nor the control plane has it.
 
-        It is canceled all the same: should it exist after all, it must not go on costing money
-        beside the attempt that may take its place.
+        It is canceled all the same: if it does exist, it must not go on costing money beside the
+        attempt that may replace it.
         """
         with of_this_host():
             run = self._history(task)
@@ -210,7 +210,7 @@ class AzureMLHandler:
                 return take_over(task, found, chosen, place, files)
 
     def _history(self, task: Task) -> Mapping[str, Any] | None:
-        """What run history has of an attempt that has ended; None when its job is gone."""
+        """The run history of an attempt that has ended; None when its job is gone."""
         name, job = task.spec.name, task.attempt.id
         run = self._control.run(job)
         if run is None:
@@ -222,7 +222,7 @@ class AzureMLHandler:
         return run
 
     def release(self, build: str) -> None:
-        """Nothing: jobs and their outputs stay in the workspace, for people to look at."""
+        """Does nothing: jobs and their outputs stay in the workspace, for people to look at."""
 
     def _register(self, recipe: Recipe) -> str:
         return self._submission().register(recipe)
@@ -230,7 +230,7 @@ class AzureMLHandler:
     def _download(
         self, folder: str, sizes: Mapping[str, int], scratch: Path, room: int
     ) -> tuple[Path, Chosen]:
-        """Bring here what the run left; where it is, and what of it is to be taken over."""
+        """Download the run's files; returns their folder, and which of them to keep."""
         elsewhere = f"See {folder} in the workspace's datastore {STORE}."
         if room < self._most_bytes:
             elsewhere = f"{_NO_ROOM} {elsewhere}"
@@ -245,7 +245,7 @@ class AzureMLHandler:
             place = Path(tempfile.mkdtemp(dir=scratch))
             wanted = {name: sizes[name] for name in names}
             lost = store.download(folder, wanted, place, self._pool())
-            return place, chosen.without(lost, "their names are no paths here") if lost else chosen
+            return place, chosen.without(lost, "their names are not paths here") if lost else chosen
 
         return self._stored(download)
 
@@ -273,8 +273,8 @@ class AzureMLHandler:
 def _outcome(task: Task, run: Mapping[str, Any] | None, claimed: bytes | None) -> Outcome:
     found = outcomes.outcome(task.spec, run, claimed)
     _, warnings = own_variables(task.spec.environment_variables)
-    if told := Snapshot.read(task.snapshot).warnings.get(environments.key(task.spec) or ""):
-        warnings.append(told)
+    if note := Snapshot.read(task.snapshot).warnings.get(environments.key(task.spec) or ""):
+        warnings.append(note)
     return replace(found, warnings=(*warnings, *found.warnings))
 
 

@@ -1,4 +1,4 @@
-"""What this host may lack for the moment, in the words of the port."""
+"""Translates what this host lacks for the moment into the port's errors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _DELAY = 30.0  # seconds
 
 @contextmanager
 def of_this_host() -> Iterator[None]:
-    """A fault of files, sockets or memory as one that may pass."""
+    """Raise errors of files, sockets or memory as `Temporary`."""
     try:
         yield
     except OSError as error:
-        # Not the text of others than the system's, which may hold an address with its signature.
+        # Only the system's own text: others may hold an address with its signature.
         why = error.strerror or type(error).__name__
         raise Temporary(f"This host cannot do what a run needs now: {why}.", _DELAY) from error
 
 
 class Threads(ThreadPoolExecutor):
-    """Raises Temporary where this host has no more threads."""
+    """Raises Temporary when this host has no more threads."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         try:

@@ -1,4 +1,4 @@
-"""What a run is as a command job. Pure: `submission` makes the SDK's words of it."""
+"""A run as a command job. Pure: `submission` converts it to the SDK's objects."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ _SERVERLESS = "serverless"
 _PROPERTY_LIMIT = 1000  # characters (MicrosoftDocs/azure-ai-docs, resource-limits-capacity.md)
 _EMPTY: tuple[Any, ...] = (None, "", {}, [], ())
 _TASK = "MLGATE_TASK"
-_TASK_LIMIT = 96 * 1024  # bytes; Linux takes 128 KiB for one variable (execve(2))
+_TASK_LIMIT = 96 * 1024  # bytes; Linux allows 128 KiB for one variable (execve(2))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """`inputs` and `output` are URIs of folders; `compute` None is serverless.
 
-    `fingerprint` is what a job of that name is compared by; `identity` is `user`, `managed` or
-    `managed:CLIENT_ID`, None the compute's own.
+    An existing job of that name is compared by its `fingerprint`. `identity` is `user`, `managed`
+    or `managed:CLIENT_ID`; None is the compute's own.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Job:
 
 
 def fingerprint(task: Task) -> str:
-    """Of what was asked for, and of nothing that a host or a version of mlgate adds to it.
+    """A hash of what was asked for, without anything that a host or a version of mlgate adds.
 
-    A host that finds the job may be another one than submitted it, with other defaults or newer.
+    The host that finds the job may be another one, with other defaults or a newer version.
     """
     asked = _asked(task)
     del asked["of"]  # how many runs the build has, on which no job depends
@@ -81,10 +81,10 @@ def fingerprint(task: Task) -> str:
 
 
 def _asked(value: Any) -> Any:
-    """For JSON. What is empty is left out, so that fields can be added later."""
+    """A JSON value. Empty fields are left out, so that fields can be added later."""
     if is_dataclass(value):
-        told = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
-        asked = {name: each for name, each in told.items() if each not in _EMPTY}
+        found = {each.name: _asked(getattr(value, each.name)) for each in fields(value)}
+        asked = {name: each for name, each in found.items() if each not in _EMPTY}
         return {name: _number(each) for name, each in asked.items() if each is not False}
     if isinstance(value, Mapping):
         return {name: _asked(each) for name, each in value.items()}
@@ -92,7 +92,7 @@ def _asked(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """One for 60 and 60.0, which are the same to whoever remembers a build."""
+    """The same for 60 and 60.0, between which a stored build makes no difference."""
     return float(value) if isinstance(value, int) else value
 
 
@@ -135,8 +135,8 @@ def job_of(
             "mlgate_build_id": task.build_id,
             "mlgate_attempt": str(task.attempt.number),
         },
-        # The names under which the studio shows where code came from. The SDK would else tell of
-        # whatever repository this process happens to run in (azure-ai-ml, `_utils/utils.py`).
+        # The names under which the studio shows where code came from. Otherwise the SDK would name
+        # the repository that this process happens to run in (azure-ai-ml, `_utils/utils.py`).
         properties={
             f"azureml.git.{name}": bounded(value, _PROPERTY_LIMIT)
             for name, value in repository.items()
@@ -154,16 +154,16 @@ def job_of(
 
 
 def _compute(asked: str) -> str | None:
-    """The compute's name; raises Permanent for what is none.
+    """The compute's name, None for serverless; raises Permanent for an invalid name.
 
-    The SDK would take an address of another workspace's as well, and for `local` it would execute
-    the job on this host (azure-ai-ml, `_local_job_invoker.py`).
+    The SDK would also accept the address of a compute in another workspace, and for `local` it
+    would execute the job on this host (azure-ai-ml, `_local_job_invoker.py`).
     """
     if asked == _SERVERLESS:
         return None
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", asked) or asked.lower() == "local":
         raise Permanent(
-            f"{asked!r} is no compute of the workspace: name one of its compute targets, or "
+            f"{asked!r} is not a compute of the workspace. Name one of its compute targets, or "
             f"{_SERVERLESS}."
         )
     return asked
@@ -180,7 +180,7 @@ def _environment(task: Task, snapshot: Snapshot, default: str) -> str:
 
 
 def _command(needs: Mapping[str, str], *, model: bool) -> str:
-    """A script for the job's shell. A folder in storage that has no files is not there."""
+    """A script for the job's shell. Storage has no empty folders, so the script makes them."""
     lines = ["set -e", f'task="$(printf %s "${_TASK}" | base64 -d)"', f"unset {_TASK}"]
     for name, need in needs.items():
         variable = input_variable(need)
@@ -198,11 +198,11 @@ def _command(needs: Mapping[str, str], *, model: bool) -> str:
 
 
 def _encoded(task: Task) -> str:
-    """Base64, which no shell and no expression of Azure ML's reads anything into."""
+    """Base64, which neither a shell nor Azure ML's expressions interpret."""
     encoded = base64.b64encode(json.dumps(launch_task(task.spec)).encode()).decode()
     if len(encoded) > _TASK_LIMIT:
         raise Permanent(
-            f"The parameters of {task.spec.name} are too large for a job's environment: put them "
-            "into a file of the repository."
+            f"The parameters of {task.spec.name} are too large for a job's environment. Put them "
+            "in a file in the repository."
         )
     return encoded

@@ -1,6 +1,6 @@
-"""What imports packages that cost too much where nothing is submitted or read.
+"""Imports of packages that cost too much where nothing is submitted or read.
 
-Both raise UnfitHost where they are not installed.
+Both functions raise UnfitHost if the packages are not installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def submission() -> type[Submission]:
-    """By `azure-ai-ml`."""
+    """Imports `azure-ai-ml`."""
     try:
         from handlers.azureml_handler.submission import Submission
     except ImportError as error:
@@ -24,7 +24,7 @@ def submission() -> type[Submission]:
 
 
 def storage() -> ModuleType:
-    """By `azure-storage-blob`."""
+    """Imports `azure-storage-blob`."""
     try:
         from handlers.azureml_handler import storage
     except ImportError as error:
@@ -34,6 +34,6 @@ def storage() -> ModuleType:
 
 def _not_installed(error: ImportError) -> UnfitHost:
     return UnfitHost(
-        "The backend azureml needs packages that are not installed: install mlgate with the extra "
+        "The backend azureml needs packages that are not installed. Install mlgate with the extra "
         f"`azureml`. ({error})"
     )

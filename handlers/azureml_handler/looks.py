@@ -1,6 +1,6 @@
-"""How attempts stand, in as few requests as that takes; and the end of jobs that outlived theirs.
+"""The state of attempts, in as few requests as possible; and the cancel of jobs past their limit.
 
-What is remembered here spares requests and decides nothing: a host that knows nothing asks more.
+What is remembered here only saves requests: a host that remembers nothing sends more of them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from mlgate.orchestration.runs import Attempt, Observation
 
 log = logging.getLogger("mlgate")
 
-FEW = 2  # jobs that are asked for one by one, however many pages the build's list has
-_BUILDS = 200  # of which something is remembered
+FEW = 2  # jobs that are requested one by one, even if the build's list has fewer pages
+_BUILDS = 200  # of which anything is remembered
 
-Jobs = dict[str, Mapping[str, Any] | None]  # by name, as Jobs - Get tells them
+Jobs = dict[str, Mapping[str, Any] | None]  # by name, as Jobs - Get returns them
 
 
 @dataclass(slots=True)
 class _Known:
-    """Of one build: the pages of its list as far as it was read, and its jobs by name."""
+    """What is remembered of a build: how many pages of its list were read, and its jobs by name."""
 
     pages: int = 0
     began: dict[str, datetime] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class _Known:
 
 
 class Looks:
-    """Safe for threads that look at different builds; `cancel` asks for a job's end."""
+    """Safe for threads that look at different builds; `cancel` cancels a job."""
 
     def __init__(
         self, control: Control, cancel: Callable[[str], None], pool: Callable[[], Executor]
@@ -46,7 +46,7 @@ class Looks:
         self._cancel = cancel
         self._pool = pool
         self._lock = threading.Lock()
-        self._builds: dict[str, _Known] = {}  # seen first, first
+        self._builds: dict[str, _Known] = {}  # the first seen first
 
     def look(self, attempts: Sequence[Attempt], now: datetime) -> Mapping[Attempt, Observation]:
         """As BackendPort.look."""
@@ -60,7 +60,7 @@ class Looks:
         return {attempt: statuses.observation(jobs[attempt.id], now) for attempt in attempts}
 
     def is_ending(self, attempt: Attempt) -> bool:
-        """Whether the last look saw that its end was asked for."""
+        """Whether the last look saw that its cancel was requested."""
         known = self._builds.get(attempt.build)
         return known is not None and attempt.id in known.ending
 
@@ -72,7 +72,7 @@ class Looks:
         return known
 
     def _jobs(self, build: str, known: _Known, missing: set[str]) -> Jobs:
-        """Pages of the build's jobs, while asking for the missing ones each would cost more."""
+        """Read pages of the build's jobs, while a request for each missing job would cost more."""
         found: Jobs = {}
         if len(missing) > max(FEW, known.pages):
             read = 0
@@ -86,10 +86,10 @@ class Looks:
         return found | {name: self._job(name) for name in missing}
 
     def _job(self, name: str) -> Mapping[str, Any] | None:
-        """None: it is gone, which takes two to say.
+        """The job; None if neither the control plane nor run history has it.
 
-        The control plane and run history are stores of their own, and either may lag behind a
-        submission. A job that one of them still has goes on; their statuses have the same words.
+        Each is a store of its own, and either may lag behind a submission. A job that one of them
+        still has goes on; both use the same words for statuses.
         """
         job = self._control.job(name)
         if job is None and (run := self._control.run(name)) is not None:
@@ -97,10 +97,10 @@ class Looks:
         return job
 
     def _end_overdue(self, known: _Known, jobs: Jobs, now: datetime) -> None:
-        """Cancel what its own limit should have ended long ago.
+        """Cancel jobs that their own limit should have ended long ago.
 
-        When a job began only run history tells: it is asked once it may matter, and once more
-        before a cancel, for a job whose node was taken away may have begun anew.
+        Only run history says when a job began. It is read once that may matter, and again before a
+        cancel, because a job whose node was taken away may have begun again.
         """
 
         def end(job: Mapping[str, Any]) -> None:
@@ -114,7 +114,7 @@ class Looks:
                         if statuses.is_overdue(began, limit, now):
                             self._cancel(name)
             except OrchestrationError as error:
-                # The look stands without it: a later one asks again.
+                # The look is valid without it: a later one asks again.
                 log.warning("job %s may have outlived its limit: %s", name, error)
 
         late = [job for job in jobs.values() if job and statuses.may_be_overdue(job, now)]

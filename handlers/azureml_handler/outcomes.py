@@ -1,8 +1,8 @@
-"""How an attempt ended: Azure ML's word, and the launcher's where Azure ML's allows for it.
+"""How an attempt ended: as Azure ML says, and as the launcher says if that agrees.
 
 A launcher's success counts only in a job that completed. What the platform did on its own (a
-limit, a cancel, a lost node) it tells in the run's history, in words more than in codes: the
-patterns below are from recordings and from the service's documentation of job errors
+limit, a cancel, a lost node) is in the run's history, in words more than in codes. The patterns
+below are from recordings and from the service's documentation of job errors
 (learn.microsoft.com, "Troubleshoot ... job errors").
 """
 
@@ -16,14 +16,14 @@ from typing import Any
 from mlgate.orchestration.backends.launching import ENDED_FROM_OUTSIDE, Record, bounded, time_of
 from mlgate.orchestration.runs import Failure, FailureKind, Outcome, RunSpec, RunStatus
 
-_GONE = "The job is not in the workspace any more: it was deleted there."
+_GONE = "The job is no longer in the workspace: it was deleted there."
 _FINALIZED_TOO_LONG = (
-    "Azure ML ended the job at its limit while it was uploading what the run left. The run itself "
-    "took less: raise timeout_minutes, or keep fewer files."
+    "Azure ML ended the job at its limit while it was uploading the run's files. The run itself "
+    "took less time. Raise timeout_minutes, or keep fewer files."
 )
 _SLACK = timedelta(seconds=5)  # between two clocks
 
-# All that a job of ours mounts is in the workspace's storage.
+# mlgate's jobs mount nothing but the workspace's storage.
 _LET_IN = (
     "The job's identity may not reach the workspace's storage. Set MLGATE_JOB_IDENTITY, or give "
     "the compute an identity, and give that identity the role Storage Blob Data Contributor on the "
@@ -56,7 +56,7 @@ _REASONS = tuple(
 def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: bytes | None) -> Outcome:
     """The outcome without its files; `run` is the `runMetadata`, `claimed` outcome.json's content.
 
-    Never raises for what a run wrote.
+    Never raises because of what a run wrote.
     """
     if run is None:
         return Outcome(RunStatus.FAILED, failure=Failure(FailureKind.INFRASTRUCTURE, _GONE))
@@ -66,7 +66,8 @@ def outcome(spec: RunSpec, run: Mapping[str, Any] | None, claimed: bytes | None)
     status, failure = _verdict(spec, run, record, started, finished)
     return Outcome(
         status=status,
-        # The launcher's are the execution's own; the job's hold what Azure ML did around it.
+        # The launcher's times are the execution's own; the job's include what Azure ML did around
+        # it.
         started_at=record.started_at or started,
         finished_at=record.finished_at or finished,
         failure=failure,
@@ -95,8 +96,8 @@ def _verdict(
     at_limit = _ended_at_limit(spec, record, started, finished)
     if status == "Canceled":
         return (RunStatus.FAILED, at_limit) if at_limit else (RunStatus.CANCELED, None)
-    failure = _told(error)
-    if failure is None and status == "Failed":  # no public record shows a job's limit
+    failure = _explained(error)
+    if failure is None and status == "Failed":  # no public recording shows a job at its limit
         failure = at_limit
     return RunStatus.FAILED, failure or _unexplained(str(status), error, record)
 
@@ -104,7 +105,7 @@ def _verdict(
 def _ended_at_limit(
     spec: RunSpec, record: Record, started: datetime | None, finished: datetime | None
 ) -> Failure | None:
-    """Why a job failed that was ended at its limit; None for one that ended before."""
+    """The failure of a job that was ended at its limit; None if it ended before."""
     limit = timedelta(minutes=spec.timeout_minutes)
     if not started or not finished or finished - started + _SLACK < limit:
         return None
@@ -120,8 +121,8 @@ def _ended_at_limit(
     )
 
 
-def _told(error: str) -> Failure | None:
-    """Why a job ended without an outcome that holds, where Azure ML says so."""
+def _explained(error: str) -> Failure | None:
+    """Why a job ended without a valid outcome, if Azure ML says so."""
     for kind, pattern, remedy in _REASONS:
         if pattern.search(error):
             return Failure(kind, f"{remedy} {error}".strip())
@@ -133,7 +134,7 @@ def _unexplained(status: str, error: str, record: Record) -> Failure:
         return Failure(FailureKind.INFRASTRUCTURE, f"{ENDED_FROM_OUTSIDE} {error}".strip())
     said = error or "Azure ML gives no reason."
     return Failure(
-        FailureKind.INFRASTRUCTURE, f"The job ended as {status} with no valid outcome. {said}"
+        FailureKind.INFRASTRUCTURE, f"The job ended as {status} without a valid outcome. {said}"
     )
 
 
@@ -148,7 +149,7 @@ def _error(run: Mapping[str, Any]) -> str:
 
 
 def _utc(value: Any) -> Any:
-    """Run history's times, which in recordings come with and without their zone."""
+    """Run history's times in UTC; in recordings they come with and without their zone."""
     if isinstance(value, str) and not re.search(r"(Z|[+-]\d\d:\d\d)$", value):
         return f"{value}+00:00"
     return value

@@ -1,4 +1,4 @@
-"""The package by which MLflow logs to Azure ML, for environments that name MLflow without it.
+"""The package with which MLflow logs to Azure ML, for environments that name MLflow without it.
 
 A job's `MLFLOW_TRACKING_URI` begins with azureml://, which only that package knows
 (MicrosoftDocs/azure-ai-docs, articles/machine-learning/how-to-use-mlflow-configure-tracking.md).
@@ -15,7 +15,7 @@ _MLFLOW = ("mlflow", "mlflow-skinny")
 
 
 def plugin_lines(requirements: Sequence[str]) -> list[str]:
-    """The requirements to add: the plugin wherever MLflow is, by the markers of what names it."""
+    """The requirements to add: the plugin wherever MLflow is, with MLflow's own markers."""
     if not lacks_plugin(map(name_of, requirements)):
         return []
     markers = [marker_of(line) for line in requirements if name_of(line) in _MLFLOW]
@@ -23,13 +23,13 @@ def plugin_lines(requirements: Sequence[str]) -> list[str]:
 
 
 def lacks_plugin(names: Iterable[str | None]) -> bool:
-    """Whether packages of these names log by MLflow, but not to Azure ML."""
+    """Whether these packages include MLflow, but not the plugin."""
     found = set(names)
     return PLUGIN not in found and not found.isdisjoint(_MLFLOW)
 
 
 def warning(file: str, remedy: str) -> str:
-    """Of a file to which mlgate adds nothing."""
+    """For a file that mlgate adds nothing to."""
     return (
         f"{file} names mlflow without {PLUGIN}, so MLflow cannot log to Azure ML, and mlgate adds "
         f"nothing to such a file. {remedy}"

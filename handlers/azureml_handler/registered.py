@@ -1,9 +1,9 @@
 """A promoted version as a model of the workspace: what has to be written there. Pure.
 
-A model's version is named by the id of its content, so that one which is registered again is the
-same one; numbers are left to people and to the service. Only versions that mlgate registered are
-touched, which their tags tell. The path names the job's output, from which the service knows the
-job (learn.microsoft.com, "Work with registered models": `azureml://jobs/.../outputs/...`).
+A model's version is named by the id of its content, so registering it again makes no second one;
+numbers are left to people and to the service. Only versions that mlgate registered are changed,
+which their tags show. The path names the job's output, by which the service knows the job
+(learn.microsoft.com, "Work with registered models": `azureml://jobs/.../outputs/...`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OURS = "mlgate.version"
 ENTRY = "mlgate.entry"
 CURRENT, ROLLED_BACK = "mlgate.current", "mlgate.rolled_back"
 _TYPES = {"mlflow": "mlflow_model"}  # by a manifest's format; any other is the service's "custom"
-# What the SDK sends back to change a version, but for what the service decides.
+# What the SDK sends to change a version, except what the service decides.
 _SENT = (
     "description",
     "properties",
@@ -38,17 +38,17 @@ _SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A version of the model to be created, or whose tags are to be replaced."""
+    """A version of the model to create, or whose tags to replace."""
 
     version: str
     properties: Mapping[str, Any]
 
 
 def changes(made: Registration, listed: Iterable[Mapping[str, Any]]) -> Iterator[Change]:
-    """What is to be written, the version itself first; nothing where all is there.
+    """What to write, the version itself first; nothing if all is there.
 
-    `listed` are the model's versions. Raises Permanent where the version is somebody else's, or is
-    not there and it is not known any more what it was made of.
+    `listed` are the model's versions. Raises Permanent if mlgate did not register the version, or
+    if it is missing and its build's files are gone.
     """
     there = {text(each, "name"): each for each in listed}
     others = [each for name, each in there.items() if name != made.version and _ours(each)]
@@ -59,7 +59,7 @@ def changes(made: Registration, listed: Iterable[Mapping[str, Any]]) -> Iterator
     if known is not None and not _ours(known):
         raise Permanent(
             f"The workspace has a version {made.version} of the model {made.model} that mlgate did "
-            "not register: delete that one, or give the model another name in the message."
+            "not register. Delete it, or give the model another name in the message."
         )
     if known is not None:
         yield from _tagged(made.version, known, tags)
@@ -81,7 +81,7 @@ def model_uri(kept: Kept) -> str:
 
 
 def _number(version: Mapping[str, Any]) -> int:
-    """That of the entry which it was listed for, the last time."""
+    """The number of the entry that the version was last registered for."""
     said = part(version, "properties", "tags", ENTRY)
     return int(said) if isinstance(said, str) and said.isdecimal() and len(said) < 10 else 0
 
@@ -89,8 +89,8 @@ def _number(version: Mapping[str, Any]) -> int:
 def _new(made: Registration, tags: Mapping[str, str]) -> Mapping[str, Any]:
     if made.kept is None:
         raise Permanent(
-            "It is not in the workspace, and what its build kept is gone, so it cannot be "
-            "registered any more."
+            "It is not in the workspace, and its build's files are gone, so it can no longer be "
+            "registered."
         )
     return {
         "description": f"Promoted by mlgate: {made.model}@{made.version}.",

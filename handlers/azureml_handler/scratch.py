@@ -1,4 +1,4 @@
-"""Room on this host's disk for what runs left, on its way to the builds' files."""
+"""Room on this host's disk for runs' files, on their way to the builds' files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.ports import Clock
 
-PATIENCE = timedelta(minutes=10)  # a shortage may pass; what is left out then is left out for good
+PATIENCE = timedelta(minutes=10)  # a shortage may pass; files that are left out are lost for good
 
 
 def free_bytes() -> int:
-    """Of the disk that has the folder for temporary files."""
+    """The free bytes of the disk with the folder for temporary files."""
     return shutil.disk_usage(tempfile.gettempdir()).free
 
 
@@ -33,10 +33,10 @@ class Scratch:
 
     @contextmanager
     def folder(self, run: str, attempt: str, wanted: int) -> Iterator[tuple[Path, int]]:
-        """A folder that is gone afterwards, and how many bytes it can take of those `wanted`.
+        """A folder that is removed afterwards, and how many bytes it can hold.
 
-        Runs that want more than a share of the room have it one after another. Raises Temporary
-        while there is no room for all of it and that may pass, and for an OSError in the block:
+        Runs that want more than a share of the room get it one after another. Raises Temporary
+        while there is less than `wanted`, for `PATIENCE` at most, and for an OSError in the block:
         the disk was filled meanwhile.
         """
         try:
@@ -51,7 +51,7 @@ class Scratch:
                 yield Path(folder), room
                 self._short_since.pop(attempt, None)
         except OSError as error:
-            # Not the text of others than the disk's, which may hold an address with its signature.
+            # Only the disk's own text: others may hold an address with its signature.
             why = error.strerror or type(error).__name__
             raise _no_room(run, why) from error
 
@@ -66,7 +66,7 @@ class Scratch:
 
 def _no_room(run: str, why: str) -> Temporary:
     return Temporary(
-        f"This host has no room for what the run {run} left: {why}. Free some space, or set "
+        f"This host has no room for the files of the run {run}: {why}. Free some space, or set "
         "TMPDIR to another place.",
         delay=30.0,
     )

@@ -1,4 +1,4 @@
-"""What is remembered of a staged commit: all that submitting its runs needs, as one word."""
+"""What is stored of a staged commit: all that submitting its runs needs, as one string."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from uuid import UUID
 from mlgate.launcher.archive import archive
 from mlgate.orchestration.errors import Permanent
 
-LAUNCHER = "launcher.pyz"  # beside the tree, so that no file of the repository can take its place
-EXECUTABLE = "executable.json"  # there, too: which files of the tree are
+LAUNCHER = "launcher.pyz"  # beside the tree, so that no file of the repository can replace it
+EXECUTABLE = "executable.json"  # beside it, too: the list of the tree's executable files
 TREE = "tree"
-# A backslash becomes a slash there, so that a file could take another one's place; the others are
-# not allowed, or lost (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
+# Storage turns a backslash into a slash, so that a file could replace another one; the others are
+# not allowed, or dropped (learn.microsoft.com, "Naming and referencing containers, blobs, ...").
 _UNSTORABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f]|\.(/|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`code` is the code version's id; `environments` gives those made of files of the commit.
+    """`code` is the code version's id; `environments` has those made from files of the commit.
 
-    A value of `environments` is what a job names, or, after `UNUSABLE`, why there is none.
-    `warnings`, by the same keys, are for the runs with some of these.
+    A value of `environments` is the name that jobs use, or `UNUSABLE` and why there is none.
+    `warnings`, by the same keys, are for the runs that use them.
     """
 
     code: str
@@ -48,7 +48,7 @@ class Snapshot:
 
     @property
     def experiment(self) -> str:
-        """Named after the repository, for builds whose pipeline tells no name."""
+        """Named after the repository, for builds whose pipeline has no name."""
         last = self.repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
         return experiment_named(last) or "mlgate"
 
@@ -57,22 +57,21 @@ UNUSABLE = "unusable: "
 
 
 def experiment_named(name: str) -> str:
-    """As experiments may be named, 1 to 255 letters, digits, - and _; empty if nothing is left."""
+    """As experiments may be named: 1 to 255 letters, digits, - and _. Empty if nothing is left."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:100]
 
 
 def files_of(root: Path, place: Path) -> dict[str, Path]:
-    """What is uploaded, by its path there: regular files of a clean tree, and what is beside it.
+    """The files to upload, by their paths there: the regular files of a clean tree, and two more.
 
-    That is written to the folder `place`: the launcher, and the list of executable files of the
-    tree, as storage does not keep that they are. A checkout has no links and no `.git`; neither
-    would be followed or taken here. Raises Permanent for a name that blob storage does not keep as
-    it is.
+    Those two are written to the folder `place`: the launcher, and the list of the tree's executable
+    files, because storage keeps no modes. A checkout has no links and no `.git`, and they would be
+    skipped. Raises Permanent for a name that blob storage would change.
     """
     tree = {path.relative_to(root).as_posix(): path for path in _regular(root)}
     if (name := unstorable(tree)) is not None:
         raise Permanent(
-            f"The repository has a file whose name Azure's storage cannot keep, {name!r}: rename "
+            f"The repository has a file whose name Azure's storage cannot keep, {name!r}. Rename "
             "it without backslashes, control characters and dots at the end, or leave it out of "
             "`repository.subdirectory`."
         )
@@ -86,12 +85,12 @@ def files_of(root: Path, place: Path) -> dict[str, Path]:
 
 
 def unstorable(names: Iterable[str]) -> str | None:
-    """The first of these paths that blob storage does not keep as it is."""
+    """The first of these paths that blob storage would change."""
     return next((name for name in names if _UNSTORABLE.search(name)), None)
 
 
 def code_name(files: Mapping[str, Path]) -> str:
-    """The same for the same files, whoever uploads them; shaped like the SDK's own names."""
+    """The same for the same files on every host; shaped like the SDK's own names."""
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         with path.open("rb") as content:

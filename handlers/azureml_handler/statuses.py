@@ -1,4 +1,4 @@
-"""What Azure ML says of a job, in our words.
+"""Translates what Azure ML says of a job.
 
 The job statuses are those of azure-ai-ml 1.35 (`JobStatus` of `_run_history_constants.py`) and of
 the REST reference (`JobStatus` of Jobs - Get). Only three of them are final: the SDK's own list
@@ -21,7 +21,7 @@ FINAL = {
     "Failed": RunStatus.FAILED,
     "Canceled": RunStatus.CANCELED,
 }
-OVERDUE = timedelta(minutes=5)  # what Azure ML has to end a job at its limit
+OVERDUE = timedelta(minutes=5)  # the time that Azure ML gets to end a job at its limit
 _WAITING = {
     "NotStarted": "waiting for Azure ML",
     "Queued": "waiting for compute",
@@ -29,48 +29,49 @@ _WAITING = {
     "Starting": "starting",
     "Preparing": "preparing the environment",
 }
-_FINALIZING = "Finalizing"  # what was left is uploaded: it has executed, within its limit or not
+_FINALIZING = "Finalizing"  # its files are uploaded: it has executed, within its limit or not
 _ENDING = "CancelRequested"
 _BEGUN = ("Running", _FINALIZING)
 
 
 def observation(job: Mapping[str, Any] | None, now: datetime) -> Observation:
-    """Of a job as Jobs - Get and Jobs - List tell it; None: it is gone. What is not known goes on.
+    """Observe a job as Jobs - Get and Jobs - List return it; None if it is gone.
 
-    One that is gone is seen as failed, and `collect` tells why.
+    An unknown status counts as running. A job that is gone counts as failed, and `collect` says
+    why.
     """
     if job is None:
         return Observation(RunStatus.FAILED)
     status = _status(job)
-    told = part(job, "properties", "services", "Studio", "endpoint")
-    url = told if isinstance(told, str) else None
+    found = part(job, "properties", "services", "Studio", "endpoint")
+    url = found if isinstance(found, str) else None
     if status in FINAL:
         return Observation(FINAL[status], studio_url=url)
     if status in _WAITING:
         return Observation(RunStatus.QUEUED, activity=_WAITING[status], studio_url=url)
-    # When it started only its run's history tells, which is read once, at the end; whether it did,
-    # not every status tells.
+    # Only its run's history says when it started, and is read once, at the end. Not every status
+    # says whether it started.
     started = now if status in _BEGUN else None
     return Observation(RunStatus.RUNNING, started_at=started, studio_url=url)
 
 
 def limit_of(job: Mapping[str, Any]) -> timedelta:
     """How long the job may run, as it was submitted."""
-    told = str(part(job, "properties", "properties", LIMIT))
-    known = told.isdecimal() and len(told) < 9
-    return timedelta(seconds=int(told)) if known else timedelta(days=366)
+    limit = str(part(job, "properties", "properties", LIMIT))
+    known = limit.isdecimal() and len(limit) < 9
+    return timedelta(seconds=int(limit)) if known else timedelta(days=366)
 
 
 def is_ending(job: Mapping[str, Any] | None) -> bool:
-    """Whether its end was asked for, and has not come."""
+    """Whether its cancel was requested, and it has not ended."""
     return job is not None and _status(job) == _ENDING
 
 
 def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
-    """Whether it executes, and was made so long ago that its limit may have passed it by.
+    """Whether it executes, and was created so long ago that it may be past its limit.
 
-    What waits has not begun, however long ago it was made; what is finalized has executed, and
-    what is told to end is ending.
+    A waiting job has not begun, however old it is; one that is finalizing has executed; one that is
+    being canceled is ending.
     """
     status = _status(job)
     if status in FINAL or status in _WAITING or status in (_FINALIZING, _ENDING):
@@ -80,7 +81,7 @@ def may_be_overdue(job: Mapping[str, Any], now: datetime) -> bool:
 
 
 def is_overdue(began: datetime, limit: timedelta, now: datetime) -> bool:
-    """Whether what goes on should have been ended by its limit a while ago."""
+    """Whether a job that goes on should have been ended at its limit a while ago."""
     return now > began + limit + OVERDUE
 
 

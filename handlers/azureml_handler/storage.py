@@ -1,7 +1,7 @@
 """Files in the workspace's own storage: code that is uploaded, outputs that are downloaded.
 
-By `azure-storage-blob`, with the key that Azure ML hands out, or, where the host gets none, with
-the host's identity.
+Uses `azure-storage-blob`, with the key that Azure ML gives, or, if it gives none, with the host's
+identity.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from handlers.azureml_handler.transport import Transport
 from handlers.blobs.retries import patience
 from mlgate.orchestration.ports import Clock
 
-_LONGEST = 255  # bytes of a file's name here, and of a path below some folder of ours
-_LONGEST_PATH = 3000
+_LONGEST = 255  # bytes of a file's name on this host
+_LONGEST_PATH = 3000  # bytes of a path below a folder of mlgate's
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ def upload(
     pool: Executor,
     clock: Clock,
 ) -> None:
-    """Put the files into the container at `address`, which holds the right to do so itself where
-    there is no credential."""
+    """Upload the files to the container at `address`, which has a signature if there is no
+    credential."""
     with read_by_sdk():
         client = ContainerClient.from_container_url(address, credential, **patience(clock))
     with client as container:
@@ -43,7 +43,7 @@ def upload(
 
 
 def stage_block(address: str, credential: TokenCredential | None, clock: Clock) -> None:
-    """Write what no blob is made of: storage drops it within a week (Put Block)."""
+    """Write a block that no blob uses: storage drops it within a week (Put Block)."""
     with read_by_sdk():
         client = ContainerClient.from_container_url(address, credential, **patience(clock))
     with client as container:
@@ -51,9 +51,9 @@ def stage_block(address: str, credential: TokenCredential | None, clock: Clock) 
 
 
 class Outputs:
-    """The folders of one datastore; safe for threads, and as open as `transport` is.
+    """The folders of one datastore; safe for threads, and open as long as `transport` is.
 
-    `has_key`: access is by what `secrets` hold, not by the host's identity.
+    `has_key`: access is with the key in `secrets`, not with the host's identity.
     """
 
     def __init__(
@@ -78,10 +78,7 @@ class Outputs:
             )
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """The files below `folder` by relative path, with their sizes in bytes.
-
-        Links and such are no files.
-        """
+        """The files below `folder` by relative path, with their sizes in bytes."""
         prefix = f"{folder}/"
         with read_by_sdk():
             return {
@@ -91,8 +88,8 @@ class Outputs:
             }
 
     def upload(self, folder: str, files: Mapping[str, Path], pool: Executor) -> None:
-        """Have these files below `folder`, and no others, which a job may have put there: a module
-        beside a model is executed with it. Those that are there with the same size are left."""
+        """Make these the only files below `folder`. A job may have put others there, and a module
+        beside a model is executed with it. Files of the same size are not uploaded again."""
         there = self.sizes(folder)
         missing = {
             f"{folder}/{name}": path
@@ -117,16 +114,16 @@ class Outputs:
                 return None
             raise
         if len(content) != found.size:
-            raise unreadable("a file of the run is not as long as it was told")
+            raise unreadable("a file of the run does not have the announced size")
         return content if len(content) <= most else None
 
     def download(
         self, folder: str, sizes: Mapping[str, int], target: Path, pool: Executor
     ) -> list[str]:
-        """Files below `folder`, with the same relative paths. OSError: the disk does not take them.
+        """Download files below `folder`, to the same relative paths; raises OSError of the disk.
 
-        Returns what was passed over: names, which a run can choose, that would lead out of
-        `target`, that no file here can have, or that another one has here already.
+        Returns the names that were skipped. A run can choose names, so some may lead out of
+        `target`, be impossible here, or be taken by another file here.
         """
 
         def get(name: str) -> bool:
@@ -138,9 +135,9 @@ class Outputs:
                 with place.open("xb") as content, read_by_sdk():
                     self._container.download_blob(f"{folder}/{name}").readinto(content)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
-                return False  # a name that is the same as another one's here
+                return False  # here, the name is the same as another file's
             if place.stat().st_size != sizes[name]:
-                raise unreadable("a file of the run is not as long as it was listed")
+                raise unreadable("a file of the run does not have the listed size")
             return True
 
         there = _all([pool.submit(get, name) for name in sizes])
@@ -158,7 +155,7 @@ def _put(container: ContainerClient, files: Mapping[str, Path], pool: Executor) 
 
 
 def _all(asked: Collection[Future[T]]) -> list[T]:
-    """The results. Nothing goes on afterwards: whoever removes the files is alone with them."""
+    """The results. Afterwards no call is under way, so the files can be removed."""
     try:
         return [future.result() for future in asked]
     finally:

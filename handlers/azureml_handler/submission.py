@@ -1,4 +1,4 @@
-"""What goes through `azure-ai-ml`: environments, jobs, and their cancel. Imported where needed."""
+"""Registers environments, and submits and cancels jobs, through `azure-ai-ml`; imported lazily."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mlgate.orchestration.runs import Resources
 
 ENVIRONMENT = "mlgate"
 
-# The SDK tells of experimental classes and of uploads, which is nothing to a host's log.
+# The SDK logs experimental classes and uploads, which a host's log does not need.
 logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
 
 
@@ -53,7 +53,7 @@ class Submission:
             )
 
     def register(self, recipe: Recipe) -> str:
-        """Register an environment, or find it; returns what jobs name it by."""
+        """Register an environment, or find it; returns its name in jobs."""
         with _translated(self._workspace), tempfile.TemporaryDirectory() as folder:
             conda = Path(folder, "conda.yaml")
             conda.write_text(recipe.conda, encoding="utf-8")
@@ -65,7 +65,7 @@ class Submission:
         return f"azureml:{ENVIRONMENT}:{recipe.version}"
 
     def submit(self, job: Job) -> None:
-        """Submit the job, or find it: a name stands for one job, which is never run again."""
+        """Submit the job, or find it: a name belongs to one job, which never runs again."""
         with _translated(self._workspace):
             made = _command(job)
             try:
@@ -73,14 +73,14 @@ class Submission:
                     self._client.jobs.create_or_update(made, skip_validation=True)
             except HttpResponseError as error:
                 if error.status_code == 404 and _code(error) == "UserError":
-                    # Azure ML's own code: something the job names. A workspace that is not there
-                    # is told by Azure Resource Manager, with codes of its own.
+                    # Azure ML's own code, for something that the job names. A missing workspace is
+                    # reported by Azure Resource Manager, with codes of its own.
                     raise Permanent(f"Azure ML refuses (404): {reason(error)}") from error
                 if error.status_code != 400 or not self._is_there(job):
                     raise
 
     def cancel(self, name: str) -> None:
-        """Ask for the end; a job that is not there, or has ended, is fine."""
+        """Cancel the job; one that does not exist, or has ended, is fine."""
         with _translated(self._workspace):
             try:
                 with read_by_sdk():
@@ -92,7 +92,7 @@ class Submission:
                     raise
 
     def _is_there(self, job: Job) -> bool:
-        """Whether a refused job is the one of that name; raises Permanent for another one."""
+        """Whether the refused job exists already; raises Permanent if its name is another job's."""
         try:
             with read_by_sdk():
                 found = self._client.jobs.get(job.name)
@@ -101,7 +101,7 @@ class Submission:
         if (found.properties or {}).get(FINGERPRINT) == job.fingerprint:
             return True
         raise Permanent(
-            f"The workspace {self._workspace} has another job of the name {job.name} already."
+            f"The workspace {self._workspace} already has another job of the name {job.name}."
         )
 
 
@@ -143,7 +143,7 @@ def _code(error: HttpResponseError) -> str | None:
 
 @contextmanager
 def _translated(workspace: Workspace) -> Iterator[None]:
-    """As `translated`; what the SDK itself refuses is for good."""
+    """Like `translated`; what the SDK itself refuses is Permanent."""
     with translated(str(workspace)):
         try:
             yield

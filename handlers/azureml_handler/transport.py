@@ -1,8 +1,8 @@
-"""How requests leave for Azure ML: connections that are shared, writes in a pace, waits kept.
+"""Sends requests to Azure ML: shared connections, paced writes, and the waits it asks for.
 
-The SDK's and our own clients retry by themselves and sleep through their transport, so this is
-where the host's clock comes in, and where a wait that is too long to sit out ends. What the service
-tells one thread to wait holds for all of them.
+The SDK's and our own clients retry by themselves and sleep through their transport. So the host's
+clock is used here, and a wait that is too long ends here. A wait that the service asks of one
+thread applies to all of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from mlgate.orchestration.ports import Clock
 
 ARM = "https://management.azure.com"
 LONGEST_WAIT = 20.0  # seconds; a longer one is left to a later look
-# Azure Resource Manager has a bucket of 200 writes per identity and subscription, into which 10 a
-# second come back (learn.microsoft.com, "Understand how Azure Resource Manager throttles
-# requests"). Half of it is for the identity's other hosts.
+# Azure Resource Manager allows 200 writes at once per identity and subscription, and 10 more each
+# second (learn.microsoft.com, "Understand how Azure Resource Manager throttles requests"). Half of
+# that is left to the identity's other hosts.
 WRITES_AT_ONCE = 100
 WRITES_PER_SECOND = 5
 _ASKS_TO_WAIT = (429, 503)
-_LONGEST_ASKED = 3600.0  # seconds; no more is believed
+_LONGEST_ASKED = 3600.0  # seconds; a longer one is cut to this
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 
@@ -46,7 +46,7 @@ class Pace:
         """Return when one more may pass."""
         with self._lock:
             now = self._clock.now()
-            # No further ahead than those who wait can be, should the clock be set back.
+            # Never further ahead than the longest wait, in case the clock is set back.
             self._next = min(max(self._next, now - self._burst), now + self._burst) + self._gap
             ahead = (self._next - now).total_seconds()
         if ahead > 0:
@@ -67,7 +67,7 @@ class Waits:
                 self._asked[kind] = self._clock.now() + timedelta(seconds=seconds), seconds
 
     def keep(self, kind: tuple[str, bool]) -> None:
-        """Return when a request may be sent; Throttled when that is no time to sit out."""
+        """Return when a request may be sent; raises Throttled when that takes too long."""
         waited = 0.0
         while True:
             with self._lock:
@@ -101,7 +101,7 @@ class Transport(RequestsTransport):  # type: ignore[misc] # azure-core exports i
         self._waits = Waits(clock)
 
     def send(self, request: Any, **options: Any) -> Any:
-        """As the base class, whose two kinds of requests differ in nothing that counts here."""
+        """As in the base class; its two kinds of requests make no difference here."""
         # Azure Resource Manager counts reads apart from writes.
         kind = str(urlsplit(request.url).hostname), request.method == "GET"
         if request.method != "GET" and request.url.startswith(ARM):
@@ -119,9 +119,9 @@ class Transport(RequestsTransport):  # type: ignore[misc] # azure-core exports i
 
 
 def seconds_asked(headers: Mapping[str, str]) -> float:
-    """What an answer asks to wait, in its `Retry-After`; 0 for nothing."""
-    told = headers.get("Retry-After", "")
-    return min(float(told), _LONGEST_ASKED) if told.isdecimal() else 0.0
+    """The wait that an answer asks for in its `Retry-After`; 0 if it asks for none."""
+    asked = headers.get("Retry-After", "")
+    return min(float(asked), _LONGEST_ASKED) if asked.isdecimal() else 0.0
 
 
 def _throttled(seconds: float) -> Throttled:

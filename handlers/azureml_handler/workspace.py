@@ -1,4 +1,4 @@
-"""What things are called in a workspace."""
+"""The names of things in a workspace."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Workspace:
 
 
 def output_folder(attempt: Attempt) -> str:
-    """Where an attempt's output is in the datastore, whichever host asks."""
+    """Where an attempt's output is in the datastore, the same for every host."""
     return f"mlgate/{attempt.id}"
 
 
@@ -55,5 +55,5 @@ def model_uri(version: str) -> str:
 
 
 def build_tag(build: str) -> str:
-    """The tag that all jobs of a build have, and no other: lists can ask for a tag's name only."""
+    """The tag that all jobs of this build have, and no others: lists filter by tag name only."""
     return f"mlgate-{build}"

@@ -124,8 +124,8 @@ def test_an_environment_that_azure_ml_refuses_fails_its_runs_and_no_other(cloud:
         assert failure is not None
         assert failure.kind is FailureKind.ENVIRONMENT
         assert failure.message == (
-            "Azure ML refuses (400): The request failed. The environment is made of conda.yaml and "
-            "the image mine: mend that, or name an environment of the workspace (`azureml`)."
+            "Azure ML refuses (400): The request failed. The environment is made from conda.yaml "
+            "and the image mine. Fix that, or name an environment of the workspace (`azureml`)."
         )
     assert build.run("c").status is RunStatus.SUCCEEDED
     assert [r.call for r in cloud.server.requests].count("environments.put") == 1
@@ -157,7 +157,7 @@ def test_a_host_that_may_not_stage_is_a_fault_of_infrastructure(call: str, cloud
     cloud.server.faults.add(call, Fault.answering(403), 99)
     build = cloud.done(cloud.start({"name": "a", "environment": {"conda_file": "conda.yaml"}}))
     assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
-    assert "needs the role AzureML Data Scientist" in build.reason
+    assert "Give it the role AzureML Data Scientist" in build.reason
 
 
 def test_a_build_passes_in_a_workspace_without_keys(keyless: Bench, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_host_that_may_not_submit_is_a_fault_of_infrastructure(cloud: Cloud) -
     cloud.server.faults.add("jobs.put", Fault.answering(403), 99)
     build = cloud.done(cloud.start({"name": "a"}))
     assert (build.verdict, build.infrastructure) == (Verdict.FAILED, True)
-    assert "needs the role AzureML Data Scientist" in build.reason
+    assert "Give it the role AzureML Data Scientist" in build.reason
 
 
 def test_a_host_that_may_not_submit_for_a_while_submits_later(cloud: Cloud) -> None:

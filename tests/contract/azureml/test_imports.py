@@ -109,5 +109,5 @@ def test_a_package_that_is_not_installed_is_told_with_the_remedy(
     sentences = done.stdout.splitlines()
     assert sentences
     for sentence in sentences:
-        assert "install mlgate with the extra `azureml`" in sentence
+        assert "Install mlgate with the extra `azureml`" in sentence
         assert package in sentence

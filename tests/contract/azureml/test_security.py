@@ -121,7 +121,7 @@ def test_a_tree_that_is_not_clean_is_not_uploaded_as_it_is(bench: Bench, host_fi
 def test_a_file_that_storage_would_rename_fails_the_build_with_the_remedy(
     name: str, bench: Bench
 ) -> None:
-    with pytest.raises(Permanent, match=r"cannot keep, '.*': rename it"):
+    with pytest.raises(Permanent, match=r"cannot keep, '.*'. Rename it"):
         bench.stage({"train.py": "", name: ""})
     assert bench.calls("blob.put") == []
 
@@ -171,7 +171,7 @@ def test_outputs_with_hostile_names_are_written_nowhere_else(bench: Bench, tmp_p
     # Of the other names none is below the folder of kept files.
     assert [re.sub(": .*", "", warning) for warning in outcome.warnings] == [
         "1 file was left out because folders have these names too",
-        "4 files were left out because their names are no paths here",
+        "4 files were left out because their names are not paths here",
     ]
 
 

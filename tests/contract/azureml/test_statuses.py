@@ -62,7 +62,7 @@ def test_a_job_that_disappears_is_our_fault(bench: Bench) -> None:
     outcome = bench.handler.collect(task, bench.files)
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.INFRASTRUCTURE
-    assert "not in the workspace any more" in outcome.failure.message
+    assert "no longer in the workspace" in outcome.failure.message
 
 
 def test_a_job_that_run_history_does_not_have_yet_is_not_gone(bench: Bench) -> None:

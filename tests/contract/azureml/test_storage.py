@@ -24,7 +24,7 @@ from tests.contract.azureml.support import Bench
 
 KEEPS = "echo kept > outputs/a"
 SECRETS = "datastores.secrets"
-KEY_REFUSED = r"storage account \w+\.blob\S+ refuses a key .* just handed out\. .* network rules"
+KEY_REFUSED = r"storage account \w+\.blob\S+ refuses a key .* just given\. .* network rules"
 IDENTITY_REFUSED = (
     r"storage account \w+\.blob\S+, .* refuses the host's identity\. "
     "Give that identity the role Storage Blob Data Contributor on the account"

@@ -86,7 +86,7 @@ def test_parameters_have_room_up_to_96_kib_in_base64() -> None:
     fixed = len(json.dumps(launch_task(SPEC))) + len('"a": ""')
     room = 96 * 1024 // 4 * 3 - fixed
     assert len(job(parameters={"a": "x" * room}).variables["MLGATE_TASK"]) == 96 * 1024
-    with pytest.raises(Permanent, match=r"parameters of train are too large.* into a file"):
+    with pytest.raises(Permanent, match=r"parameters of train are too large.* in a file"):
         job(parameters={"a": "x" * (room + 1)})
 
 

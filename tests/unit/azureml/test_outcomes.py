@@ -155,13 +155,13 @@ def test_a_job_that_storage_refuses_tells_who_is_to_be_let_in() -> None:
 @pytest.mark.parametrize(
     ("status", "claimed", "sentence"),
     [
-        ("Completed", None, "The job ended as Completed with no valid outcome. Azure ML gives no"),
-        ("Completed", FAILED, "The job ended as Completed with no valid outcome."),
-        ("Failed", PASSED, "The job ended as Failed with no valid outcome."),
-        ("Failed", {"status": "failed", "failure": []}, "The job ended as Failed with no valid"),
+        ("Completed", None, "The job ended as Completed without a valid outcome. Azure ML gives"),
+        ("Completed", FAILED, "The job ended as Completed without a valid outcome."),
+        ("Failed", PASSED, "The job ended as Failed without a valid outcome."),
+        ("Failed", {"status": "failed", "failure": []}, "The job ended as Failed without a valid"),
         ("Failed", {"status": "canceled"}, "The run was ended from outside, not by mlgate."),
-        ("Failed", "[", "The job ended as Failed with no valid outcome."),
-        (None, PASSED, "The job ended as None with no valid outcome."),
+        ("Failed", "[", "The job ended as Failed without a valid outcome."),
+        (None, PASSED, "The job ended as None without a valid outcome."),
     ],
 )
 def test_what_does_not_hold_together_is_infrastructure(

@@ -119,12 +119,12 @@ def test_what_people_wrote_on_a_version_stays() -> None:
 
 def test_a_version_that_is_not_ours_is_left_alone() -> None:
     theirs = {"name": A, "properties": {"tags": {"a": "b"}}}
-    with pytest.raises(Permanent, match="that mlgate did not register: delete that one"):
+    with pytest.raises(Permanent, match=r"that mlgate did not register\. Delete it"):
         list(changes(MADE, [theirs, listed(B, "true")]))
 
 
 def test_what_is_gone_cannot_be_registered_any_more() -> None:
-    with pytest.raises(Permanent, match="what its build kept is gone"):
+    with pytest.raises(Permanent, match="its build's files are gone"):
         list(changes(replace(BACK, kept=None), [listed(B, "true")]))
 
 

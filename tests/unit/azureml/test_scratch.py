@@ -59,7 +59,7 @@ def test_one_that_wants_little_does_not_wait_for_one_that_wants_much(scratch: Sc
 def test_a_disk_that_is_filled_meanwhile_keeps_nobody_from_trying_again(scratch: Scratch) -> None:
     for _ in range(2):
         with (
-            pytest.raises(Temporary, match="what the run a left: No space left on device"),
+            pytest.raises(Temporary, match="the files of the run a: No space left on device"),
             scratch.folder("a", "1", HALF),
         ):
             raise OSError(28, "No space left on device")
@@ -69,7 +69,7 @@ def test_a_shortage_may_pass_before_anything_is_left_out(
     scratch: Scratch, clock: MovableClock
 ) -> None:
     for _ in range(2):
-        with pytest.raises(Temporary, match="what the run a left: too little is free"):
+        with pytest.raises(Temporary, match="the files of the run a: too little is free"):
             scratch.folder("a", "1", HALF + 1).__enter__()
         clock.ahead += PATIENCE / 2
     clock.ahead += timedelta(seconds=1)

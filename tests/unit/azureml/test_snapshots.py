@@ -63,7 +63,7 @@ def test_a_name_that_storage_would_read_as_a_path_is_refused(
     tree: Path, place: Path, name: str
 ) -> None:
     (tree / name).write_text("elsewhere")
-    with pytest.raises(Permanent, match=r"cannot keep, '.*': rename it"):
+    with pytest.raises(Permanent, match=r"cannot keep, '.*'. Rename it"):
         files_of(tree, place)
 
 
