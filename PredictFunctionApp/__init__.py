@@ -1,4 +1,4 @@
-"""The serving app's function: have this process's server answer the request."""
+"""The serving app's function: passes each request to this process's server."""
 
 import azure.functions as func
 
@@ -8,6 +8,6 @@ begin()
 
 
 async def main(request: func.HttpRequest) -> func.HttpResponse:
-    """Any path and method: what is not known there is refused as `mlgate serve` refuses it."""
+    """Answer any path and method; unknown ones are refused as by `mlgate serve`."""
     reply = await answered(request.method, request.url, dict(request.headers), request.get_body())
     return func.HttpResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))

@@ -1,16 +1,16 @@
-"""The queue's function: decode the message, hand it to the conductor."""
+"""The queue's function: passes each message to the conductor."""
 
 import azure.functions as func
 
-from mlgate.hosts.functions import RejectedError, application, received, tell_wrong_settings
+from mlgate.hosts.functions import RejectedError, application, received, report_wrong_settings
 
-tell_wrong_settings()
+report_wrong_settings()
 
 
 def main(message: func.ServiceBusMessage) -> None:
-    """Handle one message; what raises is delivered again.
+    """Handle one message; the queue delivers it again if this raises.
 
-    A function cannot dead-letter, so a rejected message, once recorded, raises until its
+    A function cannot dead-letter a message, so a rejected one, once recorded, raises until its
     deliveries have run out.
     """
     envelope = received(message)

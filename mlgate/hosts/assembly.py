@@ -1,7 +1,8 @@
-"""Settings -> a conductor with everything it needs; the only file that knows both floors.
+"""Builds a conductor and everything it needs from the settings.
 
-A handler is imported when a build first needs it: a look at an Azure ML build loads no git, and
-nothing of Jupyter is ever imported into this process.
+This is the only module that knows both the orchestration and the handlers. A handler is imported
+when a build first needs it: looking at an Azure ML build does not import git, and this process
+never imports Jupyter.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A conductor, the queue it is fed from, and the way to let go of both.
+    """A conductor and the queue that feeds it; `close` closes both.
 
-    `refresh_history` brings the page of all builds up to date, now and then, if there is one.
+    `refresh_history` updates the history page if there is one and some time has passed.
     """
 
     conductor: Conductor
@@ -58,9 +59,9 @@ def assemble(
 ) -> Application:
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
-    `files` replaces where build files go; `on_ended` is told of runs that ended on this machine.
-    `begun` is what notebook runs on this machine will be started from, where some will come soon.
-    `queue` is a client of the queue that is there already.
+    `files` replaces where build files go. `on_ended` is called for runs that ended on this machine.
+    `begun` is the warm process that notebook runs start from, if one was started already. `queue`
+    is a client of the queue, if one was created already.
     """
     backends = _Backends(settings, on_ended, begun)
     from handlers.devops_handler import DevOpsHandler
@@ -98,7 +99,7 @@ def assemble(
 
 
 def make_doctor(settings: Settings, queue: Callable[[], ServiceBusQueue]) -> HostDoctor:
-    """Whoever tries what builds will need; `queue` gives the one that messages come from."""
+    """The doctor that checks what builds need; `queue` returns the client of the queue."""
     return HostDoctor(
         settings,
         queue=queue,
@@ -126,7 +127,7 @@ def _azureml_checks(settings: Settings, workspace: str) -> tuple[Examination, ..
 
 
 def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
-    """The queue, by connection string or with the host's identity."""
+    """A client of the queue, by connection string or with the host's identity."""
     from handlers.servicebus_handler import (
         ServiceBusQueue,
         connect_with_identity,
@@ -143,29 +144,29 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
         raise SettingsError(
             "serviceBusConnectionString: neither it nor "
             "serviceBusConnectionString__fullyQualifiedNamespace is set. Set one of them; "
-            "`mlgate emulator` prints a connection string to try things with."
+            "To try things out, use the connection string that `mlgate emulator` prints."
         )
     return ServiceBusQueue(connect, service_bus.queue)
 
 
 def _keep_out_of_git(home: Path) -> None:
-    """The home is often inside somebody's repository, and no part of it."""
+    """Write a `.gitignore`, as the home is often inside a repository that must not contain it."""
     ignored = home / ".gitignore"
     if not ignored.exists():
-        with suppress(OSError):  # whoever needs the home says better what is wrong with it
+        with suppress(OSError):  # code that needs the home reports what is wrong with it
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             ignored.write_text("*\n")
 
 
 def devops_identity_token() -> SecretStr:
-    """A token of the host's own for Azure DevOps; raises one of our errors when there is none."""
+    """The host's own token for Azure DevOps; raises `OrchestrationError` if there is none."""
     from handlers.identity_handler import devops_token
 
     return devops_token()
 
 
 class _Repositories:
-    """The repository handler, made when it is first asked."""
+    """The repository handler, created on first use."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -211,7 +212,7 @@ class _Repositories:
 
 
 class _Backends:
-    """One backend per name and workspace, made when a build first asks for it."""
+    """One backend per name and workspace, created when a build first needs it."""
 
     def __init__(
         self,
@@ -242,7 +243,7 @@ class _Backends:
         from handlers.local_handler import processes
         from handlers.local_handler.handler import LocalHandler
 
-        processes.be_readable(False)  # by the runs, which are of the same user
+        processes.be_readable(False)  # by the runs, which run as the same user
         processes.leave_no_core()
         backend = LocalHandler(
             home=self._settings.home,

@@ -1,4 +1,4 @@
-"""The `mlgate` command: what it takes, what it says, and its exit codes."""
+"""The `mlgate` command: its arguments, help and exit codes."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from mlgate.orchestration.errors import BadMessage, Finding, OrchestrationError
 
 OK, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 2, 3, 130
 
-_MESSAGE = "a JSON file with the message; `-` reads standard input"
+_MESSAGE = "JSON file with the message; `-` reads standard input"
 _EXIT_CODES = """\
 exit codes of `mlgate run`:
   0 gate passed   1 gate failed   2 invalid message or usage
   3 could not run (infrastructure)   130 canceled; nothing is left running
 
 examples:
-  mlgate run examples/iris/message.json --repository .    the whole job, on this machine
-  mlgate validate message.json --checkout                 every finding at once, starts nothing
-  mlgate doctor --repository URL                          is everything there that a build needs
-  mlgate emulator                                         a queue to try `publish` and `worker` with
+  mlgate run examples/iris/message.json --repository .    run a whole build on this machine
+  mlgate validate message.json --checkout                 report every problem, start no runs
+  mlgate doctor --repository URL                          check everything that a build needs
+  mlgate emulator                                         start a queue to try `publish` with
 """
 _PUBLISH_CODES = """\
 exit codes:
   0 sent; with --wait, gate passed   1 gate failed, or canceled elsewhere
-  2 invalid message or usage   3 not sent, or what became of the build cannot be seen
-  130 canceled by Ctrl-C or SIGTERM, which cancel the build
+  2 invalid message or usage   3 not sent, or the build's end could not be seen
+  130 ended by Ctrl-C or SIGTERM, which also cancel the build
 """
 
 
@@ -45,10 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our marks gets others
+            # A terminal that can't encode our symbols shows `?` instead.
+            stream.reconfigure(errors="replace")
     options = parser().parse_args(arguments)
     log_to_stderr(logging.WARNING)
-    # The SDK reports at length what our handlers say in a sentence.
+    # The SDK logs pages about errors that our handlers report in a sentence.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
         return int(options.command(options))
@@ -69,13 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left. What Python would still flush has nowhere to go.
+        # The reader of our output is gone, so what Python still flushes goes to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Every finding, one per paragraph, on standard error."""
+    """Print every finding to standard error, one per paragraph."""
     noun = "finding" if len(findings) == 1 else "findings"
     complain(f"mlgate: the message is not valid: {len(findings)} {noun}")
     for finding in findings:
@@ -84,11 +85,11 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All commands; docs/generate_commands.py makes their page of it."""
+    """All commands; docs/generate_commands.py renders their page from this parser."""
     mlgate = argparse.ArgumentParser(
         prog="mlgate",
-        description="Notebook and training runs of a repository, gated: a message in, a verdict "
-        "out.",
+        description="Run notebooks and training jobs from a git repository, and get one verdict.\n"
+        "A JSON message says what to run and what counts as passed.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -97,9 +98,10 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
-        help="run a message on this machine, the whole way",
-        description="Start an embedded queue, worker and pipeline, publish the message as the "
-        "Azure DevOps task would, show the runs, and leave the build's files.",
+        help="run a message on this machine, from start to verdict",
+        description="Run the build that a message describes, on this machine. mlgate starts a\n"
+        "queue, a worker and a pipeline of its own, publishes the message as the Azure\n"
+        "DevOps task would, shows the runs, and writes the build's files.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -109,27 +111,38 @@ def parser() -> argparse.ArgumentParser:
         "--output",
         metavar="DIR",
         type=Path,
-        help="where the build's files go; those of an earlier build there are removed, no others",
+        help="folder for the build's files; files of an earlier build there are removed, but "
+        "no others",
     )
-    run.add_argument("--backend", choices=["local", "azureml"], help="replaces the message's")
-    run.add_argument("--parallel", metavar="N", type=_positive, help="local runs at once")
     run.add_argument(
-        "--json", action="store_true", help="result.json on stdout, progress on stderr"
+        "--backend", choices=["local", "azureml"], help="use this backend instead of the message's"
     )
-    run.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    run.add_argument(
+        "--parallel", metavar="N", type=_positive, help="how many local runs may run at once"
+    )
+    run.add_argument(
+        "--json", action="store_true", help="print result.json to stdout, progress to stderr"
+    )
+    run.add_argument("--quiet", action="store_true", help="print no progress and no summary")
     run.set_defaults(command=_run)
 
     validate = commands.add_parser(
         "validate",
-        help="tell everything that is wrong with a message; starts no run",
-        **_exits("0 valid, perhaps with warnings   2 findings; no such repository is one, too"),
+        help="report every problem in a message; start no runs",
+        description="Report every problem in a message, each with its place and a remedy.",
+        **_exits(
+            "0 valid, possibly with warnings\n"
+            "  2 findings, including a repository that cannot be fetched"
+        ),
     )
     validate.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
     _add_repository(validate)
     validate.add_argument(
-        "--checkout", action="store_true", help="also look into the repository it names"
+        "--checkout",
+        action="store_true",
+        help="also check what the message refers to in its repository",
     )
-    validate.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
+    validate.add_argument("--json", action="store_true", help="print the findings as JSON")
     validate.set_defaults(command=_validate)
 
     schema = commands.add_parser("schema", help="print the JSON Schema of the message")
@@ -137,70 +150,87 @@ def parser() -> argparse.ArgumentParser:
 
     publish = commands.add_parser(
         "publish",
-        help="send a message to the configured queue; with --wait, follow its build to the end",
+        help="send a message to the configured queue; with --wait, follow its build",
+        description="Send a message to the queue that the settings name.",
         epilog=_PUBLISH_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     publish.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
     publish.add_argument(
-        "--wait", action="store_true", help="show the build until it ends; exit with its verdict"
+        "--wait",
+        action="store_true",
+        help="show the build until it ends, and exit with its verdict",
     )
-    publish.add_argument("--junit", metavar="FILE", type=Path, help="write its junit.xml there")
     publish.add_argument(
-        "--json", action="store_true", help="result.json on stdout, progress on stderr"
+        "--junit",
+        metavar="FILE",
+        type=Path,
+        help="with --wait: write the build's junit.xml to FILE",
+    )
+    publish.add_argument(
+        "--json",
+        action="store_true",
+        help="with --wait: print result.json to stdout, progress to stderr",
     )
     publish.set_defaults(command=_publish)
 
     worker = commands.add_parser(
         "worker",
-        help="receive from the configured queue until SIGTERM; abandons nothing",
+        help="handle messages from the configured queue until SIGTERM",
+        description="Handle messages from the queue that the settings name. SIGTERM or Ctrl-C\n"
+        "ends the worker once it has finished what it has begun.",
         **_exits("0 ended by SIGTERM or Ctrl-C   3 could not start"),
     )
     worker.set_defaults(command=_worker)
 
     emulator = commands.add_parser(
         "emulator",
-        help="a Service Bus emulator; prints its connection string",
+        help="run a Service Bus emulator, and print its connection string",
+        description="Run a Service Bus emulator on this machine, and print its connection string.",
         **_exits("0 ended by SIGTERM or Ctrl-C   2 usage   3 could not start"),
     )
-    emulator.add_argument("--port", type=int, default=5672, help="default 5672; 0 for a free one")
+    emulator.add_argument("--port", type=int, default=5672, help="default 5672; 0 picks a free one")
     emulator.add_argument(
-        "--file", type=Path, help="keep messages in this file; in memory when absent"
+        "--file", type=Path, help="keep messages in this file; default: in memory"
     )
     emulator.add_argument(
         "--queue",
         action="append",
         metavar="NAME[,lock=PT30S][,max-delivery=10][,dedup=PT10M]",
-        help="a queue to serve (repeatable); the configured one when absent",
+        help="a queue to serve (repeatable); default: the one that the settings name",
     )
     emulator.set_defaults(command=_emulator)
 
     builds = commands.add_parser(
         "builds",
-        help="the history: builds, verdicts, runs, rejected messages with reasons",
+        help="show the history: builds, verdicts, runs, rejected messages with reasons",
+        description="List builds and rejected messages, or show one build with its runs.",
         **_exits("0 shown   3 no such build"),
     )
-    builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key, for its runs")
+    builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key")
     builds.add_argument(
         "--html",
         metavar="FOLDER",
         type=Path,
-        help="write the history as a page, FOLDER/index.html; reports beside it are linked",
+        help="write all builds as a page, FOLDER/index.html, with links to their reports",
     )
     builds.set_defaults(command=_builds)
 
     doctor = commands.add_parser(
         "doctor",
-        help="try everything that a build will need, and say what is wrong",
-        description="Try, with this host's settings and identities, what builds will need: disk, "
-        "queue, state, files, clock, Azure DevOps, a repository, Azure ML. Nothing of it stays. "
-        "A message of the kind `check` has the host that handles it do the same.",
-        **_exits("0 all is well   1 something is wrong   2 usage"),
+        help="check everything that a build needs, and report what is wrong",
+        description="Check what builds need, with this host's settings and identities: disk,\n"
+        "queue, state, build files, clock, Azure DevOps, repository, Azure ML and\n"
+        "models. The checks leave nothing behind. To run them on the host that handles\n"
+        "your queue, publish a message of kind `check`.",
+        **_exits("0 everything is fine   1 something is wrong   2 usage"),
     )
     doctor.add_argument(
-        "--repository", metavar="URL_OR_PATH", help="also clone it, with and without git"
+        "--repository",
+        metavar="URL_OR_PATH",
+        help="also clone this repository, with and without the git program",
     )
-    doctor.add_argument("--json", action="store_true", help="the checks as JSON on stdout")
+    doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(command=_doctor)
 
     model_commands.add(commands)
@@ -208,7 +238,8 @@ def parser() -> argparse.ArgumentParser:
     cancel = commands.add_parser(
         "cancel",
         help="cancel every run of a build",
-        **_exits("0 canceling, or it has ended already   3 no such build"),
+        description="Cancel every run of a build. Its gate fails with that reason.",
+        **_exits("0 canceling, or the build has already ended   3 no such build"),
     )
     cancel.add_argument("build", metavar="BUILD", help="a build id or key")
     cancel.set_defaults(command=_cancel)
@@ -216,7 +247,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _exits(codes: str) -> dict[str, Any]:
-    """What a parser takes to show these exit codes as they are written."""
+    """Arguments that make a parser show its description and these codes without wrapping them."""
     return {
         "epilog": f"exit codes:\n  {codes}",
         "formatter_class": argparse.RawDescriptionHelpFormatter,
@@ -225,9 +256,11 @@ def _exits(codes: str) -> dict[str, Any]:
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--repository", metavar="URL_OR_PATH", help="replaces the message's; `.` is this folder"
+        "--repository",
+        metavar="URL_OR_PATH",
+        help="use this repository instead of the message's; `.` is the current folder",
     )
-    parser.add_argument("--ref", help="commit, branch or tag; replaces the message's")
+    parser.add_argument("--ref", help="use this commit, branch or tag instead of the message's")
     parser.add_argument(
         "--worktree", action="store_true", help="include the repository's uncommitted changes"
     )
@@ -245,7 +278,7 @@ def _run(options: argparse.Namespace) -> int:
     from mlgate.orchestration.planning.plan import plan
     from mlgate.orchestration.wire.messages import StartMessage
 
-    # What happens is in the live log; a fault that is retried is told there.
+    # The live log shows what happens, including errors that are retried.
     logging.getLogger("mlgate").setLevel(logging.ERROR)
     settings = Settings.read()
     message, raw = localized(options)
@@ -257,7 +290,7 @@ def _run(options: argparse.Namespace) -> int:
     from mlgate.hosts.local_queue import LocalQueue
 
     with LocalQueue(settings.service_bus.queue) as queue:
-        # While that one connects, and `begun` imports what notebooks need.
+        # Imported here, while the queue connects and `begun` imports what notebooks need.
         from mlgate.hosts import local_run
 
         shown = local_run.Options(options.output, options.json, options.quiet, options.parallel)
@@ -299,9 +332,9 @@ def _publish(options: argparse.Namespace) -> int:
     from mlgate.hosts.publishing import Waiting, publish
 
     if not options.wait and (options.json or options.junit):
-        raise UsageError("--json and --junit are for the end of a build: add --wait")
+        raise UsageError("--json and --junit need the end of the build: add --wait")
     if options.wait:
-        logging.getLogger("mlgate").setLevel(logging.ERROR)  # what happens is in the live log
+        logging.getLogger("mlgate").setLevel(logging.ERROR)  # the live log shows what happens
     waiting = Waiting(options.junit, options.json) if options.wait else None
     return publish(read_message(options.message), waiting)
 
@@ -328,7 +361,7 @@ def _builds(options: argparse.Namespace) -> int:
     from mlgate.hosts.history import show_build, show_builds, write_page
 
     if options.html and options.build:
-        raise UsageError("--html shows all builds; name no build beside it")
+        raise UsageError("--html writes all builds: use it without BUILD")
     settings = Settings.read()
     if options.html:
         return write_page(settings, options.html)

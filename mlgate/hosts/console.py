@@ -1,4 +1,4 @@
-"""What a person sees of a build at the terminal: live while it goes on, and at its end."""
+"""Shows a build at the terminal: live while it runs, and a summary at its end."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _TAGS = ("##[section]", "##[error]", "##[warning]", "##[debug]", "##[command]")
 
 
 class View(Protocol):
-    """Shows a build while it goes on."""
+    """Shows a build while it runs."""
 
     def update(self, build: Build | None) -> None: ...
 
     def line(self, text: str) -> None:
-        """A new line of the build's live log."""
+        """Show a new line of the build's live log."""
         ...
 
 
@@ -50,7 +50,7 @@ class Silent:
 
 
 class Lines:
-    """The live log as plain lines: for files, pipes and terminals that cannot do more."""
+    """The live log as plain lines, for files, pipes and simple terminals."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -84,7 +84,7 @@ class RichLive(Protocol):
 
 @contextmanager
 def view(stream: TextIO, *, quiet: bool) -> Iterator[View]:
-    """The view that suits `stream`; lines where the package that draws is not installed."""
+    """The view that suits `stream`; plain lines if rich is not installed."""
     if quiet:
         yield Silent()
     elif not stream.isatty() or find_spec("rich") is None:
@@ -107,7 +107,7 @@ def view(stream: TextIO, *, quiet: bool) -> Iterator[View]:
 
 
 def summary(build: Build, report: str, log_of: dict[str, str], stream: TextIO) -> None:
-    """The end: each run in a line, the tail of the log of each that failed, then the verdict."""
+    """Print each run in a line, the end of each failed run's log, then the verdict."""
     width = max((len(run.spec.name) for run in build.runs), default=0)
     for run in build.runs:
         mark, _ = _MARKS[run.status]
@@ -126,7 +126,7 @@ def summary(build: Build, report: str, log_of: dict[str, str], stream: TextIO) -
 
 
 def without_tag(line: str) -> str:
-    """A log line as people read it, without the pipeline's own mark-up."""
+    """A log line without the pipeline's markup."""
     for tag in _TAGS:
         if line.startswith(tag):
             word = tag[3:-1]
@@ -174,13 +174,13 @@ def _table(build: Build) -> RenderableType:
     if len(shown) < len(build.runs):
         table.caption = f"and {len(build.runs) - len(shown)} more"
         table.caption_justify = "left"
-    # Not the table's own title, which breaks where a table of short names ends.
+    # Not the table's own title, which wraps at the width of the table.
     title = line_of(f"{build.subject} · {build.percent} %")
     return Group(Text(title, style="italic"), table)
 
 
 def _worth_showing(build: Build) -> list[RunState]:
-    """All runs if they fit, else those that people look for: active and failed ones first."""
+    """All runs if they fit, else the most interesting: active and failed ones first."""
     if len(build.runs) <= _MOST_ROWS:
         return list(build.runs)
     order = [RunStatus.RUNNING, RunStatus.FAILED, RunStatus.CANCELED, RunStatus.QUEUED]

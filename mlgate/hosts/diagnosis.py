@@ -1,4 +1,4 @@
-"""`mlgate doctor`: the checks of this host, shown as they are made."""
+"""`mlgate doctor`: makes this host's checks and shows each as it ends."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _checks(request: RepositoryRequest | None) -> Iterator[Check]:
             name, _, what = line.partition(": ")
             yield Check("settings", CheckStatus.WRONG, line, f"Correct the setting {name}: {what}")
         return
-    yield Check("settings", CheckStatus.OK, "The settings can be read, and fit together.")
+    yield Check("settings", CheckStatus.OK, "The settings are valid.")
     with ExitStack() as stack:
 
         @cache
@@ -61,7 +61,7 @@ def _checks(request: RepositoryRequest | None) -> Iterator[Check]:
 
 
 def _show(check: Check) -> None:
-    """The name, and beside it what there is to say, then the remedy."""
+    """Print the check's name with its result and remedy beside it."""
     columns = min(max(shutil.get_terminal_size((100, 0)).columns, 60), 120)
     width = columns - _BESIDE
     lines = [*textwrap.wrap(check.says, width), *textwrap.wrap(check.remedy, width)]

@@ -1,7 +1,7 @@
-"""`mlgate doctor`: what builds will need of the outside, tried by the host that will need it.
+"""The checks of `mlgate doctor`: what builds need from outside, tried by the host that needs it.
 
-What is tried is known to each handler; here it is put in an order, for these settings. A message
-of the kind `check` asks the same of the host that handles it.
+Each handler defines its own checks; this module chooses and orders them for the host's settings. A
+message of kind `check` runs the same checks on the host that handles it.
 """
 
 from __future__ import annotations
@@ -27,22 +27,26 @@ if TYPE_CHECKING:
     from handlers.servicebus_handler import ServiceBusQueue
 
 _GIB = 1 << 30
-_ROOM = {"local": 2 * _GIB, "azureml": _GIB // 4}  # for checkouts; environments, what runs leave
+# Bytes for checkouts; the local backend also needs room for environments and run output.
+_ROOM = {"local": 2 * _GIB, "azureml": _GIB // 4}
 _TOLERATED = timedelta(seconds=10)
-_FOLDER = "Have the user of this process own it, or set {name} to a place that it may write to."
+_FOLDER = "Make this process's user its owner, or set {name} to a place that the user can write."
 _STORE = (
-    "Have MLGATE_MODELS name the folder of a store of models, which the user of this process owns: "
-    "mount its share, or make it one with `mlgate models --init`."
+    "Set MLGATE_MODELS to the folder of a model store that this process's user owns: mount its "
+    "share, or create a store with `mlgate models --init`."
 )
 _EXTRA = "Install mlgate with what Azure ML needs: pip install -e '.[azureml]'."
-_TIME = "Set the clock of this host right, for example with NTP."
+_TIME = "Correct this host's clock, for example with NTP."
 
 
 @dataclass(frozen=True, slots=True)
 class HostDoctor:
-    """`DoctorPort` for these settings. `container` opens the one of a URL; `identity` gives the
-    host's own token for Azure DevOps; `azureml` the checks of a workspace; `free` the free bytes of
-    a folder's disk."""
+    """`DoctorPort` for these settings.
+
+    `container` opens the blob container at a URL, `secrets` the one with its secrets. `identity`
+    returns the host's own token for Azure DevOps, `azureml` the checks of a workspace, and `free`
+    the free bytes on a folder's disk.
+    """
 
     settings: Settings
     queue: Callable[[], ServiceBusQueue]
@@ -75,10 +79,10 @@ class HostDoctor:
         wanted = max(_ROOM[name] for name in self._backends())
         if free < wanted:
             raise Wrong(
-                f"{home} has {free / _GIB:.1f} GiB left: a build may need {wanted / _GIB:g}.",
-                "Free some, or set MLGATE_HOME to a folder on a larger disk.",
+                f"{home} has {free / _GIB:.1f} GiB free, but a build may need {wanted / _GIB:g}.",
+                "Free some space, or set MLGATE_HOME to a folder on a larger disk.",
             )
-        return f"{home} can be written, and has {free / _GIB:.1f} GiB left."
+        return f"{home} can be written and has {free / _GIB:.1f} GiB free."
 
     def _backends(self) -> set[str]:
         return {self.settings.policy.backend, *self.settings.policy.allowed_backends}
@@ -100,7 +104,7 @@ class HostDoctor:
         folder = Path(self.settings.models or DEFAULT_MODELS).absolute()
         found = len(make_models(self.settings).models())
         _try_folder(folder)
-        return f"{folder} can be written, and has {found} models."
+        return f"{folder} can be written and has {found} models."
 
     def _of_queue(self) -> tuple[Examination, ...]:
         from handlers.servicebus_handler.checks import examinations
@@ -127,7 +131,7 @@ class HostDoctor:
             path = Path(where.removeprefix("sqlite:")).absolute()
             _try_folder(path.parent)
             if not path.exists():
-                return f"{path} can be made."
+                return f"{path} can be created."
             self.state().builds(1)
             return f"{path} can be read and written."
 
@@ -149,7 +153,7 @@ class HostDoctor:
 
     def _clock(self) -> str:
         if "://" not in self.settings.state:
-            raise NotApplicable("The state is on this machine, and no other clock counts.")
+            raise NotApplicable("The state is on this machine, so no other clock matters.")
         container = self.container(self.settings.state)
         container.read("check")
         skew = container.skew() or timedelta(0)
@@ -184,7 +188,7 @@ class HostDoctor:
         )
 
     def _of_azureml(self, asked: Asked) -> tuple[Examination, ...]:
-        said: Exception = NotApplicable(f"Runs are on the backend {asked.backend}.")
+        said: Exception = NotApplicable(f"Runs use the backend {asked.backend}.")
         if asked.backend == "azureml" and asked.workspace is None:
             said = Wrong("No workspace is named.")
         elif asked.backend == "azureml" and asked.workspace is not None:
@@ -196,11 +200,12 @@ class HostDoctor:
         def say() -> str:
             raise said
 
-        return (Examination("azureml", say, "Set MLGATE_WORKSPACE, or give `workspace`."),)
+        remedy = "Set MLGATE_WORKSPACE, or `workspace` in the message."
+        return (Examination("azureml", say, remedy),)
 
 
 def _try_folder(folder: Path) -> None:
-    """Write a file there and take it away."""
+    """Write a file there and remove it; raises `Wrong`."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

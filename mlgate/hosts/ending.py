@@ -1,4 +1,4 @@
-"""How a command ends that waited for a build: what it shows, and its exit code."""
+"""What a command that waited for a build shows at the end, and its exit code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mlgate.orchestration.runs import RunStatus
 
 PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
-# A build ends by itself after its grace; what goes on when it is canceled ends before that.
+# A canceled build ends within its grace, whatever its runs do. We wait a little longer.
 CANCEL_SECONDS = (ENDING_GRACE + timedelta(minutes=2)).total_seconds()
 ENDING = {
     "local": "the runs get a few seconds to end",
     "azureml": f"Azure ML gets {ENDING_GRACE.seconds // 60} minutes at most to end the runs",
 }
-_LOG_LIMIT = 64 * 1024  # bytes of a failing run's log that are read for its tail
+_LOG_LIMIT = 64 * 1024  # bytes read from the end of a failed run's log
 
 
 def show_end(build: Build, files: BuildFiles, stream: TextIO) -> None:
@@ -44,7 +44,7 @@ def exit_code(build: Build, *, interrupted: bool) -> int:
 
 
 def _report(build: Build, files: BuildFiles) -> str:
-    """Where to read on; the page may not have been written."""
+    """Where the report is, or the build's folder if no report was written."""
     location = files.location(build.key)
     there = files.tail(build.key, "report.html", 1)
     return f"report: {location}/report.html" if there else f"files: {location}"

@@ -1,7 +1,7 @@
-"""A build that hosts handle, followed from elsewhere by what the state says of it.
+"""Follows a build that other hosts handle, by reading its state.
 
-It ends within bounds: what the build's own deadline allows, and a limit for a state that does not
-answer. Nothing here acts on the build, but for the cancel that a signal asks for.
+Following ends at the latest some time after the build's deadline, or after a limit if the state
+does not answer. Nothing here changes the build, except a cancel that a signal asks for.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from mlgate.orchestration.errors import OrchestrationError, Permanent
 from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.verdict.narration import narrate
 
-PAUSE = 1.0  # seconds between two looks at the state
+PAUSE = 1.0  # seconds between reads of the state
 PATIENCE = timedelta(minutes=10)  # with a state that does not answer
-OVERTIME = timedelta(minutes=15)  # after the deadline; hosts say in ten what came of a build
-FIRST_NOTE = timedelta(minutes=1)  # that no worker has taken it; each next one after twice as long
+OVERTIME = timedelta(minutes=15)  # after the deadline; hosts need ten for the verdict
+FIRST_NOTE = timedelta(minutes=1)  # until the warning that no worker has started it; then doubled
 
 
 class Asked(Protocol):
-    """Whether this process was asked to end, and whether it was asked again."""
+    """Whether this process was asked to end, and whether it was asked a second time."""
 
     def __bool__(self) -> bool: ...
 
@@ -37,18 +37,22 @@ class Asked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What was seen last. `build` is still open where this process was asked to end and the build
-    did not end in time; it is None where no host has begun it, and none will."""
+    """What was seen last.
+
+    `build` is still open if this process was asked to end and the build did not end in time; it is
+    None if no host has started it and none will.
+    """
 
     build: Build | None = None
     rejection: Rejection | None = None
 
 
 class Follower:
-    """`build` is the one that was sent, as a host will store it; its deadline is by `clock`.
+    """Shows a build until it ends.
 
-    `withdraw` has no host begin it, and returns whether none had; `cancel` does the same, and asks
-    for the end of one that a host has begun.
+    `build` is what was sent, as a host will store it; its deadline is measured by `clock`.
+    `withdraw` keeps hosts from starting the build, and returns False if one already has. `cancel`
+    does the same, and cancels the build if a host has started it.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class Follower:
         self._canceled = False
 
     def follow(self) -> Followed:
-        """Show the build until it has ended; raises `Permanent` where its end cannot be seen."""
+        """Show the build until it has ended; raises `Permanent` if its end cannot be seen."""
         while True:
             found = self._look()
             if found is not None:
@@ -87,7 +91,7 @@ class Follower:
             self._clock.sleep(PAUSE)
 
     def _look(self) -> Followed | None:
-        """One look at the state, which may not answer; what came of the build once it has ended."""
+        """Read the state once, if it answers; the result once the build has ended, else None."""
         try:
             if self._asked and not self._canceled:
                 self._begin_to_cancel()
@@ -115,7 +119,7 @@ class Follower:
     def _show(self, build: Build) -> None:
         before = self._seen
         if before is None:
-            self._shown.line("a worker has taken it")
+            self._shown.line("a worker has started the build")
             before = replace(
                 build,
                 phase=Phase.RECEIVED,
@@ -135,15 +139,15 @@ class Follower:
         if self._canceling_since is None:
             self._canceling_since = self._clock.now()
             how = ENDING[(self._seen or self._sent).backend]
-            self._shown.line(f"##[warning]canceling: {how}; Ctrl-C again leaves at once")
+            self._shown.line(f"##[warning]canceling: {how}; press Ctrl-C again to exit now")
 
     def _note_waiting(self) -> None:
         waited = self._clock.now() - self._began
         if waited >= self._noted:
             minutes = waited // timedelta(minutes=1)
             self._shown.line(
-                f"##[warning]no worker has taken it yet, {minutes} min; is one running with this "
-                "queue and this MLGATE_STATE?"
+                f"##[warning]no worker has started the build in {minutes} min; is one running "
+                "with this queue and this MLGATE_STATE?"
             )
             self._noted *= 2
 
@@ -152,32 +156,32 @@ class Follower:
         if self._silent_since is None:
             self._silent_since = now
             minutes = PATIENCE // timedelta(minutes=1)
-            self._shown.line(f"##[warning]{error} Trying again, for {minutes} minutes at most.")
+            self._shown.line(f"##[warning]{error} Trying again for up to {minutes} minutes.")
         elif self._canceling_since is None and self._past(self._silent_since, PATIENCE):
             raise Permanent(
-                f"What became of build {self._sent.key} is not known: {error} "
+                f"The outcome of build {self._sent.key} is unknown: {error} "
                 f"{remains(self._sent.key)}"
             ) from error
 
     def _check_limits(self) -> None:
         key, deadline = self._sent.key, self._sent.deadline
-        if self._silent_since is not None:  # which has a limit of its own
+        if self._silent_since is not None:  # `_unanswered` has its own limit
             return
         if self._seen is None and self._past(deadline, timedelta()):
             try:
                 if not self._withdraw():
-                    return  # a host was first: the next look sees it
+                    return  # a host has just started it, as the next read shows
             except OrchestrationError as error:
                 self._unanswered(error)
                 return
             raise Permanent(
-                f"No worker took build {key} before its deadline. Start `mlgate worker` or the "
+                f"No worker started build {key} before its deadline. Start `mlgate worker` or the "
                 "function app with this queue and this MLGATE_STATE, then publish again."
             )
         if self._past(deadline, OVERTIME):
             raise Permanent(
                 f"Build {key} should have ended by its deadline, {OVERTIME // timedelta(minutes=1)}"
-                f" minutes ago: no host handles it any more. {remains(key)}"
+                f" minutes ago: no host is handling it now. {remains(key)}"
             )
 
     def _past(self, since: datetime, limit: timedelta) -> bool:
@@ -185,9 +189,9 @@ class Follower:
 
 
 def is_withdrawn(state: StatePort, build: Build) -> bool:
-    """Cancel a build as a canceled pipeline does; whether no host had begun it, so that none will.
+    """Cancel a build as a canceled pipeline does; True if no host had started it and none will.
 
-    The build is read first: what has ended needs no right to change it.
+    The build is read first, so canceling one that has ended needs no right to write.
     """
     stored = state.load(build.key)
     if stored is None:
@@ -197,11 +201,14 @@ def is_withdrawn(state: StatePort, build: Build) -> bool:
     if stored is None or not stored.build.open:
         return False
     if stored.build.phase is Phase.RECEIVED and stored.build.pipeline_ended:
-        return True  # the answer to an earlier try was lost
+        return True  # an earlier call withdrew it, but its reply was lost
     saved.abandon(state, build.key)
     return False
 
 
 def remains(key: str) -> str:
-    """What to do about a build that may go on."""
-    return f"It may go on: `mlgate builds {key}` shows it, `mlgate cancel {key}` cancels it."
+    """What to do about a build that may still be running."""
+    return (
+        f"It may still be running: `mlgate builds {key}` shows it, `mlgate cancel {key}` cancels "
+        "it."
+    )

@@ -1,12 +1,13 @@
 """What the function folders share: one application per worker process.
 
-Microsoft's worker makes it when it loads them, so that wrong settings are reported at the start,
-all together, and again by each message: the host starts its listeners all the same, and answers
-every message of a function that could not be loaded with the error of its loading (`LoadResponse`
-and `SendInvocationRequest` in Azure/azure-functions-host, GrpcWorkerChannel.cs). Their deliveries
-run out within seconds then; once the settings are right, the timer mends these dead letters.
+Microsoft's worker creates it when it loads the functions, so wrong settings are reported at the
+start, all together, and again for each message: the host starts its listeners anyway, and fails
+every message of a function that could not be loaded with the load error (`LoadResponse` and
+`SendInvocationRequest` in Azure/azure-functions-host, GrpcWorkerChannel.cs). The deliveries of such
+a message run out within seconds. Once the settings are right, the timer recovers these dead
+letters.
 
-Nothing is asked of the network here: an outage of a moment would last as long as the process.
+Nothing here uses the network: a short outage would otherwise stay an error until the process ends.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ log = logging.getLogger("mlgate")
 
 
 class RejectedError(Exception):
-    """The message was recorded as rejected; raising it spends one of its deliveries."""
+    """The message was recorded as rejected; raising this uses up one of its deliveries."""
 
     def __init__(self, rejected: Rejected) -> None:
         super().__init__(f"{rejected.reason}: {rejected.description}")
 
 
 class Message(Protocol):
-    """What is used of an `azure.functions.ServiceBusMessage`."""
+    """The part of `azure.functions.ServiceBusMessage` that is used here."""
 
     def get_body(self) -> bytes: ...
 
@@ -55,7 +56,7 @@ class Message(Protocol):
 
 
 def received(message: Message) -> Envelope:
-    """The message as the port has it: the same as a worker would make of it."""
+    """The message as the envelope that a worker would receive."""
     enqueued_at = message.enqueued_time_utc
     return Envelope(
         body=message.get_body(),
@@ -66,10 +67,10 @@ def received(message: Message) -> Envelope:
     )
 
 
-def tell_wrong_settings() -> None:
-    """Raise `SettingsError` where Microsoft's worker is about to serve messages with them.
+def report_wrong_settings() -> None:
+    """Raise `SettingsError` for wrong settings, if Microsoft's worker is loading the functions.
 
-    Elsewhere a function folder can be imported with no settings at all.
+    Anywhere else, function folders can be imported without settings.
     """
     if in_worker():
         application()
@@ -81,7 +82,7 @@ def application() -> Application:
     settings = Settings.read(in_functions=in_worker())
     if settings.builds == DEFAULT_BUILDS:
         log.warning(
-            "MLGATE_BUILDS is not set: build files stay on this instance, and go with it. Set it "
-            "to the URL of a blob container."
+            "MLGATE_BUILDS is not set: build files stay on this instance and are lost with it. "
+            "Set MLGATE_BUILDS to the URL of a blob container."
         )
     return assemble(settings)

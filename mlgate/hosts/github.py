@@ -1,8 +1,7 @@
-"""What GitHub Actions shows of a build: a summary on the run's page, and annotations.
+"""Shows a build in GitHub Actions: a summary on the run's page, and annotations.
 
-The file of the summary and the form of the annotations are those of GitHub's reference of workflow
-commands; so are the characters that an annotation escapes. GitHub shows ten errors and ten warnings
-of a step.
+The summary file, the annotations and their escapes follow GitHub's reference for workflow commands.
+GitHub shows ten errors and ten warnings per step.
 """
 
 from __future__ import annotations
@@ -22,8 +21,10 @@ _MOST = 10  # of a kind
 
 
 def show(build: Build, stream: TextIO) -> None:
-    """Add the build's summary to the step's, and its failures and warnings as annotations; nothing
-    where the variables of GitHub Actions are not set."""
+    """Add the build's summary to the step's, and annotate its failures and warnings.
+
+    Does nothing if the variables of GitHub Actions are not set.
+    """
     if place := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(Path(place), summary_markdown(build))
     if _is_here():
@@ -34,7 +35,7 @@ def show(build: Build, stream: TextIO) -> None:
 
 
 def show_findings(findings: Iterable[Finding], stream: TextIO) -> None:
-    """What is wrong with a message, as annotations."""
+    """Annotate what is wrong with a message."""
     if _is_here():
         _annotate("error", map(str, findings), stream)
 

@@ -1,4 +1,4 @@
-"""Runs that ended on this machine: their builds are looked at now, not at the next look."""
+"""Runs that ended on this machine: their builds are looked at now, not at their next turn."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
 
-FIRST_PAUSE = 0.05  # seconds, while somebody else is at the build; doubled each time
+FIRST_PAUSE = 0.05  # seconds, while another thread or host has the build; doubled each time
 LONGEST_PAUSE = 2.0
 
 
 class Hinted:
-    """The builds that are to be looked at: each once, however often it was hinted at.
+    """The builds to look at, each once, however many hints it got.
 
-    A build is taken out before it is looked at: what is hinted at meanwhile is looked at again.
-    Times are seconds of one clock.
+    A build is taken out before its look, so a hint during the look causes another one. Times are
+    seconds of one clock.
     """
 
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
-        self._pauses: dict[str, float] = {}  # the last one of each that was put off
+        self._pauses: dict[str, float] = {}  # the last pause of each build that was put off
 
     def add(self, key: str, now: float) -> None:
-        """One that waits already, also because it was put off, is due no earlier for it."""
+        """Add a build. One that waits already, or was put off, does not become due earlier."""
         self._due.setdefault(key, now)
 
     def take(self, now: float) -> str | None:
-        """The one that has been due for longest, if any is."""
+        """The build that has been due for longest; None if none is due."""
         key = min(self._due, key=self._due.__getitem__, default=None)
         if key is None or self._due[key] > now:
             return None
@@ -40,22 +40,22 @@ class Hinted:
         return key
 
     def done(self, key: str) -> None:
-        """The look at it began after it was taken, and has ended."""
+        """The build was looked at after it was taken."""
         self._pauses.pop(key, None)
 
     def put_off(self, key: str, now: float) -> None:
-        """Somebody else is at it."""
+        """Try the build again after a pause, because another thread or host has it."""
         pause = self._pauses.get(key, FIRST_PAUSE / 2) * 2
         self._pauses[key] = min(pause, LONGEST_PAUSE)
         self._due[key] = now + self._pauses[key]
 
     def wait(self, now: float) -> float | None:
-        """Seconds until one is due; None when there is none."""
+        """Seconds until a build is due; None if there is none."""
         return max(0.0, min(self._due.values()) - now) if self._due else None
 
 
 class Hints:
-    """Hints from any thread, followed by one."""
+    """Hints given by any thread and followed by one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -76,9 +76,9 @@ class Hints:
             self._changed.notify()
 
     def follow(self, hint: Callable[[str], bool], shift: Shift) -> None:
-        """Have `hint` look at each hinted build until closed; false: somebody else is at it.
+        """Call `hint` for each hinted build until closed; False means that another has the build.
 
-        A hint is lost without harm: the scheduled look comes all the same.
+        Losing a hint does no harm: the scheduled look comes anyway.
         """
         while (key := self._next()) is not None:
             with shift.work() as begins:
@@ -103,6 +103,6 @@ class Hints:
 def _looked(hint: Callable[[str], bool], key: str) -> bool:
     try:
         return hint(key)
-    except Exception as error:  # noqa: BLE001 -- the scheduled look will meet it, too
-        log.warning("a hinted look failed: %s", error)
+    except Exception as error:  # noqa: BLE001 -- the scheduled look will handle it
+        log.warning("looking at build %s early failed: %s", key, error)
         return True

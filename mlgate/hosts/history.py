@@ -1,4 +1,4 @@
-"""`mlgate builds` and `mlgate cancel`: what happened, and the end of what still does."""
+"""`mlgate builds` and `mlgate cancel`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _BEGINNING = 65_536  # bytes
 
 
 def show_builds(settings: Settings) -> int:
-    """Builds and rejected messages, newest first."""
+    """List builds and rejected messages, newest first."""
     state = make_state(settings)
     builds, rejections = state.builds(), state.rejections()
     if not builds and not rejections:
-        say(f"No builds in {_place(settings)}. `mlgate run MESSAGE.json` makes one.")
+        say(f"No builds in {_place(settings)}. Start one with `mlgate run MESSAGE.json`.")
     for build in builds:
         say(f"{_when(build)}  {build.key}  {build.build_id:<20}  {_status(build)}")
     if rejections:
@@ -52,9 +52,9 @@ def show_builds(settings: Settings) -> int:
 
 
 def write_page(settings: Settings, folder: Path) -> int:
-    """The history as a page: `index.html` in that folder, which is made.
+    """Write the history as `index.html` in that folder, which is created if needed.
 
-    Raises `UsageError` for a folder that cannot be written, or whose `index.html` is not ours.
+    Raises `UsageError` if the folder cannot be written or its `index.html` is not ours.
     """
     records = records_in(make_state(settings))
     page = folder / NAME
@@ -64,8 +64,8 @@ def write_page(settings: Settings, folder: Path) -> int:
             and f"<title>{TITLE}</title>".encode() not in page.read_bytes()[:_BEGINNING]
         ):
             raise UsageError(
-                f"--html {folder} has an {NAME} that mlgate did not write; move that away, or name "
-                "another folder"
+                f"--html {folder} has an {NAME} that mlgate did not write; move it away, or "
+                "choose another folder"
             )
         folder.mkdir(parents=True, exist_ok=True)
         html = history_html(records, _reports(settings, folder), SystemClock().now())
@@ -77,7 +77,7 @@ def write_page(settings: Settings, folder: Path) -> int:
 
 
 def _reports(settings: Settings, folder: Path) -> Link:
-    """Where reports are: relative beside the page, else in full."""
+    """Links to reports: relative if the page is in the builds' folder, else absolute."""
     if "://" in settings.builds:
         files = ContainerAddress.parse(settings.builds).url
         return lambda record: f"{files}/{record.key}/{PAGE}" if record.report else None
@@ -94,7 +94,7 @@ def _reports(settings: Settings, folder: Path) -> Link:
 
 
 def show_build(settings: Settings, name: str) -> int:
-    """One build with its runs."""
+    """Show one build with its runs."""
     state = make_state(settings)
     build = find(state, name)
     if build is None:
@@ -131,7 +131,7 @@ def cancel(settings: Settings, name: str) -> int:
         say(f"build {build.build_id} has ended: {build.verdict}")
         return OK
     if build.verdict is not None:
-        say(f"build {build.build_id} is judged already: {build.verdict}")
+        say(f"build {build.build_id} already has its verdict: {build.verdict}")
         return OK
     asked = saved.cancel(state, build.key, "The build was canceled by mlgate cancel.")
     say(f"build {build.build_id}: " + ("canceling" if asked else "has just ended"))
@@ -139,24 +139,24 @@ def cancel(settings: Settings, name: str) -> int:
 
 
 def find(state: StatePort, name: str) -> Build | None:
-    """The build of that key, or the latest one of that id; None when there is none."""
+    """The build with that key, or the latest one with that id; None if there is none."""
     stored = state.load(name)
     if stored is not None:
         return stored.build
-    # Several gates of one pipeline share a build id: one that is still open is meant first.
+    # Several gates of one pipeline share a build id: prefer one that is still open.
     known = (*_open_builds(state), *state.builds())
     return next((build for build in known if build.build_id == name), None)
 
 
 def _open_builds(state: StatePort) -> Iterator[Build]:
     for due in state.due():
-        with suppress(Temporary):  # a record of another version hides no other one
+        with suppress(Temporary):  # a record of another version must not hide the others
             if (stored := state.load(due.key)) is not None and stored.build.open:
                 yield stored.build
 
 
 def unknown(name: str) -> int:
-    """Say that there is no such build; returns the exit code."""
+    """Report that there is no such build; returns the exit code."""
     shown = one_line(name, 100)
     complain(f"mlgate: there is no build {shown}; `mlgate builds` lists them")
     return UNKNOWN
@@ -173,19 +173,19 @@ def _files(settings: Settings, build: Build) -> str:
     location = files.location(build.key)
     if build.open or files.tail(build.key, "result.json", 1):
         return f"files: {location}"
-    return f"no report in {location}; `mlgate run --output DIR` writes to DIR instead"
+    return f"no report in {location}; with `mlgate run --output DIR`, look in DIR"
 
 
 def _troubles(build: Build) -> Iterator[str]:
-    """What is in the way of the build and of its runs, a line each."""
+    """The troubles of the build and of its runs, one line each."""
     for trouble in build.troubles:
-        yield _in_the_way("", trouble)
+        yield _trouble("", trouble)
     for run in build.runs:
         for trouble in run.troubles:
-            yield _in_the_way(f"{run.spec.name}: ", trouble)
+            yield _trouble(f"{run.spec.name}: ", trouble)
 
 
-def _in_the_way(whose: str, trouble: Trouble) -> str:
+def _trouble(whose: str, trouble: Trouble) -> str:
     times = "once" if trouble.times == 1 else f"{trouble.times} times"
     since = f"{trouble.since:%Y-%m-%d %H:%M} UTC"
     what = one_line(trouble.what, 500)
@@ -198,7 +198,7 @@ def _when(build: Build) -> str:
 
 def _status(build: Build) -> str:
     if build.verdict is not None:
-        rest = " (its files or its pipeline are not done yet)" if build.open else ""
+        rest = " (its files or its pipeline step are not done yet)" if build.open else ""
         return f"{build.verdict}: {one_line(build.reason, 500)}{rest}"
     if build.phase is Phase.RECEIVED:
         return f"{build.phase}: {operation(build)}"

@@ -1,9 +1,9 @@
-"""The page of many builds: made of what the state remembers, and kept up to date in a container.
+"""The history page: built from the state, and kept up to date in the builds' container.
 
-Beside the page are the records of the builds, so that a refresh reads only the builds that have
-ended since. Hosts agree on the records by compare-and-swap. The page ends with the hash of the
-records that it was drawn from, so that any host sees when it is older than they are. Both are best
-effort: no verdict waits for them.
+The builds' records are stored beside the page, so a refresh reads only builds that have ended since
+the last one. Hosts update the records by compare-and-swap. The page ends with the hash of the
+records it was drawn from, so any host can see that it is out of date. All of this is best effort:
+no verdict waits for it.
 """
 
 from __future__ import annotations
@@ -38,36 +38,34 @@ log = logging.getLogger("mlgate")
 
 NAME, KNOWN = "index.html", "history.json.gz"
 EVERY = timedelta(minutes=5)
-AT_ONCE = 200  # builds that one refresh reads, readable or not; the next one goes on
-LONGEST = timedelta(seconds=20)  # of their reading
-_PATIENCE = 30.0  # seconds that whoever sweeps waits for it
+AT_ONCE = 200  # builds read by one refresh, readable or not; the next one continues
+LONGEST = timedelta(seconds=20)  # for reading builds in one refresh
+_PATIENCE = 30.0  # seconds that a sweeper waits for a refresh
 _HTML, _GZIP = "text/html; charset=utf-8", "application/gzip"
 _LARGEST = 64 << 20  # bytes
 
 
 def records_in(state: StatePort) -> list[Record]:
-    """Of the newest builds that have ended, the newest first."""
+    """Records of the newest builds that have ended, newest first."""
     found = (record_of(build) for _, build in state.history(MOST) if build is not None)
     return newest(record for record in found if record is not None)
 
 
 class HistoryPage:
-    """`index.html` of the builds' container, for any number of hosts."""
+    """Keeps `index.html` in the builds' container up to date, beside any number of other hosts."""
 
     def __init__(self, state: StatePort, container: Container, clock: Clock) -> None:
         self._state = state
         self._container = container
         self._clock = clock
-        self._records: list[Record] | None = (
-            None  # those of the page, once it was seen to have them
-        )
+        self._records: list[Record] | None = None  # those on the page, once that is known
         self._unreadable: set[str] = set()  # keys of builds that give no record here
         self._last: datetime | None = None
 
     def refresh(self) -> None:
-        """Take in the builds that have ended since; does nothing within `EVERY` of the last time.
+        """Add the builds that have ended since; does nothing within `EVERY` of the last refresh.
 
-        Raises nothing: what fails is logged, and tried again the next time.
+        Raises nothing: errors are logged, and the next refresh tries again.
         """
         now = self._clock.now()
         if self._last is not None and abs(now - self._last) < EVERY:
@@ -75,13 +73,13 @@ class HistoryPage:
         self._last = now
         try:
             self._refresh()
-        except Exception as error:  # noqa: BLE001 -- a page is worth no handler's end
-            log.warning("%s of the builds was not brought up to date: %s", NAME, error)
+        except Exception as error:  # noqa: BLE001 -- a page must not end a handler
+            log.warning("the history page %s could not be updated: %s", NAME, error)
 
     def _refresh(self) -> None:
         if self._records is not None and not self._any(self._records):
             return
-        # Read before the records: a page that another host puts after that is not replaced.
+        # Read before the records, so that a newer page of another host is not replaced.
         page = self._container.read(NAME, _LARGEST)
         found = self._container.read(KNOWN, _LARGEST)
         before = [] if found is None else unpacked(found.content)
@@ -89,7 +87,7 @@ class HistoryPage:
         if not records:
             self._records = records
             return
-        self._records = None  # what another host is first with is read at the next refresh
+        self._records = None  # if another host writes first, the next refresh reads its records
         content = packed(records) if found is None or records != before else found.content
         if (found is None or content != found.content) and not self._put(
             KNOWN, content, found, _GZIP
@@ -103,7 +101,7 @@ class HistoryPage:
         self._records = records
 
     def _put(self, name: str, content: bytes, before: Blob | None, media_type: str) -> bool:
-        """False when the blob is not what it was before."""
+        """Write the blob; False if it has changed since `before`."""
         if before is None:
             return self._container.create(name, content, media_type) is not None
         return self._container.replace(name, content, before.version, media_type) is not None
@@ -129,17 +127,17 @@ class HistoryPage:
 
 
 def _mark(content: bytes) -> bytes:
-    """What a page ends with that was drawn from these records, as packed."""
+    """The last line of a page that was drawn from these packed records."""
     return f"<!-- {KNOWN} {hashlib.sha256(content).hexdigest()} -->\n".encode()
 
 
 def report_beside(record: Record) -> str | None:
-    """Where a build's report is, from the folder of all builds."""
+    """The path of a build's report, relative to the folder of all builds; None without report."""
     return f"{record.key}/{PAGE}" if record.report else None
 
 
 def make_refresh(settings: Settings, state: StatePort, clock: Clock) -> Callable[[], None]:
-    """What keeps the page up to date; nothing where the builds' files are in a folder."""
+    """A function that updates the page; it does nothing if the builds' files are in a folder."""
     if "://" not in settings.builds:
         return lambda: None
     from handlers.in_time import InTime
@@ -151,6 +149,6 @@ def make_refresh(settings: Settings, state: StatePort, clock: Clock) -> Callable
         try:
             in_time(page.refresh)
         except TimeoutError:
-            log.warning("%s of the builds is not waited for any more", NAME)
+            log.warning("updating the history page %s took too long; going on without it", NAME)
 
     return refresh

@@ -1,4 +1,4 @@
-"""The signals that ask a command to end which waits for a build."""
+"""The signals that ask a command that waits for a build to end."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 
 
 class Interrupts:
-    """The signals that ask to end, from the moment that this is made.
+    """Catches the signals that ask this process to end, as soon as it is created.
 
-    What comes within a second is one: a program that started this one may pass on the signal that
-    the terminal gave to both.
+    Signals within one second count as one: the terminal sends Ctrl-C to this process and its
+    parent, and the parent may pass it on.
     """
 
     _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     _ONE = 1.0  # seconds
 
     def __init__(self) -> None:
-        # Not an Event, whose lock a second signal would wait for inside the first one's handler.
+        # Not an Event: a second signal during the first one's handler would deadlock on its lock.
         self._at: list[float] = []
-        # What this process was started to ignore, by `nohup` say, it goes on ignoring.
+        # Signals that this process was started to ignore, for example by `nohup`, stay ignored.
         ignored = [each for each in self._NUMBERS if signal.getsignal(each) is signal.SIG_IGN]
         self._heeded = [each for each in self._NUMBERS if each not in ignored]
         for number in self._heeded:
@@ -33,6 +33,6 @@ class Interrupts:
         return bool(self._at) and self._at[-1] > self._at[0] + self._ONE
 
     def let_through(self) -> None:
-        """The next one ends this process, whatever it does."""
+        """Let the next signal end this process at once."""
         for number in self._heeded:
             signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""`mlgate load`: locust on a served model, and limits that what it measured has to hold."""
+"""`mlgate load`: a load test of a served model with locust, checked against limits."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _ANSWER_SECONDS = 10.0  # for GET /model
 _ENDING_SECONDS = 5.0
 _GUARD = 'read _; kill -KILL "-$0"; rm -rf "$1"'
 _HERE = ("127.0.0.1", "::1", "localhost")
-# Beside these, locust has what this command was started with: a locustfile may want any of it.
+# Locust gets all other variables of this command, since a locustfile may need any of them.
 _NOT_PASSED = ("MLGATE_", "LOCUST_", "serviceBus", "PYTHON", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """`users` callers, all there within a second, for so many seconds.
+    """A load of `users` callers, all started within a second, for `seconds`.
 
-    `key` is the name of a variable that holds a function app's key.
+    `key` is the name of a variable with a function app's key.
     """
 
     url: str
@@ -46,31 +46,31 @@ class Load:
 
 
 class _CannotRun(Exception):
-    """The sentence for people; nothing was measured."""
+    """Nothing was measured; the text is a sentence for people."""
 
 
 def load(home: Path, asked: Load, limits: Limits) -> int:
-    """Make the load and say what came of it; the exit code.
+    """Run the load test and show its results; returns the exit code.
 
-    Raises UsageError, and OrchestrationError when locust's environment cannot be made.
+    Raises UsageError, and OrchestrationError if locust's environment cannot be created.
     """
     from handlers.local_handler.tools import tool
 
-    _heed_signals()
+    _end_on_signals()
     url = _checked(asked.url)
     if asked.locustfile is not None and not Path(asked.locustfile).is_file():
-        raise UsageError(f"there is no file {asked.locustfile}")
+        raise UsageError(f"the locustfile {asked.locustfile} does not exist")
     key = _key(asked, url)
     try:
         body = None if asked.locustfile is not None else _example(url, key)
         if asked.locustfile is None and body is None:
-            why = f"the model at {url} has no example. Say with --locustfile what callers do."
+            why = f"the model at {url} has no example. Write a locustfile and use --locustfile."
             complain(f"mlgate: No request was made: {why}")
             return BROKEN
         with tempfile.TemporaryDirectory(prefix="mlgate-load-") as folder:
             made = tool(home, PINS, Path(folder))
             callers = Callers(asked.users, asked.users, asked.seconds)
-            complain(f"asking {url}: {callers}")
+            complain(f"sending requests to {url}: {callers}")
             code = _locust(made.python, url, asked, callers, body, key, Path(folder))
             found, reported = _measured(Path(folder), asked, code)
             return _judged(found, reported, limits, code, _last(Path(folder)), key)
@@ -80,35 +80,35 @@ def load(home: Path, asked: Load, limits: Limits) -> int:
 
 
 def _checked(url: str) -> str:
-    """Without the last `/`. Raises UsageError."""
+    """The URL without its last `/`. Raises UsageError."""
     try:
         parts = urlsplit(url)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         fine = False
     if not fine or parts.query or parts.fragment:
-        raise UsageError("the URL is not one of a server: write it as https://host or http://host")
+        raise UsageError("the URL is not valid: write it as https://host or http://host")
     if parts.username or parts.password:
-        raise UsageError("the URL holds a user or a password, which would be shown: leave it out")
+        raise UsageError("the URL contains a user or password, which would be shown: remove it")
     return url.rstrip("/")
 
 
 def _key(asked: Load, url: str) -> str | None:
-    """What the variable that is named holds. Raises UsageError, which never shows it."""
+    """The key from its variable. Raises UsageError, which never shows the key."""
     if asked.key is None:
         return None
     if asked.locustfile is not None:
-        raise UsageError("a locustfile reads the key from its variable itself: leave out --key")
+        raise UsageError("--key cannot be used with --locustfile: read the variable in that file")
     key = os.environ.get(asked.key, "")
     if not key or not (key.isascii() and key.isprintable()) or key != key.strip():
-        raise UsageError(f"the variable {asked.key} holds no key of a function app: set it")
+        raise UsageError(f"the variable {asked.key} does not contain a function app's key: set it")
     if url.startswith("http:") and urlsplit(url).hostname not in _HERE:
-        raise UsageError("a key is sent over https alone, but for this machine")
+        raise UsageError("a key is sent only over https or to this machine: use an https URL")
     return key
 
 
 def _example(url: str, key: str | None) -> bytes | None:
-    """The body of a request, from GET /model; None where the model has none."""
+    """The body of a request, from GET /model; None if the model has no example."""
     where = f"{url}/model"
     headers = {"x-functions-key": key} if key else {}
     try:
@@ -119,15 +119,15 @@ def _example(url: str, key: str | None) -> bytes | None:
         raise _CannotRun(f"{where} does not answer: {type(error).__name__}.") from None
     if answer.status_code != requests.codes.ok:
         raise _CannotRun(
-            f"{where} answers {answer.status_code}: a model has to be served there, or say with "
-            "--locustfile what callers do."
+            f"{where} answered {answer.status_code}: no model is served there. If that is "
+            "intended, use --locustfile."
         )
     try:
         model = answer.json()
     except ValueError:
         model = None
     if not isinstance(model, dict):
-        raise _CannotRun(f"{where} is not one of `mlgate serve`: it answers no JSON object.")
+        raise _CannotRun(f"{where} did not answer with a JSON object, so it is not `mlgate serve`.")
     example = model.get("example")
     return None if example is None else json.dumps(example).encode()
 
@@ -141,7 +141,10 @@ def _locust(
     key: str | None,
     folder: Path,
 ) -> int:
-    """Its exit code; its files are in the folder. Raises _CannotRun when it does not end."""
+    """Run locust, which writes to the folder; returns its exit code.
+
+    Raises _CannotRun if it does not end.
+    """
     file = None if asked.locustfile is None else Path(asked.locustfile).absolute()
     command = callers.command(python, folder, url, body or b"", file)
     own = {
@@ -149,7 +152,7 @@ def _locust(
         for name, value in os.environ.items()
         if not name.startswith(_NOT_PASSED) and (key is None or name != asked.key)
     }
-    # Where a configuration of locust's lies is where the user's own file is started from.
+    # The user's own file runs in the current folder, where locust finds their configuration.
     where = folder if file is None else Path.cwd()
     with _process(command, where, variables(own, folder, key), folder) as process:
         try:
@@ -164,9 +167,10 @@ def _locust(
 def _process(
     command: Sequence[str], where: Path, variables: Mapping[str, str], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that leads a session of its own, and ends with all of it when this does.
+    """A child process in a session of its own, which ends with the block.
 
-    Where this is killed, a guard kills the session and removes the folder: its input ends then.
+    If this process is killed, a guard notices that its input ends, kills the session and removes
+    the folder.
     """
     with (folder / "log.txt").open("wb") as output:
         process = subprocess.Popen(
@@ -199,20 +203,23 @@ def _process(
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    """To the whole group, which may hold more than the child, or nothing any more."""
+    """Signal the whole group, which may have more members than the child, or none any more."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
-def _heed_signals() -> None:
-    """Ends as with Ctrl-C; what this was started to ignore, by `nohup` say, it goes on ignoring."""
+def _end_on_signals() -> None:
+    """Treat SIGTERM and SIGHUP as Ctrl-C, unless this process was started to ignore them."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
 
 
 def _measured(folder: Path, asked: Load, code: int) -> tuple[Measured, Told]:
-    """Raises _CannotRun, and UsageError when the user's own file is why there is nothing."""
+    """What locust measured and reported.
+
+    If there is nothing, raises UsageError for the user's own locustfile, else _CannotRun.
+    """
     try:
         content = (folder / STATS).read_bytes()
         why = told(_content(folder / TOLD))
@@ -229,7 +236,10 @@ def _measured(folder: Path, asked: Load, code: int) -> tuple[Measured, Told]:
 def _judged(
     found: Measured, why: Told, limits: Limits, code: int, last: str, key: str | None
 ) -> int:
-    """Say what was measured, and what is wrong with it; a server may have repeated the key."""
+    """Show what was measured and which limits it exceeds; returns the exit code.
+
+    A server may repeat the key in its answers, so it is masked.
+    """
     say(f"requests             {found.requests:,}")
     say(f"failures             {found.failures:,} ({found.failure_ratio:.2%})")
     say(f"requests per second  {found.requests_per_second:.1f}")
@@ -254,6 +264,6 @@ def _content(path: Path) -> bytes:
 
 
 def _last(folder: Path) -> str:
-    """The last thing that locust said."""
+    """The last line that locust logged."""
     lines = (folder / "log.txt").read_text("utf-8", "replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it logged nothing")

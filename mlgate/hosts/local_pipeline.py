@@ -1,7 +1,7 @@
-"""A whole pipeline on this machine: queue, worker and the step that waits, for one build.
+"""A whole pipeline on this machine for one build: queue, worker and the step that waits.
 
-The queue is the emulator, the pipeline the stand-in for Azure DevOps; the worker, the protocol and
-the callbacks between them are the ones that run in Azure.
+The queue and the pipeline are emulators of Service Bus and Azure DevOps. The worker, the protocol
+and the callbacks are the same as in Azure.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlgate")
 
 LISTENERS = 1  # one build has one look at a time
-_SAVED_SECONDS = 0.01  # between two looks at whether a build has ended whose step has
+_SAVED_SECONDS = 0.01  # between checks for a build's end once its step has ended
 
 
 @dataclass(frozen=True, slots=True)
 class LocalBuild:
-    """The build under way; `task` is the waiting step as the pipeline sees it."""
+    """The running build; `task` is the waiting step as the pipeline sees it."""
 
     key: str
     task: Task
@@ -45,12 +45,12 @@ class LocalBuild:
     worker: Worker
 
     def state(self) -> Build | None:
-        """The build as stored; None until the message was handled."""
+        """The stored build; None until the message was handled."""
         return self.application.conductor.build(self.key)
 
     @property
     def lost(self) -> bool:
-        """Whether the message could not be handled, however often it was delivered."""
+        """Whether every delivery of the message failed."""
         return self.worker.lost.is_set() and self.state() is None
 
     def rejection(self) -> Rejection | None:
@@ -58,27 +58,27 @@ class LocalBuild:
         return self.application.conductor.rejection(self.key)
 
     def cancel(self) -> None:
-        """What canceling a pipeline does; the build is told at once instead of finding out."""
+        """Cancel as a canceled pipeline does, and have the build looked at right away."""
         self.task.cancel()
         if self.application.conductor.abandon(self.key):
             self.hints.look(self.key)
 
     def leave(self) -> Build | None:
-        """Work on it no more, and make sure that the end of its runs was asked for.
+        """Stop working on the build, after making sure that its runs were asked to end.
 
-        Returns the build as it is left. Raises what the backend raises.
+        Returns the build as it is then. Raises what the backend raises.
         """
         self.worker.finish()
         return self.application.conductor.leave(self.key)
 
     def wait(self, seconds: float) -> bool:
-        """Whether the build is over, waiting for it so long at most."""
+        """Wait at most `seconds` for the end of the build; returns whether it has ended."""
         until = time.monotonic() + seconds
-        # The step ends just before the build. It may also never end, or long before, as a canceled
-        # one does.
-        told = self.task.wait_completed(seconds) is not None
+        # The step usually ends just before the build. A canceled one ends long before, and some
+        # never end.
+        completed = self.task.wait_completed(seconds) is not None
         while (build := self.state()) is None or build.open:
-            if not told or time.monotonic() >= until:
+            if not completed or time.monotonic() >= until:
                 return False
             time.sleep(_SAVED_SECONDS)
         return True
@@ -93,11 +93,11 @@ def local_pipeline(
     queue: LocalQueue,
     begun: Begun | None = None,
 ) -> Iterator[LocalBuild]:
-    """Publish `message` as the Azure DevOps task would, and have it handled until the block ends.
+    """Publish `message` as the Azure DevOps task would, and handle it until the block ends.
 
-    One without a `build_id` gets this pipeline's own. What a strict pipeline would have minded
-    is logged at the end. `queue` is stopped then; `begun` is as of `assemble`. Raises what the
-    assembly and the stand-in for the pipeline raise when they cannot start.
+    A message without a `build_id` gets one. At the end, `queue` is stopped, and violations of the
+    pipeline's protocol are logged. `begun` is as in `assemble`. Raises what `assemble` and the
+    Azure DevOps emulator raise if they cannot start.
     """
     with queue, AzureDevOps() as devops:
         bus = ServiceBus(
@@ -119,15 +119,15 @@ def local_pipeline(
         message_id = uuid.uuid4().hex
         found = pipeline_address(task.properties)
         key = build_key(found[0] if found else None, attempt, message_id)
-        # An earlier build that was killed is no business of this worker.
+        # `only`: this worker must not continue an earlier build that was killed.
         worker = Worker(application, hints, listeners=LISTENERS, only=key)
         worker.start()
         try:
             application.queue.publish(body, message_id, task.properties)
             yield LocalBuild(key, task, application, hints, worker)
         finally:
-            # The queue goes first, so that threads which wait for its next message end; but
-            # they try it once more after most of a second, which nobody has to wait for.
+            # Stopping the queue ends the threads that wait for its next message. They first try
+            # again for almost a second, so don't wait for them.
             worker.stop()
             queue.stop()
             worker.join(0.0)

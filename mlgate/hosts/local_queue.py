@@ -1,6 +1,6 @@
-"""The queue of one `mlgate run`: the emulator, and a client of it that connects early.
+"""The queue of one `mlgate run`: the emulator, and a client that connects early.
 
-Connecting takes the SDK half a second, in which it mostly sleeps: meanwhile the rest is imported.
+The SDK takes half a second to connect, most of it asleep; other imports happen in that time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from mlgate.orchestration.errors import OrchestrationError
 
 
 class LocalQueue:
-    """Raises `EmulatorError` where it cannot start; ends with the block that it is used in."""
+    """An emulator and its client, stopped at the end of the `with` block.
+
+    Raises `EmulatorError` if the emulator cannot start.
+    """
 
     def __init__(self, name: str) -> None:
         self._emulator = Emulator([QueueConfig(name)])
@@ -33,7 +36,7 @@ class LocalQueue:
         self.stop()
 
     def stop(self) -> None:
-        """Close every connection, so that nothing waits for a message any longer."""
+        """Close every connection, so that nothing keeps waiting for messages."""
         self._emulator.stop()
 
     def _connect(self) -> None:

@@ -1,4 +1,4 @@
-"""`mlgate run`: one message, the whole way, on this machine."""
+"""`mlgate run`: one message, from start to verdict, on this machine."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def run(
     queue: LocalQueue,
     begun: Begun | None = None,
 ) -> int:
-    """Run a valid message; returns the exit code. Raises what cannot be started.
+    """Run a valid message; returns the exit code. Raises what prevents it from starting.
 
-    The message goes through `queue`; `begun` is what notebook runs here will be started from.
+    The message goes through `queue`; `begun` is the warm process that notebook runs start from.
     """
     policy = policy_here(settings, message)
     allowed = replace(
@@ -74,7 +74,7 @@ def run(
             with view(stream, quiet=options.quiet) as shown:
                 build = _follow(local, shown, interrupts, policy.backend)
         except BaseException:
-            # Whatever happened here, the runs must not go on unwatched.
+            # Whatever happened, do not leave runs that nobody watches.
             interrupts.let_through()
             local.cancel()
             local.wait(CANCEL_SECONDS)
@@ -83,8 +83,8 @@ def run(
             raise BadMessage(rejection.findings)
         if local.lost:
             complain(
-                "mlgate: the message could not be stored, however often it was tried: the state "
-                "does not answer. Check the place that MLGATE_STATE names."
+                "mlgate: the message could not be stored, even after several attempts: the state "
+                "does not answer. Check the location in MLGATE_STATE."
             )
             return COULD_NOT_RUN
         if build is None or build.open:
@@ -101,52 +101,55 @@ def run(
 
 
 def _follow(local: LocalBuild, shown: View, interrupts: Interrupts, backend: str) -> Build | None:
-    """Show the build until it is over, or left; None when it never began."""
-    told = 0
+    """Show the build until it ends or is abandoned; None if it never began."""
+    seen = 0
     until = math.inf
     while not local.wait(0.1):
-        told = _tell(local, shown, told)
+        seen = _show_log(local, shown, seen)
         build = local.state()
         shown.update(build)
         if interrupts and until == math.inf:
             until = time.monotonic() + CANCEL_SECONDS
-            shown.line(f"##[warning]canceling: {ENDING[backend]}; Ctrl-C again leaves at once")
+            shown.line(f"##[warning]canceling: {ENDING[backend]}; press Ctrl-C again to exit now")
             local.cancel()
         rejected = build is None and local.rejection() is not None
         if (lacking := _unfit(build)) is not None:
             raise UnfitHost(lacking)
         if rejected or local.lost or interrupts.again or time.monotonic() > until:
             break
-    _tell(local, shown, told)
+    _show_log(local, shown, seen)
     return local.state()
 
 
 def _unfit(build: Build | None) -> str | None:
-    """What this machine lacks for a build that has not begun: nobody gives it that meanwhile, as
-    somebody may give it to a host that runs for days."""
+    """What this machine lacks for a build that has not begun; None if nothing.
+
+    A host that runs for days waits until somebody adds it. This command doesn't.
+    """
     if build is None or build.phase is not Phase.RECEIVED:
         return None
     return next((each.what for each in build.troubles if each.kind is TroubleKind.UNFIT), None)
 
 
 def _leave(local: LocalBuild) -> int:
-    """Go before the build is over; what is left of it ends without us."""
-    complain("mlgate: asking the runs to end, then leaving; Ctrl-C again leaves without that")
+    """Exit before the build is over, after asking its runs to end."""
+    complain("mlgate: asking the runs to end, then exiting; press Ctrl-C again to skip that")
     try:
         build = local.leave()
     except OrchestrationError as error:
         build = local.state()
-        complain(f"mlgate: not every run could be asked to end: {error}")
+        complain(f"mlgate: some runs could not be asked to end: {error}")
     for run in build.runs if build is not None else ():
         if run.submitted and not run.status.ended:
             place = f": {run.studio_url}" if run.studio_url else ""
-            complain(f"  {run.spec.name} was not seen to end{place}")
+            complain(f"  {run.spec.name} may still be running{place}")
     return INTERRUPTED
 
 
-def _tell(local: LocalBuild, shown: View, told: int) -> int:
+def _show_log(local: LocalBuild, shown: View, seen: int) -> int:
+    """Show the live log's lines after the first `seen`; returns how many there are now."""
     feed = local.task.feed
-    for line in feed[told:]:
+    for line in feed[seen:]:
         shown.line(line.text)
     return len(feed)
 

@@ -1,5 +1,7 @@
-"""The message that a command runs or validates here: the file's, changed by the options; and the
-repositories that it may be cloned from, and the models that it may change."""
+"""The message that a command runs or validates on this machine, and what it may use.
+
+The message is the file's, changed by the command's options.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +30,17 @@ if TYPE_CHECKING:
 
 
 def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
-    """The message and its JSON after `--repository`, `--ref`, `--worktree` and `--backend`.
+    """The message and its JSON, with `--repository`, `--ref`, `--worktree`, `--backend` applied.
 
-    Raises `BadMessage` with all findings, and `UsageError` for options that cannot be followed.
+    Raises `BadMessage` with all findings, and `UsageError` for options that cannot be applied.
     """
     raw, findings = read_object(unwrap(read_message(options.message)))
     replaced = _replaced(options)
     if raw.get("kind") in ("promote", "rollback"):
         if replaced or getattr(options, "backend", None):
             raise UsageError(
-                f"a message of the kind {raw['kind']} has no repository and no backend to replace"
+                f"a message of kind {raw['kind']} has no repository or backend that an option "
+                "could replace"
             )
     else:
         repository = raw.get("repository", {})
@@ -45,7 +48,7 @@ def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
             raw["repository"] = _chosen(dict(repository), options)
         if getattr(options, "backend", None):
             raw["backend"] = options.backend
-    # What was wrong with a field that the command line replaces is not wrong any more.
+    # Drop findings about fields that the command line has replaced.
     places = [f"/repository/{name}" for name in replaced]
     findings.listed = [each for each in findings.listed if each.pointer not in places]
     message = message_of(raw, findings)
@@ -55,15 +58,19 @@ def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
 
 
 def allowed_here(settings: Settings, message: StartMessage) -> tuple[str, ...]:
-    """What may be cloned for this message: what it names, and what this host allows besides, as
-    submodules lie elsewhere."""
+    """What may be cloned for this message: the repository it names, and what this host allows.
+
+    The latter is for submodules, which are in other repositories.
+    """
     named = without_azure_user(message.repository.url)
     return (named, *settings.policy.allowed_repositories)
 
 
 def begin_notebooks(settings: Settings, message: Request) -> Begun | None:
-    """Begin what notebook runs on the host's own Python start from, where the message seems to ask
-    for some; what stands in the repository is not known yet."""
+    """Start loading what notebooks on the host's own Python need, if the message may run some.
+
+    This is a guess: the repository, which may name the runs, has not been read yet.
+    """
     if not isinstance(message, StartMessage):
         return None
     here = (message.backend or settings.policy.backend) == "local"
@@ -79,8 +86,10 @@ def begin_notebooks(settings: Settings, message: Request) -> Begun | None:
 
 
 def policy_here(settings: Settings, message: Request) -> HostPolicy:
-    """What this host allows, and besides it what the message names: whoever runs it here could do
-    all that by hand."""
+    """What this host allows, plus what the message names.
+
+    The person who runs the message here could do all of that by hand.
+    """
     policy = replace(settings.policy, models=_models_here(settings, message))
     if not isinstance(message, StartMessage):
         return policy
@@ -95,8 +104,8 @@ def policy_here(settings: Settings, message: Request) -> HostPolicy:
 
 
 def _models_here(settings: Settings, message: Request) -> ModelPolicy:
-    """Any model of the repository that a start names, as a file there may name it; else the model
-    that the message names."""
+    """For a start, any model from its repository, where a file may name one; else the message's
+    model."""
     policy = settings.policy.models
     if isinstance(message, StartMessage):
         named = AllowedModel(None, without_azure_user(message.repository.url))
@@ -105,7 +114,7 @@ def _models_here(settings: Settings, message: Request) -> ModelPolicy:
     else:
         try:
             build = earlier(make_state(settings), message.build, message.run)
-        except NotOfferedError:  # which the build is told
+        except NotOfferedError:  # the build will report it
             return replace(policy, services=None)
         assert build.repository is not None
         named = AllowedModel(message.model, without_azure_user(build.repository.url))
@@ -130,7 +139,7 @@ def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str
         repository["ref"] = options.ref
     path = Path(str(repository.get("url", "")))
     if options.worktree and options.ref is not None:
-        raise UsageError("--worktree and --ref exclude each other")
+        raise UsageError("--worktree and --ref cannot be used together")
     if options.worktree and not path.is_absolute():
         raise UsageError("--worktree needs a repository on this machine: add --repository PATH")
     if options.worktree:
@@ -146,7 +155,7 @@ def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str
 
 
 def address_of(text: str) -> str:
-    """A URL as it is, a repository's path made absolute."""
+    """A URL unchanged, or the absolute path of a repository; raises `UsageError`."""
     if "://" in text or (":" in text and not Path(text).exists()):
         return text
     from handlers.repository_handler import is_repository
@@ -154,8 +163,8 @@ def address_of(text: str) -> str:
     path = Path(text).expanduser().resolve()
     if not is_repository(path):
         raise UsageError(
-            f"--repository {path} is not a git repository; name the top folder of one, or a URL "
-            "(a folder below the top is the message's `repository.subdirectory`)"
+            f"--repository {path} is not the top folder of a git repository; name that folder or a "
+            "URL. For a folder inside it, set `repository.subdirectory` in the message"
         )
     return str(path)
 
@@ -163,7 +172,7 @@ def address_of(text: str) -> str:
 def _warn_of_changes(path: Path) -> None:
     from handlers.repository_handler import uncommitted_changes
 
-    with suppress(OrchestrationError):  # what is wrong with it is reported where it is fetched
+    with suppress(OrchestrationError):  # problems with the repository are reported on checkout
         if uncommitted_changes(path):
             complain(
                 f"mlgate: {path} has uncommitted changes, which are ignored; "

@@ -1,4 +1,4 @@
-"""The commands about models: what they take."""
+"""The arguments and help of the commands about models."""
 
 from __future__ import annotations
 
@@ -17,100 +17,113 @@ _MOST = 100_000  # callers, and seconds
 
 
 def add(commands: Any) -> None:
-    """Add them to the subparsers of `mlgate`."""
+    """Add the commands to the subparsers of `mlgate`."""
     models = _command(
         commands,
         "models",
-        "the models and their current versions, or one model's log",
-        "Show the models that MLGATE_MODELS keeps; or one model's log, the last entry first: which "
-        "version became the current one, when, from which build, and why.",
-        "0   3 no such model, a store that cannot be read, or files that differ",
+        "show the models and their current versions, or one model's log",
+        "List the models in MLGATE_MODELS, or show one model's log, newest entry first: which "
+        "version became current, when, from which build, and why.",
+        "0 done   3 no such model, a store that cannot be read, or files that differ",
     )
-    models.add_argument("model", metavar="MODEL", nargs="?", help="a model, for its log")
+    models.add_argument("model", metavar="MODEL", nargs="?", help="show this model's log")
     how = models.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="as JSON on stdout, with the proof")
-    how.add_argument("--check", action="store_true", help="read and hash every file there is")
-    how.add_argument("--init", action="store_true", help="make MLGATE_MODELS a store")
+    how.add_argument("--json", action="store_true", help="print JSON, with the entries as stored")
+    how.add_argument("--check", action="store_true", help="compare every file with its hash")
+    how.add_argument("--init", action="store_true", help="create a model store in MLGATE_MODELS")
     models.set_defaults(command=_models)
 
     promote = _command(
         commands,
         "promote",
-        "make the model of an earlier build a current version",
-        "Promote what an earlier build offered, which passed its gate: to the same model, or from "
-        "a stage to another one. Nothing is trained or tried again.",
-        "0 promoted, or current already   1 refused   2 usage\n"
+        "promote the model of an earlier build",
+        "Make the model that an earlier build offered the current version. The build must have "
+        "passed its gate. Use --model to promote to another model, for example from staging to "
+        "production. Nothing is trained or tested again.",
+        "0 promoted, or already current   1 refused   2 usage\n"
         "  3 no such build, or a store that cannot be reached",
     )
-    promote.add_argument("build", metavar="BUILD", help="a build's id or key: see `mlgate builds`")
-    promote.add_argument("--model", metavar="M", help="instead of the model that the build offered")
-    promote.add_argument("--run", metavar="R", help="instead of the run that the build offered")
+    promote.add_argument(
+        "build", metavar="BUILD", help="a build id or key, as `mlgate builds` lists them"
+    )
+    promote.add_argument(
+        "--model", metavar="M", help="promote to this model instead of the one the build offered"
+    )
+    promote.add_argument(
+        "--run", metavar="R", help="promote this run's model instead of the one the build offered"
+    )
     promote.set_defaults(command=_promote)
 
     rollback = _command(
         commands,
         "rollback",
-        "make an earlier version of a model the current one again",
-        "Go back to the last version before the current one that was not rolled back itself, or to "
-        "the one that is named. No build promotes the current one again after that.",
-        "0   1 refused   2 usage   3 a store that cannot be reached",
+        "make an earlier version of a model current again",
+        "Make an earlier version current again: the one that --to names, or the last one before "
+        "the current version that was not rolled back itself. Builds cannot promote the version "
+        "that you leave again; only `mlgate rollback --to` brings it back.",
+        "0 done   1 refused   2 usage   3 a store that cannot be reached",
     )
-    rollback.add_argument("model", metavar="MODEL", help="the model, as `mlgate models` lists it")
-    rollback.add_argument("--to", metavar="ID|N", help="a version, or the number of an entry")
-    rollback.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
+    rollback.add_argument("model", metavar="MODEL", help="a model, as `mlgate models` lists it")
+    rollback.add_argument(
+        "--to", metavar="ID|N", help="the version's id, or the number of a log entry"
+    )
+    rollback.add_argument("--reason", metavar="TEXT", default="", help="why, for the model's log")
     rollback.set_defaults(command=_rollback)
 
     load = _command(
         commands,
         "load",
-        "have callers ask a served model, and hold it to limits",
-        "Send requests to a served model for some seconds, by locust, and show how many failed and "
-        "how long they took. By default callers send the example that GET /model of the URL shows, "
-        "each again as soon as it is answered.",
-        "0 within the limits   1 a limit broken, or no request made   2 usage\n"
+        "load-test a served model, and check it against limits",
+        "Send requests to a served model with locust, and show how many failed and how long they "
+        "took. By default, each user sends the example from GET /model again and again, without "
+        "pauses.",
+        "0 within the limits   1 a limit exceeded, or no request made   2 usage\n"
         "  3 the model or locust's environment cannot be reached",
     )
-    load.add_argument("url", metavar="URL", help="where the model is served: http or https")
-    load.add_argument("--users", metavar="N", type=_count, default=10, help="callers; default 10")
+    load.add_argument("url", metavar="URL", help="http or https URL of the served model")
     load.add_argument(
-        "--seconds", metavar="S", type=_count, default=15, help="how long; default 15"
+        "--users", metavar="N", type=_count, default=10, help="concurrent users; default 10"
     )
     load.add_argument(
-        "--p95-ms", metavar="L", type=_number, help="of 100 requests, 95 may take so long at most"
+        "--seconds", metavar="S", type=_count, default=15, help="duration in seconds; default 15"
+    )
+    load.add_argument(
+        "--p95-ms", metavar="L", type=_number, help="limit for the 95th percentile, in milliseconds"
     )
     load.add_argument(
         "--failures",
         metavar="R",
         type=_share,
         default=0.0,
-        help="the share of requests that may fail: 0.01 is one percent; default 0",
+        help="limit for the share of failed requests, 0.01 for one percent; default 0",
     )
-    load.add_argument(
-        "--locustfile", metavar="F", help="a Python file of locust's that says what callers do"
-    )
+    load.add_argument("--locustfile", metavar="F", help="locustfile that says what users do")
     load.add_argument(
         "--key",
         metavar="NAME",
-        help="a variable that holds the key of a function app, sent as x-functions-key",
+        help="environment variable with a function app's key, sent as x-functions-key",
     )
     load.set_defaults(command=_load)
 
     serve = _command(
         commands,
         "serve",
-        "answer requests with the current version of a model",
-        "Serve a model's current version, and each one that follows it, without a request lost on "
-        "the way; MODEL@ID serves that version alone. Its example is tried in a form at /.",
-        "0 on SIGTERM, once all requests were answered   2 usage\n"
+        "serve the current version of a model over HTTP",
+        "Serve a model's current version, and switch to each new one without losing a request. "
+        "MODEL@ID serves only that version. Open / in a browser to try the model in a form.",
+        "0 ended by SIGTERM, after all requests were answered   2 usage\n"
         "  3 a store that cannot be read, or a port that is in use",
     )
-    serve.add_argument("model", metavar="MODEL[@ID]", nargs="?", help="MLGATE_MODEL when absent")
-    serve.add_argument("--host", default="127.0.0.1", help="default 127.0.0.1: this machine alone")
-    serve.add_argument("--port", type=_port, default=5000, help="default 5000; 0 for a free one")
+    serve.add_argument("model", metavar="MODEL[@ID]", nargs="?", help="default: MLGATE_MODEL")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default 127.0.0.1"
+    )
+    serve.add_argument("--port", type=_port, default=5000, help="default 5000; 0 picks a free one")
     serve.add_argument(
         "--own-environment",
         action="store_true",
-        help="load models with this Python, as in an image, and make no environments",
+        help="load models with the Python that runs mlgate, as in a container image, instead of "
+        "creating environments",
     )
     serve.set_defaults(command=_serve)
 
@@ -158,7 +171,7 @@ def _promote(options: argparse.Namespace) -> int:
     from mlgate.orchestration.wire.messages import validated
     from mlgate.orchestration.wire.promotion import PromoteMessage
 
-    logging.getLogger("mlgate").setLevel(logging.ERROR)  # what happens is in the live log
+    logging.getLogger("mlgate").setLevel(logging.ERROR)  # the live log shows what happens
     settings = Settings.read()
     state = make_state(settings)
     if find(state, options.build) is None:
@@ -170,7 +183,7 @@ def _promote(options: argparse.Namespace) -> int:
         return REFUSED
     model = options.model or (build.promote.model if build.promote else "")
     if not model:
-        raise UsageError(f"build {build.build_id} offered no model: say which with --model")
+        raise UsageError(f"build {build.build_id} offered no model: name one with --model")
     _require_name(model)
     raw = {"version": 1, "kind": "promote", "model": model, "build": build.key}
     if options.run:
@@ -223,8 +236,8 @@ def _rollback(options: argparse.Namespace) -> int:
 def _require_name(model: str) -> None:
     if not is_name(model):
         raise UsageError(
-            f"{model[:80]!a} cannot be the name of a model: it has 1 to 63 lower-case letters, "
-            "digits, - and _, and begins with a letter or a digit"
+            f"{model[:80]!a} is not a valid model name: use 1 to 63 lower-case letters, digits, "
+            "- and _, and begin with a letter or a digit"
         )
 
 
@@ -243,7 +256,7 @@ def _count(text: str) -> int:
 
 
 def _number(text: str) -> float:
-    """Finite, and not negative."""
+    """A finite number that is not negative."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`mlgate models` and `mlgate rollback`: what is current, why, and the way back."""
+"""`mlgate models` and `mlgate rollback`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from mlgate.orchestration.text import number, one_line
 
 OK, REFUSED, COULD_NOT = 0, 1, 3
 MOST_SHOWN = 50  # entries of a log
-_TRIES = 5  # of an append that somebody else's entry comes before
+_TRIES = 5  # to append an entry when others keep appending first
 
 
 def show_models(store: ModelsPort, *, as_json: bool) -> int:
-    """Each model with its current version."""
+    """Show each model with its current version."""
     heads = [(model, store.head(model).entry) for model in store.models()]
     if as_json:
         say_json({"store": store.location, "models": [_summary(*each) for each in heads]})
         return OK
     if not heads:
-        say(f"No models in {store.location}. A message with `promote` makes the first version.")
+        say(f"No models in {store.location}. A message with `promote` creates the first version.")
     for model, head in heads:
         if head is None:
             say(f"{model:<24}  no version")
@@ -41,7 +41,7 @@ def show_models(store: ModelsPort, *, as_json: bool) -> int:
 
 
 def show_model(store: ModelsPort, model: str, *, as_json: bool) -> int:
-    """One model's log, the last entry first."""
+    """Show one model's log, newest entry first."""
     entries = list(islice(store.log(model), None if as_json else MOST_SHOWN))
     if not entries:
         return _unknown(store, model)
@@ -68,14 +68,14 @@ def show_model(store: ModelsPort, model: str, *, as_json: bool) -> int:
 
 
 def init(store: ModelStore) -> int:
-    """Make the place a store."""
+    """Create a store at this location."""
     store.init()
-    say(f"{store.location} is a store of models.")
+    say(f"{store.location} is a model store.")
     return OK
 
 
 def check(store: ModelsPort, model: str | None) -> int:
-    """Read every file of every version that is kept, and say which differ."""
+    """Read every file of every stored version, and report which differ."""
     names = store.models()
     if model is not None and model not in names:
         return _unknown(store, model)
@@ -87,7 +87,7 @@ def check(store: ModelsPort, model: str | None) -> int:
             else:
                 wrong = store.damaged(name, version)
             damaged += len(wrong)
-            said = f"{len(wrong)} files differ or are missing" if wrong else "as it was kept"
+            said = f"{len(wrong)} files differ or are missing" if wrong else "all files match"
             say(f"{name}@{version}: {said}")
             for path in wrong[:20]:
                 say(f"  {one_line(path, 300)}")
@@ -105,12 +105,12 @@ def roll_back(store: ModelsPort, clock: Clock, model: str, to: str | None, reaso
             say(f"{model}@{found.id} is current again, by entry {found.number}.")
             say(f"It replaced {model}@{found.replaces}.")
             return OK
-    complain(f"mlgate: entries of others came first {_TRIES} times in a row. Try again.")
+    complain(f"mlgate: another entry was added first, {_TRIES} times in a row. Try again.")
     return COULD_NOT
 
 
 def _needed(store: ModelsPort, model: str) -> Iterator[str]:
-    """The current version, and the one that a rollback goes back to."""
+    """The ids of the current version and of the one that a rollback goes back to."""
     for found in (store.head(model).entry, history.before(store.log(model))):
         if found is not None:
             yield found.id
@@ -137,7 +137,7 @@ def _summary(model: str, head: Entry | None) -> dict[str, Any]:
 
 
 def _proof(entry: Entry) -> dict[str, Any]:
-    """The entry as the store has it."""
+    """The entry as stored."""
     said: dict[str, Any] = json.loads(entry.content)
     return said
 

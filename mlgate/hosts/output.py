@@ -1,8 +1,8 @@
-"""The folder that `mlgate run --output` names: made ready for a build, and whose files stay.
+"""Prepares the folder that `mlgate run --output` names.
 
-It may be any folder of the user's, their project say, with pytest's `junit.xml` and TensorBoard's
-`runs/`. So a file is removed or replaced only when an earlier build of ours wrote it, which is seen
-by what is in it.
+It may be any folder of the user's, for example their project, with pytest's `junit.xml` and
+TensorBoard's `runs/`. So a file is removed or replaced only if its content shows that an earlier
+build of ours wrote it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from mlgate.hosts.usage import UsageError
 
 _RESULT = "result.json"
-_BEGINNINGS = {  # of the other files that a build leaves in its folder
+_BEGINNINGS = {  # how the other files of a build begin
     "junit.xml": re.compile(rb"<\?xml[^>]*>\s*<testsuites name=\"mlgate "),
     "report.html": re.compile(
         rb"<!doctype html>\s*<html lang=\"en\">.*<title>\w+: build ", re.DOTALL
@@ -30,11 +30,10 @@ _LARGEST_RESULT = 64 << 20  # bytes
 
 
 def prepare(output: Path) -> None:
-    """Make the folder, and remove what an earlier build left there: nobody should take it for what
-    the next one says.
+    """Create the folder, and remove the files of an earlier build, which could be mistaken for new.
 
-    Raises `UsageError`, and changes nothing, for a folder that cannot be written or that has files
-    of others where a build's files go.
+    Raises `UsageError`, and removes nothing, if the folder cannot be written or has other files
+    where a build's files go.
     """
     with _writing(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -51,21 +50,21 @@ def prepare(output: Path) -> None:
         if others:
             raise UsageError(
                 f"--output {output} has {', '.join(others)} that mlgate did not write; move "
-                "that away, or name another folder"
+                "it away, or choose another folder"
             )
         for run in (result or {}).get("runs", []):
             _remove_run(output, run)
         for name in (*_BEGINNINGS, _RESULT):
             (output / name).unlink(missing_ok=True)
-        with suppress(OSError):  # it holds something of somebody else
+        with suppress(OSError):  # it holds other files
             (output / "runs").rmdir()
 
 
 def point_to(output: Path, builds: Path, key: str) -> None:
-    """Have the build's files found among those of other builds as well, as `mlgate builds` and
-    `mlgate promote` look for them; the build that wrote there before has none there any more.
+    """Link the build's folder from `builds`, where `mlgate builds` and `mlgate promote` look.
 
-    Does nothing where that folder cannot be written: the files are where they were asked for.
+    The link of the build that used `output` before is removed. Does nothing if `builds` cannot be
+    written: the files are in `output` anyway.
     """
     place = output.resolve()
     with suppress(OSError):
@@ -77,7 +76,7 @@ def point_to(output: Path, builds: Path, key: str) -> None:
 
 
 def _result(file: Path) -> dict[str, Any] | None:
-    """The content of a `result.json` as we write it; None for any other file."""
+    """The content of a `result.json` that mlgate wrote; None for any other file."""
     try:
         with file.open("rb") as opened:
             content = json.loads(opened.read(_LARGEST_RESULT))
@@ -104,14 +103,14 @@ def _begins(file: Path, beginning: re.Pattern[bytes]) -> bool:
 
 
 def _remove_run(output: Path, run: dict[str, Any]) -> None:
-    """Remove the files that a result lists of a run, and the folders that are empty then."""
+    """Remove the files that a result lists for a run, and folders that are empty afterwards."""
     root = output.resolve()
     folder = f"runs/{run['name']}"
     names = [f"{folder}/{name}" for name in _OF_A_RUN]
     names += [name for name in run["outputs"] if str(name).startswith(f"{folder}/")]
     for name in names:
         place = root.joinpath(name)
-        # A folder of another place that is linked here, or a name with `..`: not ours.
+        # Skip names with `..` and linked folders: they lead elsewhere.
         if ".." in place.parts or place.parent.resolve() != place.parent:
             continue
         with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -121,7 +120,7 @@ def _remove_run(output: Path, run: dict[str, Any]) -> None:
                 break
             try:
                 above.rmdir()
-            except OSError:  # it is not empty, or not there
+            except OSError:  # not empty, or missing
                 break
 
 

@@ -1,12 +1,12 @@
-"""What `PredictFunctionApp` does: `mlgate serve` inside a function app, without the listener.
+"""Implements `PredictFunctionApp`: `mlgate serve` inside a function app, without the listener.
 
-The keeper and its clock run in a thread of their own, from the moment that the worker loads the
-function. So the first version is being loaded before anybody asks, and neither a request nor a
-function of the worker's own loop holds up a swap. As in `mlgate serve`, the model is in a child
-process, which does not inherit the app's settings or the address of its identity, may die alone,
-and is loaded beside the one that serves. It runs as the same user. It cannot read this process's
-variables in /proc, unless it is root with CAP_SYS_PTRACE; those of the Functions host are not ours
-to hide.
+The keeper and its clock run in their own thread, which starts when the worker loads the function.
+So the first version loads before the first request, and neither requests nor other work in the
+worker's loop delay a swap. As in `mlgate serve`, each model version runs in a child process. It
+does not inherit the app's settings or the address of its identity, it can die without this process,
+and it is loaded beside the version that serves. The child runs as the same user. It cannot read
+this process's variables in /proc, unless it is root with CAP_SYS_PTRACE; we cannot hide those of
+the Functions host.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from mlgate.scorer.replies import Reply
 
 log = logging.getLogger("mlgate")
 
-# The Functions host has the connection: it counts the bytes, and decides when to close.
+# The Functions host owns the connection, so it sets these headers.
 _THE_HOSTS = ("content-length", "connection")
-# What a laptop has defaults for. An app's own folder can often not be written, and is one of many.
+# These have defaults on a laptop, but an app's folder is often read-only and differs per instance.
 _REQUIRED = {
     "MLGATE_MODEL": "MODEL or MODEL@ID",
     "MLGATE_MODELS": "the URL of the blob container with the models",
@@ -50,24 +50,24 @@ Read = TypeVar("Read")
 
 
 def begin() -> None:
-    """Have this process's model loaded, where Microsoft's worker loads the function.
+    """Start loading this process's model, if Microsoft's worker is loading the function.
 
-    Raises `SettingsError`, so that wrong settings are reported at the start. Elsewhere the function
-    folder can be imported without any.
+    Raises `SettingsError`, so that wrong settings are reported at the start. Anywhere else, the
+    function folder can be imported without settings.
     """
     if in_worker():
         _server()
 
 
 async def answered(method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
-    """What `mlgate serve` answers to such a request; the headers have the content type, too."""
+    """What `mlgate serve` would answer to this request; the headers include the content type."""
     asked = _server().answer(method, unquote(urlsplit(url).path), headers, body)
     return await asyncio.wrap_future(asked)
 
 
 @cache
 def _server() -> _Server:
-    """The one of this process. Raises `SettingsError`, with all that is wrong."""
+    """This process's server. Raises `SettingsError` with everything that is wrong."""
     wrong = [
         f"{name}: it is not set; set it to {what}."
         for name, what in _REQUIRED.items()
@@ -89,10 +89,10 @@ def _read(read: Callable[[], Read], wrong: list[str]) -> Read | None:
 
 
 class _Server:
-    """Serves from its own thread until the process ends, which ends the model's with it."""
+    """Serves from its own thread until this process ends, and the model's process with it."""
 
     def __init__(self, models: ModelsPort, model: str, settings: ServingSettings) -> None:
-        processes.be_readable(False)  # by the model, which is of the same user
+        processes.be_readable(False)  # by the model, which runs as the same user
         place, self._held = own_folder(Path(tempfile.gettempdir(), "mlgate-predict"))
         self._keeper = Keeper(
             models,
@@ -119,12 +119,12 @@ class _Server:
             self._loop.run_until_complete(self._keeper.run())
         except BaseException:
             log.exception("the server of %s ended", self._keeper.model)
-            os._exit(1)  # the Functions host starts another worker, as nothing is answered here
+            os._exit(1)  # the Functions host then starts another worker, which can answer
 
     async def _reply(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> Reply:
-        """What the ASGI application sends, at once and whole."""
+        """The whole reply of the ASGI application."""
         started: MutableMapping[str, Any] = {}
         content = bytearray()
 
@@ -146,16 +146,16 @@ class _Server:
             ],
         }
         await self._app(scope, receive, send)
-        told = {name.decode(): value.decode("latin-1") for name, value in started["headers"]}
-        kept = {name: value for name, value in told.items() if name not in _THE_HOSTS}
-        return Reply(started["status"], told["content-type"], bytes(content), kept)
+        replied = {name.decode(): value.decode("latin-1") for name, value in started["headers"]}
+        kept = {name: value for name, value in replied.items() if name not in _THE_HOSTS}
+        return Reply(started["status"], replied["content-type"], bytes(content), kept)
 
 
 def own_folder(root: Path) -> tuple[Path, IO[str]]:
-    """A new folder of this process, and what has to stay open as long as it is used.
+    """A new folder for this process, and its lock, which must stay open while the folder is used.
 
-    A worker is ended without a word, and its instance may go on with a small disk: so what those
-    before left is removed.
+    Workers are killed without notice, and the next one may run on the same small disk, so folders
+    of earlier workers are removed here.
     """
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:

@@ -1,4 +1,4 @@
-"""The installed `mlgate`: a process for one command, without what a process that stays needs."""
+"""The installed `mlgate` program: one process for one command, which should end quickly."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-# Made since the last collection before the next one. Imports make a few hundred thousand objects,
-# all of which stay: by default hundreds of collections look at them.
+# New objects until the next garbage collection. Imports create a few hundred thousand objects that
+# all stay, and with the default threshold hundreds of collections look at them.
 _OBJECTS = 100_000
 
 
 def main() -> NoReturn:
-    """Run the command of this process, and end it with the command's exit code."""
+    """Run the command, and end this process with its exit code."""
     gc.set_threshold(_OBJECTS)
     from mlgate.hosts import cli
 
@@ -24,5 +24,5 @@ def main() -> NoReturn:
     with suppress(BrokenPipeError):
         sys.stdout.flush()
         sys.stderr.flush()
-    # At once: taking an interpreter with so many modules apart takes longer than many a run.
+    # Not sys.exit: tearing down an interpreter with so many modules takes longer than many a run.
     os._exit(code)

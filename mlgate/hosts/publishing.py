@@ -1,7 +1,7 @@
 """`mlgate publish`: send a message to the configured queue and, with `--wait`, follow its build.
 
-Without a pipeline the id of the message is the build's identity; it is chosen here, so the build is
-known before a host has begun it.
+Without a pipeline, the message's id identifies the build. The id is chosen here, so the build's key
+is known before a host has started it.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _HERE = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is wanted of the build that is waited for."""
+    """What to write when the build that `--wait` follows has ended."""
 
     junit: Path | None
     as_json: bool
 
 
 def publish(body: bytes, waiting: Waiting | None) -> int:
-    """Send a message; returns the exit code. Raises what keeps it from being sent."""
+    """Send a message; returns the exit code. Raises what prevents it from being sent."""
     stream = sys.stderr if waiting and waiting.as_json else sys.stdout
     try:
         message = read(body).message()
@@ -96,14 +96,14 @@ def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
     build = _to_be(settings, body)
     state, files = make_state(settings), make_files(settings)
     queue = make_queue(settings.service_bus)
-    state.load(build.key)  # what cannot be followed is not sent
+    state.load(build.key)  # raises if the state can't be read: then nothing is sent
     interrupts = Interrupts()
     try:
         try:
             queue.send(body, build.message_id)
         except Temporary:
             with suppress(OrchestrationError):
-                saved.withdraw(state, build)  # it may have arrived all the same
+                saved.withdraw(state, build)  # the message may have arrived anyway
             raise
         say(f"published as build {build.key}; `mlgate cancel {build.key}` cancels it", file=stream)
         with view(stream, quiet=False) as shown:
@@ -123,19 +123,19 @@ def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:
 
 
 def _require_shared_state(settings: Settings) -> None:
-    """Raises `SettingsError` where the state is this machine's by default, and the queue is not."""
+    """Raise `SettingsError` if the queue is elsewhere but the state is this machine's default."""
     connection = settings.service_bus.connection_string
     endpoint = _ENDPOINT.search(connection.get_secret_value()) if connection else None
     here = endpoint is not None and endpoint[1] in _HERE
     if not here and not os.environ.get("MLGATE_STATE", "").strip():
         raise SettingsError(
-            "MLGATE_STATE: it is not set, so no build of another machine's can be followed; set it "
-            "to the state of the hosts that handle the queue."
+            "MLGATE_STATE: it is not set, so builds on other machines cannot be followed; set it "
+            "to the same value as on the hosts that handle the queue."
         )
 
 
 def _to_be(settings: Settings, body: bytes) -> Build:
-    """The build, as a host of the same settings will store it; raises `BadMessage`."""
+    """The build as a host with the same settings will store it; raises `BadMessage`."""
     found = read(body)
     message = found.message()
     assert not isinstance(message, LookMessage)
@@ -144,7 +144,7 @@ def _to_be(settings: Settings, body: bytes) -> Build:
 
 
 def _canceling(state: StatePort, queue: ServiceBusQueue, build: Build) -> Callable[[], bool]:
-    """What canceling a pipeline does; a host hears of it at once instead of with its next look."""
+    """Cancel as a canceled pipeline does, and wake a host instead of waiting for its next look."""
 
     def cancel() -> bool:
         if is_withdrawn(state, build):
@@ -154,7 +154,7 @@ def _canceling(state: StatePort, queue: ServiceBusQueue, build: Build) -> Callab
             try:
                 wake(queue, build.key, stored.build.look)
             except OrchestrationError as error:
-                log.info("build %s: its next look sees that it is canceled: %s", build.key, error)
+                log.info("build %s: canceled, but no host was woken: %s", build.key, error)
         return False
 
     return cancel
@@ -178,10 +178,10 @@ def _end(
         raise BadMessage(found.rejection.findings)
     build = found.build
     if build is None:
-        complain(f"mlgate: build {key} was withdrawn before a worker took it; none will")
+        complain(f"mlgate: build {key} was withdrawn before a worker started it; none will")
         return INTERRUPTED
     if build.open:
-        complain(f"mlgate: leaving before build {key} was seen to end. {remains(key)}")
+        complain(f"mlgate: exiting before build {key} has ended. {remains(key)}")
         return INTERRUPTED
     show_end(build, files, stream)
     if waiting.junit is not None:
@@ -195,7 +195,7 @@ def _end(
 
 
 def _make_way(junit: Path) -> None:
-    """Nobody should take the file of an earlier build for this one's."""
+    """Remove the file, which could be mistaken for this build's; raises `UsageError`."""
     try:
         junit.unlink(missing_ok=True)
         with tempfile.TemporaryFile(dir=junit.parent):
@@ -205,11 +205,11 @@ def _make_way(junit: Path) -> None:
 
 
 def _write_junit(junit: Path, build: Build, files: BuildFiles) -> None:
-    """The build's own, or one without what its notebooks say where that cannot be read."""
+    """Copy the build's file, or if that cannot be read, write one without notebook output."""
     try:
         content = b"".join(files.parts(build.key, JUNIT))
     except OrchestrationError as error:
-        complain(f"mlgate: {JUNIT} lacks what the notebooks say: {error}")
+        complain(f"mlgate: {JUNIT} lacks the notebooks' output: {error}")
         content = b"".join(junit_xml(build, no_notebooks))
     try:
         junit.write_bytes(content)

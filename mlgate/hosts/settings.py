@@ -1,4 +1,4 @@
-"""Every environment variable that mlgate reads: once, validated, all errors at a time."""
+"""Reads and validates mlgate's environment variables once, and reports all errors together."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DEFAULT_ENVIRONMENT = "azureml://registries/azureml/environments/sklearn-1.5/lab
 
 _BACKENDS = ("local", "azureml")
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-# App Service leaves it as the value where it does not get the secret.
+# App Service leaves the reference as the value if it cannot read the secret.
 _REFERENCE = "@Microsoft.KeyVault("
 _WORKSPACE = re.compile(r"[^/\s]+/[^/\s]+/[^/\s]+")
 _JOB_IDENTITY = re.compile("user|managed(:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?")
 
 
-Services = tuple[tuple[str, SecretStr | None], ...]  # URL prefixes of models' servers, and keys
+Services = tuple[tuple[str, SecretStr | None], ...]  # URL prefixes of model servers, with keys
 
 
 class SettingsError(Exception):
@@ -40,7 +40,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServiceBus:
-    """Either a connection string, or a namespace that the host's identity is known to."""
+    """A queue, reached by a connection string or by a namespace and the host's identity."""
 
     queue: str
     connection_string: SecretStr | None = None
@@ -56,8 +56,8 @@ class Settings:
     services: Services
     compute: str  # Azure ML defaults of the host
     environment: str
-    job_identity: str | None  # of Azure ML jobs; None for their compute's
-    state: str = field(repr=False)  # a container's URL may hold a signature
+    job_identity: str | None  # of Azure ML jobs; None: the compute's identity
+    state: str = field(repr=False)  # a container's URL may contain a signature
     builds: str = field(repr=False)
     models: str = field(repr=False)
     home: Path
@@ -70,7 +70,7 @@ class Settings:
     ) -> Settings:
         """The settings of this process; raises `SettingsError`.
 
-        `in_functions`: it is a function app's, which the caller knows better than any variable.
+        `in_functions`: this process is a function app, so check what such an app needs.
         """
         return _Reader(os.environ if environ is None else environ, in_functions).settings()
 
@@ -159,7 +159,7 @@ class _Reader:
             self._error(name, f"{value!r} {what}")
         return value or None
 
-    # A prefix that does not allow even itself allows nothing: its author meant another.
+    # A prefix that doesn't match itself can match nothing, so it is a typo.
 
     def _allowed_collections(self) -> tuple[str, ...]:
         name = "MLGATE_ALLOWED_COLLECTIONS"
@@ -224,7 +224,7 @@ class _Reader:
             prefix, separator, variable = entry.rpartition("=")
             token = self._environ.get(variable, "")
             if not separator or not prefix:
-                # Told by its number: whoever misread this wrote the token itself.
+                # Name the entry by its number: a wrong one may contain the token itself.
                 self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
             elif not url_allowed(prefix, [prefix]):
                 self._error(
@@ -264,7 +264,7 @@ class _Reader:
             self._error(name, f"{shown(url)} {error}")
 
     def _check_functions(self, settings: Settings) -> None:
-        # Instances come and go: neither runs nor a state on their disk would survive.
+        # Instances come and go, so local runs and a state on the disk would be lost.
         if "local" in (settings.policy.backend, *settings.policy.allowed_backends):
             self._error(
                 "MLGATE_ALLOWED_BACKENDS",
@@ -275,9 +275,9 @@ class _Reader:
                 "MLGATE_STATE",
                 "inside Azure Functions it must be the URL of a blob container, not sqlite:",
             )
-        # The app's own folder, where relative paths lead, can often not be written.
+        # Relative paths are below the app's folder, which is often read-only.
         if not _writable(settings.home):
-            what = f"{settings.home} cannot be written; set it to /tmp/mlgate, say"
+            what = f"{settings.home} cannot be written; set it to /tmp/mlgate, for example"
             self._error("MLGATE_HOME", what)
         builds = Path(settings.builds).absolute()
         if "://" not in settings.builds and not _writable(builds):
@@ -311,7 +311,7 @@ class _Reader:
 
 
 def _no_secret(value: str) -> str | None:
-    """Why the value of a variable is not the secret that its entry needs."""
+    """Why the value of a variable is not a secret; None if it may be one."""
     if not value:
         return "is not set"
     if value.startswith(_REFERENCE):
@@ -323,9 +323,9 @@ def _no_secret(value: str) -> str | None:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether the folder is there to write in, or can be made."""
+    """Whether the folder can be written or created."""
     try:
         place = next(each for each in (folder, *folder.parents) if each.exists())
-    except OSError:  # it is below one that may not be looked into, or its name is too long
+    except OSError:  # a parent cannot be read, or the name is too long
         return False
     return place.is_dir() and os.access(place, os.W_OK)

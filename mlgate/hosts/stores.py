@@ -1,4 +1,4 @@
-"""Where builds, their files and models are kept, as the settings say: a folder, or a container."""
+"""Opens the stores of builds, build files and models that the settings name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_state(settings: Settings) -> StatePort:
-    """Where builds are remembered."""
+    """The store of builds."""
     if "://" in settings.state:
         from handlers.state_handler.blobs import BlobState
 
@@ -30,7 +30,7 @@ def make_state(settings: Settings) -> StatePort:
 
 
 def make_files(settings: Settings) -> BuildFiles:
-    """Where build files go: a folder per build, named by its key."""
+    """The store of build files: a folder per build, named by its key."""
     if "://" in settings.builds:
         from handlers.files_handler.blobs import BlobFiles
 
@@ -50,7 +50,7 @@ def make_files(settings: Settings) -> BuildFiles:
 
 
 def make_models(settings: Settings) -> ModelStore:
-    """Where models are kept."""
+    """The store of models."""
     from handlers.models_handler import Answering, Folder, ModelStore
 
     where = settings.models
@@ -63,7 +63,7 @@ def make_models(settings: Settings) -> ModelStore:
 
 
 def check_containers(settings: Settings) -> None:
-    """Write something small into each container that the settings name; raises as `Container`."""
+    """Write something small to each container in the settings; raises what `Container` raises."""
     addresses = [
         ContainerAddress.parse(url) for url in (settings.state, settings.builds) if "://" in url
     ]

@@ -1,4 +1,4 @@
-"""The message file that a command names, and the error for a command line that cannot be used."""
+"""The error for a wrong command line, and the message file that a command names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """The command line cannot be used; the message says what to change."""
+    """The command line is wrong; the error's text says what to change."""
 
 
 def read_message(path: str) -> bytes:

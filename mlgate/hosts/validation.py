@@ -1,4 +1,4 @@
-"""`mlgate validate`: everything wrong with a message and, with `--checkout`, in its repository."""
+"""`mlgate validate`: all problems in a message and, with `--checkout`, in its repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlgate.orchestration.wire.messages import StartMessage
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """A message with warnings is valid; `adds` are runs that it does not name itself."""
+    """A message with only warnings is valid; `adds` are runs that mlgate adds to it."""
 
     findings: Sequence[Finding] = ()
     warnings: Sequence[Finding] = ()
@@ -26,7 +26,7 @@ class Validation:
 
 
 def validate(options: argparse.Namespace) -> Validation:
-    """All findings; a repository that cannot be fetched is one."""
+    """Collect all findings; a repository that cannot be fetched is one of them."""
     try:
         message, _ = localized(options)
     except BadMessage as error:
@@ -63,6 +63,6 @@ def _checked_out(message: StartMessage) -> Validation:
             planned = plan(message, tree)
             return Validation(preflight(planned, tree), warnings(message), added(message, planned))
     except (Permanent, Temporary) as error:
-        remedy = "Correct its address or ref, or leave out --checkout."
+        remedy = "Correct its URL or ref, or leave out --checkout."
         found = finding(Code.UNAVAILABLE_REPOSITORY, "/repository", str(error), remedy)
         return Validation([found], warnings(message))

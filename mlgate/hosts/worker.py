@@ -24,19 +24,19 @@ __all__ = ["ALIVE", "LISTENERS", "Hints", "Worker", "serve"]
 
 log = logging.getLogger("mlgate")
 
-LISTENERS = 4  # messages handled at once; most of a look is waiting for somebody's answer
+LISTENERS = 4  # messages handled at once; a look mostly waits for replies
 SWEEP_SECONDS = 15.0
-ALIVE = "worker.alive"  # a file in the home, as old as the last sweep that all answered to
+ALIVE = "worker.alive"  # a file in the home, touched after each sweep that worked
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-PARTING_SECONDS = 5.0  # for idle threads to let go of their connections
+PARTING_SECONDS = 5.0  # for idle threads to close their connections
 
 
 class Worker:
-    """Listeners, the hint follower, two sweepers and the history of one application, on threads.
+    """Runs one application on threads: listeners, hints, two sweepers and the history page.
 
-    `only` is the key of the one build that this worker is there for. `alive` is a file that is
-    touched after each sweep to which the state has answered, unless the queue does not answer
-    the listeners. `lost` is set once a dead letter was found that could not be handled now.
+    `only` is the key of the one build that this worker serves; None for any build. `alive` is a
+    file that is touched after each sweep that worked, as long as the queue answers the listeners.
+    `lost` is set when a dead letter was found that cannot be handled now.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Worker:
         self._only = only
         self._alive = alive
         self._sweep_seconds = sweep_seconds
-        # Dead letters have a thread of their own: many of them, or a queue that answers slowly,
-        # hold up neither the sweep of the builds nor the sign of life.
+        # Dead letters have their own thread, so that many of them, or a slow queue, delay neither
+        # the sweep of the builds nor the touching of `alive`.
         others = [self._follow_hints, self._sweep, self._mend_dead_letters]
         if only is None:
             others.append(self._refresh_history)
@@ -69,19 +69,19 @@ class Worker:
             thread.start()
 
     def stop(self) -> None:
-        """Receive nothing more, and finish what has begun. Local runs go on."""
+        """Receive no more messages; what has begun still finishes. Local runs go on."""
         self._shift.end()
         self._hints.close()
 
     def finish(self) -> None:
-        """Stop, and wait until all that has begun is finished."""
+        """Stop, and wait until everything that has begun is finished."""
         self.stop()
         self._shift.finish()
 
     def join(self, parting_seconds: float = PARTING_SECONDS) -> None:
-        """Wait until all that has begun is finished, and let go of the application.
+        """Wait until everything that has begun is finished, then close the application.
 
-        An idle thread that hangs in a call of the SDK's for so long is left behind.
+        An idle thread that is still in a call of the SDK after `parting_seconds` is left behind.
         """
         self._shift.finish()
         until = time.monotonic() + parting_seconds
@@ -103,7 +103,7 @@ class Worker:
                     if begins:
                         self._application.conductor.sweep(self._only)
                         answered = True
-            except Exception as error:  # noqa: BLE001 -- a sweeper that ends would do so unseen
+            except Exception as error:  # noqa: BLE001 -- the sweeper must not end silently
                 log.warning("the sweep failed: %s", error)
             if answered and self._alive is not None and self._application.queue.answers:
                 _touch(self._alive)
@@ -112,12 +112,12 @@ class Worker:
 
     def _mend_dead_letters(self) -> None:
         if self._only is not None and self._shift.pause(self._sweep_seconds):
-            return  # the queue of one build has no dead letters from before
+            return  # a queue made for one build has no old dead letters
         while True:
             try:
                 if self._application.queue.mend_dead_letters(self._mend, self._is_over):
                     self.lost.set()
-            except Exception as error:  # noqa: BLE001 -- asked again with the next pass
+            except Exception as error:  # noqa: BLE001 -- the next pass tries again
                 if not self._shift.over:
                     log.warning("the dead letters could not be read: %s", error)
             if self._shift.pause(self._sweep_seconds):
@@ -143,9 +143,9 @@ def _touch(file: Path) -> None:
 
 
 def serve(settings: Settings) -> NoReturn:
-    """Run a worker until SIGTERM or SIGINT, and end the process with 0 then.
+    """Run a worker until SIGTERM or SIGINT, then end the process with exit code 0.
 
-    A second one ends it at once, whatever it is doing.
+    A second signal ends it at once.
     """
     asked = _signals()
     hints = Hints()
@@ -154,26 +154,26 @@ def serve(settings: Settings) -> NoReturn:
     try:
         check_containers(settings)
     except Temporary as error:
-        log.warning("%s", error)  # it may be back before the first message comes
+        log.warning("%s", error)  # the storage may be back before the first message arrives
     worker = Worker(application, hints, alive=settings.home / ALIVE)
     worker.start()
     complain(f"mlgate worker: receiving from {settings.service_bus.queue}")
     os.read(asked, 1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    complain("mlgate worker: finishing what has begun; send the signal again to leave at once")
+    complain("mlgate worker: finishing what has begun; send the signal again to exit at once")
     worker.stop()
     worker.join()
-    # The SDK's lock renewer has threads that the interpreter would wait for, however long.
+    # Not sys.exit: the interpreter would wait for the threads of the SDK's lock renewer.
     logging.shutdown()
     sys.stderr.flush()
     os._exit(0)
 
 
 def _signals() -> int:
-    """A descriptor that can be read from once one of `SIGNALS` came.
+    """A descriptor that becomes readable when one of `SIGNALS` arrives.
 
-    Not an Event: a signal that comes when a thread is about to wait for one does not wake it.
+    Not an Event: a signal that arrives just before a thread waits for the Event doesn't wake it.
     """
     asked, ask = os.pipe()
     os.set_blocking(ask, False)

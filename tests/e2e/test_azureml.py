@@ -174,6 +174,6 @@ def test_ctrl_c_waits_for_the_end_of_the_jobs_and_again_leaves_without(
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "canceling: Azure ML gets 4 minutes at most to end the runs; Ctrl-C again" in out
-    assert "asking the runs to end, then leaving" in err
-    assert "  t was not seen to end: https://ml.azure.com/runs/" in err
+    assert "canceling: Azure ML gets 4 minutes at most to end the runs; press Ctrl-C again" in out
+    assert "asking the runs to end, then exiting" in err
+    assert "  t may still be running: https://ml.azure.com/runs/" in err

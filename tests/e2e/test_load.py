@@ -237,7 +237,7 @@ def test_a_locustfile_says_what_callers_do(
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [(None, "/model answers 404"), ([1], "is not one of `mlgate serve`")]
+    ("model", "said"), [(None, "/model answered 404"), ([1], "so it is not `mlgate serve`")]
 )
 def test_what_serves_no_model_could_not_be_tried(
     load: Load, server: Server, model: Any, said: str

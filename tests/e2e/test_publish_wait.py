@@ -210,7 +210,7 @@ def test_a_build_that_no_worker_has_taken_is_withdrawn(tmp_path: Path, emulator:
     _, err = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130, err
-    assert "was withdrawn before a worker took it" in err
+    assert "was withdrawn before a worker started it" in err
     [build] = make_state(Settings.read(site.settings)).builds()
     assert (build.phase, build.pipeline_ended) == (Phase.RECEIVED, True)
 

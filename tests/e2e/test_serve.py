@@ -184,7 +184,7 @@ def test_a_process_that_dies_after_the_swap_is_the_one_that_is_named(
         got = asked.result()
     name = f"churn@{first.id}"
     assert (got.status_code, got.headers["mlgate-model"]) == (500, name)
-    assert got.json()["message"] == f"The process of {name} ended while it answered."
+    assert got.json()["message"] == f"The process of {name} ended during the request."
 
 
 HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
@@ -192,11 +192,11 @@ HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
     "exits": ({"source": answering(2, "import sys; sys.exit(0)")}, "SystemExit"),
     "is killed": (
         {"source": answering(2, "import os; os.kill(os.getpid(), 9)")},
-        r"ended while it was loaded \(SIGKILL\)",
+        r"ended while loading it \(SIGKILL\)",
     ),
     "lacks a distribution": (
         {"source": answering(2), "distributions": {"nowhere-to-be-found": "1.2.3"}},
-        "nowhere-to-be-found 1.2.3 is needed, and not here",
+        "nowhere-to-be-found 1.2.3 is needed, but is not installed",
     ),
     "needs others": (
         {"source": answering(2), "distributions": {"pytest": "1.0", "requests": "1.5.2"}},
@@ -263,7 +263,7 @@ def test_a_format_that_the_host_does_not_take_is_not_loaded(
     server = serving(MLGATE_MODEL_FORMATS="onnx,skops")
     assert "MLGATE_MODEL_FORMATS" in server.holds_back(1)
     got = server.post("/predict")
-    assert (got.status_code, "is in the format pickle" in got.json()["message"]) == (503, True)
+    assert (got.status_code, "has the format pickle" in got.json()["message"]) == (503, True)
     assert "retry-after" in got.headers
     assert not marker.exists()
 
@@ -327,7 +327,7 @@ def test_a_process_that_dies_is_started_again(store: Store, serving: Any) -> Non
 
     got = server.post("/predict", {"instances": [[13, 0]]})
     assert (got.status_code, got.json()["error_code"]) == (500, "INTERNAL_ERROR")
-    assert got.json()["message"].endswith("ended while it answered. It is started again.")
+    assert got.json()["message"].endswith("ended during the request. It is being restarted.")
     assert server.post("/predict").json() == {"predictions": [1]}
 
 

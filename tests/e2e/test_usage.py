@@ -40,10 +40,22 @@ def test_a_missing_message_is_a_usage_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "sentence"),
     [
-        ("https://example.org/r", ["--repository", "."], "is not a git repository"),
-        ("https://example.org/r", ["--repository", "missing"], "is not a git repository"),
+        (
+            "https://example.org/r",
+            ["--repository", "."],
+            "is not the top folder of a git repository",
+        ),
+        (
+            "https://example.org/r",
+            ["--repository", "missing"],
+            "is not the top folder of a git repository",
+        ),
         ("https://example.org/r", ["--repository", "repository/inside"], "subdirectory"),
-        ("https://example.org/r", ["--repository", ".", "--worktree"], "is not a git repository"),
+        (
+            "https://example.org/r",
+            ["--repository", ".", "--worktree"],
+            "is not the top folder of a git repository",
+        ),
         ("https://example.org/r", ["--worktree"], "--repository PATH"),
         ("{folder}/missing", ["--worktree"], "is not in a git repository"),
         ("{folder}/bare", ["--worktree"], "is a bare repository"),

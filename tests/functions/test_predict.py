@@ -173,7 +173,7 @@ HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
             "distributions": {"scikit-learn": "0.1.2", "pandas": "0.9", "locust": "2.1"},
             "python": "3.8.1",
         },
-        r"^Python 3.8.1 is needed, 3\.\S+ is here; locust 2.1 is needed, and not here; "
+        r"^Python 3.8.1 is needed, 3\.\S+ is here; locust 2.1 is needed, but is not installed; "
         r"pandas 0.9 is needed, \S+ is here; scikit-learn 0.1.2 is needed, \S+ is here.$",
     ),
 }

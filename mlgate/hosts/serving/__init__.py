@@ -1,12 +1,12 @@
-"""`mlgate serve`: the current version of a model answers, and no caller notices a switch.
+"""`mlgate serve`: answers with a model's current version, and switches without callers noticing.
 
 The parent process has the listener, the store and the clock, and imports nothing that models need.
-Each version is loaded by a child process, in an environment of its own.
+Each version is loaded by a child process in its own environment.
 
-    versions      which version is to be served, and whether it may be
+    versions      which version to serve, and whether it may be served
     environments  the Python that loads it
-    child         the process that has it loaded
-    keeper        from one version to the next, back from one that fails
-    app           what callers ask
-    page          what people see
+    child         the process that loads it and answers
+    keeper        switches to new versions, and keeps the old one if a new one fails
+    app           the HTTP interface
+    page          the web page for people
 """

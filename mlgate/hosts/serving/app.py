@@ -1,6 +1,6 @@
-"""What callers ask, as an ASGI application: the model's answers, and how it fares.
+"""The ASGI application: the model's answers, its health and its description.
 
-Each answer says which version gave it. Errors are JSON: `{"error_code", "message"}`.
+Each answer names the version that gave it. Errors are JSON: `{"error_code", "message"}`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class _Refusal(Exception):
 
 
 class _Left(Exception):
-    """The caller went away."""
+    """The caller disconnected."""
 
 
 class App:
-    """`most` is the largest body that is taken, in bytes."""
+    """`most` is the largest body that is accepted, in bytes."""
 
     def __init__(self, keeper: Keeper, most: int) -> None:
         self._keeper = keeper
@@ -75,22 +75,22 @@ class App:
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] != "POST":
             raise _not_allowed(scope["path"], "POST")
-        told = dict(scope["headers"])
-        body = await self._body(told, receive)
-        content_type = told.get(b"content-type", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        body = await self._body(headers, receive)
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
         try:
             version, answer = await self._keeper.ask(scope["path"], content_type, body)
         except Unavailable as error:
             after = {"retry-after": str(max(1, round(error.after)))}
             raise _Refusal(503, str(error), after) from None
         except Died as error:
-            message = f"The process of {error} ended while it answered."
-            message += " It is started again." if error.restarts else ""
+            message = f"The process of {error} ended during the request."
+            message += " It is being restarted." if error.restarts else ""
             raise _Refusal(500, message, _named(error.version)) from None
         await _send(send, answer.status, answer.content_type, answer.body, _named(version))
 
-    async def _body(self, told: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        said = told.get(b"content-length", b"0")
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        said = headers.get(b"content-length", b"0")
         size = int(said) if said.isdigit() else 0
         body, more = bytearray(), True
         while more and size <= self._most:
@@ -103,8 +103,8 @@ class App:
         if size > self._most:
             raise _Refusal(
                 413,
-                f"The request has more than {self._most:,} bytes, which is the most that is taken "
-                "here (MLGATE_MAX_REQUEST).",
+                f"The request is larger than {self._most:,} bytes, the limit of this server "
+                "(MLGATE_MAX_REQUEST).",
                 {"connection": "close"},
             )
         return bytes(body)
@@ -119,7 +119,7 @@ class App:
         }
         if path != "/" and path not in looks:
             known = ", ".join(sorted((*looks, *ROUTES, "/")))
-            raise _Refusal(404, f"There is no {path[:200]} here: {known}.")
+            raise _Refusal(404, f"{path[:200]} does not exist. These paths do: {known}.")
         if method not in ("GET", "HEAD"):
             raise _not_allowed(path, "GET, HEAD")
         if path == "/":
@@ -133,10 +133,10 @@ class App:
         return status, JSON, _json(said), {}
 
     def _page(self) -> bytes:
-        told = self._model()[1] if self._keeper.serving else None
+        described = self._model()[1] if self._keeper.serving else None
         held = self._keeper.held_back
         notice = f"Entry {held.entry.number} is held back. {held.reason}" if held else None
-        return page(self._keeper.model, told, notice)
+        return page(self._keeper.model, described, notice)
 
     def _ping(self) -> tuple[int, Any]:
         return (200, {}) if self._keeper.alive else (503, {})
@@ -157,7 +157,7 @@ class App:
     def _model(self) -> tuple[int, Any]:
         now = self._keeper.serving
         if now is None:
-            raise _Refusal(503, f"No version of {self._keeper.model} serves now.")
+            raise _Refusal(503, f"No version of {self._keeper.model} is served now.")
         version = now.child.version
         manifest, entry = version.manifest, version.entry
         return 200, {
@@ -177,7 +177,7 @@ class App:
 
 
 def _not_allowed(path: str, methods: str) -> _Refusal:
-    return _Refusal(405, f"{path} takes {methods}.", {"allow": methods})
+    return _Refusal(405, f"{path} accepts {methods}.", {"allow": methods})
 
 
 def _named(version: Version) -> dict[str, str]:
@@ -191,8 +191,8 @@ def _json(said: Any) -> bytes:
 async def _send(
     send: Send, status: int, kind: str, body: bytes, headers: Mapping[str, str]
 ) -> None:
-    told = {"content-type": kind, "content-length": str(len(body)), **headers}
-    told["x-content-type-options"] = "nosniff"
-    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in told.items()]
+    sent = {"content-type": kind, "content-length": str(len(body)), **headers}
+    sent["x-content-type-options"] = "nosniff"
+    encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

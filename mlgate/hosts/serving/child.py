@@ -1,7 +1,7 @@
-"""The process that has a version loaded, as its parent sees it.
+"""The process that loads a version and answers, as its parent sees it.
 
-The child is `mlgate.scorer.child`, executed by the version's own interpreter. It gets neither a
-token nor a setting of this host, and ends when its standard input does: with this process.
+The child is `mlgate.scorer.child`, run by the version's own interpreter. It gets no token or
+setting of this host. It ends when its standard input does, so it ends with this process.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from mlgate.scorer.belongings import peak_memory_mb
 from mlgate.scorer.child import ASKED, BOOT, FAILED, READY, SAID, SOCKET
 from mlgate.scorer.variables import for_model
 
-LOAD_LIMIT = 600.0  # seconds in which a version has to be loaded, and its example answered
+LOAD_LIMIT = 600.0  # seconds for loading a version and answering its example
 _POLL = 0.05
-_CONNECTIONS = 8  # it answers one request at a time, and is to find the next one there
+_CONNECTIONS = 8  # it answers one request at a time, and finds the next one waiting
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 class Gone(Exception):
-    """The child ended, or broke off, while it was asked."""
+    """The child ended or disconnected during a request."""
 
 
 class NotAsked(Gone):
-    """... before it got the request, which another one may answer."""
+    """It did so before it received the request, so another child can answer it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Child:
-    """One that is ready; see `start`."""
+    """A child that is ready to answer; see `start`."""
 
     def __init__(self, version: Version, process: asyncio.subprocess.Process, home: Path) -> None:
         self.version = version
@@ -64,24 +64,24 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """False as soon as it has broken off: the system says a moment later that it ended."""
+        """False as soon as it has disconnected; its exit status is known a moment later."""
         return self._process.returncode is None and not self._broke_off
 
     @property
     def memory(self) -> int:
-        """The most memory that it has had; 0 where nobody knows."""
+        """Its peak memory in bytes; 0 if unknown."""
         return int(peak_memory_mb(self._process.pid) * (1 << 20))
 
     @property
     def busy_seconds(self) -> float:
-        """How long it has been at the request that it answers now, one after another."""
+        """How long it has worked on its current request; it answers one after another."""
         return time.monotonic() - self._since if self.in_flight else 0.0
 
     async def ended(self) -> None:
         await self._process.wait()
 
     async def ask(self, path: str, content_type: str, body: bytes) -> Answer:
-        """Its answer to a POST. Raises `NotAsked`, `Gone`."""
+        """The child's answer to a POST. Raises `NotAsked`, `Gone`."""
         if not self.in_flight:
             self._since = time.monotonic()
         self.in_flight += 1
@@ -99,7 +99,7 @@ class Child:
                 self._quiet.set()
 
     async def close(self, patience: float) -> None:
-        """End it once it has answered what it was asked, or after so many seconds."""
+        """End the child once it has answered its requests, or after `patience` seconds."""
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
@@ -149,10 +149,10 @@ class Child:
 async def start(
     version: Version, python: str, files: Path, root: Path, limit: float = LOAD_LIMIT
 ) -> Child:
-    """A child that has loaded the version from `files` and answered its example as recorded.
+    """Start a child that has loaded the version from `files` and answered its example as recorded.
 
-    What it needs is in a folder of its own below `root`; `limit` is in seconds. Raises `Refused`
-    with the child's own sentence, and `Lost` where it did not come to say one.
+    The child gets its own folder below `root`; `limit` is in seconds. Raises `Refused` with the
+    reason that the child reports, and `Lost` if it was killed or not ready in time.
     """
     home = Path(tempfile.mkdtemp(prefix="c-", dir=root))
     manifest = version.manifest
@@ -179,7 +179,7 @@ async def start(
                     break
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        said, late = {"reason": f"It was not loaded within {limit:g} seconds."}, True
+        said, late = {"reason": f"Loading it took longer than {limit:g} seconds."}, True
     except BaseException:
         await child.kill()
         raise
@@ -187,7 +187,7 @@ async def start(
         return child
     code = process.returncode
     await child.kill()
-    reason = said.get("reason") or f"Its process ended while it was loaded ({_exit(code)})."
+    reason = said.get("reason") or f"Its process ended while loading it ({_exit(code)})."
     sentence = f"{version.name} cannot be served: {reason}"
     if late or (said.get("step") != FAILED and code is not None and code < 0):
         raise Lost(sentence, killed=code == -signal.SIGKILL)
@@ -203,7 +203,7 @@ def _said(home: Path) -> dict[str, Any]:
 
 
 def _variables(home: Path, python: str) -> dict[str, str]:
-    """Where this Python looks is nothing to the one of a version's own environment."""
+    """The child's variables. A version's own Python must not import from this one's folders."""
     passed = for_model(os.environ)
     found = {name: value for name, value in passed.items() if not name.startswith("PYTHON")}
     if python == sys.executable and (packages := packages_beside(sys.path)):
@@ -212,9 +212,9 @@ def _variables(home: Path, python: str) -> dict[str, str]:
 
 
 def packages_beside(path: Sequence[str]) -> list[str]:
-    """The folders of packages that this process finds and its interpreter alone would not.
+    """The package folders on `path` that this interpreter alone would not search.
 
-    The packages of a function app lie beside it, in `.python_packages`.
+    For example, a function app has its packages in `.python_packages`.
     """
     own = (sys.prefix, sys.base_prefix)
     folders = [Path(each) for each in path if each and Path(each).is_dir()]
@@ -223,7 +223,7 @@ def packages_beside(path: Sequence[str]) -> list[str]:
 
 
 def _end(process: asyncio.subprocess.Process) -> None:
-    """And whatever it has started, which is of its session."""
+    """Kill the process and everything in its session."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

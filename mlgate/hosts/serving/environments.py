@@ -1,4 +1,4 @@
-"""The Python that loads a version: one made by uv with what it needs, or the host's own."""
+"""The Python that loads a version: in an environment that uv creates, or the host's own."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from typing import Any
 from mlgate.hosts.serving.versions import Refused
 from mlgate.orchestration.models import Manifest
 
-LIMIT = 1800.0  # seconds that making one may take
-_MOST_BYTES = 20 << 30  # of environments that are kept
+LIMIT = 1800.0  # seconds for creating one
+_MOST_BYTES = 20 << 30  # of all environments that are kept
 _NUMBERS = re.compile(r"(?:\d+!)?(\d+)(?:\.(\d+))?")
 
 
 def own(manifest: Manifest) -> str:
-    """The interpreter that this is, if it has what the version needs: Python and distributions,
-    each equal in X.Y. Raises `Refused`, which names each difference."""
+    """This interpreter, if it has what the version needs; raises `Refused` with each difference.
+
+    Python and each distribution must be equal in X.Y.
+    """
     wrong = []
     if _minor(manifest.python) != _minor(platform.python_version()):
         wrong.append(f"Python {manifest.python} is needed, {platform.python_version()} is here")
@@ -34,7 +36,7 @@ def own(manifest: Manifest) -> str:
         try:
             here = metadata.version(name)
         except metadata.PackageNotFoundError:
-            wrong.append(f"{name} {needed} is needed, and not here")
+            wrong.append(f"{name} {needed} is needed, but is not installed")
             continue
         if _minor(needed) != _minor(here):
             wrong.append(f"{name} {needed} is needed, {here} is here")
@@ -44,18 +46,18 @@ def own(manifest: Manifest) -> str:
 
 
 class Maker:
-    """Makes environments under `root`, one for each set of what is needed, kept for the next time.
+    """Creates and caches environments under `root`, one for each set of requirements.
 
-    A model is code and may write to its environment, so none is shared with anything else.
+    A model is code and may write to its environment, so nothing else uses these environments.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._held: list[Any] = []  # their locks: what is used stays
+        self._held: list[Any] = []  # locks of the environments in use, which must not be removed
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End what is being made, from another thread."""
+        """Stop creating an environment; called from another thread."""
         self._stopping.set()
 
     def make(self, manifest: Manifest) -> str:
@@ -83,13 +85,13 @@ class Maker:
                 raise Refused(str(failure), lasting=failure.kind != "network") from failure
         if warnings:
             raise Refused(f"Python {python} is needed: {warnings[0]}")
-        self._held = [*self._held[-1:], shelf]  # that of the version before, and this one
+        self._held = [*self._held[-1:], shelf]  # those of the previous version and of this one
         environments.prune(self._root, _MOST_BYTES)
         return str(interpreter)
 
 
 class _Runner:
-    """`installing.Runner`, for a process that makes one environment after the other."""
+    """`installing.Runner` for a process that creates one environment after the other."""
 
     def __init__(self, log: Path, stopping: threading.Event) -> None:
         self.log = log
@@ -123,10 +125,12 @@ class _Runner:
         if self._stopping.wait(seconds):
             raise Refused("This host is being stopped.", lasting=False)
         if time.monotonic() > self._until:
-            raise Refused(f"The environment was not made within {LIMIT:.0f} s.", lasting=False)
+            raise Refused(
+                f"Creating the environment took longer than {LIMIT:.0f} s.", lasting=False
+            )
 
 
 def _minor(version: str) -> tuple[str, ...]:
-    """X and Y of a version X.Y.Z, without which no two are equal."""
+    """The X and Y of a version X.Y.Z; a text that is not a version equals only itself."""
     found = _NUMBERS.match(version)
     return (found[1], found[2] or "0") if found else (version,)

@@ -1,4 +1,4 @@
-"""What a version that cannot be served is held back for, and when it is tried again."""
+"""Why a version that cannot be served is held back, and when it is tried again."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from mlgate.hosts.serving.versions import Lost, Refused
 from mlgate.orchestration.errors import OrchestrationError, Permanent, UnfitHost
 from mlgate.orchestration.models import Entry
 
-_MOST = 120.0  # seconds from one try to the next, or the refresh where that is longer
-_LOSSES = 3  # one after the other: then it is the version, and not the machine
+_MOST = 120.0  # seconds between tries at most, or the refresh if that is longer
+_LOSSES = 3  # in a row mean that the version is at fault, not the machine
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """`tries` is of this entry, and `losses` how many of the last of them lost the process;
-    `alone`: the next one is to have the memory of the version that serves as well."""
+    """A version that cannot be served now.
+
+    `tries` counts the tries of this entry, and `losses` how many of the latest in a row lost the
+    process. With `alone`, the next try first ends the version that serves, to have its memory.
+    """
 
     entry: Entry
     reason: str
     lasting: bool
-    again: float  # the moment of the next try, unless it is lasting
+    again: float  # the time of the next try, unless it is lasting
     tries: int = 1
     losses: int = 0
     alone: bool = False
@@ -29,7 +32,10 @@ class HeldBack:
 def held_back(
     before: HeldBack | None, entry: Entry, error: Exception, now: float, refresh: float
 ) -> HeldBack:
-    """After another fault of the entry; `refresh` is in seconds, `now` of a monotonic clock."""
+    """The record after another error of the entry.
+
+    `refresh` is in seconds; `now` is by a monotonic clock.
+    """
     same = before is not None and before.entry.number == entry.number
     tries = before.tries + 1 if before and same else 1
     lost = isinstance(error, Lost)
@@ -47,12 +53,12 @@ def held_back(
 
 
 def is_foreseen(error: Exception) -> bool:
-    """Whether its sentence is enough for the log."""
+    """Whether the log needs only the error's text, without a traceback."""
     return isinstance(error, (Refused, OrchestrationError, OSError))
 
 
 def _is_lasting(error: Exception) -> bool:
-    """Whether it will be so again, as long as the version and this host stay what they are."""
+    """Whether the same error would occur again while the version and this host don't change."""
     if isinstance(error, Refused):
         return error.lasting
     return isinstance(error, Permanent) and not isinstance(error, UnfitHost)

@@ -1,12 +1,16 @@
-"""From one version to the next, and back from one that fails.
+"""Switches a model's server to new versions, and keeps the old one if a new one fails.
 
-`Keeper.run` does two things side by side. It looks at the log: another version than the one that
-serves is copied, checked, loaded and tried by a child process of its own while the old one serves
-on; then new requests go to it, and the old child answers what it was asked, and ends. That may take
-as long as an answer may, and nothing waits for it, unless a third child is to start. A version
-that cannot be served is held back: until the log names another one, or for a while where the fault
-may pass. And it restarts a child that has died, also while a version is being loaded; one that
-hangs in a request is ended first, as it would hold up those behind it.
+`Keeper.run` does two things at the same time.
+
+It follows the model's log. When the log names another version, its files are copied and checked,
+and a new child process loads it and answers its example, while the old child goes on serving. Then
+new requests go to the new child; the old one answers the requests it has, and ends. That may take
+as long as one answer may take, and delays nothing except the start of a third child. A version that
+cannot be served is held back: until the log names another one or, for an error that may pass, for a
+while.
+
+It also restarts a child that has died, even while a version is being loaded. A child that hangs in
+a request is killed first, because it would delay the requests behind it.
 """
 
 from __future__ import annotations
@@ -31,22 +35,21 @@ from mlgate.orchestration.models import Entry, Manifest
 
 log = logging.getLogger("mlgate")
 
-# Seconds that a child may take to answer what it was asked, when the server or another child waits
-# for its end.
+# Seconds for a child to answer its remaining requests when the server or another child waits.
 DRAIN = 30.0
-# Seconds that one answer may take: Azure's front ends have given up by then (Functions after 230 s,
-# Container Apps after 240 s).
+# Seconds for one answer: Azure's front ends give up by then (Functions after 230 s, Container Apps
+# after 240 s).
 ANSWER_LIMIT = 240.0
-_WATCH = 0.1  # seconds from one look at the child to the next
-_RESTARTS, _MINUTE = 3, 60.0  # of a child that dies
-_ROOM = 1.2  # of the memory that the version before has had, for the next one beside it
+_WATCH = 0.1  # seconds between checks of the child
+_RESTARTS, _MINUTE = 3, 60.0  # restarts of a dead child, within so many seconds
+_ROOM = 1.2  # free memory for a second child, as a multiple of the first one's peak
 
-# Of a version, its interpreter, its files, and a folder for what the process needs.
+# Called with a version, its interpreter, its files, and a folder for the process.
 Start = Callable[[Version, str, Path, Path], Awaitable[Child]]
 
 
 class Unavailable(Exception):
-    """No version serves now; `after` is in seconds."""
+    """No version serves now; try again `after` so many seconds."""
 
     def __init__(self, reason: str, after: float) -> None:
         super().__init__(reason)
@@ -54,7 +57,7 @@ class Unavailable(Exception):
 
 
 class Died(Exception):
-    """The version's process ended while it answered; `restarts`: it is started again."""
+    """The version's process ended during a request; `restarts`: it is being restarted."""
 
     def __init__(self, version: Version, *, restarts: bool) -> None:
         super().__init__(version.name)
@@ -64,7 +67,7 @@ class Died(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What serves: `files` is the version's copy, which goes with it."""
+    """The version that serves; `files` is its copy, which is removed with it."""
 
     child: Child
     files: Path
@@ -73,9 +76,12 @@ class Serving:
 
 
 class Keeper:
-    """`python_for` gives the interpreter for a version, and raises `Refused`; `home` is a folder
-    for this keeper alone, which its owner removes; `refresh`, `swap_wait`, `answer_limit` and
-    `drain` are in seconds."""
+    """Keeps one model served.
+
+    `python_for` returns the interpreter for a version, or raises `Refused`. `home` is a folder for
+    this keeper alone, which the caller removes. `refresh`, `swap_wait`, `answer_limit` and `drain`
+    are in seconds.
+    """
 
     def __init__(
         self,
@@ -107,8 +113,8 @@ class Keeper:
         self._drain_limit = drain
         self._free = free
         self._start = start
-        self._looked = False  # whether the log was read at all
-        self._trouble = ""  # what kept it from being read the last time
+        self._looked = False  # whether the log has been read
+        self._trouble = ""  # why it could not be read the last time
         self._taking = False
         self._changed = asyncio.Condition()
         self._deaths = list[float]()
@@ -117,12 +123,12 @@ class Keeper:
 
     @property
     def alive(self) -> Serving | None:
-        """What serves, unless its process has just died."""
+        """The version that serves, unless its process has just died."""
         return self.serving if self.serving is not None and self.serving.child.alive else None
 
     @property
     def status(self) -> str:
-        """As `GET /health` shows it: what is tried again with the next look is being loaded."""
+        """The status for `GET /health`; a version that will be tried again counts as loading."""
         if self.held_back is not None:
             return "held_back" if self.held_back.lasting else "loading"
         if self.alive is not None:
@@ -135,7 +141,7 @@ class Keeper:
         return self.serving is not None or self._taking or not self._looked
 
     async def run(self) -> None:
-        """Until it is canceled."""
+        """Serve until canceled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow())
@@ -146,9 +152,9 @@ class Keeper:
                 await self.serving.child.close(self._drain_limit)
 
     async def ask(self, path: str, content_type: str, body: bytes) -> tuple[Version, Answer]:
-        """The answer of the version that serves, and which that is.
+        """The version that serves, and its answer.
 
-        Raises `Unavailable` where none does, and none will within the wait; `Died`.
+        Raises `Unavailable` if no version serves and none does within `swap_wait`, and `Died`.
         """
         while True:
             child = await self._ready()
@@ -182,10 +188,10 @@ class Keeper:
         if self.held_back is not None:
             return self.held_back.reason
         if self._pinned:
-            return f"No entry of the log of {self.model} names the version {self._pinned}."
+            return f"The log of {self.model} has no entry for version {self._pinned}."
         return f"{self.model} has no version yet."
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -197,24 +203,26 @@ class Keeper:
             await asyncio.sleep(self._refresh)
 
     async def _entry(self) -> Entry | None:
-        """The one to be served; None while nobody knows, and where nothing can change."""
+        """The entry to serve; None if it is unknown or cannot change."""
         if self._pinned and self.serving is not None:
             return None
         look = versions.entry_to_serve
         try:
             entry = await asyncio.to_thread(look, self._models, self.model, self._pinned)
-        except Exception as error:  # noqa: BLE001 -- what serves serves on
+        except Exception as error:  # noqa: BLE001 -- the current version goes on serving
             if str(error) != self._trouble:
                 self._trouble = str(error)
                 log.warning(
-                    "the log of %s cannot be read, what serves goes on: %s", self.model, error
+                    "the log of %s cannot be read; the current version goes on serving: %s",
+                    self.model,
+                    error,
                 )
             return None
         self._trouble = ""
         if not self._looked:
             self._looked = True
             self._taking = entry is not None
-            await self._tell()
+            await self._notify()
         return entry
 
     def _is_news(self, entry: Entry) -> bool:
@@ -230,7 +238,7 @@ class Keeper:
             version = await asyncio.to_thread(find, self._models, entry, self._formats)
             now = self.serving
             if now is not None and now.child.version.entry.id == entry.id:
-                now.child.version = version  # the same one, current again
+                now.child.version = version  # the same version by a newer entry
                 await self._put(now)
             else:
                 await self._swap(version)
@@ -238,7 +246,7 @@ class Keeper:
             self.held_back = held_back(
                 self.held_back, entry, error, time.monotonic(), self._refresh
             )
-            log.error(  # noqa: TRY400 -- a sentence says it, where it is one of ours
+            log.error(  # noqa: TRY400 -- our own errors need no traceback
                 "%s@%s is held back: %s",
                 entry.model,
                 entry.id,
@@ -247,10 +255,13 @@ class Keeper:
             )
         finally:
             self._taking = False
-            await self._tell()
+            await self._notify()
 
     async def _swap(self, version: Version) -> None:
-        """Raises `Refused`, and what the store raises: what served before then serves on."""
+        """Load the version and switch to it.
+
+        Raises `Refused` and what the store raises; the old version then goes on serving.
+        """
         files = self._home / f"{version.entry.id}-{version.number}"
         try:
             python = await asyncio.to_thread(self._python_for, version.manifest)
@@ -272,7 +283,10 @@ class Keeper:
             self._draining = asyncio.create_task(self._drain(before))
 
     async def _drain(self, old: Serving) -> None:
-        """Its callers have given up by the answer limit. Canceled, it ends the child at once."""
+        """End the old child within the answer limit, by which its callers have given up.
+
+        Canceling this ends the child at once.
+        """
         try:
             await old.child.close(self._answer_limit)
         finally:
@@ -288,13 +302,13 @@ class Keeper:
     async def _start_alone(
         self, before: Serving, version: Version, python: str, files: Path
     ) -> Child:
-        """Where memory does not allow two: requests wait meanwhile."""
+        """End the old child, then start the new one, as memory is short; requests wait."""
         self.serving = None
         try:
             await before.child.close(self._answer_limit)
             child = await self._start(version, python, files, self._home)
         except BaseException:
-            self.serving = before  # its process is started again
+            self.serving = before  # `_watch` restarts its process
             raise
         await _remove(before.files)
         return child
@@ -302,8 +316,8 @@ class Keeper:
     async def _put(self, serving: Serving) -> None:
         self.serving, self.held_back = serving, None
         version = serving.child.version
-        log.info("%s serves, by entry %s", version.name, version.number)
-        await self._tell()
+        log.info("now serving %s, entry %s of its log", version.name, version.number)
+        await self._notify()
 
     def _has_room(self, version: Version, before: Serving) -> bool:
         held = self.held_back
@@ -317,7 +331,7 @@ class Keeper:
             now = self.serving
             if now is not None and now.child.busy_seconds > self._answer_limit:
                 log.error(
-                    "%s has not answered a request within %g seconds: its process is ended",
+                    "%s did not answer a request within %g seconds; killing its process",
                     now.child.version.name,
                     self._answer_limit,
                 )
@@ -333,19 +347,19 @@ class Keeper:
             return  # until a minute has passed
         self._deaths.append(now)
         name = dead.child.version.name
-        log.error("the process of %s ended: it is started again", name)
+        log.error("the process of %s ended; restarting it", name)
         try:
             await dead.child.kill()
             child = await self._start(dead.child.version, dead.python, dead.files, self._home)
-        except Exception as error:  # noqa: BLE001 -- it is tried again
-            log.error("%s was not started again: %s", name, error)  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001 -- `_watch` tries again
+            log.error("%s could not be restarted: %s", name, error)  # noqa: TRY400
             return
-        if self.serving is not dead:  # another one serves by now
+        if self.serving is not dead:  # another version serves by now
             await child.kill()
             return
-        child.version = dead.child.version  # by another entry meanwhile, perhaps
+        child.version = dead.child.version  # may have got a newer entry in the meantime
         self.serving = replace(dead, child=child)
-        await self._tell()
+        await self._notify()
 
 
 async def _remove(folder: Path) -> None:

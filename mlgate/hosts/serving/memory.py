@@ -1,4 +1,4 @@
-"""How much memory there is for another process: of the machine, or of the container."""
+"""How much memory the machine or the container has left for another process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available() -> int | None:
-    """In bytes; None where nobody knows."""
+    """Free memory in bytes; None if unknown."""
     found = [each for each in (_of_machine(), _of_container()) if each is not None]
     return min(found) if found else None
 
@@ -22,7 +22,7 @@ def _of_machine() -> int | None:
 
 
 def _of_container() -> int | None:
-    """By version 2 of control groups; what is but cached counts as free."""
+    """By control groups, version 2; inactive file cache counts as free."""
     try:
         most = (_CGROUP / "memory.max").read_text().strip()
         used = int((_CGROUP / "memory.current").read_text())

@@ -1,7 +1,7 @@
 """The page at `GET /`: a form for the model's example, the answer, and which version gave it.
 
-It is all in itself. What a model says of itself is text of others: it is shown as text, and reaches
-the page's script as JSON alone. The policy lets nothing else be executed or asked for.
+The page is self-contained. A model's description is untrusted: it is shown only as text, and the
+page's script gets it only as JSON. The policy allows no other script and no other connection.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ output { border: 1px solid var(--line); border-radius: 4px; display: block; min-
 
 _SCRIPT = r"""
 "use strict";
-const told = JSON.parse(document.getElementById("told").textContent);
+const described = JSON.parse(document.getElementById("described").textContent);
 const [form, request, answer, from] =
   ["form", "request", "answer", "from"].map(id => document.getElementById(id));
-const columns = (told.signature && told.signature.columns) || [];
+const columns = (described.signature && described.signature.columns) || [];
 const kinds = {string: "string", boolean: "boolean", number: "double"};
 
 function firstRow(example) {
@@ -75,7 +75,7 @@ function firstRow(example) {
     [name, values !== null && typeof values === "object" ? Object.values(values)[0] : values]));
 }
 
-// As JSON has it; digits stay as they were typed, of which a number of JavaScript loses some.
+// The typed text as JSON. Numbers stay as typed, because JavaScript's would lose digits.
 function literal(kind, typed) {
   const text = kind === "string" ? typed : typed.trim();
   if (text === "") return "null";
@@ -86,7 +86,7 @@ function literal(kind, typed) {
   return JSON.stringify(text);
 }
 
-// What is short stays in one line.
+// JSON with short values on one line.
 function shown(value, indent = "") {
   if (value === null || typeof value !== "object") return JSON.stringify(value);
   const inner = indent + "  ";
@@ -99,11 +99,11 @@ function shown(value, indent = "") {
   return open + "\n" + inner + parts.join(",\n" + inner) + "\n" + indent + close;
 }
 
-const row = firstRow(told.example);
+const row = firstRow(described.example);
 const fields = columns.map((column, at) => {
   const value = Object.hasOwn(row, column.name) ? row[column.name] : null;
   const label = document.createElement("label");
-  const lines = typeof value === "string" && /[\r\n]/.test(value);  // an input has but one
+  const lines = typeof value === "string" && /[\r\n]/.test(value);  // an input has only one line
   const input = document.createElement(lines ? "textarea" : "input");
   const type = document.createElement("small");
   label.htmlFor = input.id = "column-" + at;
@@ -129,7 +129,7 @@ function write() {
 
 if (fields.length) write();
 else {
-  request.value = shown(told.example === null ? {instances: [[]]} : told.example);
+  request.value = shown(described.example === null ? {instances: [[]]} : described.example);
   document.getElementById("as-json").open = true;
 }
 
@@ -170,7 +170,7 @@ _FORM = """<form id="form">
 <h2 id="answer-title">Answer</h2>
 <output id="answer" aria-labelledby="answer-title" aria-live="polite"></output>
 <p id="from"></p>
-<script type="application/json" id="told">{told}</script>
+<script type="application/json" id="described">{described}</script>
 <script>{script}</script>"""
 
 _PAGE = """<!doctype html>
@@ -194,16 +194,19 @@ _PAGE = """<!doctype html>
 """
 
 
-def page(model: str, told: Mapping[str, Any] | None, notice: str | None) -> bytes:
-    """For people. `told` is what `GET /model` says, None while no version serves; `notice` says
-    what is wrong."""
-    version, form = "No version serves now. Reload this page to look again.", ""
-    if told is not None:
-        version = f"{told['model']}@{told['id']}, entry {told['number']} of its log"
-        content = json.dumps({key: told[key] for key in ("signature", "example")})
-        for character in "<>&":  # else a text could end the element
+def page(model: str, described: Mapping[str, Any] | None, notice: str | None) -> bytes:
+    """The page as UTF-8.
+
+    `described` is the answer of `GET /model`, or None while no version serves. `notice` says what
+    is wrong.
+    """
+    version, form = "No version is served now. Reload this page to check again.", ""
+    if described is not None:
+        version = f"{described['model']}@{described['id']}, entry {described['number']} of its log"
+        content = json.dumps({key: described[key] for key in ("signature", "example")})
+        for character in "<>&":  # otherwise a text could end the script element
             content = content.replace(character, f"\\u{ord(character):04x}")
-        form = _FORM.format(told=content, script=_SCRIPT)
+        form = _FORM.format(described=content, script=_SCRIPT)
     said = f'<p class="notice">{html.escape(notice)}</p>' if notice else ""
     names = {"model": html.escape(model), "version": html.escape(version)}
     return _PAGE.format(**names, style=_STYLE, notice=said, form=form).encode()

@@ -1,4 +1,4 @@
-"""`mlgate serve`: the listener, until SIGTERM; what was asked by then is answered."""
+"""`mlgate serve`: listens until SIGTERM, then answers the requests it already has."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def serve(
     own_environment: bool,
 ) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises what the store raises."""
-    processes.be_readable(False)  # by the model, which is of the same user
+    processes.be_readable(False)  # by the model, which runs as the same user
     model = settings.model or _only(models)
-    models.head(model)  # a store that cannot be read is said now
+    models.head(model)  # raises now if the store cannot be read
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
-        # Its connections inherit this. asyncio sets it only where a socket names its protocol, and
-        # an answer is written in two parts: the second would wait 40 ms for the first one's ACK.
+        # Connections inherit this. asyncio sets it only on sockets that name their protocol, and an
+        # answer is written in two parts: the second would wait 40 ms for the first one's ACK.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
-        complain(f"mlgate: {host}:{port} cannot be listened on: {error.strerror or error}")
+        complain(f"mlgate: cannot listen on {host}:{port}: {error.strerror or error}")
         return COULD_NOT
     maker = environments.Maker(home / "serving-environments")
     with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
@@ -87,13 +87,13 @@ async def _run(
     host, port = listener.getsockname()[:2]
     say(f"{model} is served on http://{f'[{host}]' if ':' in host else host}:{port}/")
     await server.serve(sockets=[listener])
-    stop()  # what is being made in a thread
+    stop()  # ends the creation of an environment in another thread
 
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """They are handled by the loop: after the shutdown this process ends as it should."""
+        """Do nothing: the loop handles signals, so the process can end normally afterwards."""
         yield
 
 
@@ -101,5 +101,5 @@ def _only(models: ModelsPort) -> str:
     names = models.models()
     if len(names) == 1:
         return names[0]
-    there = f"There are {', '.join(names[:20])}." if names else "There are none."
+    there = f"The store has {', '.join(names[:20])}." if names else "The store has no models yet."
     raise UsageError(f"name the model to serve, or set MLGATE_MODEL. {there}")

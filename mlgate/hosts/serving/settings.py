@@ -26,7 +26,10 @@ class ServingSettings:
     def read(
         cls, named: str | None = None, environ: Mapping[str, str] | None = None
     ) -> ServingSettings:
-        """`named` is `MODEL[@ID]` of a command, which counts more. Raises `SettingsError`."""
+        """Read the settings; `named`, a command's `MODEL[@ID]`, overrides `MLGATE_MODEL`.
+
+        Raises `SettingsError`.
+        """
         found = os.environ if environ is None else environ
         name = named or found.get("MLGATE_MODEL", "").strip()
         model, at, pinned = name.partition("@")
@@ -42,7 +45,7 @@ class ServingSettings:
         )
         if unknown := formats - FORMATS:
             raise SettingsError(
-                f"MLGATE_MODEL_FORMATS: {', '.join(sorted(unknown))} is none of "
+                f"MLGATE_MODEL_FORMATS: unknown: {', '.join(sorted(unknown))}; choose from "
                 f"{', '.join(sorted(FORMATS))}"
             )
         return cls(

@@ -1,7 +1,7 @@
-"""Which version is to be served, and whether it may be: nothing of it is loaded here.
+"""Which version to serve, and whether it may be served. Nothing of it is loaded here.
 
-A process that serves takes only what a valid entry of the model's log names. What is wrong
-with a version is found before its files are executed, and said in a sentence.
+A server only serves what a valid entry of the model's log names. Problems with a version are found
+before any of its files are executed, and reported in a sentence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_FILES = 10_000
 
 
 class Refused(Exception):
-    """A version that is not served. `lasting`: as long as it stays what it is."""
+    """The version cannot be served; `lasting`: trying again cannot help."""
 
     def __init__(self, reason: str, *, lasting: bool = True) -> None:
         super().__init__(reason)
@@ -26,8 +26,11 @@ class Refused(Exception):
 
 
 class Lost(Refused):
-    """A version whose process a signal ended, or which was not loaded in time: the machine may have
-    been short of something. `killed` by SIGKILL, as the system does for memory."""
+    """The version's process was ended by a signal or not ready in time.
+
+    The machine may have been short of something. `killed`: by SIGKILL, which the system sends when
+    memory runs out.
+    """
 
     def __init__(self, reason: str, *, killed: bool) -> None:
         super().__init__(reason, lasting=False)
@@ -36,7 +39,7 @@ class Lost(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One that an entry of the log names."""
+    """A version that an entry of the log names."""
 
     entry: Entry
     manifest: Manifest
@@ -65,18 +68,18 @@ def version_of(models: ModelsPort, entry: Entry, formats: Collection[str]) -> Ve
         raise Refused(f"The manifest of {name} is not the one that entry {entry.number} names.")
     if manifest.format not in formats:
         raise Refused(
-            f"{name} is in the format {manifest.format}, and this host serves "
+            f"{name} has the format {manifest.format}, but this host only serves "
             f"{', '.join(sorted(formats))} (MLGATE_MODEL_FORMATS)."
         )
     if len(manifest.files) > MOST_FILES:
-        raise Refused(f"{name} has {len(manifest.files):,} files, of {MOST_FILES:,} at most.")
+        raise Refused(f"{name} has {len(manifest.files):,} files; the limit is {MOST_FILES:,}.")
     return Version(entry, manifest)
 
 
 def copy(models: ModelsPort, version: Version, folder: Path) -> None:
-    """Have the version's files in a new folder of this host, hashed on the way.
+    """Copy the version's files to a new folder, checking their hashes.
 
-    Raises what the store raises: `Permanent` where a file is not what the version says.
+    Raises what the store raises, such as `Permanent` for a file with another hash.
     """
     folder.mkdir(parents=True)
     models.fetch(version.entry.model, version.entry.id, folder)

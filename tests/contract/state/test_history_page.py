@@ -216,7 +216,7 @@ def test_a_storage_that_fails_is_logged_and_asked_again(
     site.storage.relay.fail(call, (503, "ServerBusy"), times=99)
     with caplog.at_level(logging.WARNING, "mlgate"):
         host.refresh()
-    assert "index.html of the builds was not brought up to date" in caplog.text
+    assert "the history page index.html could not be updated" in caplog.text
     site.storage.relay.revive()
     site.later()
     site.end()

@@ -167,11 +167,11 @@ def test_a_build_is_shown_as_a_run_on_this_machine_is(site: Site) -> None:
     assert found.build is not None
     assert found.build.verdict is Verdict.SUCCEEDED
     assert [re.sub(" at [0-9a-f]{12}", " at COMMIT", line) for line in site.shown.lines] == [
-        "##[warning]no worker has taken it yet, 1 min; is one running with this queue and this "
-        "MLGATE_STATE?",
-        "##[warning]no worker has taken it yet, 2 min; is one running with this queue and this "
-        "MLGATE_STATE?",
-        "a worker has taken it",
+        "##[warning]no worker has started the build in 1 min; is one running with this queue and "
+        "this MLGATE_STATE?",
+        "##[warning]no worker has started the build in 2 min; is one running with this queue and "
+        "this MLGATE_STATE?",
+        "a worker has started the build",
         "##[section]https://dev.azure.com/contoso/p/_git/r at COMMIT: 1 run on local",
         "train: passed",
         "##[section]succeeded: 1 of 1 run passed.",
@@ -179,16 +179,16 @@ def test_a_build_is_shown_as_a_run_on_this_machine_is(site: Site) -> None:
 
 
 def test_without_a_worker_it_ends_with_the_deadline(site: Site) -> None:
-    with pytest.raises(Permanent, match="No worker took build"):
+    with pytest.raises(Permanent, match="No worker started build"):
         site.follow()
 
     assert site.waited == timedelta(minutes=MINUTES)
-    assert site.said("no worker has taken it yet") == 5, "after 1, 2, 4, 8, 16 minutes"
+    assert site.said("no worker has started the build") == 5, "after 1, 2, 4, 8, 16 minutes"
 
 
 def test_what_no_worker_took_by_then_is_begun_by_none_later(site: Site) -> None:
     """However far behind the clock of one is that gets the message."""
-    with pytest.raises(Permanent, match="No worker took build"):
+    with pytest.raises(Permanent, match="No worker started build"):
         site.follow()
     host = site.world.host(timedelta(minutes=-4))
     site.clock.time += timedelta(minutes=1)
@@ -223,7 +223,7 @@ def test_a_signal_as_the_build_ends_needs_no_right_to_change_it(site: Site) -> N
 def test_a_host_that_is_gone_for_good_ends_it_some_minutes_after_the_deadline(site: Site) -> None:
     site.at(1, site.begin_endless)
     site.at(2, site.leave)
-    with pytest.raises(Permanent, match="no host handles it any more") as raised:
+    with pytest.raises(Permanent, match="no host is handling it now") as raised:
         site.follow()
 
     assert site.waited == timedelta(minutes=MINUTES) + OVERTIME
@@ -244,7 +244,9 @@ def test_a_state_that_fails_for_a_while_is_borne(site: Site) -> None:
 
 def test_a_state_that_does_not_answer_any_more_ends_it(site: Site) -> None:
     site.at(1, site.state.fall_silent)
-    with pytest.raises(Permanent, match=r"not known: The state does not answer.*may go on"):
+    with pytest.raises(
+        Permanent, match=r"unknown: The state does not answer.*may still be running"
+    ):
         site.follow()
 
     assert timedelta(0) <= site.waited - timedelta(minutes=1) - PATIENCE < timedelta(seconds=5)

@@ -88,7 +88,7 @@ def test_a_build_that_was_canceled_is_said_to_be_while_it_goes_on(
 
 def test_a_verdict_that_nobody_was_told_of_yet_is_said_to_be(shown: Shown) -> None:
     judged = build(phase=Phase.COMPLETING, verdict=Verdict.FAILED, reason="a failed.")
-    assert "failed: a failed. (its files or its pipeline are not done yet)" in shown(judged)
+    assert "failed: a failed. (its files or its pipeline step are not done yet)" in shown(judged)
 
 
 def test_a_finished_build_shows_its_warnings_and_only_files_that_are_there(
@@ -159,7 +159,7 @@ def test_a_folder_that_cannot_be_made_is_told(with_report: Settings, tmp_path: P
 
 def test_one_build_has_no_page_of_builds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["builds", "20418", "--html", "folder"]) == 2
-    assert "--html shows all builds; name no build beside it" in capsys.readouterr().err
+    assert "--html writes all builds: use it without BUILD" in capsys.readouterr().err
 
 
 def test_thousands_of_builds_are_read_in_seconds(settings: Settings, tmp_path: Path) -> None:

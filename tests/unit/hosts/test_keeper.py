@@ -356,7 +356,7 @@ def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
             store.promote(answering(2, f"import time; open({str(begun)!r}, 'w'); time.sleep(600)"))
             await until(lambda: keeper.held_back)
             assert keeper.held_back is not None
-            assert "It was not loaded within 5 seconds" in keeper.held_back.reason
+            assert "Loading it took longer than 5 seconds" in keeper.held_back.reason
             assert begun.exists()
             assert keeper.status == "loading"  # again
             _, answer = await keeper.ask("/predict", "", b'{"instances": [[1, 2]]}')
@@ -394,7 +394,9 @@ def test_a_pinned_version_that_nobody_promoted_is_named(store: Store) -> None:
         pinned = store.keep(answering(2)).id
         async with keeping(store, nursery.start, pinned=pinned) as keeper:
             await until(lambda: keeper.status == "no_model")
-            with pytest.raises(Unavailable, match=f"No entry of .* names the version {pinned}"):
+            with pytest.raises(
+                Unavailable, match=f"The log of .* has no entry for version {pinned}"
+            ):
                 await asked(keeper)
 
     run(test)
