@@ -1,6 +1,7 @@
-"""What a model predicted, as plain JSON in the form of its request.
+"""Predictions as plain JSON, in the form of their request.
 
-Values are told by the library that their class is of, as none of these is imported here.
+Values of libraries are recognized by the name of their class's module, since no library is imported
+here.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Any
 from mlgate.scorer.errors import BadAnswer
 from mlgate.scorer.requests import OF_COLUMNS, OF_MLFLOW
 
-# Between one machine and another: the last digits follow the processor's instructions.
+# Tolerances between machines: the last digits depend on the processor's instructions.
 RELATIVE, ABSOLUTE = 1e-5, 1e-8
 _DEPTH = 64
 
 
 def wrapped(predictions: Any, form: str) -> Any:
-    """What is sent: MLflow's object, an object, or the bare predictions; as the request was."""
+    """What is sent, depending on the request's form: MLflow's object, ours, or the predictions."""
     if form == OF_MLFLOW:
         return {"predictions": predictions}
     return {"prediction": predictions} if form == OF_COLUMNS else predictions
@@ -30,7 +31,7 @@ def wrapped(predictions: Any, form: str) -> Any:
 def plain(value: Any, depth: int = _DEPTH) -> Any:
     """The value as JSON: NaN and infinity are null. Raises BadAnswer for what JSON cannot hold."""
     if value is None or isinstance(value, (bool, str)):
-        # Of a class of its own, such as numpy's, whose text is a str as well.
+        # A subclass, such as numpy's text, becomes a plain str.
         return str(value) if isinstance(value, str) else value
     if not depth:
         raise BadAnswer("the model's answer is nested too deeply for JSON")
@@ -55,7 +56,7 @@ def plain(value: Any, depth: int = _DEPTH) -> Any:
         return base64.b64encode(value).decode()
     if hasattr(value, "toarray"):  # scipy's sparse matrices
         return plain(value.toarray(), depth - 1)
-    if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # times, in nanoseconds
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # numpy's times
         return _times(value.astype(str).tolist())
     if hasattr(value, "detach"):  # torch's
         return plain(value.detach().cpu().tolist(), depth - 1)
@@ -64,13 +65,13 @@ def plain(value: Any, depth: int = _DEPTH) -> Any:
     if hasattr(value, "numpy"):  # tensorflow's
         return plain(value.numpy(), depth - 1)
     raise BadAnswer(
-        f"the model answered with {type(value).__module__}.{type(value).__qualname__}, which is no "
-        "JSON: answer with numbers, texts, lists, arrays or tables"
+        f"the model answered with {type(value).__module__}.{type(value).__qualname__}, which JSON "
+        "cannot hold: return numbers, texts, lists, arrays or tables"
     )
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two answers are the same, but for the last digits of their numbers."""
+    """Whether two answers are the same, except for the last digits of their numbers."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -82,7 +83,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def _of_pandas(value: Any) -> Any:
-    """Tables as records, as MLflow answers; columns as lists; what is missing as None."""
+    """Tables as records, as in MLflow's answers; columns as lists; missing values as None."""
     name = type(value).__name__
     if name == "DataFrame":
         return value.to_dict("records")
@@ -98,5 +99,5 @@ def _times(texts: Any) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """Numbers of numpy as Python's, whose text is the number alone."""
+    """A numpy number as Python's, whose text is only the number."""
     return key.item() if hasattr(key, "item") else key

@@ -1,4 +1,4 @@
-"""What a process shares with the model in it, and keeps the model from spoiling."""
+"""Protects what a process needs from the model that runs in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _USUAL: Mapping[signal.Signals, Any] = {
 
 
 class Log:
-    """Standard error, as the process got it: the model may close its own."""
+    """Writes to the process's original standard error, even if the model closes or replaces it."""
 
     def __init__(self) -> None:
         try:
@@ -32,21 +32,21 @@ class Log:
     def write(self, text: str) -> None:
         content = f"{text}\n".encode("utf-8", "backslashreplace")
         with contextlib.suppress(OSError):
-            # A number that the model has closed may be that of anything by now.
+            # The model may have closed this descriptor, whose number may be reused by now.
             while content and self._identity() == self._file:
                 content = content[os.write(self._number, content) :]
 
     def _identity(self) -> tuple[int, int]:
-        told = os.fstat(self._number)
-        return told.st_dev, told.st_ino
+        status = os.fstat(self._number)
+        return status.st_dev, status.st_ino
 
 
 def nothing(_number: int, _frame: Any) -> None:
-    """What a signal does besides being written to a pipe."""
+    """A signal handler that does nothing: signals are also written to a pipe."""
 
 
 def heed_signals(pipe: int) -> None:
-    """Has the numbers of signals written to a pipe, whatever handlers the model has by now."""
+    """Have signal numbers written to a pipe, replacing any handlers that the model has set."""
     for number in _USUAL:
         signal.signal(number, nothing)
     signal.set_wakeup_fd(pipe, warn_on_full_buffer=False)
@@ -54,9 +54,9 @@ def heed_signals(pipe: int) -> None:
 
 
 def heed_forks(close: Callable[[], None]) -> None:
-    """Has every fork close what is this process's, and heed signals as it would without us.
+    """Make every fork call `close` and restore the usual signal handlers.
 
-    It is a worker of the model's, say, which the model has to be able to end from the beginning.
+    A fork may be a worker of the model, which must be able to end it from the start.
     """
     kept = threading.local()
 
@@ -78,7 +78,7 @@ def heed_forks(close: Callable[[], None]) -> None:
 
 
 def end(code: int) -> None:
-    """Ends the process, with what the model has started and left running in its group."""
+    """End the process, and what the model has started and left running in its group."""
     if os.getpid() == os.getpgrp():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):
@@ -87,26 +87,26 @@ def end(code: int) -> None:
 
 
 def end_with_input() -> None:
-    """Ends the process and its group when its input ends, and gives the model an empty one."""
+    """End the process and its group when its input ends, and give the model an empty input."""
     with contextlib.suppress(OSError):
-        os.setpgid(0, 0)  # unless it leads one already
+        os.setpgid(0, 0)  # fails if it leads a session, and so a group, already
     number = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
 
     def wait() -> None:
-        poll = select.poll()  # Linux sends no signal for a socket that somebody reads from
+        poll = select.poll()  # Linux sends no signal for a socket that a thread reads from
         poll.register(number, select.POLLIN)
         try:
             while poll.poll() and os.read(number, 1 << 10):
                 pass
         except OSError:
-            os._exit(1)  # the model has closed what is not its own
+            os._exit(1)  # the model has closed a descriptor of ours
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
-    # No thread runs while a library hangs that does not let others: there, Linux ends the process.
+    # No thread runs while a library hangs without releasing the GIL: then Linux ends the process.
     if hasattr(fcntl, "F_SETSIG") and not os.isatty(number):
         with contextlib.suppress(OSError):
             fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpgrp())
@@ -116,16 +116,16 @@ def end_with_input() -> None:
 
 
 def fill_standard() -> None:
-    """Where the model has closed them, a socket of ours would get what it prints."""
+    """Reopen standard streams that the model has closed: its output must not reach our sockets."""
     while (number := os.open(os.devnull, os.O_RDWR)) < 3:
         os.set_inheritable(number, True)
     os.close(number)
 
 
 def peak_memory_mb(process: int | None = None) -> float:
-    """Of this program, or of that process: 0 where nobody knows.
+    """Peak memory of this program, or of another process; 0 if unknown.
 
-    What the system counts for a process otherwise is also of the one it came from.
+    VmHWM counts only this program; ru_maxrss would include the process that started it.
     """
     with contextlib.suppress(OSError, IndexError, ValueError):
         status = Path(f"/proc/{process or 'self'}/status").read_text("ascii", "replace")

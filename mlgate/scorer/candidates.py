@@ -1,4 +1,4 @@
-"""Which of the files that a run kept is the model. Pure: of names alone."""
+"""Which of the files that a run kept is the model. Pure: it looks only at names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SHOWN = 10  # names in a sentence
 
 @dataclass(frozen=True)
 class Candidate:
-    """`files` and `path`, which is what is loaded, are relative to `folder`, with `/`.
+    """A model in a run's kept outputs.
 
-    `folder` is relative to what the run kept, and "." for all of it; `path` is "." where the folder
-    itself is loaded.
+    `folder` is relative to the kept outputs, "." for all of them. `files`, and `path`, which is
+    loaded, are relative to `folder`, with `/`. `path` is "." if the folder itself is loaded.
     """
 
     format: str
@@ -31,15 +31,15 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What people call it: relative to what the run kept."""
+        """Its name for people: the path relative to the kept outputs."""
         return str(PurePosixPath(self.folder, self.path))
 
 
 def find(names: Collection[str], path: str | None = None) -> Candidate:
     """The candidate among the names of all kept files: the one at `path`, else the recognised one.
 
-    A folder that is named is the candidate with all that is in it. Raises Unusable, with the names
-    that there are, for none and for several.
+    A folder at `path` is the candidate with everything in it. Raises Unusable if there is none or
+    more than one, with the names that exist.
     """
     if path is None:
         return _recognised(names, ".")
@@ -51,7 +51,7 @@ def find(names: Collection[str], path: str | None = None) -> Candidate:
     if not _below(names, asked):
         near = difflib.get_close_matches(asked, [*names, *_folders(names)], 1, 0.5)
         hint = f" Did you mean `{near[0]}`?" if near else ""
-        raise Unusable(f"there is no `{path}` among the kept outputs: {_shown(names)}.{hint}")
+        raise Unusable(f"`{path}` is not among the kept outputs: {_shown(names)}.{hint}")
     if f"{asked}/{MLMODEL}" in names or (asked == "." and MLMODEL in names):
         return _folder(names, asked)
     found = _recognised(_below(names, asked), asked)
@@ -63,19 +63,19 @@ def find(names: Collection[str], path: str | None = None) -> Candidate:
 
 def _recognised(names: Collection[str], where: str) -> Candidate:
     folders = {str(PurePosixPath(name).parent) for name in names if _called(name, MLMODEL)}
-    # A model may hold others: what is inside one is a part of it.
+    # A model may contain other models, which are parts of it.
     folders = {each for each in folders if not any(_inside(each, other) for other in folders)}
     files = [name for name in names if PurePosixPath(name).suffix.lower() in FORMATS]
     found = sorted(folders) or sorted(files)
     place = "the kept outputs" if where == "." else f"`{where}`"
     if not found:
         raise Unusable(
-            f"no model is recognised in {place}: {_shown(names)}. Have the run write {RECOGNISED} "
+            f"no model is recognised in {place}: {_shown(names)}. The run must write {RECOGNISED}, "
             "into outputs/."
         )
     if len(found) > 1:
         raise Unusable(
-            f"several models are in {place}: {_shown(found)}. Name the one to serve (`path`)."
+            f"there are several models in {place}: {_shown(found)}. Set `path` to the one to serve."
         )
     return _folder(names, found[0]) if folders else _file(found[0])
 
@@ -88,7 +88,7 @@ def _file(name: str) -> Candidate:
     path = PurePosixPath(name)
     format_ = FORMATS.get(path.suffix.lower())
     if format_ is None:
-        raise Unusable(f"`{name}` is in no known format: a model is {RECOGNISED}.")
+        raise Unusable(f"`{name}` has no known format: a model is {RECOGNISED}.")
     return Candidate(format_, str(path.parent), (path.name,), path.name)
 
 

@@ -1,21 +1,21 @@
-"""The process of one served model, which its server starts and does not trust.
+"""The process of one served model, which its server starts but does not trust.
 
     python -c BOOT ROOT FOLDER
 
 FOLDER has `asked.json` ({"model", "format", "name", "number", "example", "answer"}) and gets
 `said.json` ({"step": "loading" | "ready" | "failed", "reason", "load_seconds", "memory_mb"}) and,
-once the model has answered its example, `socket`, where it takes frames (see `frames`).
+once the model has answered its example, `socket`, where it accepts frames (see `frames`).
 
-The main thread loads the model and asks it, one request after another, as a model may hold what
-only its own thread can use. The others carry frames:
+The main thread loads the model and asks it, one request after another, because a model may have
+objects that only its own thread can use. The other threads carry frames:
 
-    main         load, listen, ask                    the model's own code runs here alone
-    acceptor     connections, and the end of them all on SIGTERM
-    connections  a thread each: a request in, its reply out
+    main         loads, listens, asks                 only this thread runs the model's code
+    acceptor     accepts connections, and ends them all on SIGTERM
+    connections  one thread each: a request in, its reply out
     input        ends the process when standard input ends, as it does when the server is gone
 
-It ends with SIGTERM once what has been sent is answered. Nothing is written to its input. It leads
-a process group, and ends with all of it, unless the model or a signal ends the process alone.
+On SIGTERM, the process answers the requests it has and ends. Nothing is written to its input. It
+leads a process group that ends with it, unless the model or a signal ends the process alone.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _BACKLOG = 128
 
 
 class Child:
-    """What is said, and to whom: a fork of the model's says nothing to anybody."""
+    """Loads the model and serves its frames; forks of the model stay silent."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()  # the model may change the working directory
@@ -70,7 +70,7 @@ class Child:
         self._log = Log()
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._signals, self._wake = os.pipe()
-        self._stopping, self._stop = os.pipe()  # for connections: it ends when all shall end
+        self._stopping, self._stop = os.pipe()  # closed to end the connections
         self._numbers = [self._signals, self._wake, self._stopping, self._stop]
         for number in self._numbers:
             os.set_blocking(number, False)
@@ -78,7 +78,7 @@ class Child:
         heed_forks(self._close)
 
     def run(self) -> int:
-        """Until it is stopped; the exit code."""
+        """Serve until stopped; returns the exit code."""
         asked = json.loads((self._folder / ASKED).read_text("utf-8"))
         self._say(LOADING)
         began = time.perf_counter()
@@ -92,7 +92,7 @@ class Child:
                 answer=asked["answer"],
                 log=self._log.write,
             )
-        except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
+        except BaseException as error:  # noqa: BLE001 -- SystemExit too: the model may raise it
             self._say(FAILED, reason=short(self._reason(error), _REASON))
             return 1
         seconds = time.perf_counter() - began
@@ -120,7 +120,7 @@ class Child:
             what = "".join(traceback.format_exception_only(type(error), error)).strip()
         except Exception:  # noqa: BLE001 -- an exception may be of any class
             what = trace
-        return f"the model could not be loaded and asked for its example: {what}"
+        return f"the model could not be loaded or did not answer its example: {what}"
 
     def _listen(self) -> None:
         listener = socket.socket(socket.AF_UNIX)
@@ -146,7 +146,7 @@ class Child:
             listener.close()
             self._numbers.remove(self._stop)
             os.close(self._stop)
-        except BaseException as error:  # noqa: BLE001 -- nobody could be answered any more
+        except BaseException as error:  # noqa: BLE001 -- nobody could be answered from here on
             self._log.write(trace_of(error))
             os._exit(1)
         for thread in threads:
@@ -170,22 +170,22 @@ class Child:
                 self._work.put(work)
                 connection.sendall(work.reply())
         except (OSError, MemoryError):
-            pass  # the other side has ended, or has sent more than this one can hold
+            pass  # the other side has closed the connection, or sent more than memory can hold
         finally:
             self._sockets.discard(connection)
             connection.close()
 
     def _close(self) -> None:
-        """In a fork: what it held open would look like a server that is about to answer."""
+        """Called in a fork: connections that it held open would seem about to be answered."""
         numbers = [*self._numbers, *(each.detach() for each in self._sockets)]
-        self._numbers, self._sockets = [], set()  # a fork of the fork has others by these numbers
+        self._numbers, self._sockets = [], set()  # a fork of the fork may reuse these numbers
         for number in numbers:
             with contextlib.suppress(OSError):
                 os.close(number)
 
 
 class _Work:
-    """A request, which one thread waits for and the main thread answers."""
+    """A request that the main thread answers while its connection's thread waits."""
 
     def __init__(self, header: dict[str, Any], body: bytes) -> None:
         self._header, self._body = header, body
@@ -212,26 +212,26 @@ class _Work:
 
 
 def _readable(*numbers: int) -> set[int]:
-    """Those that can be read from, or have ended; waits for one."""
+    """Wait for at least one readable or ended descriptor; returns those."""
     poll = select.poll()
     for number in numbers:
         poll.register(number, select.POLLIN)
     found = dict(poll.poll())
     if any(flags & select.POLLNVAL for flags in found.values()):
-        os._exit(1)  # the model has closed what is not its own
+        os._exit(1)  # the model has closed a descriptor of ours
     return {*found}
 
 
 def main(folder: str) -> None:
-    """Ends the process: no thread and no exit hook of the model's may hold it up."""
+    """Serve, then end the process without waiting for the model's threads or exit hooks."""
     code = 1
     try:
-        signal.signal(signal.SIGINT, nothing)  # it is for the server
+        signal.signal(signal.SIGINT, nothing)  # Ctrl-C is for the server
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen, and in order
+            sys.stdout.reconfigure(line_buffering=True)  # shows output at once and in order
         end_with_input()
         code = Child(Path(folder)).run()
-    except BaseException as error:  # noqa: BLE001 -- whoever started this sees that it ended
+    except BaseException as error:  # noqa: BLE001 -- the server sees that this process ended
         to_standard_error(trace_of(error))
     finally:
         end(code)

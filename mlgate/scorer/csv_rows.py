@@ -1,7 +1,7 @@
-"""A table from CSV, as MLflow's scoring protocol has it: what pandas writes, with a header row.
+"""Reads a table from CSV in MLflow's scoring protocol: what pandas writes, with a header row.
 
-CSV has no types. A cell is of the type that the model tells for its column; where it tells none,
-a column of numbers is one of numbers, one of true and false of truth values, and any other of text.
+CSV has no types, so the model's signature decides the type of each column. Without one, a column of
+numbers becomes numbers, a column of true and false becomes booleans, and any other becomes text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mlgate.scorer.requests import Table, no_twice
 from mlgate.scorer.signatures import Signature
 from mlgate.scorer.wording import short
 
-# What pandas reads as missing, of any column.
+# What pandas reads as missing, in any column.
 _MISSING = {
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -31,17 +31,17 @@ _FRACTION = re.compile(
 _ENDLESS = re.compile(r"\s*[+-]?inf(?:inity)?\s*", re.IGNORECASE)  # null, as in JSON
 _OF_TEXT = ("string", "datetime", "binary")
 
-csv.field_size_limit(2**31 - 1)  # a request is bounded as a whole
+csv.field_size_limit(2**31 - 1)  # the request as a whole has a limit
 
 
 def read(text: str, signature: Signature | None) -> Table:
-    """The rows, with None for what is missing. Raises BadRequest."""
+    """The rows, with None for missing values. Raises BadRequest."""
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
         raise BadRequest(f"the request is not CSV: {error}") from None
     if not lines:
-        raise BadRequest("the CSV is empty: its first row has to be the names of the columns")
+        raise BadRequest("the CSV is empty: its first row must have the names of the columns")
     names, *rows = lines
     if "" in names:
         raise BadRequest(
@@ -63,7 +63,7 @@ def read(text: str, signature: Signature | None) -> Table:
 
 
 def _typed(name: str, kind: str, cells: Sequence[str]) -> list[Any]:
-    """What is no value of the type stays text, which `inputs` refuses, with row and column."""
+    """Values of that type. Other cells stay text, which `inputs` refuses, with row and column."""
     if kind in _OF_TEXT:
         return [None if cell in _MISSING else cell for cell in cells]
     one = _truth if kind == "boolean" else _number
@@ -93,7 +93,7 @@ def _inferred(cells: Sequence[str]) -> list[Any]:
 
 
 def _number(cell: str) -> float | None:
-    """Raises ValueError, and OverflowError for one that no double holds."""
+    """Raises ValueError, and OverflowError for a number that is too large for a double."""
     if _WHOLE.fullmatch(cell):
         return int(cell)
     if _FRACTION.fullmatch(cell):

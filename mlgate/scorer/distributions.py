@@ -11,24 +11,24 @@ from collections.abc import Collection, Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-_PLUGIN = "azureml-mlflow"  # has the top of a namespace, and nothing that models use: see `loading`
-_OURS = __name__.partition(".")[0]  # travels, whether or not it is installed as well
+_PLUGIN = "azureml-mlflow"  # claims a namespace, but has nothing that models use: see `loading`
+_OURS = __name__.partition(".")[0]  # travels with the run, even if it is also installed
 
 
 def imported(before: Collection[str]) -> dict[str, str]:
-    """The exact versions of the distributions whose modules were imported since, by their names.
+    """Names and exact versions of the distributions whose modules were imported since `before`.
 
-    `before` are the names of the modules that were there already. Names are as PEP 503 has them.
+    `before` has the names of the modules imported earlier. Names are normalized as in PEP 503.
     """
     modules = {name: _file(module) for name, module in list(sys.modules.items())}
     return owners({name: file for name, file in modules.items() if name not in before})
 
 
 def owners(modules: dict[str, str]) -> dict[str, str]:
-    """Names and versions of the distributions that own modules, which are given with their files.
+    """Names and versions of the distributions that own the modules; `modules` maps names to files.
 
-    A module without a file ("") is owned by whoever alone has its top; where several have it, as in
-    a namespace, by none.
+    A module without a file ("") belongs to the only distribution with its top-level name; if
+    several have it, as in a namespace, it belongs to none.
     """
     claims = _claims()
     standard = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
@@ -47,7 +47,7 @@ def owners(modules: dict[str, str]) -> dict[str, str]:
 
 
 class _Claim:
-    """A distribution that says that a top module is its own."""
+    """A distribution that lists a top-level module as its own."""
 
     def __init__(self, distribution: Distribution, name: str) -> None:
         self.name, self.version = name, str(distribution.version)
@@ -63,13 +63,16 @@ class _Claim:
 
 
 def _claims() -> dict[str, list[_Claim]]:
-    """By the tops of modules: `importlib.metadata.packages_distributions` is of Python 3.10."""
+    """The claims on each top-level module.
+
+    `importlib.metadata.packages_distributions` would need Python 3.10.
+    """
     claims: dict[str, list[_Claim]] = {}
     seen = {"", _PLUGIN}
     for distribution in distributions():
-        told = distribution.metadata["Name"]
-        name = re.sub(r"[-_.]+", "-", told or "").lower()
-        if name in seen:  # the first one is what is imported
+        written = distribution.metadata["Name"]
+        name = re.sub(r"[-_.]+", "-", written or "").lower()
+        if name in seen:  # Python imports from the first one
             continue
         seen.add(name)
         claim = _Claim(distribution, name)
@@ -79,7 +82,7 @@ def _claims() -> dict[str, list[_Claim]]:
 
 
 def _tops(distribution: Distribution) -> Iterator[str]:
-    # Some list the tops, and leave out some: the files tell all of them, where they are listed.
+    # top_level.txt may be incomplete, so add the names from the list of files if there is one.
     yield from (distribution.read_text("top_level.txt") or "").split()
     for file in distribution.files or ():
         first, *rest = file.parts

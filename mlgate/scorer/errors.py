@@ -1,49 +1,49 @@
-"""What can be wrong with a model, with what it is asked, or with what it answers.
+"""What can be wrong with a model, a request, or an answer.
 
     ScorerError
-    ├── Unusable         what was kept is no model that can be served
+    ├── Unusable         the kept files are not a model that can be served
     ├── MissingLibrary   the environment lacks what the model's format needs
-    ├── BadRequest       the caller's fault; the model was not asked
-    │   └── BadMedia     the body is of a type that is not taken
-    ├── BadAnswer        the model answered with what no JSON can hold
-    └── NotAsRecorded    it answers its example otherwise than when it was checked
+    ├── BadRequest       the caller's fault
+    │   └── BadMedia     the request's content type is not supported
+    ├── BadAnswer        the model's answer cannot be written as JSON
+    └── NotAsRecorded    the model's answer to its example differs from the recorded one
 
-The message of each is for people, with a remedy. What the model itself raises is none of them.
+Each message is for people and has a remedy. Errors that the model raises are not among these.
 """
 
 from __future__ import annotations
 
 
 class ScorerError(Exception):
-    """The root: catch its children, not it."""
+    """The base class; catch its subclasses instead."""
 
 
 class Unusable(ScorerError):
-    """There is no model, or several, or what there is cannot answer."""
+    """There is no model, or there are several, or the model cannot answer."""
 
 
 class MissingLibrary(ScorerError):
-    """`distribution` is what to install."""
+    """A library is missing; `distribution` is what to install."""
 
     def __init__(self, what: str, distribution: str) -> None:
         super().__init__(
-            f"{what} needs {distribution}, which its environment does not have: add {distribution} "
+            f"{what} needs {distribution}, which is missing in its environment: add {distribution} "
             "to the environment"
         )
         self.distribution = distribution
 
 
 class BadRequest(ScorerError):
-    """A request that the model does not take."""
+    """The model cannot accept the request."""
 
 
 class BadMedia(BadRequest):
-    """A request of another content type."""
+    """The request has an unsupported content type."""
 
 
 class BadAnswer(ScorerError):
-    """An answer that cannot be sent."""
+    """The answer cannot be sent."""
 
 
 class NotAsRecorded(ScorerError):
-    """A model that would answer otherwise than the one that was weighed."""
+    """The model does not answer as the model that was checked."""

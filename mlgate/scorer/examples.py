@@ -1,4 +1,4 @@
-"""The example of a request: a file that the model's run kept, or the one that MLflow logged."""
+"""The example request: a file that the model's run kept, or the one that MLflow logged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mlgate.scorer import answers, requests
 from mlgate.scorer.errors import BadAnswer, BadRequest
 
-MOST_BYTES = 1 << 20  # of an example: it is kept with the model, and shown to people
+MOST_BYTES = 1 << 20  # of an example, which is stored with the model and shown to people
 
 # A block of the YAML that MLflow writes: https://mlflow.org/docs/latest/ml/model/#model-input-example
 _BLOCK = re.compile(r"^saved_input_example_info:[ ]*\n((?:[ ]+.*\n?)+)", re.MULTILINE)
@@ -17,9 +17,10 @@ _NAMED = r"^[ ]+{}:[ ]*['\"]?([^'\"\n]+?)['\"]?[ ]*$"
 
 
 def named_by_mlflow(mlmodel: str, files: Collection[str]) -> str | None:
-    """The file with MLflow's input example that `MLmodel` names, if it is among the model's files.
+    """The file of MLflow's input example that `MLmodel` names, if it is among the model's files.
 
-    The one that is a request already comes first; older versions of MLflow write none.
+    The serving example, which already is a request, is preferred; older versions of MLflow write
+    only the other one.
     """
     block = _BLOCK.search(mlmodel)
     for name in ("serving_input_path", "artifact_path"):
@@ -30,9 +31,9 @@ def named_by_mlflow(mlmodel: str, files: Collection[str]) -> str | None:
 
 
 def request_of(content: bytes) -> Any:
-    """An example as the body of a request, for JSON. Raises BadRequest and BadAnswer.
+    """The example as the JSON body of a request. Raises BadRequest and BadAnswer.
 
-    MLflow writes a data frame without the key that its protocol has for it.
+    MLflow writes a data frame without the key that its protocol requires, so it is added.
     """
     said = answers.plain(requests.json_of(content))
     if isinstance(said, dict) and said.keys() <= {"columns", "data", "index"} and "data" in said:
@@ -42,12 +43,12 @@ def request_of(content: bytes) -> Any:
 
 
 def checked(content: bytes | None, name: str) -> Any:
-    """As `request_of`, of the file `name`, None where it was too large to be read."""
+    """As `request_of`, for the file `name`; `content` is None if the file was too large to read."""
     if content is None:
         raise BadRequest(
-            f"the example {name} has more than {MOST_BYTES >> 20} MiB: a few rows are enough"
+            f"the example {name} is larger than {MOST_BYTES >> 20} MiB: a few rows are enough"
         )
     try:
         return request_of(content)
     except (BadAnswer, BadRequest) as error:
-        raise BadRequest(f"the example {name} is no request: {error}") from None
+        raise BadRequest(f"the example {name} is not a request: {error}") from None

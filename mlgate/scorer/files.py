@@ -1,7 +1,7 @@
-"""A model's files: what is there, copied and hashed on the way.
+"""A model's files: listed, copied and hashed.
 
-Only regular files count. A link could lead to any file of the machine, and to another one by the
-time it is served.
+Only regular files are allowed. A link could lead to any file on the machine, and to a different one
+by the time the model is served.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Part:
 
 
 def listed(folder: Path) -> tuple[list[str], list[str]]:
-    """The regular files below a folder, and whatever else is there but folders; both sorted."""
+    """The regular files below a folder, and everything else that is not a folder; both sorted."""
     files, others = [], []
     for place, folders, names in os.walk(folder):
         for name in (*folders, *names):
@@ -43,9 +43,9 @@ def listed(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def copied(source: Path, names: Iterable[str], target: Path) -> list[Part]:
-    """Copies files to the folder `target`, each read once.
+    """Copy files to the folder `target`, reading each once.
 
-    Raises Unusable for a link, and for a name that not every store can keep.
+    Raises Unusable for a link, and for a name that some stores cannot keep.
     """
     parts = []
     for name in names:
@@ -58,10 +58,10 @@ def copied(source: Path, names: Iterable[str], target: Path) -> list[Part]:
 
 
 def hashed(folder: Path) -> list[Part]:
-    """All files of a folder. Raises Unusable when there is anything but files in it."""
+    """All files of a folder. Raises Unusable if it contains anything else."""
     names, others = listed(folder)
     if others:
-        raise Unusable(f"{others[0]} is no file")
+        raise Unusable(f"{others[0]} is not a file")
     parts = []
     for name in names:
         with _opened(folder / name) as read:
@@ -70,23 +70,23 @@ def hashed(folder: Path) -> list[Part]:
 
 
 def read_bounded(path: Path, most: int) -> bytes | None:
-    """A file's content, None when it has more bytes than `most`. Raises OSError and Unusable."""
+    """A file's content; None if it is larger than `most` bytes. Raises OSError and Unusable."""
     with _opened(path) as read:
         content = read.read(most + 1)
     return content if len(content) <= most else None
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The file itself: neither where a link leads to, nor a pipe, which has no end."""
+    """Open a regular file, but no link, and no pipe, which might never end."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         if path.is_symlink():
-            raise Unusable(f"{path.name} is a link: a model consists of files") from None
+            raise Unusable(f"{path.name} is a link: a model may only have files") from None
         raise
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise Unusable(f"{path.name} is no file")
+        raise Unusable(f"{path.name} is not a file")
     return os.fdopen(number, "rb")
 
 

@@ -1,7 +1,7 @@
 """Requests and replies on the socket between a server and its model's process.
 
-A frame is the length of a header, the length of a body (each 32 bits, big-endian), the header,
-which is a JSON object, and the body. A connection carries one request at a time.
+A frame is the length of the header and the length of the body (32 bits each, big-endian), then the
+header, a JSON object, and the body. A connection carries one request at a time.
 
     request   {"path", "content_type"}
     reply     {"status", "content_type", "headers"}
@@ -21,13 +21,13 @@ MOST_BODY = (1 << 32) - 1
 
 
 def packed(header: Mapping[str, Any], body: bytes) -> bytes:
-    """A frame. A body has at most MOST_BODY bytes."""
+    """A frame; the body may have at most MOST_BODY bytes."""
     said = json.dumps(header).encode()
     return b"".join((LENGTHS.pack(len(said), len(body)), said, body))
 
 
 def read(connection: socket.socket) -> tuple[dict[str, Any], bytes] | None:
-    """The next frame; None where the other side has ended, or has sent what is none.
+    """The next frame; None if the other side has closed the connection or sent something else.
 
     Raises OSError.
     """
@@ -49,7 +49,7 @@ def read(connection: socket.socket) -> tuple[dict[str, Any], bytes] | None:
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes | None:
-    """That many bytes. The memory grows with what came, whatever was announced."""
+    """That many bytes. Memory grows with what arrives, not with the announced length."""
     found = bytearray()
     while len(found) < size:
         piece = connection.recv(min(size - len(found), 1 << 20))

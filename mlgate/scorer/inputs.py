@@ -1,4 +1,4 @@
-"""What a caller sent, as the model takes it: columns in the model's order, values of its types."""
+"""Brings a request into the form that the model accepts: its order of columns, and its types."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from mlgate.scorer.wording import listed, short
 
 _SHOWN = 10  # problems in a sentence
 _NEAR = 1_000  # names that are compared with a wrong one
-# As float(), int() and numpy say it, before the text.
+# How messages of float(), int() and numpy begin; the wrong text follows.
 _NO_NUMBER = ("could not convert string to float: ", "invalid literal for int() with base 10: ")
-MOST_COLUMNS = 10_000  # where the model does not say how many it takes: pandas needs a second
+MOST_COLUMNS = 10_000  # for a model without a signature: pandas needs a second for so many
 
 
 def arranged(content: Content, signature: Signature | None) -> Content:
-    """The content in the form and the order that the signature tells of.
+    """The content in the form and order of the signature; unchanged without a signature.
 
-    Raises BadRequest that names unknown, missing and extra columns, and the row and the column of a
-    value of another type. Without a signature it is as it was sent.
+    Raises BadRequest, which names unknown and missing columns, or the row and column of a value of
+    the wrong type.
     """
     if signature is None:
         if isinstance(content, Table) and len(content.columns) > MOST_COLUMNS:
             raise BadRequest(
-                f"the request has {len(content.columns)} columns, and a model without a signature "
-                f"takes {MOST_COLUMNS}: send lists without names (`instances`)"
+                f"the request has {len(content.columns)} columns, but a model without a signature "
+                f"accepts {MOST_COLUMNS}: send lists without names (`instances`)"
             )
         return content
     if signature.columns:
@@ -43,10 +43,10 @@ def arranged(content: Content, signature: Signature | None) -> Content:
 
 
 def not_a_number(error: ValueError, content: Content) -> str | None:
-    """What to say where a model that does not tell types has failed to read a text as a number.
+    """A message for the caller if a model without types failed to read a text as a number.
 
-    It is the caller's fault only if the text is one of the request's, as Python and numpy name the
-    very text; None where that is not so.
+    That is the caller's fault only if the text, which Python and numpy name, is in the request;
+    None otherwise.
     """
     message = str(error)
     if type(error) is not ValueError or not message.startswith(_NO_NUMBER):
@@ -66,14 +66,14 @@ def not_a_number(error: ValueError, content: Content) -> str | None:
     where = f"row {number}"
     if isinstance(content, Table) and len({index for _, index, _ in found}) == 1:
         where += f", column `{short(content.columns[index])}`"
-    return f"{where}: {short(repr(value))} is not a number, and the model takes one there"
+    return f"{where}: {short(repr(value))} is not a number, but the model needs one there"
 
 
 def _of_columns(content: Content, columns: Sequence[Column]) -> Table:
     if isinstance(content, Tensors):
         content = rows_of(content.by_name, "inputs")
     names = [column.name for column in columns]
-    if isinstance(content, Array):  # in the model's order, there being no names
+    if isinstance(content, Array):  # without names, so in the model's order
         rows = _as_rows(content.values, len(names), f": {listed(names)}")
         content = Table(tuple(names), rows)
     optional = {column.name for column in columns if not column.required}
@@ -89,7 +89,7 @@ def _of_columns(content: Content, columns: Sequence[Column]) -> Table:
 
 
 def _of_width(content: Content, width: int) -> Array:
-    """Where columns have no names, whatever names a caller has are for the caller."""
+    """Rows for a model whose columns have no names; the caller's names are ignored."""
     if isinstance(content, Tensors):
         content = rows_of(content.by_name, "inputs")
     values = content.rows if isinstance(content, Table) else content.values
@@ -112,7 +112,7 @@ def _of_tensors(content: Content, tensors: Sequence[Tensor]) -> Content:
         content = Tensors(dict(zip(content.columns, map(list, by_column))))
     names = [tensor.name or "" for tensor in tensors]
     if isinstance(content, Array):
-        raise BadRequest(f"the model takes several inputs, by name: {listed(names)}")
+        raise BadRequest(f"the model needs several inputs, by name: {listed(names)}")
     _check_names([*content.by_name], names, set(), "input")
     for tensor in tensors:
         _check_shape(content.by_name[tensor.name or ""], tensor)
@@ -135,16 +135,16 @@ def _check_names(
     problems += [f"missing {noun} `{name}`" for name in missing[: _SHOWN - len(problems)]]
     left = len(missing) + len(unknown) - len(problems)
     more = f"; and {left} more" if left else ""
-    raise BadRequest(f"{'; '.join(problems)}{more}. The model takes {listed(known)}")
+    raise BadRequest(f"{'; '.join(problems)}{more}. The model accepts {listed(known)}")
 
 
 def _as_rows(values: Sequence[Any], width: int, which: str = "") -> list[list[Any]]:
-    """Rows of that many values; a value alone is a row of one."""
+    """Rows of `width` values; a single value is a row of one."""
     rows = [value if isinstance(value, (list, tuple)) else [value] for value in values]
     for number, row in enumerate(rows, 1):
         if len(row) != width:
             raise BadRequest(
-                f"row {number} has {_count(len(row))}, and the model takes {width}{which}"
+                f"row {number} has {_count(len(row))}, but the model needs {width}{which}"
             )
     return [list(row) for row in rows]
 
@@ -155,7 +155,7 @@ def _check_shape(values: Any, tensor: Tensor) -> None:
     while isinstance(inner, (list, tuple)):
         shape.append(len(inner))
         if not inner:
-            return  # nothing is told of what is in it
+            return  # the shape of what it could contain is unknown
         inner = inner[0]
     fits = len(shape) == len(tensor.shape) and all(
         wanted in (None, size) for size, wanted in zip(shape, tensor.shape)
@@ -164,7 +164,7 @@ def _check_shape(values: Any, tensor: Tensor) -> None:
         wanted = ", ".join("any" if size is None else str(size) for size in tensor.shape)
         name = f" `{tensor.name}`" if tensor.name else ""
         sent = ", ".join(map(str, shape)) or "none"
-        raise BadRequest(f"the input{name} has the shape ({sent}), and the model takes ({wanted})")
+        raise BadRequest(f"the input{name} has the shape ({sent}), but the model needs ({wanted})")
 
 
 def _typed(value: Any, column: Column, row: int) -> Any:
@@ -179,7 +179,7 @@ def _typed(value: Any, column: Column, row: int) -> Any:
     except (TypeError, ValueError, OverflowError):
         shown = "null" if value is None else short(repr(value))
         raise BadRequest(
-            f"row {row}, column `{column.name}`: {shown} is no value of the type {column.type}"
+            f"row {row}, column `{column.name}`: {shown} is not a value of type {column.type}"
         ) from None
 
 
@@ -211,7 +211,7 @@ def _truth(value: Any) -> bool:
 
 
 def _time(value: Any) -> str:
-    """As it was sent: a date, or a time of ISO 8601."""
+    """The text unchanged, if it is a date or time in ISO 8601."""
     text = _text(value)
     datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     return text

@@ -1,4 +1,4 @@
-"""The libraries that formats need, as the model's environment has them."""
+"""The libraries that formats need, from the model's environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from mlgate.scorer.errors import MissingLibrary
 
-# Distributions whose modules are called otherwise, of those that models are made with.
+# Modules that models often use, and whose distribution has another name.
 _CALLED = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -21,9 +21,9 @@ _CALLED = {
 
 
 def library(module: str, what: str, *also: str) -> Any:
-    """The module, once it is known that those beside it are there as well.
+    """Import the module, after checking that it and `also` are installed.
 
-    Raises MissingLibrary, which begins with `what` needs it.
+    Raises MissingLibrary; its message begins with `what`, the thing that needs the module.
     """
     for top in (module.partition(".")[0], *also):
         if not has(top):
@@ -40,6 +40,6 @@ def has(module: str) -> bool:
 
 
 def distribution_of(module: str) -> str:
-    """What to install for a module that is missing, as far as its name tells."""
+    """The distribution to install for a missing module, judging by its name."""
     top = module.partition(".")[0]
     return _CALLED.get(top, top)

@@ -1,7 +1,8 @@
-"""The model itself, from any of its formats.
+"""Loads a model, from any of its formats.
 
-`numpy` and `pandas` are used where the model's environment has them; without, rows are lists. What
-was used is among what the model needs, so an environment that lacks it is refused before it serves.
+`numpy` and `pandas` are used if the model's environment has them; otherwise rows are lists. What
+was used is recorded as something the model needs, so an environment without it is refused before it
+serves.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from mlgate.scorer.requests import Array, Content, Request, Table, Tensors
 from mlgate.scorer.signatures import Signature
 from mlgate.scorer.wording import short
 
-# By it MLflow logs to Azure ML, where runs have it; it is imported with MLflow, and half of Azure's
-# SDK with it. No model needs that, nor whoever serves it.
+# MLflow logs to Azure ML with this plugin. Importing MLflow imports it too, and with it half of
+# Azure's SDK, but neither models nor servers need it.
 _PLUGIN = "azureml.mlflow"
-_DTYPES = {  # of others, text among them, pandas makes what it made of them in training
+_DTYPES = {  # for other types, such as text, pandas chooses the same dtype as in training
     "double": "float64",
     "float": "float32",
     "long": "int64",
@@ -34,19 +35,19 @@ _DTYPES = {  # of others, text among them, pandas makes what it made of them in 
 
 
 class Model(Protocol):
-    """A loaded model. It is asked with what its signature tells of: see `inputs.arranged`."""
+    """A loaded model. Its requests are in the form of its signature: see `inputs.arranged`."""
 
     signature: Signature | None
 
     def predict(self, content: Content, params: Mapping[str, Any] | None) -> Any:
-        """Whatever it answers; raises whatever it likes."""
+        """The model's answer, of any type; may raise any exception."""
         ...
 
 
 def load(path: Path, format_: str) -> Model:
-    """The model at `path`, in one of the formats of `candidates`. It executes the model's code.
+    """Load the model at `path`, in one of the formats of `candidates`; executes the model's code.
 
-    Raises MissingLibrary, Unusable, and whatever the model likes.
+    Raises MissingLibrary, Unusable, and any exception of the model.
     """
     return _LOADERS[format_](path)
 
@@ -54,16 +55,16 @@ def load(path: Path, format_: str) -> Model:
 def answer(model: Model, request: Request) -> Any:
     """The answer as JSON, in the form of its request.
 
-    Raises BadRequest and BadAnswer, and whatever the model likes.
+    Raises BadRequest, BadAnswer, and any exception of the model.
     """
     if not _rows(request.content):
-        raise BadRequest("the request has no rows: send one at least")
+        raise BadRequest("the request has no rows: send at least one")
     content = arranged(request.content, model.signature)
     try:
         predicted = model.predict(content, request.params)
     except ValueError as error:
-        if told := not_a_number(error, content):
-            raise BadRequest(told) from error
+        if message := not_a_number(error, content):
+            raise BadRequest(message) from error
         raise
     return answers.wrapped(answers.plain(predicted), request.form)
 
@@ -75,12 +76,12 @@ def _rows(content: Content) -> Any:
 
 
 class _PyFunc:
-    """An MLflow model by its flavor for any Python."""
+    """An MLflow model, by its `python_function` flavor."""
 
     def __init__(self, loaded: Any) -> None:
         self._loaded = loaded
-        told = loaded.metadata.signature
-        self.signature = signatures.of_mlflow(told.to_dict() if told else None)
+        logged = loaded.metadata.signature
+        self.signature = signatures.of_mlflow(logged.to_dict() if logged else None)
 
     def predict(self, content: Content, params: Mapping[str, Any] | None) -> Any:
         given = self._given(content)
@@ -103,14 +104,14 @@ class _PyFunc:
 
 
 class _Estimator:
-    """An object that has `predict`, as scikit-learn's have."""
+    """An object with a `predict` method, as in scikit-learn."""
 
     def __init__(self, loaded: Any) -> None:
         if not callable(getattr(loaded, "predict", None)):
             kind = f"{type(loaded).__module__}.{type(loaded).__qualname__}"
             raise Unusable(
-                f"the model is of the class {kind}, which has no predict(): keep one object that "
-                "answers, such as a scikit-learn Pipeline"
+                f"the model's class {kind} has no predict(): keep one object that can predict, "
+                "such as a scikit-learn Pipeline"
             )
         self._loaded = loaded
         self.signature = signatures.of_estimator(loaded)
@@ -126,7 +127,7 @@ class _Estimator:
 
 
 class _Onnx:
-    """An ONNX graph. Its only output is the answer; several are answered by their names."""
+    """An ONNX graph. Its only output is the answer; several outputs are answered by name."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -152,16 +153,18 @@ class _Onnx:
             for i in self._inputs
         }
 
-    def _tensor(self, told: Any, values: Sequence[Any]) -> Any:
-        dtype = signatures.OF_ONNX.get(told.type)
+    def _tensor(self, wanted: Any, values: Sequence[Any]) -> Any:
+        dtype = signatures.OF_ONNX.get(wanted.type)
         if dtype is None:
-            raise Unusable(f"the model's input `{told.name}` is a {told.type}, which no JSON holds")
+            raise Unusable(
+                f"the model's input `{wanted.name}` is a {wanted.type}, which JSON cannot hold"
+            )
         return _array(values, dtype)
 
 
 def _load_mlflow(path: Path) -> Model:
-    # Without numpy and pandas, which mlflow-skinny does not bring, its models cannot be loaded.
-    sys.modules.setdefault(_PLUGIN, None)  # type: ignore[arg-type] # so that it cannot be imported
+    # MLflow needs numpy and pandas to load models, but mlflow-skinny does not install them.
+    sys.modules.setdefault(_PLUGIN, None)  # type: ignore[arg-type] # keeps it from being imported
     pyfunc = library("mlflow.pyfunc", "an MLflow model", "numpy", "pandas")
     return _PyFunc(pyfunc.load_model(str(path)))
 
@@ -172,13 +175,13 @@ def _load_onnx(path: Path) -> Model:
 
 
 def _load_skops(path: Path) -> Model:
-    """Types that skops does not trust are refused: the format is for those who want that."""
+    """Refuse types that skops does not trust, which is what the format is for."""
     skops = library("skops.io", "a skops model")
     with _needing("the model"):
         if unknown := skops.get_untrusted_types(file=str(path)):
             raise Unusable(
                 f"the model has types that skops does not trust: {', '.join(sorted(unknown))}. "
-                "Leave them out, or keep the model as joblib, which trusts any"
+                "Remove them, or keep the model as joblib, which allows any type"
             )
         return _Estimator(skops.load(str(path)))
 
@@ -196,9 +199,9 @@ def _load_pickle(path: Path) -> Model:
 
 @contextlib.contextmanager
 def _needing(what: str) -> Iterator[None]:
-    """A package that the model's objects are of, and that is known by its module's name.
+    """Turn a missing module whose distribution is known into MissingLibrary.
 
-    Any other module may be one of the repository, which whoever knows the repository tells.
+    Any other module may be part of the repository, so its error is passed on.
     """
     try:
         yield
@@ -210,7 +213,7 @@ def _needing(what: str) -> Iterator[None]:
 
 
 def _table(table: Table, signature: Signature | None) -> Any:
-    """A data frame; where there is no pandas, an array or lists, in the order of the columns."""
+    """A data frame, or without pandas an array or lists, in the order of the columns."""
     if not has("pandas"):
         return _array(table.rows)
     pandas = library("pandas", "the model")
@@ -232,12 +235,12 @@ def _array(values: Any, dtype: str | None = None) -> Any:
     numpy = library("numpy", "the model")
     with _refused("the values"):
         if dtype is None and _mixed(values):
-            dtype = "object"  # else numbers become texts
+            dtype = "object"  # otherwise numbers would become text
         return numpy.array(values, dtype="object" if dtype == "str" else dtype)
 
 
 def _mixed(values: Any) -> bool:
-    """Whether nested lists hold anything but numbers and truth values: text, null or objects."""
+    """Whether nested lists hold anything but numbers and booleans: text, null or objects."""
     if isinstance(values, (list, tuple)):
         return any(map(_mixed, values))
     return not isinstance(values, (int, float))
@@ -251,16 +254,16 @@ def _columns(table: Table) -> list[list[Any]]:
 
 @contextlib.contextmanager
 def _refused(what: str) -> Iterator[None]:
-    """What numpy and pandas cannot make an array or a column of is the caller's fault."""
+    """Raise BadRequest for values that numpy or pandas cannot convert: the caller's fault."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadRequest(f"{what} cannot be taken: {error}") from None
+        raise BadRequest(f"{what} cannot be converted: {error}") from None
 
 
 @contextlib.contextmanager
 def _enforced() -> Iterator[None]:
-    """What MLflow finds wrong with values and params is the caller's fault: it looks first."""
+    """Raise BadRequest for values and params that MLflow refuses, as it checks them first."""
     exceptions = library("mlflow.exceptions", "an MLflow model")
     try:
         yield
@@ -273,7 +276,7 @@ def _enforced() -> Iterator[None]:
 
 def _no_params(params: Mapping[str, Any] | None) -> None:
     if params:
-        raise BadRequest("the model takes no params: only an MLflow model can")
+        raise BadRequest("the model does not accept params: only MLflow models can")
 
 
 _LOADERS: Mapping[str, Callable[[Path], Model]] = {

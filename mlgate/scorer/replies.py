@@ -1,10 +1,10 @@
-"""A loaded model that answers HTTP's requests, whoever speaks HTTP with the caller.
+"""A loaded model that answers HTTP requests, independent of the HTTP server.
 
     POST /invocations               MLflow's scoring protocol, JSON or CSV: {"predictions": [..]}
     POST /predict, /api/predict     the same; the answer to JSON has the form of its request
 
-An answer that is an error is `{"error_code", "message"}`. It says what a caller can do better, and
-nothing of the model's insides: those are in the log, under the number that the answer has.
+An error is `{"error_code", "message"}`. It says what the caller can do, and nothing about the
+model's internals: those are in the log, under the number in the answer.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Reply:
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-    """An error of `CODES`."""
+    """A reply with an error; `status` is one of `CODES`."""
     said = {"error_code": CODES[status], "message": short(message, _MESSAGE)}
     return Reply(status, JSON, json.dumps(said).encode(), headers or {})
 
 
 def to_standard_error(text: str) -> None:
-    """Whatever the model has made of `sys.stderr`."""
+    """Write to standard error, even if the model has replaced `sys.stderr`."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         sys.__stderr__.write(f"{text}\n")  # type: ignore[union-attr] # there may be none
         sys.__stderr__.flush()  # type: ignore[union-attr]
@@ -71,8 +71,8 @@ def to_standard_error(text: str) -> None:
 class Scorer:
     """A loaded model with its identity: `churn@3f9a1c0b7d52`, entry 42.
 
-    It may be asked by several threads; the model is asked by one at a time. `log` gets what no
-    caller is told.
+    Several threads may use it; it asks the model one request at a time. `log` gets the details that
+    callers don't see.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class Scorer:
         answer: Any = None,
         log: Callable[[str], None] = to_standard_error,
     ) -> Scorer:
-        """Loads a model, which has to answer the example as is on record, where anything is.
+        """Load a model, and check that it answers its example as recorded, if it has one.
 
-        Raises ScorerError, NotAsRecorded among them, and whatever the model likes.
+        Raises ScorerError, for example NotAsRecorded, and any exception of the model.
         """
         with _in_one_process():
             model = load(Path(model_path), format)
@@ -105,17 +105,17 @@ class Scorer:
             found = made._answer(requests.of_json(example))
             if answer is not None and not alike(found, answer):
                 raise NotAsRecorded(
-                    f"the model answers its example with {_shown(found)}, and {_shown(answer)} is "
-                    "on record: its environment differs from the one that it was checked in, or "
-                    "its answers depend on more than its files and the request"
+                    f"the model answers its example with {_shown(found)}, but {_shown(answer)} was "
+                    "recorded: its environment differs from the one it was checked in, or its "
+                    "answers depend on more than its files and the request"
                 )
         return made
 
     def reply(self, path: str, content_type: str | None, body: bytes) -> Reply:
-        """The answer to a POST. It raises nothing, whatever the model does."""
+        """The reply to a POST. Raises nothing, whatever the model does."""
         try:
             if path not in ROUTES:
-                return refusal(404, f"POST takes {', '.join(ROUTES)}", self.headers)
+                return refusal(404, f"POST to one of {', '.join(ROUTES)}", self.headers)
             request = self._request(content_type, body)
             found = self._answer(
                 replace(request, form=OF_MLFLOW) if path == INVOCATIONS else request
@@ -125,10 +125,10 @@ class Scorer:
             return refusal(415, str(error), self.headers)
         except BadRequest as error:
             return refusal(400, str(error), self.headers)
-        except BaseException as error:  # noqa: BLE001 -- also what asks this process to exit
+        except BaseException as error:  # noqa: BLE001 -- SystemExit too: the model may raise it
             number = secrets.token_hex(4)
             self._log(f"error {number}: POST {path}\n{trace_of(error)}")
-            return refusal(500, f"error {number}: see the log of the server", self.headers)
+            return refusal(500, f"error {number}: see the server's log", self.headers)
 
     def _request(self, content_type: str | None, body: bytes) -> Request:
         """Raises BadRequest."""
@@ -144,7 +144,7 @@ class Scorer:
 
 @contextlib.contextmanager
 def _in_one_process() -> Iterator[None]:
-    """The model may fork: a child of its own that comes back from it has nothing to say here."""
+    """End a fork of the model that returns from the model's code: only this process may reply."""
     process = os.getpid()
     try:
         yield
@@ -154,28 +154,28 @@ def _in_one_process() -> Iterator[None]:
 
 
 def _media(content_type: str | None) -> str:
-    """What the body is, JSON where nobody says. Raises BadMedia."""
+    """The body's media type, JSON by default. Raises BadMedia."""
     media, *parameters = (content_type or JSON).split(";")
     media = media.strip().lower()
     if media not in (JSON, CSV):
         raise BadMedia(
-            f"the content type {short(media)!r} is not taken: send {JSON} or {CSV}, as UTF-8"
+            f"the content type {short(media)!r} is not supported: send {JSON} or {CSV} in UTF-8"
         )
     for parameter in parameters:
         key, _, value = parameter.partition("=")
         key, value = key.strip().lower(), value.strip().strip("\"'").lower()
         if key == "charset" and value not in _CHARSETS:
-            raise BadMedia(f"the charset {short(value)!r} is not taken: send UTF-8")
-        if key == "format":  # of MLflow 1, whose bodies mean something else
+            raise BadMedia(f"the charset {short(value)!r} is not supported: send UTF-8")
+        if key == "format":  # from MLflow 1, which reads the same bodies differently
             raise BadMedia(
-                f"the parameter format={short(value)} is of MLflow 1: send {JSON} with one of "
+                f"the parameter format={short(value)} is from MLflow 1: send {JSON} with one of "
                 f"{', '.join(requests.MLFLOW_KEYS)}"
             )
     return media
 
 
 def trace_of(error: BaseException) -> str:
-    """For the log."""
+    """The traceback for the log, shortened in the middle."""
     try:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     except Exception:  # noqa: BLE001 -- an exception may be of any class

@@ -1,4 +1,4 @@
-"""What a caller sent: a request body, read into a table, an array, or named tensors.
+"""Reads a request body into a table, an array, or named tensors.
 
     {"dataframe_split": {"columns": [..], "data": [[..], ..]}}    MLflow's scoring protocol
     {"dataframe_records": [{column: value, ..}, ..]}
@@ -7,7 +7,7 @@
     {column: {row: value, ..}, ..}                                as pandas writes a table
     [{column: value, ..}, ..] or [[value, ..], ..]                rows
 
-Whether the model takes it is the matter of `inputs`.
+`inputs` checks whether the model accepts it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _FORMS = (
     f"a JSON object with one of {', '.join(MLFLOW_KEYS)}; an object column -> {{row -> value}}; or "
     "a list of rows"
 )
-_BESIDE = {"params", "signature_name"}  # what MLflow lets callers send with its keys
+_BESIDE = {"params", "signature_name"}  # what MLflow allows beside its keys
 _BESIDE_DATA = {"columns", "data", "index"}
-_DEPTH = 64  # of nested lists and objects: numpy has no more dimensions
-# Only a text with a number like these can have one that no double holds.
+_DEPTH = 64  # of nested lists and objects: numpy supports no more dimensions
+# Only a text with a number like these can contain one that is too large for a double.
 _LARGE = re.compile(r"(?<![0-9])[0-9]{200,}|[eE]\+?[0-9]{3,}")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with named columns; each row has a value for each."""
+    """Rows with named columns; each row has a value for each column."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Any]]
@@ -48,14 +48,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Array:
-    """Nested lists, a row each."""
+    """Nested lists; each item is a row."""
 
     values: Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Nested lists by their names."""
+    """Nested lists by name."""
 
     by_name: Mapping[str, Any]
 
@@ -65,7 +65,7 @@ Content = Union[Table, Array, Tensors]
 
 @dataclass(frozen=True)
 class Request:
-    """`form` is that of the answer; `params` are MLflow's, for models that take some."""
+    """`form` decides the form of the answer; `params` are MLflow's, for models that accept them."""
 
     form: str
     content: Content
@@ -73,18 +73,18 @@ class Request:
 
 
 def read(body: bytes | str) -> Request:
-    """From the text of a request. Raises BadRequest."""
+    """Read the text of a request. Raises BadRequest."""
     return of_json(json_of(body))
 
 
 def json_of(body: bytes | str) -> Any:
-    """The body as JSON; NaN and infinity, which JSON has not and Python writes, are null.
+    """The body as JSON; NaN and infinity, which Python writes but JSON does not have, become null.
 
-    Raises BadRequest, also for what JSON allows and no model can be asked: a key that is there
-    twice, a number that no double holds, and lists in lists without end.
+    Raises BadRequest, also for some valid JSON: a duplicate key, a number that is too large for a
+    double, and lists that are nested too deeply.
     """
     text = text_of(body) if isinstance(body, bytes) else body
-    # Functions of Python's for each number would double the time.
+    # Calling a Python function for each number would double the time.
     numbers: Any = _NUMBERS if _LARGE.search(text) else {}
     try:
         said = json.loads(text, parse_constant=lambda _: None, object_pairs_hook=_object, **numbers)
@@ -107,7 +107,7 @@ def text_of(body: bytes) -> str:
 
 
 def of_json(said: Any) -> Request:
-    """From the JSON of a request. Raises BadRequest."""
+    """Read the JSON of a request. Raises BadRequest."""
     if isinstance(said, list):
         return Request(OF_ROWS, _rows(said, "the list"))
     if not isinstance(said, dict):
@@ -117,11 +117,11 @@ def of_json(said: Any) -> Request:
         raise BadRequest(f"the request has several formats, {' and '.join(keys)}: send one of them")
     if keys:
         if others := sorted(said.keys() - {*keys} - _BESIDE):
-            raise BadRequest(f"beside {keys[0]} the request has {listed(others)}: leave it out")
+            raise BadRequest(f"the request has more than {keys[0]}: remove {listed(others)}")
         return Request(OF_MLFLOW, _READERS[keys[0]](said[keys[0]]), _params(said.get("params")))
     if said and all(isinstance(value, dict) for value in said.values()):
         return Request(OF_COLUMNS, _of_columns(said))
-    raise BadRequest(f"the request is in no known format: send {_FORMS}")
+    raise BadRequest(f"the request has no known format: send {_FORMS}")
 
 
 def rows_of(columns: Mapping[str, Any], what: str) -> Table:
@@ -130,39 +130,39 @@ def rows_of(columns: Mapping[str, Any], what: str) -> Table:
     for name, values in columns.items():
         if not isinstance(values, list):
             raise BadRequest(
-                f"{what}: `{short(name)}` is {_what(values)}, and has to be a list of values"
+                f"{what}: `{short(name)}` is {_what(values)}, but must be a list of values"
             )
         lengths[name] = len(values)
     if len({*lengths.values()}) > 1:
-        told = listed([f"`{short(name)}` has {length}" for name, length in lengths.items()])
-        raise BadRequest(f"{what}: the columns have different numbers of rows: {told}")
+        counts = listed([f"`{short(name)}` has {length}" for name, length in lengths.items()])
+        raise BadRequest(f"{what}: the columns have different numbers of rows: {counts}")
     return Table(tuple(columns), [list(row) for row in zip(*columns.values())])
 
 
 def no_twice(names: Sequence[str], what: str) -> None:
-    """Raises BadRequest that names the first name which is there twice."""
+    """Raise BadRequest for the first duplicate name."""
     if len({*names}) < len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
-        raise BadRequest(f"{what} `{short(twice)}` is there twice")
+        raise BadRequest(f"{what} `{short(twice)}` appears twice")
 
 
 def _split(said: Any) -> Table:
     if not isinstance(said, dict) or not isinstance(said.get("data"), list):
-        raise BadRequest(f'{SPLIT} has to be {{"columns": [..], "data": [[..], ..]}}')
+        raise BadRequest(f'{SPLIT} must be {{"columns": [..], "data": [[..], ..]}}')
     if others := sorted(said.keys() - _BESIDE_DATA):
-        raise BadRequest(f"{SPLIT}: beside its data it has {listed(others)}: leave it out")
+        raise BadRequest(f"{SPLIT} has unknown keys: remove {listed(others)}")
     columns, data = said.get("columns"), said["data"]
-    # pandas numbers the columns that have no names.
+    # pandas numbers columns that have no names.
     if not isinstance(columns, list) or not all(type(name) in (str, int) for name in columns):
-        raise BadRequest(f"{SPLIT}: `columns` has to be a list of names")
-    index = said.get("index")  # of the caller's own rows: the model does not get it
+        raise BadRequest(f"{SPLIT}: `columns` must be a list of names")
+    index = said.get("index")  # checked, but not passed to the model
     if index is not None and not (isinstance(index, list) and len(index) == len(data)):
-        raise BadRequest(f"{SPLIT}: `index` has to be a list with a value for each row")
+        raise BadRequest(f"{SPLIT}: `index` must be a list with a value for each row")
     columns = [str(name) for name in columns]
     no_twice(columns, f"{SPLIT}: the column")
     for number, row in enumerate(data, 1):
         if not isinstance(row, list):
-            raise BadRequest(f"{SPLIT}: row {number} is {_what(row)}, and has to be a list")
+            raise BadRequest(f"{SPLIT}: row {number} is {_what(row)}, but must be a list")
         if len(row) != len(columns):
             raise BadRequest(
                 f"{SPLIT}: row {number} has {len(row)} values for {len(columns)} columns"
@@ -172,12 +172,12 @@ def _split(said: Any) -> Table:
 
 def _records(said: Any, what: str = RECORDS) -> Table:
     if not isinstance(said, list):
-        raise BadRequest(f"{what} has to be a list of rows, and is {_what(said)}")
+        raise BadRequest(f"{what} must be a list of rows, but is {_what(said)}")
     columns = tuple(said[0]) if said and isinstance(said[0], dict) else ()
     rows = []
     for number, row in enumerate(said, 1):
         if not isinstance(row, dict):
-            raise BadRequest(f"{what}: row {number} is {_what(row)}, and row 1 is an object")
+            raise BadRequest(f"{what}: row {number} is {_what(row)}, but row 1 is an object")
         if differing := sorted({*columns} ^ row.keys()):
             lacking = number if differing[0] in columns else 1
             raise BadRequest(
@@ -190,7 +190,7 @@ def _records(said: Any, what: str = RECORDS) -> Table:
 
 def _rows(said: Any, what: str) -> Content:
     if not isinstance(said, list):
-        raise BadRequest(f"{what} has to be a list of rows, and is {_what(said)}")
+        raise BadRequest(f"{what} must be a list of rows, but is {_what(said)}")
     if said and isinstance(said[0], dict):
         return _records(said, what)
     _check_even(said, what)
@@ -214,19 +214,19 @@ def _of_columns(said: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _check_even(values: Sequence[Any], what: str) -> None:
-    """Raises BadRequest unless nested lists are an array: each row as the first one."""
+    """Raise BadRequest unless the nested lists form an array: each row is like the first."""
     depths = [isinstance(value, list) for value in values]
     if not any(depths):
         for number, value in enumerate(values, 1):
             if isinstance(value, dict):
-                raise BadRequest(f"{what}: row {number} is an object, and row 1 is not")
+                raise BadRequest(f"{what}: row {number} is an object, but row 1 is not")
         return
     for number, value in enumerate(values, 1):
         if not isinstance(value, list):
-            raise BadRequest(f"{what}: row {number} is {_what(value)}, and others are lists")
+            raise BadRequest(f"{what}: row {number} is {_what(value)}, but others are lists")
         if len(value) != len(values[0]):
             raise BadRequest(
-                f"{what}: row {number} has {len(value)} values, and row 1 has {len(values[0])}"
+                f"{what}: row {number} has {len(value)} values, but row 1 has {len(values[0])}"
             )
         _check_even(value, f"{what}: row {number}")
 
@@ -243,7 +243,7 @@ def _check_depth(said: Any) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """One of two values would be dropped, and nobody would know."""
+    """Refuse duplicate keys: JSON's reader would silently drop a value."""
     made = dict(pairs)
     if len(made) < len(pairs):
         no_twice([name for name, _ in pairs], "the request is ambiguous: the key")
@@ -251,7 +251,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int:
-    _fraction(text)  # which takes as long as the text is, whereas int() takes the square of that
+    _fraction(text)  # refuses long numbers in linear time; int() takes quadratic time
     return int(text)
 
 
@@ -264,17 +264,17 @@ def _fraction(text: str) -> float:
 
 def _params(said: Any) -> Mapping[str, Any] | None:
     if said is not None and not isinstance(said, dict):
-        raise BadRequest(f"params has to be an object, and is {_what(said)}")
+        raise BadRequest(f"params must be an object, but is {_what(said)}")
     return said or None
 
 
 def _what(value: Any) -> str:
-    kinds = {bool: "a truth value", int: "a number", float: "a number", str: "text"}
+    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "text"}
     kinds.update({list: "a list", dict: "an object", type(None): "null"})
     return kinds[type(value)]
 
 
-_TOO_DEEP = f"the request is nested too deeply: {_DEPTH} lists and objects in one another are taken"
+_TOO_DEEP = f"the request is nested too deeply: the limit is {_DEPTH} levels of lists and objects"
 _NUMBERS = {"parse_int": _whole, "parse_float": _fraction}
 _READERS: Mapping[str, Callable[[Any], Content]] = {
     SPLIT: _split,

@@ -1,4 +1,4 @@
-"""What a model takes, as far as it says: columns, rows of a width, or tensors."""
+"""What a model accepts, as far as it says: columns, rows of a width, or tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# MLflow's names of types, whoever tells of them.
+# MLflow's names of types; other sources are mapped to them.
 TYPES = ("double", "float", "long", "integer", "string", "boolean", "datetime", "binary")
 OF_ONNX = {
     "tensor(double)": "float64", "tensor(float)": "float32", "tensor(float16)": "float16",
@@ -24,7 +24,7 @@ _OF_NUMPY = {
 
 @dataclass(frozen=True)
 class Column:
-    """`type` is one of MLflow's, None where it is not known or none of those of a value."""
+    """`type` is one of `TYPES`, or None if it is unknown or not a type of single values."""
 
     name: str
     type: str | None = None
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Tensor:
-    """`dtype` is numpy's name; a dimension that is None may have any size."""
+    """`dtype` is numpy's name; a dimension of None may have any size."""
 
     name: str | None
     dtype: str
@@ -42,9 +42,9 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Signature:
-    """One of `columns`, `width` and `tensors` says what the model takes; `outputs` is JSON.
+    """What the model accepts, in one of `columns`, `width` and `tensors`; `outputs` is JSON.
 
-    `width` is the number of values of a row, where columns have no names.
+    `width` is the number of values in a row, for columns without names.
     """
 
     source: str  # "mlflow", "scikit-learn", "onnx"
@@ -57,12 +57,12 @@ class Signature:
         return asdict(self)
 
 
-def of_mlflow(told: Mapping[str, Any] | None) -> Signature | None:
-    """From what MLflow's `ModelSignature.to_dict` gives, whose schemas are JSON in text."""
-    inputs = _schema(told, "inputs")
+def of_mlflow(given: Mapping[str, Any] | None) -> Signature | None:
+    """From the result of MLflow's `ModelSignature.to_dict`, whose schemas are JSON text."""
+    inputs = _schema(given, "inputs")
     if not inputs:
         return None
-    outputs = _schema(told, "outputs")
+    outputs = _schema(given, "outputs")
     if all(each.get("type") == "tensor" for each in inputs):
         return Signature("mlflow", tensors=tuple(map(_tensor, inputs)), outputs=outputs)
     if all(each.get("name") is not None for each in inputs):
@@ -79,7 +79,7 @@ def of_mlflow(told: Mapping[str, Any] | None) -> Signature | None:
 
 
 def of_estimator(model: Any) -> Signature | None:
-    """As scikit-learn, and whoever follows it, notes at fitting."""
+    """From the attributes that scikit-learn, and libraries like it, set when fitting."""
     with contextlib.suppress(Exception):
         names = [*model.feature_names_in_]
         if names and all(isinstance(name, str) for name in names):
@@ -93,26 +93,26 @@ def of_estimator(model: Any) -> Signature | None:
 
 
 def of_onnx(inputs: Sequence[Any], outputs: Sequence[Any]) -> Signature:
-    """Inputs of one value each are columns, as converters make them of a table's."""
+    """From an ONNX graph. Several inputs of one value each are columns, as converters make them."""
     tensors = [
         Tensor(each.name, OF_ONNX.get(each.type, each.type), _shape(each.shape)) for each in inputs
     ]
-    told = [{"name": each.name, "type": each.type} for each in outputs]
+    described = [{"name": each.name, "type": each.type} for each in outputs]
     if len(tensors) > 1 and all(each.shape[1:] in ((), (1,)) for each in tensors):
         columns = tuple(Column(str(each.name), _OF_NUMPY.get(each.dtype)) for each in tensors)
-        return Signature("onnx", columns=columns, outputs=told)
-    return Signature("onnx", tensors=tuple(tensors), outputs=told)
+        return Signature("onnx", columns=columns, outputs=described)
+    return Signature("onnx", tensors=tuple(tensors), outputs=described)
 
 
-def _schema(told: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
-    value = (told or {}).get(name)
+def _schema(given: Mapping[str, Any] | None, name: str) -> list[dict[str, Any]]:
+    value = (given or {}).get(name)
     listed = json.loads(value) if isinstance(value, str) else value
     return [each for each in listed or () if isinstance(each, dict)]
 
 
-def _tensor(told: Mapping[str, Any]) -> Tensor:
-    spec = told.get("tensor-spec") or {}
-    return Tensor(told.get("name"), str(spec.get("dtype")), _shape(spec.get("shape") or ()))
+def _tensor(given: Mapping[str, Any]) -> Tensor:
+    spec = given.get("tensor-spec") or {}
+    return Tensor(given.get("name"), str(spec.get("dtype")), _shape(spec.get("shape") or ()))
 
 
 def _shape(shape: Sequence[Any]) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""What of a host's variables the process of a model is given: no setting of it, and no token."""
+"""Which of a host's environment variables a model's process gets: no settings and no tokens."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ _PASSED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
     "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
 }  # a row a line # fmt: skip
-# Where Python looks, how many threads libraries use, and which devices.
+# Search paths of Python, thread counts and devices of libraries.
 _BEGINNINGS = (
     "LC_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_", "NUMEXPR_", "NVIDIA_", "CUDA_",
 )  # fmt: skip
-_ADDED = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # MLflow tells its makers of its use
+_ADDED = {"MLFLOW_DISABLE_TELEMETRY": "true"}  # else MLflow reports its use to its makers
 
 
 def for_model(host: Mapping[str, str], own: Collection[str] = ()) -> dict[str, str]:
-    """The variables of a process that loads a model; `own` are others that it is given."""
+    """The variables for a process that loads a model; `own` names others to pass on."""
     passed = {
         name: value
         for name, value in host.items()

@@ -1,4 +1,4 @@
-"""Names and values in sentences. A caller may send megabytes of either, so each is cut."""
+"""Names and values in sentences, shortened because a caller may send megabytes of either."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _NAMES = 10
 
 
 def short(text: str, most: int = _CHARACTERS) -> str:
-    """The text, or its beginning."""
+    """The text, cut at `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return ", ".join(short(name) for name in names[:_NAMES]) + more

@@ -208,7 +208,7 @@ HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "answers otherwise": (
         {"source": answering(2), "answer": {"predictions": [3]}},
-        "answers its example with .*2.* and .*3.* is on record",
+        "answers its example with .*2.* but .*3.* was recorded",
     ),
     "cannot answer": (
         {"source": answering(2, meanwhile="raise ValueError('no rows like these')")},

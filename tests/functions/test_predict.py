@@ -165,7 +165,7 @@ HELD_BACK: dict[str, tuple[dict[str, Any], str]] = {
     "is killed": ({"source": answering(2, "import os; os.kill(os.getpid(), 9)")}, "SIGKILL"),
     "answers otherwise": (
         {"source": answering(2), "answer": {"predictions": [3]}},
-        "is on record",
+        "was recorded",
     ),
     "needs others": (
         {
@@ -212,7 +212,7 @@ def test_a_fault_of_the_model_has_a_number_and_no_trace(
     store.promote(answering(1, meanwhile="1 / int(rows[0][0])"))
     app = start()
     got = app.post("/predict", {"instances": [[0, 0]]})
-    [number] = re.findall(r"^error (\w+): see the log", got.json()["message"])
+    [number] = re.findall(r"^error (\w+): see the server's log", got.json()["message"])
     assert (got.status, b"Traceback" in got.body) == (500, False)
     assert f"error {number}: POST /predict" in (tmp_path / "log").read_text()
 

@@ -162,7 +162,7 @@ HOLD = f"import os, time\nprint(os.getpid())\ntime.sleep(600)\n{SUM}"
         ),
         (loading("1/0"), "code", "could not be loaded: ZeroDivisionError: division by zero"),
         (predict("rows[9]"), "code", "could not answer the example: IndexError: list index"),
-        (predict("return object()"), "code", "answered with builtins.object, which is no JSON"),
+        (predict("return object()"), "code", "answered with builtins.object, which JSON cannot"),
         (predict("raise MemoryError"), "out_of_memory", "MemoryError"),
         (predict("open('table.csv')"), "data", "FileNotFoundError: "),
         (loading("import lightgbm"), "dependency", "Add lightgbm to the environment"),
@@ -299,7 +299,7 @@ class Model:
             "It is defined in the script that trained the model.",
         ),
         (b"csklearn.svm\nSVC\n.", "dependency", "the model needs scikit-learn, which"),
-        (pickle.dumps({"model": 1}), "invalid", "is of the class builtins.dict, which has no pred"),
+        (pickle.dumps({"model": 1}), "invalid", "class builtins.dict has no pred"),
         (b"version https://git-lfs", "code", "could not be loaded: UnpicklingError"),
     ],
 )
@@ -314,7 +314,7 @@ def test_what_a_pickle_needs_beyond_its_file_is_told(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("m.onnx", "an ONNX model needs onnxruntime, which its environment does not have: add onn"),
+        ("m.onnx", "an ONNX model needs onnxruntime, which is missing in its environment: add onn"),
         ("m.skops", "a skops model needs skops, which"),
         ("m/MLmodel", "an MLflow model needs numpy, which"),
     ],
@@ -329,18 +329,22 @@ def test_a_library_that_is_missing_is_named(serve: Serve, name: str, said: str) 
     ("kept", "task", "said"),
     [
         ({}, {}, "no model is recognised in the kept outputs: there are no files"),
-        ({"a.pkl": b"", "b.pkl": b""}, {}, "several models are in the kept outputs: a.pkl, b.pkl"),
-        ({"a.pkl": b""}, {"path": "b.pkl"}, "there is no `b.pkl` among the kept outputs: a.pkl"),
+        (
+            {"a.pkl": b"", "b.pkl": b""},
+            {},
+            "there are several models in the kept outputs: a.pkl, b.pkl",
+        ),
+        ({"a.pkl": b""}, {"path": "b.pkl"}, "`b.pkl` is not among the kept outputs: a.pkl"),
         ({"a.pkl": pickled()}, {"example": "e.json"}, "the example `e.json` is not among the out"),
         (
             {"a.pkl": pickled(), "e.json": "{"},
             {"example": "e.json"},
-            "the example e.json is no request: the request is not JSON",
+            "the example e.json is not a request: the request is not JSON",
         ),
         (
             {"a.pkl": pickled(), "e.json": '[{"a": 1, "c": 2}]'},
             {"example": "e.json"},
-            "unknown column `c`; missing column `b`. The model takes a, b",
+            "unknown column `c`; missing column `b`. The model accepts a, b",
         ),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_request_that_fails_keeps_none_from_being_asked_and_fails_the_run(serv
     ("body", "kind", "said"),
     [
         ([{"a": 1, "c": 2}], "invalid", "was refused: unknown column `c`; missing column `b`"),
-        ({"a": 1, "b": 2}, "invalid", "was refused: the request is in no known format"),
+        ({"a": 1, "b": 2}, "invalid", "was refused: the request has no known format"),
         (None, "invalid", "was refused: the request is null"),
         ([{"a": None, "b": 2}], "code", "TypeError"),
     ],

@@ -296,7 +296,7 @@ def test_what_the_model_raises_is_told_by_its_number(serve: Serve, line: str) ->
     status, said = served.ask([["odd"]])
 
     assert (status, said["error_code"]) == (500, "INTERNAL_ERROR")
-    number = said["message"].removesuffix(": see the log of the server")
+    number = said["message"].removesuffix(": see the server's log")
     assert f"{number}: POST /predict\nTraceback" in served.log
     assert "secret" not in said["message"]
     assert served.ask([[1]]) == (200, [1])
@@ -387,11 +387,15 @@ def test_a_model_that_closes_what_is_not_its_own_is_not_served_wrongly(
 @pytest.mark.parametrize(
     ("source", "asked", "reason"),
     [
-        (SUM, {"answer": [3.0, 8.5]}, "the model answers its example with [3.0, 7.5], and [3.0, 8"),
+        (SUM, {"answer": [3.0, 8.5]}, "the model answers its example with [3.0, 7.5], but [3.0, 8"),
         (SUM, {"example": [{"c": 1}]}, "unknown column `c`"),
-        ("1/0", {}, "could not be loaded and asked for its example: ZeroDivisionError: division"),
+        (
+            "1/0",
+            {},
+            "could not be loaded or did not answer its example: ZeroDivisionError: division",
+        ),
         ("import sys; sys.exit(0)", {}, "SystemExit: 0"),
-        ("Model = object", {}, "the model is of the class builtins.object, which has no predict"),
+        ("Model = object", {}, "the model's class builtins.object has no predict"),
         (predict("1/0"), {"example": [["odd"]]}, "ZeroDivisionError: division by zero"),
         ("raise ValueError('x' * 100_000)", {}, "ValueError: xxx"),
     ],

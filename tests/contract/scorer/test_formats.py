@@ -34,15 +34,15 @@ def test_a_model_with_named_columns_takes_every_form(answers: Answers, name: str
     assert said["columns"] == {"prediction": ["low", "high"]}
     assert said["rows"] == said["positions"] == ["low", "high"]
     assert said["inputs"] == {"predictions": ["high"]}
-    assert said["missing"] == "BadRequest: missing column `b`. The model takes a, b"
+    assert said["missing"] == "BadRequest: missing column `b`. The model accepts a, b"
 
 
 def test_types_are_checked_where_a_model_tells_them(answers: Answers) -> None:
-    expected = "BadRequest: row 1, column `a`: 'x' is no value of the type double"
+    expected = "BadRequest: row 1, column `a`: 'x' is not a value of type double"
 
     assert answers["flow"]["text"] == expected
     assert answers["flow"]["signature"]["columns"][1]["type"] == "long"
-    told = "BadRequest: row 1, column `a`: 'x' is not a number, and the model takes one there"
+    told = "BadRequest: row 1, column `a`: 'x' is not a number, but the model needs one there"
     assert answers["named.joblib"]["text"] == told
 
 
@@ -52,7 +52,7 @@ def test_a_model_without_names_takes_columns_as_they_come(answers: Answers) -> N
     assert said["signature"]["width"] == 2
     assert said["positions"] == [0, 1]
     assert said["split"] == {"predictions": [0, 0]}
-    assert said["missing"] == "BadRequest: row 1 has 1 value, and the model takes 2"
+    assert said["missing"] == "BadRequest: row 1 has 1 value, but the model needs 2"
 
 
 def test_a_graph_with_one_input_takes_rows(answers: Answers) -> None:
@@ -60,8 +60,8 @@ def test_a_graph_with_one_input_takes_rows(answers: Answers) -> None:
 
     assert said["positions"] == [[2.0, 0.0], [8.0, 2.0]]
     assert said["null"] == [[None, 0.0]]
-    assert "the shape (1, 1), and the model takes (any, 2)" in said["missing"]
-    assert said["text"].startswith("BadRequest: the values cannot be taken")
+    assert "the shape (1, 1), but the model needs (any, 2)" in said["missing"]
+    assert said["text"].startswith("BadRequest: the values cannot be converted")
 
 
 def test_a_graph_with_an_input_for_each_column_takes_tables(answers: Answers) -> None:

@@ -67,9 +67,9 @@ def test_it_can_be_written_as_json_again() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", "the example e.json is no request: the request is not JSON"),
-        (b"3", "the example e.json is no request: the request is a number"),
-        (None, "the example e.json has more than 1 MiB"),
+        (b"{", "the example e.json is not a request: the request is not JSON"),
+        (b"3", "the example e.json is not a request: the request is a number"),
+        (None, "the example e.json is larger than 1 MiB"),
     ],
 )
 def test_what_is_none_is_told(content: bytes | None, said: str) -> None:

@@ -57,7 +57,7 @@ def test_a_link_is_listed_apart_and_refused(model: Path, tmp_path: Path, target:
 def test_a_pipe_holds_nobody_up(model: Path, tmp_path: Path) -> None:
     os.mkfifo(model / "pipe")
 
-    with pytest.raises(Unusable, match="pipe is no file"):
+    with pytest.raises(Unusable, match="pipe is not a file"):
         copied(model, ["pipe"], tmp_path / "copy")
 
 

@@ -56,16 +56,16 @@ def test_what_is_sent_becomes_what_the_model_takes(
             Table(("age", "hight"), [[1, 2]]),
             COLUMNS,
             "unknown column `hight` (did you mean `height`?); missing column `height`. "
-            "The model takes age, height, note",
+            "The model accepts age, height, note",
         ),
         (Table(("age", "height", "zzz"), [[1, 2, 3]]), COLUMNS, "unknown column `zzz`. The"),
-        (Array([[1, 2]]), COLUMNS, "row 1 has 2 values, and the model takes 3: age, height, note"),
+        (Array([[1, 2]]), COLUMNS, "row 1 has 2 values, but the model needs 3: age, height, note"),
         (Tensors({"age": [1], "height": [1, 2]}), COLUMNS, "`age` has 1, `height` has 2"),
-        (Tensors({"age": 1}), COLUMNS, "`age` is a number, and has to be a list"),
-        (Array([[1, 2], [3]]), WIDTH, "row 2 has 1 value, and the model takes 2"),
-        (Array([[1, 2, 3]]), TENSOR, "has the shape (1, 3), and the model takes (any, 2)"),
-        (Array([1]), TENSOR, "has the shape (1), and"),
-        (Array([[1, 2]]), TENSORS, "the model takes several inputs, by name: x, y"),
+        (Tensors({"age": 1}), COLUMNS, "`age` is a number, but must be a list"),
+        (Array([[1, 2], [3]]), WIDTH, "row 2 has 1 value, but the model needs 2"),
+        (Array([[1, 2, 3]]), TENSOR, "has the shape (1, 3), but the model needs (any, 2)"),
+        (Array([1]), TENSOR, "has the shape (1), but"),
+        (Array([[1, 2]]), TENSORS, "the model needs several inputs, by name: x, y"),
         (Tensors({"x": [[1, 2]], "z": [1]}), TENSORS, "unknown input `z`"),
         (Tensors({"y": [[1, 2]]}), TENSOR, "unknown input `y`"),
     ],
@@ -130,4 +130,4 @@ def test_a_value_of_another_type_is_named_with_its_row_and_column(
     with pytest.raises(BadRequest) as raised:
         arranged(Table(("c",), [[good], [value]]), signature)
 
-    assert str(raised.value) == f"row 2, column `c`: {shown} is no value of the type {kind}"
+    assert str(raised.value) == f"row 2, column `c`: {shown} is not a value of type {kind}"

@@ -123,35 +123,40 @@ def test_every_answer_says_which_model_it_is_of(load: Load) -> None:
         (JSON, b'[[1, "\\ud800"', 400, "the request is not JSON"),
         (CSV, b"a,b\n\xff,1", 400, "the request is not UTF-8: invalid start byte at byte 5"),
         (CSV, b"", 400, "the CSV is empty"),
-        (CSV, b"a,b\n", 400, "the request has no rows: send one at least"),
-        (JSON, {}, 400, "in no known format: send a JSON object with one of dataframe_split"),
+        (CSV, b"a,b\n", 400, "the request has no rows: send at least one"),
+        (JSON, {}, 400, "no known format: send a JSON object with one of dataframe_split"),
         (JSON, 3, 400, "the request is a number"),
         (JSON, [], 400, "the request has no rows"),
         (JSON, {"inputs": {}}, 400, "the request has no rows"),
         (JSON, {"inputs": [1], "instances": [1]}, 400, "several formats, instances and inputs"),
         (JSON, [{"a": 1, "bb": 2}], 400, "unknown column `bb` (did you mean `b`?); missing column"),
-        (JSON, [{"a": 1}], 400, "missing column `b`. The model takes a, b"),
-        (JSON, [{"a": 1, "b": 2, "c": 3}], 400, "unknown column `c`. The model takes a, b"),
-        (JSON, [[1, 2], [3]], 400, "row 2 has 1 values, and row 1 has 2"),
+        (JSON, [{"a": 1}], 400, "missing column `b`. The model accepts a, b"),
+        (JSON, [{"a": 1, "b": 2, "c": 3}], 400, "unknown column `c`. The model accepts a, b"),
+        (JSON, [[1, 2], [3]], 400, "row 2 has 1 values, but row 1 has 2"),
         (
             JSON,
             {"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [3]]}},
             400,
             "row 2 ha",
         ),
-        (JSON, {"inputs": [[1, 2]], "params": {"x": 1}}, 400, "the model takes no params"),
-        (JSON, '[{"a": 1, "b": 2, "a": 3}]', 400, "the key `a` is there twice"),
+        (JSON, {"inputs": [[1, 2]], "params": {"x": 1}}, 400, "the model does not accept params"),
+        (JSON, '[{"a": 1, "b": 2, "a": 3}]', 400, "the key `a` appears twice"),
         (JSON, "[[1e999, 1]]", 400, "the number 1e999 is too large"),
         (JSON, "[" * 1_000_000, 400, "nested too deeply"),
         (JSON, '{"a":' * 100_000, 400, "nested too deeply"),
         (JSON, "[" * 500 + "]" * 500, 400, "nested too deeply"),
         ("application/x-www-form-urlencoded", ROWS, 415, "send application/json or text/csv"),
         ("application/vnd.apache.parquet", b"PAR1", 415, "send application/json or text/csv"),
-        ("text/html", ROWS, 415, "'text/html' is not taken"),
-        ("json", ROWS, 415, "'json' is not taken"),
-        ("application/json; charset=latin-1", ROWS, 415, "the charset 'latin-1' is not taken"),
-        ("application/json; format=pandas-split", ROWS, 415, "format=pandas-split is of MLflow 1"),
-        ("x" * 100_000, ROWS, 415, "xxx…' is not taken"),
+        ("text/html", ROWS, 415, "'text/html' is not supported"),
+        ("json", ROWS, 415, "'json' is not supported"),
+        ("application/json; charset=latin-1", ROWS, 415, "the charset 'latin-1' is not supported"),
+        (
+            "application/json; format=pandas-split",
+            ROWS,
+            415,
+            "format=pandas-split is from MLflow 1",
+        ),
+        ("x" * 100_000, ROWS, 415, "xxx…' is not supported"),
     ],
 )
 @pytest.mark.parametrize("path", ["/invocations", "/predict"])
@@ -179,7 +184,7 @@ def test_another_path_is_not_found(load: Load) -> None:
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("raise MemoryError", "MemoryError"),
         ("self.predict(rows)", "RecursionError"),
-        ("return object()", "answered with builtins.object, which is no JSON"),
+        ("return object()", "answered with builtins.object, which JSON cannot"),
         ("raise BadText", "BadText"),
         ("raise ValueError('x' * 1_000_000)", "ValueError: xxx"),
         ("raise ValueError('\\ud800')", "ValueError: \ud800"),
@@ -199,7 +204,7 @@ class Model:
     status, code, message = error_of(scorer.reply("/predict", JSON, body(ROWS)))
 
     assert (status, code) == (500, "INTERNAL_ERROR")
-    number = re.fullmatch(r"error ([0-9a-f]{8}): see the log of the server", message)
+    number = re.fullmatch(r"error ([0-9a-f]{8}): see the server's log", message)
     [text] = log
     assert number
     assert text.startswith(f"error {number[1]}: POST /predict\n")
@@ -221,11 +226,11 @@ OWN = "class Model:\n  def predict(self, rows): return [float('own') for row in 
             400,
             "row 2, column `a`: 'x' is not a number",
         ),
-        (SUM, [{"a": "x", "b": "x"}], 400, "row 1: 'x' is not a number, and the model takes one"),
+        (SUM, [{"a": "x", "b": "x"}], 400, "row 1: 'x' is not a number, but the model needs one"),
         (SUM, [{"a": "it's", "b": 1}], 400, 'row 1, column `a`: "it\'s" is not a number'),
         (WHOLE, [["1"], ["1.5"]], 400, "row 2: '1.5' is not a number"),
-        (WHOLE, [[None]], 500, "see the log"),  # a TypeError names no value
-        (OWN, [["x"]], 500, "see the log"),
+        (WHOLE, [[None]], 500, "see the server's log"),  # a TypeError names no value
+        (OWN, [["x"]], 500, "see the server's log"),
     ],
 )
 def test_a_text_that_the_model_reads_as_a_number_is_the_callers_fault(
@@ -304,12 +309,12 @@ def test_the_example_is_answered_as_on_record(load: Load) -> None:
     assert load(example=ROWS, answer=[3.0, 7.5 + 1e-9])
     assert load(example=ROWS, answer=None)
     assert load(example=COLUMNS, answer={"prediction": [3, 7.5]})
-    with pytest.raises(NotAsRecorded, match=r"with \[3.0, 7.5\], and \[3.0, 8.5\] is on record"):
+    with pytest.raises(NotAsRecorded, match=r"with \[3.0, 7.5\], but \[3.0, 8.5\] was recorded"):
         load(example=ROWS, answer=[3.0, 8.5])
 
 
 def test_what_keeps_a_model_from_being_asked_is_raised(load: Load) -> None:
-    with pytest.raises(Unusable, match="which has no predict"):
+    with pytest.raises(Unusable, match="has no predict"):
         load(expression="3")
     with pytest.raises(ZeroDivisionError):
         load("1/0")
@@ -365,6 +370,6 @@ def test_what_is_large_is_answered_soon(load: Load, case: str) -> None:
 def test_without_a_signature_columns_are_bounded(load: Load) -> None:
     said = f'{{"dataframe_split":{{"columns":[{QUOTED}],"data":[[{"1," * (MANY - 1)}1]]}}}}'
 
-    assert "200000 columns, and a model without a signature takes" in str(
+    assert "200000 columns, but a model without a signature accepts" in str(
         load(COUNT).reply("/predict", JSON, said.encode()).body
     )
