@@ -1,11 +1,11 @@
-"""Load on a served model, made by locust: in an environment and a process of its own.
+"""Load-tests a served model with locust, in its own environment and process.
 
-It travels with a serving run as the launcher does, so it imports the standard library only, and
-nothing of ours outside this folder. Python 3.9 is enough.
+This package travels with a serving run, as the launcher does, so it imports only the standard
+library and nothing of ours outside this folder. It supports Python 3.9.
 
-    pins           what locust's environment holds
-    callers        locust, as it is started
-    stats          what it measured, and what is wrong with that
-    program        locust itself, which its own interpreter executes
-    example_user   what a caller does where no locustfile says it
+    pins           the packages in locust's environment
+    callers        how locust is started
+    stats          what locust measured, and what is wrong with it
+    program        runs locust in its own interpreter
+    example_user   what a caller does without a locustfile
 """

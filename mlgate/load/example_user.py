@@ -1,6 +1,6 @@
-"""What a caller does by default: sends the model's example, and sends it again once answered.
+"""The default caller: it sends the model's example, and again as soon as it is answered.
 
-locust executes this file in its own environment, so nothing of ours is imported.
+locust runs this file in its own environment, so it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ BODY = Path(os.environ["MLGATE_LOAD_BODY"]).read_bytes()
 HEADERS = {"content-type": "application/json"}
 if KEY := os.environ.get("MLGATE_LOAD_KEY"):
     HEADERS["x-functions-key"] = KEY
-# A little less than what locust waits: an overloaded one may begin a request when it should end.
+# A little less than locust waits at the end, because when overloaded it may start a request late.
 UNANSWERED_SECONDS = 9.0
-_SHOWN = 200  # characters of an answer that is an error
+_SHOWN = 200  # characters of an error's text
 
 
 class NoAnswer(Exception):
@@ -30,18 +30,18 @@ class NoAnswer(Exception):
 
 class Caller(HttpUser):
     def on_start(self) -> None:
-        # locust heeds no proxy and no authority of the environment's; nothing local needs one.
+        # locust ignores proxies and certificates of the environment; use them, except locally.
         self.client.trust_env = not str(self.host).startswith("http://127.0.0.1:")
 
     @task
     def invoke(self) -> None:
         began = time.perf_counter()
         try:
-            # A redirect, to where people log in perhaps, is no answer of the model's.
+            # A redirect, for example to a login page, is not an answer of the model.
             sent = self.client.post(
                 ROUTE, data=BODY, headers=HEADERS, allow_redirects=False, catch_response=True
             )
-        except GreenletExit:  # the time is up, and locust has waited
+        except GreenletExit:  # the time is up, and locust has stopped waiting
             self._stopped(time.perf_counter() - began)
             raise
         with sent as answer:
@@ -49,7 +49,7 @@ class Caller(HttpUser):
                 answer.failure(wrong)
 
     def _stopped(self, seconds: float) -> None:
-        """Counts a request that got no answer, which locust does not."""
+        """Report a request that got no answer, because locust doesn't count it."""
         if seconds < UNANSWERED_SECONDS:
             return
         self.environment.events.request.fire(
@@ -63,7 +63,7 @@ class Caller(HttpUser):
 
 
 def _wrong(answer: Any) -> str | None:
-    """Why an answer is none of the model's; None where it is one."""
+    """Why an answer is not the model's; None if it is."""
     if answer.status_code != 200:
         return f"HTTP {answer.status_code}: {answer.text[:_SHOWN]}"
     try:

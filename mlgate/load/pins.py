@@ -1,6 +1,6 @@
-"""The versions of locust and of all that it needs, so that two hosts measure with the same.
+"""Exact versions of locust and everything it needs, so that all hosts measure with the same.
 
-Raise them together: `uv pip install locust` in an empty environment, then `uv pip freeze`.
+Update them together: `uv pip install locust` in an empty environment, then `uv pip freeze`.
 """
 
 from __future__ import annotations

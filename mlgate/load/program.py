@@ -1,12 +1,12 @@
-"""locust, as `python program.py FOLDER SECONDS ARGUMENTS`: it ends on time, and says why it failed.
+"""Runs locust so that it ends on time and reports errors: `program.py FOLDER SECONDS ARGUMENTS`.
 
-locust's own `--run-time` counts from a clock that stood still while locust was imported, so it is a
-second short or more. Why requests failed is in none of its files but the CSV ones, which lack what
-happened last; what a locustfile raises beside its requests is in no file that counts as a failure.
-Here it is `told.json`: {"seconds": from the start of the load until its last caller has stopped,
-"reasons": [text], "raised": [text]}.
+locust's own `--run-time` is a second or more short, because its clock does not count the time while
+locust is imported. Of locust's files, only the CSV ones say why requests failed, and they lack the
+last failures; what a locustfile raises outside of requests counts as a failure in none of them. So
+this program writes `reasons.json`: {"seconds": from the start of the load until its last caller has
+stopped, "reasons": [text], "raised": [text]}.
 
-It is executed in locust's environment, so nothing of ours is imported.
+It runs in locust's environment, so it imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST, _CHARACTERS = 20, 2_000  # of texts, and of each
 
 
 def attend(folder: Path, seconds: float) -> None:
-    """Have the next run end after so many seconds, and leave what it has to tell in the folder."""
+    """Have the next run end after so many seconds and write `reasons.json` to the folder."""
 
     times: dict[str, float] = {}
 
@@ -45,7 +45,7 @@ def attend(folder: Path, seconds: float) -> None:
         times["ended"] = time.monotonic()
 
     @events.quitting.add_listener
-    def tell(environment: Any, **_: object) -> None:
+    def report(environment: Any, **_: object) -> None:
         runner = environment.runner
         if runner is None:
             return
@@ -56,12 +56,12 @@ def attend(folder: Path, seconds: float) -> None:
         raised = [(each["count"], str(each["msg"])) for each in runner.exceptions.values()]
         ended = times.get("ended", time.monotonic())
         lasted = ended - times.get("began", ended)
-        told = {"seconds": lasted, "reasons": _texts(reasons), "raised": _texts(raised)}
-        (folder / "told.json").write_text(json.dumps(told), "utf-8")
+        found = {"seconds": lasted, "reasons": _texts(reasons), "raised": _texts(raised)}
+        (folder / "reasons.json").write_text(json.dumps(found), "utf-8")
 
 
 def _texts(counted: list[tuple[int, str]]) -> list[str]:
-    """The most frequent ones first."""
+    """The most frequent texts first, each with its count."""
     first = sorted(counted, reverse=True)[:_MOST]
     return [f"{count} times {text[:_CHARACTERS]}" for count, text in first]
 

@@ -1,4 +1,4 @@
-"""What locust measured, from the files that it writes when it ends, and whether that is enough."""
+"""Reads what locust measured from the files it writes at its end, and checks it against limits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ _REASONS = 5  # of failures, that are shown
 
 
 class NoStats(Exception):
-    """What there is was not written by a locust that came to its end."""
+    """There are no complete statistics: locust did not end normally."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Percentiles are None where nothing was answered; of 100 ms and more, locust keeps two
-    digits."""
+    """The measurements. Percentiles are None if nothing was answered.
+
+    Locust rounds times of 100 ms and more to two digits.
+    """
 
     requests: int
     failures: int
@@ -33,7 +35,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Told:
-    """How long the load lasted; why requests failed, and what the locustfile raised beside them."""
+    """How long the load lasted, why requests failed, and what the locustfile raised otherwise."""
 
     seconds: float = 0.0
     reasons: tuple[str, ...] = ()
@@ -42,32 +44,33 @@ class Told:
 
 @dataclass(frozen=True)
 class Limits:
-    """`failures` is a share of the requests; None where it may be any."""
+    """`failures` is a share of the requests; None means no limit."""
 
     p95_ms: float | None = None
     failures: float | None = 0.0
 
     def broken(self, measured: Measured) -> list[str]:
-        """A sentence for each."""
+        """A sentence for each exceeded limit."""
         found = []
         if self.failures is not None and measured.failure_ratio > self.failures:
-            may = f"{self.failures:.2%}" if self.failures else "none"
+            most = f"{self.failures:.2%}" if self.failures else "0"
             found.append(
                 f"{measured.failures:,} of {measured.requests:,} requests failed "
-                f"({measured.failure_ratio:.2%}), and {may} may."
+                f"({measured.failure_ratio:.2%}); the limit is {most}."
             )
         if self.p95_ms is not None and (measured.p95_ms is None or measured.p95_ms > self.p95_ms):
-            took = "is not known" if measured.p95_ms is None else f"is {measured.p95_ms:g} ms"
-            found.append(f"p95 {took}, and must be at most {self.p95_ms:g} ms.")
+            took = "is unknown" if measured.p95_ms is None else f"is {measured.p95_ms:g} ms"
+            found.append(f"p95 {took}; the limit is {self.p95_ms:g} ms.")
         return found
 
 
 def faults(
     measured: Measured, told: Told, code: int, last: str, *, asked: bool = True
 ) -> list[str]:
-    """What no limit allows, a sentence for each; `last` is the last thing that locust said.
+    """Problems that are failures whatever the limits, a sentence each.
 
-    No request at all is one, whatever locust says; so is a model that was not `asked`.
+    Making no request at all is one, and so is a model that got none (`asked` is false). `last` is
+    the last line that locust logged.
     """
     found = []
     if not measured.requests:
@@ -76,16 +79,16 @@ def faults(
         found.append("The model got no request.")
     if told.raised:
         found.append(f"The locustfile raised: {told.raised[0]}")
-    if code:  # a locustfile may judge for itself
+    if code:  # a locustfile may set it
         found.append(f"locust ended with code {code}: {last}")
     return found
 
 
 def measured(content: bytes, seconds: float) -> Measured:
-    """From locust's `--json-file`, an entry for each name of a request. Raises NoStats.
+    """Read locust's `--json-file`, which has an entry for each name of a request. Raises NoStats.
 
-    `seconds` is how long the load lasted: locust counts from its first answer, which leaves out
-    what that one took.
+    `seconds` is how long the load lasted. Locust's own duration starts with the first answer, so it
+    leaves out the time for that one.
     """
     try:
         entries = json.loads(content)
@@ -108,7 +111,7 @@ def measured(content: bytes, seconds: float) -> Measured:
 
 
 def told(content: bytes) -> Told:
-    """From what `program` wrote. Raises NoStats."""
+    """Read what `program` wrote. Raises NoStats."""
     try:
         found = json.loads(content)
         texts = (tuple(map(str, found[name])) for name in ("reasons", "raised"))
@@ -118,14 +121,14 @@ def told(content: bytes) -> Told:
 
 
 def shown(told: Told) -> list[str]:
-    """The first reasons, and how many more there are."""
+    """The first reasons, and the number of the others."""
     more = len(told.reasons) - _REASONS
     end = [f"and {more} more reasons"] if more > 0 else []
     return [*told.reasons[:_REASONS], *end]
 
 
 def _percentile(times: Counter[float], percent: int) -> float | None:
-    """The least time that so many percent of the requests took at most."""
+    """The shortest time within which `percent` of the requests were answered."""
     left = math.ceil(sum(times.values()) * percent / 100)
     for milliseconds, count in sorted(times.items()):
         left -= count

@@ -71,11 +71,11 @@ def test_a_load_that_asked_something_else_than_the_model_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        (Limits(), ["1 of 100 requests failed (1.00%), and none may."]),
+        (Limits(), ["1 of 100 requests failed (1.00%); the limit is 0."]),
         (Limits(failures=0.01), []),
         (Limits(failures=None), []),
         (Limits(p95_ms=20, failures=0.01), []),
-        (Limits(p95_ms=19.5, failures=0.01), ["p95 is 20 ms, and must be at most 19.5 ms."]),
+        (Limits(p95_ms=19.5, failures=0.01), ["p95 is 20 ms; the limit is 19.5 ms."]),
     ],
 )
 def test_each_limit_that_is_broken_is_a_sentence(limits: Limits, said: list[str]) -> None:
