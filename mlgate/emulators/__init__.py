@@ -1,1 +1,1 @@
-"""Stand-ins for the cloud services; each speaks the real protocol and is usable alone."""
+"""Emulators of the cloud services; each speaks the real protocol and can be used alone."""

@@ -1,4 +1,4 @@
-"""Azure DevOps as an agentless task's receiver meets it: the callback endpoints, on loopback.
+"""An emulator of the Azure DevOps callback endpoints that an agentless task's receiver calls.
 
 with AzureDevOps() as server:
     task = server.new_task()

@@ -1,4 +1,4 @@
-"""From a request to its answer: the route, the token, the checks all routes share, the faults."""
+"""Answers a request: finds its route, checks its token and what all routes share, adds faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _API_VERSION = re.compile(r"\d+\.\d+(-preview(\.\d+)?)?")
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """`call` is the route's name, empty for none; `caller` "job", "identity", or None."""
+    """`call` is the route's name, or empty; `caller` is "job", "identity", or None."""
 
     answer: Answer | Drop
     call: str
@@ -28,7 +28,7 @@ class Handled:
 
 
 class Dispatcher:
-    """Not safe for threads: the server lets in one request at a time."""
+    """Not thread-safe: the server passes one request at a time."""
 
     def __init__(
         self, organization: Organization, faults: Faults, clock: Callable[[], datetime]
@@ -92,12 +92,12 @@ class Dispatcher:
                 self._violation(request, violation)
 
     def _check(self, request: Request, match: Match) -> None:
-        """What the service asks of every request: an api-version, and the body's media type."""
+        """Check what the service requires of every request: an api-version and the media type."""
         version, expected = request.api_version, match.route.versions
         if version is None or not _API_VERSION.fullmatch(version):
             self._violation(request, f"api-version {version}")
             raise Refusal(
-                400, "VssVersionNotSpecifiedException", "No api-version that can be read."
+                400, "VssVersionNotSpecifiedException", "No valid api-version was specified."
             )
         if version not in expected:
             self._violation(request, f"api-version {version}, not {' or '.join(expected)}")
@@ -109,7 +109,7 @@ class Dispatcher:
             raise Refusal(415, "UnsupportedMediaTypeException", f"{media_type} is expected.")
 
     def _caller(self, request: Request, organization: Organization) -> tuple[bool, Plan | None]:
-        """Whether the token is good, and the plan it belongs to unless it is an identity's."""
+        """Whether the token is valid, and its plan, which is None for an identity's token."""
         token = tokens.presented(request.headers.get("authorization", ""))
         if token in organization.identities:
             return True, None
@@ -124,7 +124,7 @@ class Dispatcher:
 
 
 def _instead(request: Request, fault: Fault) -> Answer | None:
-    """What `fault` answers in place of the effect; None when the effect takes place after all."""
+    """The answer of `fault` instead of the effect; None if the effect takes place anyway."""
     match fault.kind:
         case FaultKind.RESET:
             raise Drop
@@ -149,7 +149,7 @@ def _instead(request: Request, fault: Fault) -> Answer | None:
 
 
 def _sign_in(request: Request) -> Answer:
-    """What a token that is not good (any more) gets: a sign-in page, and JSON only for PATCH."""
+    """The answer to an invalid or expired token: a sign-in page, but JSON for PATCH."""
     if request.method == "PATCH":
         return Refusal(
             401, "UnauthorizedRequestException", "TF400813: The user is not authorized."

@@ -1,7 +1,7 @@
-"""One request and its answer, free of sockets, so that routes are plain functions of values.
+"""Requests and answers without sockets, so that routes are plain functions.
 
-JSON is read as the service's deserializer does: names in any case, unknown ones ignored. A client
-that relies on either is careless, so both count as violations of strict mode.
+JSON is read as the service's deserializer reads it: names in any case, unknown names ignored. A
+client should rely on neither, so both are violations in strict mode.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` bytes are sent as they are; anything else but None as JSON."""
+    """`body` is sent unchanged if it is bytes, else as JSON; None is empty."""
 
     status: int = 200
     body: Any = None
@@ -29,7 +29,7 @@ class Answer:
 
 
 class Refusal(Exception):
-    """The service's error answer: `type_key` is the exception's name over there."""
+    """The service's error answer; `type_key` is the name of the service's exception."""
 
     def __init__(self, status: int, type_key: str, message: str) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class Refusal(Exception):
 
 
 class Drop(Exception):
-    """Cut the connection without an answer; with `hang`, not before the server stops."""
+    """Cut the connection without an answer; with `hang`, only when the server stops."""
 
     def __init__(self, *, hang: bool = False) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Drop(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` is decoded and free of double slashes; `query` and `headers` have lower-case names."""
+    """`path` is decoded, without double slashes; `query` and `headers` have lower-case names."""
 
     method: str
     path: str
@@ -85,10 +85,10 @@ class Request:
 
 
 class Malformed(ValueError):
-    """A JSON value is not of the shape the service takes."""
+    """A JSON value does not have the shape that the service accepts."""
 
 
-Reader = Callable[[Any], Any]  # turns a JSON value into ours, or raises ValueError
+Reader = Callable[[Any], Any]  # converts a JSON value, or raises ValueError
 
 
 def text(value: Any) -> str:
@@ -110,17 +110,17 @@ def boolean(value: Any) -> bool:
 
 
 def guid(value: Any) -> str:
-    """The lower-case form with hyphens, by which ids are compared."""
+    """The lower-case form with hyphens, which ids are compared in."""
     return str(UUID(text(value)))
 
 
 def one_of(*words: str) -> Reader:
-    """One of `words` in any case, given back as it is spelled here."""
+    """A reader for one of `words` in any case; returns the spelling used here."""
     spelling = {word.lower(): word for word in words}
 
     def read(value: Any) -> str:
         if text(value).lower() not in spelling:
-            raise Malformed(f"{value!r} is none of {', '.join(words)}")
+            raise Malformed(f"{value!r} is not one of {', '.join(words)}")
         return spelling[value.lower()]
 
     return read
@@ -136,7 +136,7 @@ def list_of(reader: Reader) -> Reader:
 
 
 def map_of(reader: Reader) -> Reader:
-    """An object whose names are free."""
+    """A reader for an object with any names."""
 
     def read(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -153,7 +153,7 @@ def nullable(reader: Reader) -> Reader:
 def object_of(
     readers: Mapping[str, Reader], required: tuple[str, ...], complain: Callable[[str], None]
 ) -> Reader:
-    """An object with these fields; `complain` hears of misspelled and unknown ones."""
+    """A reader for an object; `complain` is called for misspelled and unknown fields."""
     canonical = {name.lower(): name for name in readers}
 
     def read(value: Any) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def object_of(
 
 
 def read_json(request: Request, reader: Reader) -> Any:
-    """The body through `reader`; Refusal 400 when it is not JSON or not of that shape."""
+    """The body as read by `reader`; Refusal 400 if it is not JSON or has another shape."""
     try:
         return reader(json.loads(request.body))
     except ValueError as problem:

@@ -1,8 +1,8 @@
-"""What a real service does on a bad day, to order: the n-th next call of a kind goes wrong.
+"""Faults on demand: what a real service does on a bad day.
 
-Calls go by the names of the routes: "plan", "events", "feed", "records.get", "records.patch",
+Calls are named after their routes: "plan", "events", "feed", "records.get", "records.patch",
 "logs.create", "logs.append", "attachments.put", and those of `routes.testruns` and
-`routes.testresults`; "*" is any of them.
+`routes.testresults`; "*" matches any of them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from enum import Enum, auto
 class FaultKind(Enum):
     STATUS = auto()  # an error status instead of the effect
     RESET = auto()  # the connection is reset before the effect
-    LOST = auto()  # ... and after it: the answer never arrives
-    HANG = auto()  # no answer, ever
+    LOST = auto()  # the connection is reset after the effect, so the answer never arrives
+    HANG = auto()  # never an answer
     REDIRECT = auto()  # 302 to `location`
     SIGN_IN = auto()  # what an expired token gets
     SLOW_DOWN = auto()  # the effect and its usual answer, with Retry-After
     NO_EFFECT = auto()  # the usual answer, but nothing happened
-    LATE = auto()  # the usual answer; it happens after the next request is answered
+    LATE = auto()  # the usual answer, but the effect comes after the next request
     GARBLED = auto()  # 200 with half a JSON body
     ENDED = auto()  # the plan is over
 
@@ -31,7 +31,7 @@ class FaultKind(Enum):
 class Fault:
     kind: FaultKind
     status: int = 503
-    retry_after: str | None = None  # seconds or an HTTP date, as the header has it
+    retry_after: str | None = None  # the header's value: seconds or an HTTP date
     location: str = "https://signin.invalid/"
     type_key: str = "TaskOrchestrationPlanTerminatedException"
 

@@ -1,4 +1,4 @@
-"""The sockets: HTTP/1.1 on loopback, one thread per connection, and connections cut to order."""
+"""The sockets: HTTP/1.1 on loopback, one thread per connection; faults can cut connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlgate.emulators.azure_devops.exchange import Answer, Drop, Request
 
 
 class Listener:
-    """Binds at once, so that the port is known; serves between `start` and `stop`."""
+    """Binds when created, so that the port is known; serves between `start` and `stop`."""
 
     def __init__(self, respond: Callable[[Request], Answer]) -> None:
         self._stopping = threading.Event()
@@ -61,12 +61,12 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away while it is answered is nobody's error."""
+        """Ignore clients that disconnect before they are answered."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     def cut_all(self) -> None:
-        """Wake the threads that wait for a next request on a connection kept alive."""
+        """Wake the threads that wait for the next request on a kept-alive connection."""
         for connection in list(self._open):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -84,7 +84,7 @@ class _Connection(BaseHTTPRequestHandler):
     ) -> None:
         self._respond = respond
         self._stopping = stopping
-        super().__init__(*arguments)  # which handles the connection, to its end
+        super().__init__(*arguments)  # handles the connection until it ends
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -121,4 +121,4 @@ class _Connection(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *arguments: Any) -> None:
-        """Requests are kept by the server, not printed."""
+        """Print nothing: the server records the requests."""

@@ -1,7 +1,7 @@
-"""One orchestration plan: a pipeline's job with the agentless task that waits, as plain state.
+"""One orchestration plan as plain state: a pipeline's job with the agentless task that waits.
 
-A plan holds no lock and no callback, so that the server can let a request act on a copy: that is
-how an answer without its effect is made.
+A plan has no lock and no callback, so a request can act on a copy of it: that gives an answer
+without its effect.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from uuid import uuid4
 from mlgate.emulators.azure_devops.exchange import Refusal
 
 NO_GUID = "00000000-0000-0000-0000-000000000000"
-GATES_QUIRK = 12  # up to this plan version, gates name themselves differently in events
+GATES_QUIRK = 12  # up to this plan version, events of gates have other ids
 
 
 @dataclass(frozen=True, slots=True)
 class FeedLine:
-    """`number` is the line's place in the log, None when the sender did not say."""
+    """`number` is the line's place in the log, or None if the sender did not give it."""
 
     text: str
     number: int | None
@@ -43,9 +43,9 @@ def _new_id() -> str:
 
 @dataclass(slots=True)
 class Plan:
-    """`token` is the job's; `waits` is the task's waitForCompletion; `pipeline` its definition.
+    """A plan; `token` is the job's, `waits` the task's waitForCompletion, `pipeline` a definition.
 
-    `attachments` of the task's record by (type, name); `events` are the names of those taken.
+    `attachments` are those of the task's record, by (type, name); `events` the accepted names.
     """
 
     hub: str
@@ -87,31 +87,31 @@ class Plan:
         return bool(self.task_record["state"] == "completed")
 
     def finish(self, result: str, *, job_only: bool = False) -> None:
-        """The step is over, and with it its job."""
+        """End the step and its job."""
         self.records[self.job_id].update(state="completed", result=result)
         if not job_only:
             self.task_record.update(state="completed", result=result)
 
     def refuse_when_ended(self) -> None:
-        """Refusal with the status that goes with the reason the plan is over."""
+        """Raise Refusal if the plan is over, with the status for its reason."""
         if self.ended is not None:
             status = 404 if "NotFound" in self.ended else 403 if "Security" in self.ended else 400
-            raise Refusal(status, self.ended, f"The plan {self.id} is over or not to be found.")
+            raise Refusal(status, self.ended, f"The plan {self.id} is over or cannot be found.")
 
     def event_ids(self) -> tuple[str, str]:
-        """The (jobId, taskId) that events of this plan carry."""
+        """The (jobId, taskId) in events of this plan."""
         if self.hub.lower() == "gates" and self.version <= GATES_QUIRK:
             return self.task_id, NO_GUID
         return self.job_id, self.task_id
 
     def complete(self, result: str) -> None:
-        """TaskCompleted arrived; only the first one for a step that still waits has an effect."""
+        """Handle a TaskCompleted; it has an effect only while the step still waits."""
         self.completions.append(result)
         if not self.finished:
             self.finish(result)
 
     def update_record(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """Merge into the record of that id, or make it; the record afterwards."""
+        """Create or update the record with that id; returns a copy of it."""
         record = self.records.setdefault(changes["id"], {"state": "pending", "result": None})
         variables = {**record.get("variables", {}), **changes.get("variables", {})}
         record.update(changes)
@@ -122,7 +122,7 @@ class Plan:
         return copy.deepcopy(record)
 
     def log_at(self, path: str) -> Log:
-        """The log of that path, made when there is none yet."""
+        """The log of that path, created if it does not exist."""
         for log in self.logs.values():
             if log.path == path:
                 return log

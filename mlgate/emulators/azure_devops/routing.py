@@ -1,4 +1,4 @@
-"""Which function answers which request, and what a request may touch while it is answered."""
+"""Which function answers which request, and what that function can use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 @dataclass(slots=True)
 class Organization:
-    """All the state of the stand-in; `identities` are tokens that are good for every plan."""
+    """The emulator's whole state; `identities` are tokens that are valid for every plan."""
 
     plans: dict[str, Plan] = field(default_factory=dict)
     test_runs: dict[int, Run] = field(default_factory=dict)
@@ -40,8 +40,7 @@ class Organization:
 
 @dataclass(slots=True)
 class Call:
-    """A matched request on its way through a route; `caller` is the job whose token came with it,
-    None for an identity's."""
+    """A matched request; `caller` is the plan whose job's token it has, None for an identity's."""
 
     request: Request
     groups: Mapping[str, str]
@@ -52,7 +51,7 @@ class Call:
 
     @property
     def plan(self) -> Plan:
-        """The plan of the path, going on; Refusal when it is none, somebody else's, or over."""
+        """The plan of the path; Refusal if it is unknown, another caller's, or over."""
         plan = self.organization.plans.get(self.groups["plan"].lower())
         if (
             plan is None
@@ -70,7 +69,7 @@ class Call:
         return plan
 
     def plan_of_build(self, build_id: int) -> Plan:
-        """The plan of a build of the path's project; Refusal when the caller may not know it."""
+        """The plan of a build in the path's project; Refusal if the caller has no access to it."""
         for plan in self.organization.plans.values():
             mine = self.caller is None or self.caller.id == plan.id
             if mine and (plan.build_id, plan.project_id) == (build_id, self._project):
@@ -91,18 +90,18 @@ class Call:
         return self.groups["project"].lower()
 
     def read(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
-        """The JSON object that is the body."""
+        """The body as a JSON object."""
         return read_json(self.request, self.shape(readers, required))
 
     def shape(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Reader:
         return object_of(readers, required, self.violation)
 
     def read_list(self, readers: Mapping[str, Reader], required: tuple[str, ...] = ()) -> Any:
-        """The JSON list of objects that is the body."""
+        """The body as a JSON list of objects."""
         return read_json(self.request, list_of(self.shape(readers, required)))
 
     def page(self, *, most: int) -> tuple[int, int]:
-        """What $skip and $top ask for of a list, `most` items of it at once."""
+        """How many items of a list to skip and to return, at most `most`, by $skip and $top."""
         asked = [self.request.query.get(name, default) for name, default in _PAGE]
         if not all(number.isascii() and number.isdigit() for number in asked):
             raise Refusal(400, "InvalidPropertyException", "$skip or $top is not a number.")
@@ -113,15 +112,18 @@ class Call:
         self.violations.append(what)
 
     def write_to(self, plan: Plan) -> None:
-        """Nothing is written any more to a step that its client has completed."""
+        """Record a violation if the client has already completed the step."""
         if plan.completions:
             self.violation("written after TaskCompleted")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` is what faults and the list of requests call it; `versions` are those of the
-    service's own clients and samples, others work but are a violation."""
+    """A route of the service.
+
+    `name` is its name in faults and in the list of requests. `versions` are those of the service's
+    own clients and samples; others work but are a violation.
+    """
 
     name: str
     method: str
@@ -130,7 +132,7 @@ class Route:
     answer: Callable[[Call], Answer]
     content_type: str | None = None
     query: tuple[str, ...] = ()  # parameters beside api-version, in lower case
-    public: bool = False  # may be asked without a token, which is then sent to sign in
+    public: bool = False  # a request without a token is answered with a sign-in page
 
 
 def route(

@@ -1,7 +1,7 @@
-"""The stand-in for an Azure DevOps organization: an HTTP server on loopback.
+"""Emulates an Azure DevOps organization: an HTTP server on loopback.
 
-What it answers follows the service's REST specification and what its clients rely on. `strict`
-adds what the service forgives and a client must not need: every such slip is in `violations`.
+Its answers follow the service's REST specification and what clients rely on. With `strict`, it also
+records in `violations` every request that the service tolerates but a client should not send.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from mlgate.emulators.azure_devops.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as the server saw it; `status` 0 when its connection was cut instead.
+    """A request as the server saw it; `status` is 0 if its connection was cut instead.
 
-    `call` is the route's name (empty for an unknown one), `caller` "job" or "identity" by whose
-    token it bore, None for a token that is not good (any more).
+    `call` is the route's name, or empty for an unknown one. `caller` is "job" or "identity",
+    depending on the token, or None for an invalid or expired token.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Received:
 
 
 class AzureDevOps:
-    """A context manager; serves from a thread on a free port of 127.0.0.1 while it is open."""
+    """A context manager that serves from a thread on a free port of 127.0.0.1 while it is open."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class AzureDevOps:
 
     @property
     def collection_url(self) -> str:
-        """What the task sends as PlanUrl; ends in a slash."""
+        """The PlanUrl that the task sends; ends with a slash."""
         return f"http://127.0.0.1:{self._listener.port}/org/"
 
     def new_task(
@@ -87,10 +87,10 @@ class AzureDevOps:
         pipeline: str | None = None,
         token_lifetime: timedelta = timedelta(hours=48),
     ) -> Task:
-        """A plan with one job and one task; `wait` is waitForCompletion.
+        """Create a plan with one job and one task; `wait` is waitForCompletion.
 
-        `build_id` is what $(Build.BuildId) stands for; the next number when None. `pipeline` is
-        the name of the definition that the plan refers to, if it does.
+        `build_id` is the value of $(Build.BuildId), by default the next number. `pipeline` is the
+        name of the definition that the plan refers to, if any.
         """
         number = len(self._tasks) + 1 if build_id is None else build_id
         plan = Plan(hub=hub, version=plan_version, waits=wait, build_id=number, pipeline=pipeline)
@@ -104,7 +104,7 @@ class AzureDevOps:
         return task
 
     def new_identity(self) -> str:
-        """A bearer token of a user or service principal of the organization."""
+        """Create a bearer token of a user or service principal of the organization."""
         issued = self._clock()
         token = tokens.issue("-", self.collection_url, issued, issued + timedelta(hours=1))
         with self._changed:
@@ -113,14 +113,14 @@ class AzureDevOps:
 
     @property
     def violations(self) -> list[str]:
-        """What a strict service would have minded; always empty unless `strict`."""
+        """What a strict service would have refused; always empty without `strict`."""
         return list(self._dispatcher.violations) if self._strict else []
 
     def _respond(self, request: Request) -> Answer:
-        """The answer to a request; raises Drop where the connection is cut instead."""
+        """The answer to a request; raises Drop to cut the connection instead."""
         with self._changed:
-            heard = [task for task in self._tasks if task.on_feed or task.on_record]
-            before = [(task, len(task.feed), task.record) for task in heard]
+            watched = [task for task in self._tasks if task.on_feed or task.on_record]
+            before = [(task, len(task.feed), task.record) for task in watched]
             handled = self._dispatcher.handle(request)
             self.requests.append(
                 Received(
@@ -135,7 +135,7 @@ class AzureDevOps:
             )
             self._changed.notify_all()
         for task, lines, record in before:
-            task.tell(lines, record)
+            task.notify(lines, record)
         if isinstance(handled.answer, Drop):
             raise handled.answer
         return handled.answer

@@ -1,4 +1,4 @@
-"""A waiting pipeline step as whoever plays the pipeline sees it, and how to end it."""
+"""A waiting pipeline step, as a test that acts as the pipeline sees it and ends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlgate.emulators.azure_devops.testing import Run
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """The step's row in the timeline; `percents` is every percentComplete it was given."""
+    """The step's row in the timeline; `percents` has every percentComplete that was set."""
 
     state: str
     result: str | None
@@ -30,10 +30,10 @@ class TaskRecord:
 
 
 class Task:
-    """One agentless task; made by `AzureDevOps.new_task`.
+    """One agentless task; created by `AzureDevOps.new_task`.
 
-    `on_feed` is called with the lines of each feed request, `on_record` with the record after
-    each change of it, both from the thread that answers the request.
+    `on_feed` is called with the lines of each feed request, `on_record` with the record after each
+    change, both in the thread that answers the request.
     """
 
     def __init__(
@@ -92,59 +92,59 @@ class Task:
 
     @property
     def log(self) -> str:
-        """The persistent log that the record refers to; empty when it refers to none."""
+        """The persistent log that the record refers to; empty if it refers to none."""
         number = self.record.log
         with self._changed:
             return self._plan.logs[number].content.decode() if number else ""
 
     @property
     def build_id(self) -> str:
-        """What $(Build.BuildId) stands for."""
+        """The value of $(Build.BuildId)."""
         return str(self._plan.build_id)
 
     @property
     def test_runs(self) -> list[Run]:
-        """What the Tests tab shows of the build."""
+        """The test runs that the build's Tests tab shows."""
         with self._changed:
             runs = self._organization.test_runs.values()
             return [copy.deepcopy(run) for run in runs if run.build_id == self._plan.build_id]
 
     def add_test_runs(self, names: Iterable[str]) -> None:
-        """What other tasks of the same build publish."""
+        """Add test runs as other tasks of the same build would."""
         with self._changed:
             for name in names:
                 self._organization.add_test_run(self._plan.build_id, name, "Completed")
 
     @property
     def attachments(self) -> dict[tuple[str, str], bytes]:
-        """What is attached to the record, by type (less its prefix) and name."""
+        """The record's attachments, by type (without its prefix) and name."""
         with self._changed:
             kept = self._plan.attachments
             return {(kind.rpartition(".")[2], name): kept[kind, name] for kind, name in kept}
 
     @property
     def events(self) -> list[str]:
-        """The name of every event that was taken."""
+        """The name of every accepted event."""
         with self._changed:
             return list(self._plan.events)
 
     @property
     def completions(self) -> list[str]:
-        """The result of every accepted TaskCompleted, whether or not it still had an effect."""
+        """The result of every accepted TaskCompleted, even if it had no effect."""
         with self._changed:
             return list(self._plan.completions)
 
     def cancel(self, *, job_only: bool = False) -> None:
-        """What canceling a pipeline does: the step ends, and nobody is told.
+        """Cancel as a canceled pipeline does: the step ends, and nobody is notified.
 
-        With `job_only` the step's own row still lags behind its job's.
+        With `job_only`, only the job's row has changed yet, not the step's.
         """
         with self._changed:
             self._plan.finish("canceled", job_only=job_only)
             self._changed.notify_all()
 
     def end_plan(self, type_key: str = "TaskOrchestrationPlanTerminatedException") -> None:
-        """The whole plan is over: every call is refused with `type_key` from now on."""
+        """End the whole plan: every call is refused with `type_key` from now on."""
         with self._changed:
             if not self._plan.finished:
                 self._plan.finish("abandoned")
@@ -156,13 +156,13 @@ class Task:
             self._plan.expires_at = None
 
     def wait_completed(self, timeout: float | None = None) -> str | None:
-        """The step's result once it has one; None when `timeout` seconds pass before."""
+        """Wait for the step's result; None if it has none after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._plan.finished, timeout)
             return self._plan.task_record["result"] if self._plan.finished else None
 
-    def tell(self, lines: int, record: TaskRecord) -> None:
-        """Call back for what changed since there were `lines` in the feed and the row `record`."""
+    def notify(self, lines: int, record: TaskRecord) -> None:
+        """Call back for changes since the feed had `lines` lines and the row was `record`."""
         arrived, now = self.feed[lines:], self.record
         if arrived and self.on_feed is not None:
             self.on_feed(arrived)

@@ -1,4 +1,4 @@
-"""Test runs with their results and attachments, as plain state; `fields` are as they were sent."""
+"""Test runs with results and attachments as plain state; `fields` are unchanged from requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Result:
         return str(self.fields.get("automatedTestName", ""))
 
     def json(self) -> dict[str, Any]:
-        """As a list of results has it, which leaves out what is long."""
-        told = ("automatedTestName", "testCaseTitle", "state", "outcome")
-        return {"id": self.id, **{key: self.fields[key] for key in told if key in self.fields}}
+        """The result as in a list of results, which leaves out long fields."""
+        shown = ("automatedTestName", "testCaseTitle", "state", "outcome")
+        return {"id": self.id, **{key: self.fields[key] for key in shown if key in self.fields}}
 
 
 @dataclass(slots=True)
@@ -53,5 +53,5 @@ class Run:
         return result
 
     def named(self, name: str) -> Result:
-        """The result of that test; StopIteration when there is none."""
+        """The result of that test; raises StopIteration if there is none."""
         return next(result for result in self.results.values() if result.name == name)

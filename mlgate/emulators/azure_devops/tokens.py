@@ -1,4 +1,4 @@
-"""Job tokens as the service issues them, and how a request carries one."""
+"""Job tokens like the service's, and how to read one from a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 
 
 def issue(plan_id: str, collection_url: str, issued: datetime, expires: datetime) -> str:
-    """A token shaped like System.AccessToken: a JWT with `exp`, signed with mere noise."""
+    """A token like System.AccessToken: a JWT with `exp` and a random signature."""
     claims = {
         "nameid": secrets.token_hex(16),
         "scp": "app_token",

@@ -1,4 +1,4 @@
-"""Azure ML as the unmodified `azure-ai-ml` and `azure-identity` meet it, on loopback.
+"""An emulator of Azure ML on loopback, for the unmodified `azure-ai-ml` and `azure-identity`.
 
 with AzureML() as server:
     ...with server.environment set, submit to server.workspace_name...

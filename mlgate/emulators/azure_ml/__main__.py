@@ -1,6 +1,6 @@
-"""The stand-in alone, in the foreground: prints what a shell must export to meet it.
+"""Runs the emulator in the foreground, and prints the variables that a shell must export.
 
-It keeps running until it is interrupted, and then tells what was asked that should not have been.
+It runs until it is interrupted, and then prints the violations it saw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlgate.emulators.azure_ml.server import AzureML
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m mlgate.emulators.azure_ml",
-        description="An Azure ML workspace on this machine, until Ctrl-C.",
+        description="Run an Azure ML workspace on this machine until Ctrl-C.",
     )
     parser.add_argument("--parallel", type=int, default=2, help="how many jobs run at once")
     parser.add_argument(
@@ -34,8 +34,8 @@ def main() -> int:
         signal.signal(number, lambda *_: ended.set())
     try:
         with AzureML(parallel=arguments.parallel, python=arguments.python) as server:
-            told = {**server.environment, "MLGATE_WORKSPACE": server.workspace_name}
-            lines = [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
+            variables = {**server.environment, "MLGATE_WORKSPACE": server.workspace_name}
+            lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
             sys.stdout.write("\n".join([*lines, ""]))
             sys.stdout.flush()
             ended.wait()

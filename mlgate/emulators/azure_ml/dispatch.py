@@ -1,4 +1,4 @@
-"""From a request to its answer: the route, the token, the checks all routes share, the faults."""
+"""Answers a request: finds its route, checks its token and what all routes share, adds faults."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _BLOB_QUERY = {
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """`call` is the route's name, empty for none."""
+    """`call` is the route's name, or empty."""
 
     answer: Answer | Drop
     call: str
 
 
 class Dispatcher:
-    """Safe for threads: routes hold the workspace's lock, storage goes its own way."""
+    """Thread-safe: routes hold the workspace's lock, and storage needs none."""
 
     def __init__(self, service: Service, faults: Faults, clock: Callable[[], datetime]) -> None:
         self.violations: list[str] = []
@@ -59,13 +59,13 @@ class Dispatcher:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Whoever is delayed is answered now."""
+        """Answer delayed requests now."""
         self._stopping.set()
 
     def handle(self, request: Request) -> Handled:
         if "transfer-encoding" in request.headers:
             self._violation(request, "a chunked body")
-            refusal = Refusal(411, "LengthRequired", "The length of the body must be told.")
+            refusal = Refusal(411, "LengthRequired", "The body must have a Content-Length.")
             return Handled(refusal.answer(), "")
         name, act = self._find(request)
         try:
@@ -74,7 +74,7 @@ class Dispatcher:
             return Handled(drop, name)
 
     def _find(self, request: Request) -> tuple[str, Callable[[], Answer]]:
-        """The call that a request is, empty for none, and how to answer it."""
+        """The request's call, which may be empty, and a function that answers it."""
         match = match_route(ROUTES, request)
         if match is not None:
             return match.route.name, partial(self._act, request, match)
@@ -86,11 +86,11 @@ class Dispatcher:
 
     def _unknown(self, request: Request) -> Answer:
         self._violation(request, "no such route")
-        told = f"There is no {request.method} {request.path}."
-        return Refusal(404, "NotFound", told).answer()
+        message = f"There is no {request.method} {request.path}."
+        return Refusal(404, "NotFound", message).answer()
 
     def _relay(self, request: Request) -> Answer:
-        """Storage checks signatures and headers itself, but takes any query, and any token."""
+        """Check queries and tokens, which Azurite does not; it checks signatures and headers."""
         for key in sorted(request.query.keys() - _BLOB_QUERY):
             self._violation(request, f"query key {key!r} is unknown")
         if request.headers.get("authorization", "").startswith("Bearer "):
@@ -136,9 +136,9 @@ class Dispatcher:
                 return match.route.answer(call)
         except Refusal as refusal:
             return refusal.answer()
-        except Exception as defect:  # noqa: BLE001 -- told as one, not as a cut connection
-            call.violation(f"the stand-in failed: {defect!r}")
-            return Refusal(500, "InternalServerError", "The stand-in failed.").answer()
+        except Exception as defect:  # noqa: BLE001 -- must not look like a cut connection
+            call.violation(f"the emulator failed: {defect!r}")
+            return Refusal(500, "InternalServerError", "The emulator failed.").answer()
         finally:
             for violation in call.violations:
                 self._violation(request, violation)
@@ -155,7 +155,7 @@ class Dispatcher:
         raise Refusal(401, *refused, headers={"WWW-Authenticate": challenge})
 
     def _check(self, call: Call, match: Match) -> None:
-        """What the service asks of every request: its api-version, and a body it can read."""
+        """Check what the service requires of every request: its api-version and a valid body."""
         request, route = call.request, match.route
         version = request.query.get("api-version")
         if version not in (route.versions or (None,)):
@@ -172,9 +172,9 @@ class Dispatcher:
             raise Refusal(400, "InvalidRequestUri", f"The query parameter '{name}' is unknown.")
         bears_body = bool(request.body) or route.shape is not None
         if bears_body and request.content_type != (route.content_type or ""):
-            told = f"content type {request.content_type!r}, not {route.content_type}"
-            call.violation(told)
-            raise Refusal(415, "UnsupportedMediaType", f"The {told}.")
+            wrong = f"content type {request.content_type!r}, not {route.content_type}"
+            call.violation(wrong)
+            raise Refusal(415, "UnsupportedMediaType", f"The {wrong}.")
         require_workspace(call)
         if route.shape is not None:
             call.body = read_body(call, route.shape)

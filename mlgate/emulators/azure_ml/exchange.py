@@ -1,4 +1,4 @@
-"""One request and its answer, free of sockets, so that routes are plain functions of values."""
+"""Requests and answers without sockets, so that routes are plain functions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ JSON = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` is decoded, `target` is the request line's own; `headers` have lower-case names.
+    """`path` is decoded, `target` is unchanged; `headers` have lower-case names.
 
-    `query` keeps its names as they were sent; a name that was sent twice keeps the last value.
+    `query` keeps the names as sent; a name that was sent twice has its last value.
     """
 
     method: str
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` bytes are sent as they are; anything else but None as JSON."""
+    """`body` is sent unchanged if it is bytes, else as JSON; None is empty."""
 
     status: int = 200
     body: Any = None
@@ -49,7 +49,7 @@ class Answer:
 
 
 class Drop(Exception):
-    """Reset the connection without an answer; with `hang`, not before the server stops."""
+    """Reset the connection without an answer; with `hang`, only when the server stops."""
 
     def __init__(self, *, hang: bool = False) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Detail:
 
 
 class Refusal(Exception):
-    """The service's error answer; `inner` are the codes of its InnerError, outermost first."""
+    """The service's error answer; `inner` has the codes of its InnerError, outermost first."""
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class Refusal(Exception):
         self.headers = headers or {}
 
     def answer(self) -> Answer:
-        """Shaped as test_ray_command_job and test_command_job_register_output recorded it."""
-        told: list[tuple[str, Any]] = [
+        """In the form that test_ray_command_job and test_command_job_register_output recorded."""
+        info: list[tuple[str, Any]] = [
             ("ComponentName", "managementfrontend"),
             ("Correlation", {"operation": secrets.token_hex(16), "request": secrets.token_hex(8)}),
             ("Environment", REGION),
@@ -100,12 +100,12 @@ class Refusal(Exception):
             nested: dict[str, Any] | None = None
             for code in reversed(self.inner):
                 nested = {"code": code, "innerError": nested}
-            told.append(("InnerError", nested))
+            info.append(("InnerError", nested))
         error = {
             "code": self.code,
             "message": str(self),
             "details": [detail.json() for detail in self.details],
-            "additionalInfo": [{"type": kind, "info": {"value": value}} for kind, value in told],
+            "additionalInfo": [{"type": kind, "info": {"value": value}} for kind, value in info],
         }
         headers = {"x-ms-response-type": "error", **self.headers}
         return Answer(self.status, {"error": error}, headers)

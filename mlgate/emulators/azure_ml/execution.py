@@ -1,4 +1,4 @@
-"""The compute: jobs wait for a free node, run there for real, and leave their outputs and logs."""
+"""The compute: jobs wait for a free node, really run there, and leave their outputs and logs."""
 
 from __future__ import annotations
 
@@ -26,17 +26,14 @@ _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What every job finds where it runs: an interpreter, variables, and some time to end.
-
-    `grace_seconds`: between being asked to end and being killed.
-    """
+    """What every job has: an interpreter, variables, and seconds from SIGTERM to SIGKILL."""
 
     python: Path
     environment: Mapping[str, str]
     grace_seconds: float
 
     def variables(self, job: Job, workspace: Workspace, mounts: Mounts) -> dict[str, str]:
-        """`python` and `pip` are the interpreter's; metrics go to a store of the job's own."""
+        """The job's variables: `python` is `self.python`, and metrics go to the job's own store."""
         path = pathsep.join(
             [str(self.python.parent), self.environment.get("PATH", "/usr/bin:/bin")]
         )
@@ -76,7 +73,7 @@ class Compute:
         self._nodes = ThreadPoolExecutor(parallel, thread_name_prefix="azure-ml-node")
 
     def submit(self, job: Job) -> None:
-        """The caller holds the lock, and has answered "Starting" already."""
+        """Queue the job. The caller holds the lock and has already answered "Starting"."""
         self._set(job, "Queued")
         self._nodes.submit(self._run, job)
 
@@ -103,7 +100,7 @@ class Compute:
         except (NotMountable, StorageRefused, OSError) as problem:
             self._fail(job, "UserError", f"The job's files could not be moved: {problem}")
         except Exception as defect:  # noqa: BLE001 -- must not look like a job that never ends
-            self._fail(job, "SystemError", f"The stand-in failed: {defect!r}")
+            self._fail(job, "SystemError", f"The emulator failed: {defect!r}")
         finally:
             shutil.rmtree(mounts.root, ignore_errors=True)
 
@@ -154,7 +151,7 @@ class Compute:
     def _finish(self, job: Job, mounts: Mounts, log: Path, code: int) -> None:
         if job.stop in (Stop.SHUTDOWN, Stop.VANISH):
             return
-        if job.stop is not Stop.PREEMPT:  # whose node is gone with all that was on it
+        if job.stop is not Stop.PREEMPT:  # a preempted node is gone, and so is everything on it
             if job.stop is None:
                 self._set(job, "Finalizing")
             self._keep(job, mounts)
@@ -181,7 +178,7 @@ class Compute:
             )
 
     def _keep(self, job: Job, mounts: Mounts) -> None:
-        """Named outputs to their paths; logs, ./outputs and ./logs to the artifact store."""
+        """Upload named outputs to their paths, and logs, ./outputs and ./logs as artifacts."""
         artifacts = self._workspace.artifacts(job)
         for local, place in mounts.outputs.values():
             self._storage.upload(local, place)
@@ -192,7 +189,7 @@ class Compute:
         job.logs = (LOG,)
 
     def _proceed(self, job: Job, status: str) -> bool:
-        """Whether the job is still wanted; it then has that status."""
+        """Give the job that status, if it is still wanted; returns whether it is."""
         with self._workspace.lock:
             if job.over or job.stop in (Stop.SHUTDOWN, Stop.VANISH):
                 return False
@@ -220,7 +217,7 @@ class Compute:
 
 
 def _limit(job: Job) -> float | None:
-    """The job's own limit in seconds, from ISO 8601 such as PT1H30M; None for none."""
+    """The job's own limit in seconds, from ISO 8601 such as PT1H30M; None if it has none."""
     asked = (job.spec.get("limits") or {}).get("timeout")
     found = _DURATION.fullmatch(asked) if asked else None
     if found is None:

@@ -1,8 +1,8 @@
-"""What a real service does on a bad day, to order.
+"""Faults on demand: what a real service does on a bad day.
 
-Requests go by the names of their routes ("jobs.put", "blob.put", "token", ...: `routes` and
-`storage`), and the executions of jobs by "execution"; a pattern such as "jobs.*" or "*" is any of
-them. A fault that was added first is met first.
+Requests are named after their routes ("jobs.put", "blob.put", "token", ...: see `routes` and
+`dispatch`), and executions of jobs are "execution"; a pattern such as "jobs.*" or "*" matches
+several. Faults are used in the order in which they were added.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from enum import Enum, auto
 
 class FaultKind(Enum):
     STATUS = auto()  # an error status instead of the effect
-    SAYS = auto()  # `content` instead of the effect, as if all were well
+    SAYS = auto()  # `content` instead of the effect, with status 200
     HALF = auto()  # the effect, and half of its answer
     DELAY = auto()  # the effect and its answer, `seconds` later
     RESET = auto()  # the connection is reset before the effect
-    LOST = auto()  # ... and after it: the answer never arrives
-    HANG = auto()  # no effect and no answer, ever
-    MUTE = auto()  # the effect, and no answer, ever
+    LOST = auto()  # the connection is reset after the effect, so the answer never arrives
+    HANG = auto()  # no effect, and never an answer
+    MUTE = auto()  # the effect, but never an answer
     PREEMPT = auto()  # execution: the node is taken away once the command runs
-    VANISH = auto()  # execution: the job is gone once the command runs
+    VANISH = auto()  # execution: the job disappears once the command runs
     UNKNOWN = auto()  # execution: the status is "Unknown" while the command runs
 
 
@@ -34,7 +34,7 @@ _OF_EXECUTIONS = (FaultKind.PREEMPT, FaultKind.VANISH, FaultKind.UNKNOWN)
 class Fault:
     kind: FaultKind
     status: int = 503
-    retry_after: str | None = None  # seconds or an HTTP date, as the header has it
+    retry_after: str | None = None  # the header's value: seconds or an HTTP date
     seconds: float = 0.0
     content: bytes = b""
 

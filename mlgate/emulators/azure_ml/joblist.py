@@ -1,4 +1,4 @@
-"""A test's hold on the jobs: look at them, wait for them, let things happen to them."""
+"""A test's view of the jobs: read them, wait for them, and cause events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Jobs:
         return len(self._workspace.jobs)
 
     def wait(self, name: str, *statuses: str, timeout: float = 60) -> Job:
-        """The job once it has one of `statuses`, or is over; TimeoutError after `timeout` s."""
+        """Wait until the job has one of `statuses` or is over; TimeoutError after `timeout` s."""
         wanted = statuses or TERMINAL
         with self._workspace.changed:
             jobs = self._workspace.jobs
@@ -38,7 +38,7 @@ class Jobs:
             return jobs[name]
 
     def settle(self, job: Job, timeout: float = 60) -> None:
-        """Wait until it is over, or gone; TimeoutError after `timeout` seconds."""
+        """Wait until the job is over or removed; TimeoutError after `timeout` seconds."""
         with self._workspace.changed:
             if not self._workspace.changed.wait_for(
                 lambda: job.over or self._workspace.jobs.get(job.name) is not job, timeout
@@ -46,17 +46,17 @@ class Jobs:
                 raise TimeoutError(f"The job {job.name} is {job.status} for good.")
 
     def preempt(self, name: str) -> None:
-        """Its node is taken away."""
+        """Take the job's node away."""
         with self._workspace.lock:
             self._workspace.jobs[name].end_for(Stop.PREEMPT)
 
     def remove(self, name: str) -> None:
-        """It is as if it had never been."""
+        """Remove the job, as if it had never existed."""
         with self._workspace.lock:
             self._compute.vanish(self._workspace.jobs[name])
 
     def pretend(self, name: str, status: str) -> None:
-        """Show a status of which the compute knows nothing, until the next change."""
+        """Show a status until its next change; the compute does not know about it."""
         with self._workspace.lock:
             self._workspace.jobs[name].status = status
             self._workspace.changed.notify_all()

@@ -1,4 +1,4 @@
-"""A job as plain state, and the handle on all of them that a test has."""
+"""A job as plain state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UPDATABLE = ("description", "tags", "displayName", "properties", "isArchived")
 
 
 class Stop(Enum):
-    """Why a job's command is ended before it ends by itself."""
+    """Why a job's command is stopped."""
 
     CANCEL = "cancel"
     LIMIT = "limit"
@@ -24,7 +24,7 @@ class Stop(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """What run history tells of a failure: `code` is UserError or SystemError."""
+    """A failure as run history shows it; `code` is UserError or SystemError."""
 
     code: str
     message: str
@@ -32,9 +32,9 @@ class RunError:
 
 @dataclass(slots=True)
 class Job:
-    """`spec` is the `properties` object as it was put; `status` one of the service's words.
+    """`spec` is the `properties` object of the PUT; `status` is one of the service's statuses.
 
-    `number` is its place in the order of submission, never given twice.
+    `number` is its place in the order of submission, and unique.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Job:
         return {name: value for name, value in self.spec.items() if name not in UPDATABLE}
 
     def end_for(self, reason: Stop) -> None:
-        """Ask the command to be ended; the first reason counts."""
+        """Have the command stopped; the first reason counts."""
         if self.stop is None and not self.over:
             self.stop = reason
             self.wake.set()

@@ -1,7 +1,6 @@
-"""The sockets: HTTP/1.1 over TLS on loopback, one thread per connection, connections cut to order.
+"""The sockets: HTTP/1.1 over TLS on loopback, one thread per connection; faults can cut them.
 
-A connection says which host it is for twice, in CONNECT and in its requests; `routing` looks at
-what the request says.
+A connection names its host twice, in CONNECT and in its requests; `routing` uses the request's.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from mlgate.emulators.azure_ml.exchange import Answer, Drop, Request
 
 
 class Listener:
-    """Binds at once, so that the port is known; serves between `start` and `stop`."""
+    """Binds when created, so that the port is known; serves between `start` and `stop`."""
 
     def __init__(self, respond: Callable[[Request], Answer], context: ssl.SSLContext) -> None:
         self._stopping = threading.Event()
@@ -67,12 +66,12 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away, or does not trust the certificate, is nobody's error."""
+        """Ignore clients that disconnect or do not trust the certificate."""
         if not isinstance(sys.exception(), (ConnectionError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
     def cut_all(self) -> None:
-        """Wake the threads that wait for a next request on a connection kept alive."""
+        """Wake the threads that wait for the next request on a kept-alive connection."""
         for connection in list(self._open):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -98,12 +97,12 @@ class _Connection(BaseHTTPRequestHandler):
         self._plain = plain
         # The handshake takes place here, in the connection's own thread.
         with context.wrap_socket(plain.dup(), server_side=True) as secured:
-            super().__init__(secured, *arguments)  # which handles the connection, to its end
+            super().__init__(secured, *arguments)  # handles the connection until it ends
 
     def _handle(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         if "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # the body is refused unread
+            self.close_connection = True  # the body is refused without reading it
         path, _, query = self.path.partition("?")
         request = Request(
             method=self.command,
@@ -120,7 +119,7 @@ class _Connection(BaseHTTPRequestHandler):
             self._drop(drop)
             return
         payload = answer.payload()
-        # Without the base class's Server and Date, which a relayed answer brings itself.
+        # Without the base class's Server and Date headers, which a relayed answer already has.
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -143,4 +142,4 @@ class _Connection(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *arguments: Any) -> None:
-        """Requests are kept by the server, not printed."""
+        """Print nothing: the server records the requests."""

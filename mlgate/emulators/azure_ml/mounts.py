@@ -1,4 +1,4 @@
-"""A job's folders on its node: code, inputs, outputs, and the command that names them."""
+"""A job's folders on its node (code, inputs, outputs), and the command that refers to them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CODE_URI = re.compile(r"https://[^/]+/([^/]+)/?(.*)")
 
 
 class NotMountable(Exception):
-    """An input, an output or the code is nowhere; the message says which."""
+    """An input, an output or the code does not exist; the message says which."""
 
 
 def unbound(job: Job) -> list[str]:
-    """The `inputs.x` and `outputs.x` that the command names and the job does not have."""
+    """The `inputs.x` and `outputs.x` in the command that the job does not have."""
     return [
         f"{kind}.{name}"
         for kind, name in _BINDING.findall(str(job.spec["command"]))
@@ -29,11 +29,11 @@ def unbound(job: Job) -> list[str]:
 
 
 def identity_refusal(job: Job, workspace: Workspace) -> str | None:
-    """What a mount says where the job has no identity that storage lets in; None where it has.
+    """The error of a mount if storage does not accept the job's identity; None if it does.
 
-    An identity is asked for only where there are no keys. Unspecified it is the compute's; a
-    cluster here has one, and serverless compute, which has none of its own, takes the workspace's
-    user-assigned one for a managed identity (MicrosoftDocs/azure-ai-docs,
+    An identity is needed only without keys. The default is the compute's identity: a cluster here
+    has one. Serverless compute has none of its own and uses the workspace's user-assigned one for a
+    managed identity (MicrosoftDocs/azure-ai-docs,
     how-to-identity-based-service-authentication.md and how-to-use-serverless-compute.md).
     """
     if not workspace.keyless:
@@ -46,7 +46,7 @@ def identity_refusal(job: Job, workspace: Workspace) -> str | None:
             return None
         case None if job.spec.get("computeId"):
             return None
-    # The code is that of how-to-troubleshoot-data-access.md, in the same place.
+    # The error code is from how-to-troubleshoot-data-access.md in the same repository.
     return (
         f"Failed to mount URI azureml://datastores/{BLOB_STORE}. Error Code: "
         "ScriptExecution.StreamAccess.Authentication. Native Error: "
@@ -56,7 +56,7 @@ def identity_refusal(job: Job, workspace: Workspace) -> str | None:
 
 
 def code_of(workspace: Workspace, code_id: str) -> Folder | None:
-    """Where a code version's files are; None when there is no such version."""
+    """Where a code version's files are; None if there is no such version."""
     found = _CODE_ID.search(code_id)
     asset = workspace.codes.get((found[1], found[2])) if found else None
     uri = _CODE_URI.fullmatch(asset.properties["codeUri"]) if asset else None
@@ -64,14 +64,14 @@ def code_of(workspace: Workspace, code_id: str) -> Folder | None:
 
 
 def output_uri(job: Job, name: str) -> str:
-    """The explicit path of an output, or the one the service chooses."""
+    """The path that the job sets for an output, or the one the service chooses."""
     asked = ((job.spec.get("outputs") or {}).get(name) or {}).get("uri")
     return asked or f"azureml://datastores/{BLOB_STORE}/paths/azureml/{job.name}/{name}/"
 
 
 @dataclass(slots=True)
 class Mounts:
-    """What `prepare` made below `root`; `values` are what the command's bindings stand for."""
+    """The folders that `prepare` creates below `root`; `values` replace the command's bindings."""
 
     root: Path
     values: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
-"""The processes of one job: started in a session of their own, ended with all they started.
+"""The processes of one job: started in their own session, and ended with everything they started.
 
-A kernel or a daemon leaves the group; on Linux it is still known by the mark in its environment
-(proc(5)), elsewhere only the group is ended.
+A kernel or a daemon leaves the group. On Linux it is found by a mark in its environment (proc(5));
+elsewhere only the group is ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MARK = "AZUREML_STAND_IN_JOB"
 
 
 class JobProcess:
-    """`bash -c command`, its output in one file; `wake` is set once it has ended."""
+    """Runs `bash -c command` with its output in one file; `wake` is set once it has ended."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class JobProcess:
         self._watcher.start()
 
     def end(self, grace_seconds: float) -> int:
-        """Ask the command, as a container's first process is asked; then kill what is left.
+        """Send SIGTERM, as to a container's first process, then kill what is left.
 
-        Returns the exit code as `kill` has it.
+        Returns the exit code as `kill` does.
         """
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
@@ -55,9 +55,9 @@ class JobProcess:
         return self.kill()
 
     def kill(self) -> int:
-        """Also after the command has ended: what it left running ends with the job.
+        """Kill everything that is left, even after the command has ended.
 
-        The command's exit code, for a killed one as a shell tells it: 128 and the signal's number.
+        Returns the command's exit code; if it was killed, 128 plus the signal's number, as a shell.
         """
         for _ in range(3):  # a process may fork while the others are listed
             if not self._kill_all():
@@ -67,12 +67,12 @@ class JobProcess:
         return code if code >= 0 else 128 - code
 
     def _watch(self) -> None:
-        """Leaves the ended command a zombie, so that its group's id is nobody else's."""
+        """Wait for the end, but leave a zombie, so that the id of its group is not reused."""
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self._wake.set()
 
     def _kill_all(self) -> bool:
-        """The group, and whoever left it; whether there was one of the latter."""
+        """Kill the group and the processes that left it; returns whether any had left."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         marked = self._marked()

@@ -1,7 +1,7 @@
 """The CONNECT proxy that leads clients here, whatever host of the service they ask for.
 
-It refuses every other verb and every host that the stand-in does not play: nothing of a client
-under test leaves the machine through it.
+It refuses other methods, and hosts that are not emulated, so a client under test cannot reach other
+machines through it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 _CHUNK = 64 * 1024
 _LIMIT = 16 * 1024  # bytes of a request's head
-# urllib3 leaves Nagle's algorithm on towards proxies and sends head and body apart, so without an
-# acknowledgement at once each request that has a body costs 40 ms. Linux only, until the next one.
+# urllib3 leaves Nagle's algorithm on for proxies and sends head and body separately, so a request
+# with a body takes 40 ms unless we acknowledge at once. Linux only; it must be set for each read.
 _ACKNOWLEDGE_AT_ONCE = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Proxy:
-    """Binds at once; `complain` hears of what was refused."""
+    """Binds when created; `complain` is called with what was refused."""
 
     def __init__(self, hosts: tuple[str, ...], port: int, complain: Callable[[str], None]) -> None:
         handler = partial(_Connection, hosts, port, complain)
@@ -53,7 +53,7 @@ class _Server(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Either side may go away at any time."""
+        """Ignore errors: either side may disconnect at any time."""
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -99,7 +99,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copy until one side ends; a reset on one side is told to the other as an end."""
+    """Copy until one side ends; a reset on one side becomes an end on the other."""
     with contextlib.suppress(OSError):
         while received := source.recv(_CHUNK):
             if _ACKNOWLEDGE_AT_ONCE is not None:

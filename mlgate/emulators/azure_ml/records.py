@@ -1,4 +1,4 @@
-"""What the service tells of its resources, key for key as the recordings have it."""
+"""The service's descriptions of its resources, with the same keys as in the recordings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def system_data(
     workspace: Workspace, created: datetime, *, modified: bool = True
 ) -> dict[str, Any]:
     by = {"By": workspace.principal.client_id, "ByType": "Application"}
-    told = {"createdAt": created.isoformat(), **{f"created{key}": by[key] for key in by}}
+    data = {"createdAt": created.isoformat(), **{f"created{key}": by[key] for key in by}}
     if modified:
-        told |= {"lastModifiedAt": created.isoformat()}
-        told |= {f"lastModified{key}": by[key] for key in by}
-    return told
+        data |= {"lastModifiedAt": created.isoformat()}
+        data |= {f"lastModified{key}": by[key] for key in by}
+    return data
 
 
 def asset(workspace: Workspace, kind: str, found: Asset) -> dict[str, Any]:
-    """A version; `kind` is "codes", "environments" or "models"."""
+    """A version of an asset; `kind` is "codes", "environments" or "models"."""
     return {
         "id": f"{workspace.path}/{kind}/{found.name}/versions/{found.version}",
         "name": found.version,
@@ -40,7 +40,7 @@ def asset(workspace: Workspace, kind: str, found: Asset) -> dict[str, Any]:
 
 
 def job(workspace: Workspace, found: Job, *, answers_put: bool) -> dict[str, Any]:
-    """As PUT (2025-01-01-preview) answers it, or as GET and lists (2024-01-01-preview) do.
+    """A job as PUT (2025-01-01-preview) or as GET and lists (2024-01-01-preview) return it.
 
     Both in test_command_job...test_command_job_serverless.
     """
@@ -128,7 +128,7 @@ def _input(given: dict[str, Any], *, answers_put: bool) -> dict[str, Any]:
 
 
 def _outputs(found: Job, *, answers_put: bool) -> dict[str, Any]:
-    """The named ones, and `default`, which the service adds."""
+    """The named outputs, and `default`, which the service adds."""
     unset = dict.fromkeys(("description", "assetName"))
     if not answers_put:
         unset |= dict.fromkeys(("assetVersion", "pathOnCompute", "autoDeleteSetting"))
@@ -171,7 +171,7 @@ def datastore(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 def workspace_record(workspace: Workspace) -> dict[str, Any]:
-    """test_pipeline_job...LongRunning...test_pipeline_job_download, without what nobody reads."""
+    """test_pipeline_job...LongRunning...test_pipeline_job_download, without unread fields."""
     return {
         "id": workspace.path,
         "name": workspace.name,

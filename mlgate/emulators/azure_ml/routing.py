@@ -1,4 +1,4 @@
-"""Which request is which call: host, method, path, api-version, query keys, body."""
+"""Matches requests to routes: host, method, path, api-version, query keys and body."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORKSPACE = (
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the routes work on."""
+    """What routes use."""
 
     workspace: Workspace
     storage: Storage
@@ -38,7 +38,7 @@ class Service:
 
 @dataclass(slots=True)
 class Call:
-    """A matched request; `body` is the checked JSON, None where the route takes none."""
+    """A matched request; `body` is the checked JSON, or None if the route accepts none."""
 
     request: Request
     groups: Mapping[str, str]
@@ -57,11 +57,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` is what faults and the list of requests call it.
+    """A route of the service; `name` is its name in faults and in the list of requests.
 
-    `versions` are the api-versions that the unmodified SDK 1.35.2 and the recording send to it,
-    none where there is none; `source` is the recording that shows the request, or "SDK" where only
-    the SDK does.
+    `versions` are the api-versions that the unmodified SDK 1.35.2 and the recording send, empty if
+    they send none. `source` is the recording that shows the request, or "SDK" if only the SDK does.
     """
 
     name: str
@@ -90,7 +89,7 @@ def route(
     content_type: str | None = None,
     public: bool = False,
 ) -> Route:
-    """A route from `METHOD path`; `{name}` is a segment. `public` ones need no token."""
+    """A route from `METHOD path`, where `{name}` is a segment; `public` routes need no token."""
     method, template = request.split(" ", 1)
     pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template))
     keys = frozenset(query) | ({"api-version"} if versions else set())
@@ -139,7 +138,7 @@ def read_body(call: Call, shape: Reader) -> Any:
 
 
 def require_workspace(call: Call) -> None:
-    """ARM's refusals of a scope that is not there."""
+    """Raise ARM's refusals of an unknown subscription, group or workspace."""
     workspace, groups = call.workspace, call.groups
     if "subscription" in groups and groups["subscription"] != workspace.subscription_id:
         name = groups["subscription"]

@@ -1,7 +1,7 @@
-"""The stand-in for an Azure ML workspace, its storage, its compute and its identity provider.
+"""Emulates an Azure ML workspace with its storage, its compute and its identity provider.
 
-A client is led here by the variables in `environment` alone: a proxy that knows no other hosts,
-and the authority that vouches for them.
+The variables in `environment` lead clients here: a proxy that only allows the emulated hosts, and
+the authority that signs for them.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _PASSED_ON_PREFIXES = ("LC_", "PIP_", "UV_")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request as the server saw it; `status` 0 when its connection was cut instead.
+    """A request as the server saw it; `status` is 0 if its connection was cut instead.
 
-    `call` is the route's name, empty for an unknown one; the body of "token" is left out.
+    `call` is the route's name, or empty for an unknown one; the body of "token" is left out.
     """
 
     method: str
@@ -59,14 +59,14 @@ class Received:
 
 
 class AzureML:
-    """A context manager; everything it starts, it ends.
+    """A context manager that ends everything it starts.
 
-    `python` is the interpreter that jobs find as `python`; `node_environment` what else they find
-    (what they need of this process's own environment when None); `parallel` how many run at once.
-    One that is ended early is killed after `grace_seconds`.
-    Without `azurite` it starts one of its own, which takes half a second, and also takes tokens:
-    clients of a `keyless` workspace come with their identity, and so must its jobs, whose compute
-    lends them one unless it is serverless. `fails_at_limit`: see `Workspace`.
+    `python` is the interpreter that jobs find as `python`, `node_environment` their variables (by
+    default what they need of this process's), and `parallel` how many run at once. A job that is
+    stopped early is killed after `grace_seconds`.
+    Without `azurite` it starts its own, which takes half a second and also accepts tokens. Clients
+    of a `keyless` workspace use their identity, and so must its jobs, which get one from their
+    compute unless that is serverless. For `fails_at_limit`, see `Workspace`.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class AzureML:
         stack.callback(self.storage.close)
         self.workspace = Workspace(
             subscription_id=str(uuid4()),
-            resource_group="stand-in",
+            resource_group="emulator",
             name="workspace",
             principal=Principal(str(uuid4()), str(uuid4()), uuid4().hex),
             account=azurite.account,
@@ -160,7 +160,7 @@ class AzureML:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables by which an unmodified client meets this workspace and no other."""
+        """The variables that lead an unmodified client to this workspace and no other."""
         principal = self.workspace.principal
         return {
             "HTTPS_PROXY": self._proxy.url,
@@ -179,11 +179,11 @@ class AzureML:
 
     @property
     def violations(self) -> list[str]:
-        """What was asked that no recording and no unmodified SDK asks."""
+        """Requests that neither a recording nor the unmodified SDK makes."""
         return list(self._dispatcher.violations)
 
     def _respond(self, request: Request) -> Answer:
-        """The answer to a request; raises Drop where the connection is cut instead."""
+        """The answer to a request; raises Drop to cut the connection instead."""
         at = self._clock()
         handled = self._dispatcher.handle(request)
         self.requests.append(
@@ -194,7 +194,7 @@ class AzureML:
                 request.query,
                 handled.answer.status if isinstance(handled.answer, Answer) else 0,
                 handled.call,
-                b"" if handled.call == "token" else request.body,  # it bears the secret
+                b"" if handled.call == "token" else request.body,  # it contains the secret
                 at,
                 self._clock(),
             )

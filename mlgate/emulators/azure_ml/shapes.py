@@ -1,7 +1,7 @@
-"""What JSON bodies may hold: the check the service's deserializer makes, and its complaints.
+"""Checks JSON bodies as the service's deserializer does, with the same error messages.
 
-The service refuses a member it does not know ("Could not find member 'assetVersion' on object of
-type 'UriFolderJobOutput'.": test_command_job_register_output), so the stand-in does.
+The service refuses unknown fields ("Could not find member 'assetVersion' on object of type
+'UriFolderJobOutput'.": test_command_job_register_output), so the emulator does too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mlgate.emulators.azure_ml.exchange import Detail
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """An object; `type` is the service's name for it, as its complaints have it."""
+    """An object; `type` is the service's name for it in error messages."""
 
     type: str
     fields: Mapping[str, Reader]
@@ -24,7 +24,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class MapOf:
-    """An object whose names are free."""
+    """An object with any names."""
 
     of: Reader
 
@@ -36,7 +36,7 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several objects, told apart by the value of `by`."""
+    """One of several objects, chosen by the value of `by`."""
 
     type: str
     by: str
@@ -45,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A value that is taken as it is."""
+    """Any value."""
 
 
 Reader = Shape | MapOf | ListOf | Choice | Anything | type[str] | type[bool] | type[int]
@@ -53,7 +53,7 @@ Reader = Shape | MapOf | ListOf | Choice | Anything | type[str] | type[bool] | t
 
 @dataclass(slots=True)
 class Complaints:
-    """What a body was found to be wrong with, in the order it was met."""
+    """What is wrong with a body, in the order in which it was found."""
 
     details: list[Detail] = field(default_factory=list)
 
@@ -62,7 +62,7 @@ class Complaints:
 
 
 def check(value: Any, reader: Reader, complaints: Complaints, path: str = "") -> None:
-    """Null is taken wherever a field is not required."""
+    """Check a value against a reader; null is accepted for fields that are not required."""
     if isinstance(reader, Anything):
         return
     if isinstance(reader, type):
@@ -83,8 +83,8 @@ def check(value: Any, reader: Reader, complaints: Complaints, path: str = "") ->
     elif isinstance(reader, Choice):
         chosen = reader.shapes.get(value.get(reader.by, ""))
         if chosen is None:
-            told = f"{reader.by} {value.get(reader.by)!r:.80} is not known for {reader.type}."
-            complaints.add(told, path)
+            unknown = f"{reader.by} {value.get(reader.by)!r:.80} is not known for {reader.type}."
+            complaints.add(unknown, path)
         else:
             check(value, chosen, complaints, path)
     else:

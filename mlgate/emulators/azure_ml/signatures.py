@@ -1,4 +1,4 @@
-"""Shared access signatures, as the storage service checks them.
+"""Creates shared access signatures that the storage service accepts.
 
 String to sign: learn.microsoft.com/rest/api/storageservices, "Create an account SAS" and "Create
 a service SAS", for the version below.
@@ -16,7 +16,7 @@ _VERSION = "2020-10-02"
 
 
 def account_sas(account: str, key: str, ends: datetime) -> str:
-    """What listSecrets hands out: containers and blobs, for the services blob and file."""
+    """The signature that listSecrets returns: for containers and blobs, services blob and file."""
     end = _time(ends)
     permissions, services, kinds = "rwdlcu", "bf", "co"
     lines = [account, permissions, services, kinds, "", end, "", "", _VERSION, ""]
@@ -33,7 +33,7 @@ def account_sas(account: str, key: str, ends: datetime) -> str:
 
 
 def service_sas(account: str, key: str, resource: str, ends: datetime, *, permissions: str) -> str:
-    """For a container, "name", or a blob of it, "name/path"."""
+    """A signature for a container, "name", or one of its blobs, "name/path"."""
     kind = "b" if "/" in resource else "c"
     start, end = _time(datetime.now(UTC) - timedelta(minutes=10)), _time(ends)
     lines = [

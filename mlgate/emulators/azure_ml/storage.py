@@ -1,7 +1,7 @@
-"""The storage account of the workspace: containers and folders, and the way of a client's request.
+"""The workspace's storage account: its containers and folders, and relaying of clients' requests.
 
-What goes through the proxy is checked and answered by Azurite; the compute's own traffic takes the
-same API without the detour.
+Azurite checks and answers what clients send through the proxy. The compute uses the same API
+directly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 
 class StorageRefused(Exception):
-    """The store's answer to the stand-in itself was an error; the message tells which."""
+    """Azurite answered a request of the emulator with an error, which the message has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Folder:
 
 
 def no_key_is_taken() -> Answer:
-    """What an account with `allowSharedKeyAccess: false` says to a key, and to what one signed.
+    """The answer of an account with `allowSharedKeyAccess: false` to a key or a signature of one.
 
-    As Azure/AI-Landing-Zones#64 quotes it.
+    As quoted in Azure/AI-Landing-Zones#64.
     """
     code = "KeyBasedAuthenticationNotPermitted"
     message = "Key based authentication is not permitted on this storage account."
@@ -58,7 +58,7 @@ def no_key_is_taken() -> Answer:
 
 
 class Storage:
-    """`authority` is a PEM file that vouches for an Azurite that speaks TLS."""
+    """The account in `azurite`; `authority` is a PEM file with the CA of an Azurite with TLS."""
 
     def __init__(self, azurite: Azurite, authority: Path) -> None:
         self.account = azurite.account
@@ -86,19 +86,19 @@ class Storage:
             redirect=False,
             decode_content=False,
         )
-        told = {n.title(): v for n, v in answer.headers.items() if n.lower() not in _HOP_BY_HOP}
-        return Answer(answer.status, answer.data, told, content_type=None)
+        kept = {n.title(): v for n, v in answer.headers.items() if n.lower() not in _HOP_BY_HOP}
+        return Answer(answer.status, answer.data, kept, content_type=None)
 
     def secret(self, lifetime: timedelta = _LIFETIME) -> str:
-        """The account's signature, with the question mark that listSecrets shows."""
+        """The account's signature, with the question mark of listSecrets' answer."""
         return "?" + self._signature(lifetime)
 
     def upload_url(self, container: str) -> str:
-        """Where a client may put and list blobs of a container for a while."""
+        """A temporary URL for putting and listing blobs of a container."""
         return f"https://{self.host}/{container}?{self._service(container, 'rcwl')}"
 
     def read_url(self, folder: Folder) -> str:
-        """Where a client may read one blob for a while."""
+        """A temporary URL for reading one blob."""
         name = f"{folder.container}/{folder.path}"
         return f"https://{self.host}/{quote(name)}?{self._service(name, 'r')}"
 
@@ -113,7 +113,7 @@ class Storage:
         return self._call("GET", f"{blob.container}/{blob.path}", "", expected=(200,))
 
     def list(self, folder: Folder) -> Iterator[str]:
-        """The paths of the blobs below, relative to `folder`; its own when it is a blob itself."""
+        """The paths of the blobs below `folder`, relative to it; empty for a blob at `folder`."""
         prefix, marker = folder.path, ""
         while True:
             query = f"restype=container&comp=list&prefix={quote(prefix, safe='')}&marker={marker}"
@@ -128,7 +128,7 @@ class Storage:
                 return
 
     def download(self, folder: Folder, into: Path) -> None:
-        """Every blob below `folder`; a blob of that very name becomes the file `into`."""
+        """Download every blob below `folder`; a blob at `folder` becomes the file `into`."""
 
         def fetch(path: str) -> None:
             target = into / path if path else into
@@ -138,7 +138,7 @@ class Storage:
         _each(fetch, list(self.list(folder)))
 
     def upload(self, source: Path, folder: Folder) -> None:
-        """Every file below `source`, links followed, as a mount would show them."""
+        """Upload every file below `source`; links are followed, as in a mount."""
 
         def send(path: PurePosixPath) -> None:
             self.put(folder / str(path), (source / path).read_bytes())

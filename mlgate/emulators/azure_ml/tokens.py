@@ -1,4 +1,4 @@
-"""Access tokens as Microsoft Entra ID issues them, and the one client that gets them."""
+"""Access tokens like those of Microsoft Entra ID, and the one client that gets them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Principal:
 
 
 class Tokens:
-    """Every token issued so far, and when it ends; a foreign one is good for nothing."""
+    """Every token issued so far, and when it expires; other tokens are not valid."""
 
     def __init__(self, lifetime: timedelta, clock: Callable[[], datetime]) -> None:
         self.lifetime = lifetime
@@ -36,7 +36,7 @@ class Tokens:
         self._lock = threading.Lock()
 
     def issue(self, principal: Principal, audience: str) -> str:
-        """A JWT with the claims the SDK reads (`tid`) and clients look at, signed with noise."""
+        """A JWT with the claims that the SDK (`tid`) and clients read, and a random signature."""
         issued = self._clock()
         ends = issued + self.lifetime
         claims = {
@@ -59,12 +59,12 @@ class Tokens:
         return token
 
     def expire(self) -> None:
-        """Every token issued so far ends now."""
+        """Let every token issued so far expire now."""
         with self._lock:
             self._ends = dict.fromkeys(self._ends, self._clock())
 
     def refusal(self, headers: Mapping[str, str], audience: str = ARM) -> tuple[str, str] | None:
-        """Why a request may not pass, as the service's code and message; None when it may."""
+        """Why a request is refused, as the service's code and message; None if it is not."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return (

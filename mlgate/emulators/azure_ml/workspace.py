@@ -1,4 +1,4 @@
-"""A workspace and what it knows, as plain state; `lock` guards all of it."""
+"""A workspace and everything in it, as plain state; `lock` guards all of it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ ARTIFACT_STORE = "workspaceartifactstore"
 
 @dataclass(slots=True)
 class Asset:
-    """A version of a code, an environment or a model; `properties` are as they are shown, `asked`
-    is a model's path as it was given."""
+    """A version of a code, an environment or a model.
+
+    `properties` are as answers show them; `asked` is a model's path as requested.
+    """
 
     name: str
     version: str
@@ -33,12 +35,12 @@ class Asset:
 
 @dataclass(slots=True)
 class Workspace:
-    """`computes` are the names of its clusters; `page_size` is how many jobs a listing page has.
+    """A workspace. `computes` are its clusters; `page_size` is the number of items in a page.
 
-    `onward` makes of the next page's address what a page tells of it.
-    `keyless`: its datastores are identity-based and hand out no key, and its storage takes none.
+    `onward` converts the next page's URL to what `nextLink` shows.
+    `keyless`: datastores are identity-based and return no key, and storage accepts none.
     `fails_at_limit`: a job that its own limit ends is Failed, not Canceled.
-    `client_id` is of the user-assigned identity that the workspace has.
+    `client_id` is that of the workspace's user-assigned identity.
     """
 
     subscription_id: str
@@ -58,7 +60,7 @@ class Workspace:
     models: dict[tuple[str, str], Asset] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     onward: Callable[[str], str] = str
-    submitted: int = 0  # how many jobs there have been
+    submitted: int = 0  # number of jobs so far
     canceled: dict[str, str] = field(default_factory=dict)  # operation's id -> job's name
     lock: threading.RLock = field(default_factory=threading.RLock)
     changed: threading.Condition = field(init=False)
@@ -84,14 +86,14 @@ class Workspace:
 
     @property
     def api(self) -> str:
-        """Run history's own address, as discovery tells it."""
+        """Run history's URL, as discovery returns it."""
         return f"https://{REGION}.api.azureml.ms"
 
     def folder(self, uri: str) -> Folder | None:
-        """The place of an `azureml://` path, long or short; None when it is none of ours.
+        """The place of a long or short `azureml://` path; None if it is not in this workspace.
 
-        Short is `azureml://datastores/NAME/paths/PATH`, for the artifact store also without
-        `paths`; long has `subscriptions/.../workspaces/NAME/` in front.
+        A short path is `azureml://datastores/NAME/paths/PATH`, for the artifact store also without
+        `paths`; a long one has `subscriptions/.../workspaces/NAME/` in front.
         """
         rest = uri.removeprefix("azureml://")
         if rest == uri or "datastores/" not in rest:
@@ -106,5 +108,5 @@ class Workspace:
         return Folder(self.containers[store], path.removeprefix("paths/").strip("/"))
 
     def artifacts(self, job: Job) -> Folder:
-        """Where the logs of a job go, and what it leaves in ./outputs and ./logs."""
+        """Where a job's logs go, and what it leaves in ./outputs and ./logs."""
         return Folder(self.containers[ARTIFACT_STORE], f"ExperimentRun/{job.data_container}")

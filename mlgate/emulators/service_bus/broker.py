@@ -1,9 +1,9 @@
-"""The namespace: its queues, who waits for their messages, and the turn that serves them.
+"""The namespace: its queues, the links that wait for messages, and the turn that serves them.
 
-Whatever happens in one turn of the event loop (frames of any connection, a lock that ends) is
-answered in one go: due things are done, waiting links are served, the journal commits once, and
-only then do the bytes of that turn leave. So no acknowledgement is ever ahead of the file, and
-the cost of a commit is shared by everything that came together.
+Everything in one turn of the event loop (frames of any connection, a lock that ends) is handled
+together: what is due is done, waiting links are served, the journal commits once, and only then are
+the bytes of that turn sent. So a message is never acknowledged before it is in the file, and all
+changes of a turn share the cost of one commit.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from mlgate.emulators.service_bus.tokens import SharedKey
 
 DEAD_LETTER_SUFFIX = "/$deadletterqueue"
 
-IDLE_SECONDS = 600  # without a word on a link of a queue; then Service Bus detaches it
+IDLE_SECONDS = 600  # Service Bus detaches a queue's link that is idle for so long
 
-# The longest sleep while something is to come: the clock may be a test's, or jump when a laptop
-# wakes up, so its time does not pass as the event loop's does.
+# The longest sleep before a deadline. The clock may be a test's, or jump when a laptop wakes up, so
+# it does not advance like the event loop's time.
 _LONGEST_SLEEP = 1.0
-_PURGE_AFTER = 1.0  # seconds that a deleted message may still be readable in the journal's log
+_PURGE_AFTER = 1.0  # seconds in which a deleted message may remain in the journal's log
 
 
 class Consumer(Protocol):
-    """A link that hands out the messages of a queue."""
+    """A link that delivers the messages of a queue."""
 
     def serve(self, queue: Queue, now: int) -> bool:
-        """Hands out one message if there is one and it may; false: nothing more for now."""
+        """Deliver one message if possible; False if there is nothing more to do now."""
         ...
 
 
 class Link(Protocol):
-    """A client's link to a queue, which must not be idle for ever."""
+    """A client's link to a queue, which is detached when it is idle for too long."""
 
     def detach_idle(self) -> None: ...
 
@@ -49,7 +49,7 @@ class Output(Protocol):
 
 
 class Broker:
-    """Belongs to the event loop that it is created in. Clocks tell seconds since 1970."""
+    """The namespace, in the event loop that it is created in; `clock` is seconds since 1970."""
 
     def __init__(
         self,
@@ -72,8 +72,8 @@ class Broker:
             self._queues[path] = queue
             self._queues[path + DEAD_LETTER_SUFFIX] = queue.dead_letters
         self._consumers: dict[str, deque[Consumer]] = {path: deque() for path in self._queues}
-        self._active_at: OrderedDict[Link, int] = OrderedDict()  # the longest silent first
-        self._outputs: dict[Output, None] = {}  # a set that keeps its order
+        self._active_at: OrderedDict[Link, int] = OrderedDict()  # the longest idle first
+        self._outputs: dict[Output, None] = {}  # an ordered set
         self._is_turn_due = False
         self._is_closed = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -134,7 +134,7 @@ class Broker:
             self._loop.call_soon(self._turn)
 
     def close(self) -> None:
-        """No turn begins after this, whatever is still on its way."""
+        """Begin no more turns."""
         self._is_closed = True
         for timer in (self._alarm, self._purge):
             if timer is not None:
@@ -161,7 +161,7 @@ class Broker:
         self._arm()
 
     def _serve(self, queue: Queue, consumers: deque[Consumer], now: int) -> None:
-        """Round robin, until all have declined one after the other."""
+        """Serve consumers round robin until all of them have declined in a row."""
         declined = 0
         while declined < len(consumers):
             declined = 0 if consumers[0].serve(queue, now) else declined + 1
@@ -188,7 +188,7 @@ class Broker:
             self._on_failure(error)
 
     def _arm(self) -> None:
-        """Sets the alarm for the next lock, scheduled message, time to live or link that ends."""
+        """Set the alarm for the next deadline of a lock, message or idle link."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

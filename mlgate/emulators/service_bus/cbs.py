@@ -1,4 +1,4 @@
-"""`$cbs`: claims-based security. A client puts a token here before it may attach anywhere else."""
+"""`$cbs`: claims-based security. A client puts a token here before it can attach anywhere else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ADDRESS = "$cbs"
 def answer(payload: bytes, key: SharedKey, now: float) -> tuple[bytes, Grant | None]:
     """The reply to a request, and what is granted. Raises DecodeError.
 
-    The names of the status properties are hyphenated here, unlike in `$management`. The type of
-    the token is not looked at: the Python SDK calls its signatures `jwt` when it renews them.
+    The names of the status properties have hyphens here, unlike in `$management`. The token's type
+    is ignored, because the Python SDK calls its signatures `jwt` when it renews them.
     """
     request = requests.parse(payload)
     try:
@@ -27,7 +27,7 @@ def _put_token(request: Request, key: SharedKey, now: float) -> Grant:
     if request.operation != "put-token":
         raise Refused("The only operation is put-token.")
     if not isinstance(request.body, str):
-        raise Refused("The emulator takes shared access signatures alone.")
+        raise Refused("The emulator only accepts shared access signatures.")
     grant = key.check(request.body, now)
     if not grant.covers(entity_path(str(request.properties.get("name", "")))):
         raise Refused("The token is for another entity.")

@@ -1,4 +1,4 @@
-"""What a queue is told: the settings of a Service Bus queue that the emulator has."""
+"""The settings of a queue: those of Service Bus that the emulator supports."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,258}[A-Za-z0-9_])?")
 
 @dataclass(frozen=True, slots=True)
 class QueueConfig:
-    """One queue. Names are case-insensitive, as they are in Service Bus.
+    """One queue. Names are case-insensitive, as in Service Bus.
 
-    Raises ValueError for a value that no queue can have.
+    Raises ValueError for invalid values.
     """
 
     name: str
     lock_seconds: float = 60.0
     max_delivery: int = 10  # failed deliveries until a message is dead-lettered
-    dedup_seconds: float = 600.0  # how long a message id is remembered; 0 is never
-    ttl_seconds: float | None = None  # None is for ever
-    dead_letter_on_expiry: bool = False  # else an expired message is dropped
+    dedup_seconds: float = 600.0  # how long a message id is remembered; 0: not at all
+    ttl_seconds: float | None = None  # None: no limit
+    dead_letter_on_expiry: bool = False  # otherwise an expired message is dropped
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"{self.name!r} is no name for a queue: "
-                "use letters, digits, '.', '-', '_' and '/', at most 260."
+                f"{self.name!r} is not a valid name for a queue: "
+                "use up to 260 letters, digits, '.', '-', '_' and '/'."
             )
         if self.lock_seconds <= 0 or (self.ttl_seconds is not None and self.ttl_seconds <= 0):
-            raise ValueError(f"The lock and the time to live of {self.name!r} must be over 0.")
+            raise ValueError(f"The lock and the time to live of {self.name!r} must be above 0.")
         if self.dedup_seconds < 0:
-            raise ValueError(f"The duplicate window of {self.name!r} must not be under 0.")
+            raise ValueError(f"The duplicate window of {self.name!r} must not be below 0.")
         if self.max_delivery < 1:
             raise ValueError(f"{self.name!r} must deliver a message at least once.")
 
 
 def parse_queue(text: str) -> QueueConfig:
-    """A queue as the command line names it: `name,lock=PT30S,max-delivery=10,dedup=PT10M`.
+    """A queue from the command line, such as `name,lock=PT30S,max-delivery=10,dedup=PT10M`.
 
-    Durations are ISO 8601 (days and less); `ttl` and `dead-letter-on-expiry=true` are the other
-    settings. Raises ValueError with a sentence for people.
+    Durations are ISO 8601 (days and smaller units); other settings are `ttl` and
+    `dead-letter-on-expiry=true`. Raises ValueError with a sentence for people.
     """
     name, *settings = text.split(",")
     values: dict[str, Any] = {}
@@ -65,12 +65,12 @@ def parse_queue(text: str) -> QueueConfig:
                 values["max_delivery"] = int(value)
             case "dead-letter-on-expiry":
                 if value not in {"true", "false"}:
-                    raise ValueError(f"dead-letter-on-expiry is true or false, not {value!r}.")
+                    raise ValueError(f"dead-letter-on-expiry must be true or false, not {value!r}.")
                 values["dead_letter_on_expiry"] = value == "true"
             case _:
                 raise ValueError(
-                    f"{setting!r} is no setting of a queue: "
-                    "lock=, max-delivery=, dedup=, ttl= and dead-letter-on-expiry= are."
+                    f"{setting!r} is not a setting of a queue: "
+                    "use lock=, max-delivery=, dedup=, ttl= or dead-letter-on-expiry=."
                 )
     return QueueConfig(name.strip(), **values)
 
@@ -81,6 +81,6 @@ def _seconds(text: str) -> float:
         {unit: float(value) for unit, value in match.groupdict().items() if value} if match else {}
     )
     if not parts:
-        raise ValueError(f"{text!r} is no ISO 8601 duration such as PT30S.")
+        raise ValueError(f"{text!r} is not an ISO 8601 duration such as PT30S.")
     scale = {"days": 86_400, "hours": 3_600, "minutes": 60, "seconds": 1}
     return sum(value * scale[unit] for unit, value in parts.items())

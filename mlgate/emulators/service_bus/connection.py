@@ -1,8 +1,8 @@
 """A connection: protocol headers, SASL, frames in and out, open and close.
 
-Nothing that a client sends can harm the broker. A frame larger than agreed, a value that cannot
-be read, a performative out of place: the client is told and its connection closed. Who does not
-read what is sent to it is not read from either, so that nothing piles up.
+Nothing that a client sends can harm the broker. If a frame is too large, a value cannot be read, or
+a performative is not allowed, the client gets an error and its connection is closed. The broker
+stops reading from a client that does not read, so that nothing piles up.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mlgate.emulators.service_bus.tokens import Grant
 
 CHANNEL_MAX = 15
 _MAX_GRANTS = 100
-_MIN_FRAME = 512  # bytes that every peer has to take
+_MIN_FRAME = 512  # bytes that every peer must accept
 _MAX_OUTPUT = 1 << 20  # bytes that one turn may send to one client
 _HTTP = (b"GET ", b"PUT ", b"POST ", b"HEAD ", b"DELETE ", b"OPTIONS ")
 _NO_HTTP = (
     b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"The emulator speaks AMQP: no websockets, no management API.\n"
+    b"The emulator only speaks AMQP: it has no websockets and no management API.\n"
 )
 
 
 class Connection(asyncio.Protocol):
-    """The broker's end. `on_end` is called with the connection once it is lost."""
+    """The broker's side. `on_end` is called with the connection once it is lost."""
 
     def __init__(self, broker: Broker, on_end: Callable[[Connection], None]) -> None:
         self.broker = broker
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_congested(self) -> bool:
-        """Whether messages should wait until the client has read what is on its way to it."""
+        """Whether messages must wait until the client has read what was sent."""
         return self._is_paused or self._output_size > _MAX_OUTPUT
 
     def send(self, channel: int, body: bytes, kind: int = frames.AMQP) -> None:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
     # Called by the broker
 
     def flush(self) -> None:
-        """Sends what has been written since, now that the journal has it."""
+        """Send what was written since the last call, now that the journal has it."""
         if self._transport is None:
             return
         output, has_more = b"".join(self._output), self._output_size > _MAX_OUTPUT
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
             self.broker.wake()
 
     def abort(self) -> None:
-        """Ends the connection without a word, as the end of the process would."""
+        """End the connection without a close, as the end of the process would."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
     # Inside
 
     def _consume(self) -> bool:
-        """Takes one header or frame from the input; false when there is none yet."""
+        """Handle one header or frame of the input; False if there is no whole one yet."""
         if len(self._input) < 8:
             return False
         if self._expects is not None:
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
             self._on_header(header, self._expects)
             return True
         size = int.from_bytes(self._input[:4], "big")
-        offset = self._input[4] * 4  # words, the frame's header included
+        offset = self._input[4] * 4  # in words, including the frame's header
         if size > frames.MAX_FRAME or not 8 <= offset <= size:
             self._fail("amqp:connection:framing-error", f"A frame claims {size} bytes.")
             return False
@@ -148,8 +148,8 @@ class Connection(asyncio.Protocol):
         body = bytes(self._input[offset:size])
         del self._input[:size]
         if kind != self._frame_type:
-            raise DecodeError(f"a frame of type {kind} is out of place")
-        if body:  # else a heartbeat
+            raise DecodeError(f"a frame of type {kind} is not allowed here")
+        if body:  # otherwise it is a heartbeat
             self._on_frame(channel, body)
         return True
 
@@ -182,10 +182,10 @@ class Connection(asyncio.Protocol):
                 self.send(0, frames.close())
                 self._is_closing = True
             case _ if not self._is_open or isinstance(performative, Open | SaslInit):
-                raise DecodeError(f"{type(performative).__name__} is out of place")
+                raise DecodeError(f"{type(performative).__name__} is not allowed here")
             case Begin():
                 if channel > CHANNEL_MAX or session is not None:
-                    raise DecodeError(f"channel {channel} is in use, or over {CHANNEL_MAX}")
+                    raise DecodeError(f"channel {channel} is in use or over {CHANNEL_MAX}")
                 self._sessions[channel] = Session(self, channel, performative)
                 self.send(channel, frames.begin(channel, HANDLE_MAX))
             case End():
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
                     del self._sessions[channel]
                     self.send(channel, frames.end())
             case _:
-                # Clients send on a channel that has just ended: a race that is theirs to lose.
+                # Ignore frames on a channel that has just ended: the client lost a race.
                 if session is not None:
                     session.on_frame(performative, payload)
 
@@ -202,14 +202,14 @@ class Connection(asyncio.Protocol):
         self._is_open = True
         limit = opened.max_frame_size or frames.MAX_FRAME
         if limit < _MIN_FRAME:
-            raise DecodeError(f"max-frame-size is under {_MIN_FRAME}")
+            raise DecodeError(f"max-frame-size is below {_MIN_FRAME}")
         self.max_frame_size = min(limit, frames.MAX_FRAME)
         self.send(0, frames.open_("mlgate-service-bus-emulator", CHANNEL_MAX))
         if opened.idle_time_out:
             self._beat(opened.idle_time_out / 2000)
 
     def _beat(self, seconds: float) -> None:
-        """Keeps a client content that wants to hear from us in twice that time."""
+        """Send heartbeats at this interval, half of the client's idle timeout."""
         self._send_raw(frames.HEARTBEAT)
         loop = asyncio.get_running_loop()
         self._heartbeat = loop.call_later(max(seconds, 0.1), self._beat, seconds)

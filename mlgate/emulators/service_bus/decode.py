@@ -1,11 +1,10 @@
-"""AMQP 1.0 values into Python ones.
+"""Decodes AMQP 1.0 values.
 
-The width of a number is forgotten, since nobody reads it: integers become `int`, strings and
-symbols `str`. What must be handed on exactly as it came (message ids, bodies) is cut out with
-`skip` and not decoded at all.
+The width of a number is dropped, since nothing reads it: integers become `int`, strings and symbols
+`str`. What must be passed on unchanged (message ids, bodies) is cut out with `skip`, not decoded.
 
-Every fault of the input is a `DecodeError`. Nesting is bounded, and no value gets room for more
-elements than it has bytes, so a hostile frame exhausts neither the stack nor the memory.
+Every error in the input is a `DecodeError`. Nesting is limited, and a value cannot have more
+elements than bytes, so a hostile frame exhausts neither the stack nor memory.
 
 Source: OASIS AMQP 1.0, part 1 (Types).
 """
@@ -22,19 +21,19 @@ MAX_NESTING = 32
 
 
 class DecodeError(ValueError):
-    """The bytes are not what AMQP 1.0 says they should be."""
+    """The bytes are not valid AMQP 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A value with its descriptor: a number, or the symbol that names the same type."""
+    """A value with its descriptor: a number, or a symbol that names the same type."""
 
     descriptor: Any
     value: Any
 
 
 def value_at(data: bytes, offset: int = 0, depth: int = 0) -> tuple[Any, int]:
-    """The value that begins at `offset`, and the offset after it."""
+    """The value at `offset`, and the offset after it."""
     if depth > MAX_NESTING:
         raise DecodeError(f"values are nested deeper than {MAX_NESTING}")
     constructor = _byte(data, offset)
@@ -46,7 +45,7 @@ def value_at(data: bytes, offset: int = 0, depth: int = 0) -> tuple[Any, int]:
 
 
 def whole(data: bytes) -> Any:
-    """The one value that `data` holds, nothing after it."""
+    """The only value in `data`."""
     value, end = value_at(data)
     if end != len(data):
         raise DecodeError("bytes are left after the value")
@@ -54,7 +53,7 @@ def whole(data: bytes) -> Any:
 
 
 def skip(data: bytes, offset: int = 0) -> int:
-    """The offset after the value that begins at `offset`, without looking into it."""
+    """The offset after the value at `offset`, which is not decoded."""
     for _ in range(MAX_NESTING):
         constructor = _byte(data, offset)
         offset += 1
@@ -65,7 +64,7 @@ def skip(data: bytes, offset: int = 0) -> int:
 
 
 def skip_plain(data: bytes, offset: int) -> int:
-    """As `skip`, for a value that may not be a described one: a descriptor, say."""
+    """As `skip`, for a value that must not be a described one, such as a descriptor."""
     constructor = _byte(data, offset)
     if constructor == 0x00:
         raise DecodeError("a descriptor cannot be a described value")
@@ -79,10 +78,10 @@ def _byte(data: bytes, offset: int) -> int:
 
 
 def _end(constructor: int, data: bytes, offset: int) -> int:
-    """Where the value ends whose constructor stood before `offset`: its high nibble tells."""
+    """The end of the value at `offset`; the high nibble of its constructor decides the width."""
     width = _WIDTHS.get(constructor >> 4)
     if width is None:
-        raise DecodeError(f"0x{constructor:02x} is no constructor")
+        raise DecodeError(f"0x{constructor:02x} is not a constructor")
     fixed, size_field = width
     end = offset + fixed
     if size_field == 1:
@@ -96,7 +95,7 @@ def _end(constructor: int, data: bytes, offset: int) -> int:
     return end
 
 
-# High nibble of the constructor: bytes that always follow, width of the size field among them.
+# By high nibble of the constructor: the bytes that always follow, and how many of them are a size.
 _WIDTHS = {
     0x4: (0, 0),
     0x5: (1, 0),
@@ -149,7 +148,7 @@ def _guid(content: bytes) -> UUID:
     return UUID(bytes=content)
 
 
-# Decimals stay bytes: nothing here calculates with them.
+# Decimals stay bytes, because nothing here calculates with them.
 _CONTENT: dict[int, Callable[[bytes], Any]] = {
     0x73: _character,
     0x74: bytes,
@@ -182,7 +181,7 @@ def _value_as(constructor: int, data: bytes, offset: int, depth: int) -> tuple[A
         except UnicodeDecodeError as error:
             raise DecodeError("a string is not valid Unicode") from error
     if constructor not in {0xC0, 0xC1, 0xD0, 0xD1, 0xE0, 0xF0}:
-        raise DecodeError(f"0x{constructor:02x} is no constructor")
+        raise DecodeError(f"0x{constructor:02x} is not a constructor")
     return _compound(constructor, data, offset, end, depth), end
 
 
@@ -193,8 +192,8 @@ def _compound(constructor: int, data: bytes, offset: int, end: int, depth: int) 
         raise DecodeError("the value ends too early")
     count = int.from_bytes(data[offset : offset + width], "big")
     offset += width
-    if count > end - offset:  # arrays of elements without bytes among them: nobody needs those
-        raise DecodeError(f"a value claims {count} elements and has no room for them")
+    if count > end - offset:  # this also refuses arrays of empty elements, which nobody needs
+        raise DecodeError(f"a value claims {count} elements but has no room for them")
     if constructor >= 0xE0:
         return _array(data, offset, count, end, depth)
     values = []

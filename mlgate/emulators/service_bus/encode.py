@@ -1,8 +1,8 @@
-"""AMQP 1.0 values out of Python ones: each function makes the bytes of one AMQP type.
+"""Encodes AMQP 1.0 values: each function returns the bytes of one AMQP type.
 
-Nothing is guessed from a Python type, since AMQP has seven kinds of integer and its peers care
-which one they get. Compounds are made of elements that are encoded already; what came from a
-peer can so be handed on exactly as it came.
+The type is never guessed from a Python value, since AMQP has seven kinds of integer and peers
+expect a certain one. Compounds are built from encoded elements, so what came from a peer can be
+passed on unchanged.
 
 Source: OASIS AMQP 1.0, part 1 (Types).
 """
@@ -40,7 +40,7 @@ def ulong(value: int) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    """An `int`, 32 bits and signed."""
+    """An `int`: signed, 32 bits."""
     return struct.pack(">Bi", 0x71, value)
 
 
@@ -76,20 +76,20 @@ def _variable(small: int, large: int, content: bytes) -> bytes:
 
 
 def array(constructor: int, elements: Iterable[bytes]) -> bytes:
-    """An array of already encoded elements that all begin with `constructor`."""
+    """An array of encoded elements that all begin with `constructor`."""
     bodies = [element[1:] for element in elements]
     content = bytes((constructor,)) + b"".join(bodies)
     return struct.pack(">BII", 0xF0, len(content) + 4, len(bodies)) + content
 
 
 def sequence(elements: Iterable[bytes]) -> bytes:
-    """A list of already encoded elements."""
+    """A list of encoded elements."""
     parts = list(elements)
     return _compound(0xC0, 0xD0, len(parts), b"".join(parts)) if parts else EMPTY_LIST
 
 
 def mapping(pairs: Mapping[bytes, bytes]) -> bytes:
-    """A map of already encoded keys and values."""
+    """A map of encoded keys and values."""
     return _compound(0xC1, 0xD1, 2 * len(pairs), b"".join(k + v for k, v in pairs.items()))
 
 
@@ -100,5 +100,5 @@ def _compound(small: int, large: int, count: int, content: bytes) -> bytes:
 
 
 def described(code: int, value: bytes) -> bytes:
-    """`value` under a numeric descriptor, as the smallulong that pyamqp insists on."""
+    """`value` with a numeric descriptor, which pyamqp requires to be a smallulong."""
     return bytes((0x00, 0x53, code)) + value

@@ -1,4 +1,4 @@
-"""Where AMQP messages meet queues: encoded in, encoded out, delivery states into settlements."""
+"""Between AMQP messages and queues: encoded messages in and out, and settlements."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unpacked(payload: bytes, message_format: int) -> list[bytes]:
 
 
 def enqueue(queue: Queue, payloads: list[bytes], now: int) -> list[int]:
-    """Takes messages, all or, with a DecodeError, none; returns their sequence numbers."""
+    """Add all messages, or none and raise DecodeError; returns their sequence numbers."""
     facts = [messages.facts(messages.split(payload)) for payload in payloads]
     return [
         queue.send(
@@ -35,7 +35,7 @@ def enqueue(queue: Queue, payloads: list[bytes], now: int) -> list[int]:
 
 
 def delivered(queue: Queue, message: Message, *, peeked: bool = False) -> bytes:
-    """A message of a queue as a receiver gets it; who only peeks is told nothing of its lock."""
+    """A message of a queue as a receiver gets it; without its lock if it was only peeked."""
     token = None if peeked else message.lock_token
     limit = queue.config.ttl_seconds
     reasons = {
@@ -58,10 +58,10 @@ def delivered(queue: Queue, message: Message, *, peeked: bool = False) -> bytes:
 
 
 def settle(queue: Queue, token: UUID, state: Described | None) -> bytes:
-    """Does what a delivery state asks for; returns the state to answer: the same one.
+    """Do what a delivery state asks for; returns the state to answer, which is the same.
 
-    A rejection with an error would be read as a failure, so a dead-lettering is answered
-    without. No state, on a settled delivery, gives the message back.
+    A dead-lettering is answered by a rejection without an error, since one with an error would mean
+    a failure. A settled delivery without a state releases the message.
     """
     fields = state.value if state is not None and isinstance(state.value, list) else []
     code = state.descriptor if state is not None else frames.RELEASED
@@ -87,11 +87,11 @@ def settle(queue: Queue, token: UUID, state: Described | None) -> bytes:
                 return frames.released
     except LockLost as error:
         return frames.rejected(frames.error(LOCK_LOST, str(error)))
-    raise decode.DecodeError(f"{code!r} is no outcome of a delivery")
+    raise decode.DecodeError(f"{code!r} is not an outcome of a delivery")
 
 
 def _reasons(error: Any) -> tuple[str | None, str | None]:
-    """Reason and description out of the error of a rejection: `info` first."""
+    """Reason and description from the error of a rejection; `info` has precedence."""
     fields = error.value if isinstance(error, Described) else None
     if not isinstance(fields, list):
         return None, None

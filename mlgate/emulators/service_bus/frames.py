@@ -1,7 +1,7 @@
-"""What the broker says: frames and performatives as bytes.
+"""What the broker sends: frames and performatives as bytes.
 
-Performatives carry all their fields, because older versions of pyamqp do not know what an
-omitted one means.
+Performatives have all their fields, because older versions of pyamqp do not know the meaning of an
+omitted one.
 
 Source: OASIS AMQP 1.0, part 2 (Transport) and part 5.3 (SASL).
 """
@@ -19,8 +19,8 @@ SASL_HEADER = b"AMQP\x03\x01\x00\x00"
 AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
 AMQP, SASL = 0, 1  # frame types
 
-MAX_FRAME = 65_536  # bytes, what we take and what we send
-WINDOW = 0x7FFF_FFFF  # transfers; credit is what limits a peer here, not the session's window
+MAX_FRAME = 65_536  # bytes, in both directions
+WINDOW = 0x7FFF_FFFF  # transfers; peers are limited by credit, not by the session's window
 
 
 def frame(channel: int, body: bytes, kind: int = AMQP) -> bytes:
@@ -31,7 +31,7 @@ HEARTBEAT = frame(0, b"")
 
 
 def error(condition: str, description: str) -> bytes:
-    """An error with all three fields: pyamqp reads each without looking how many there are."""
+    """An error with all three fields, because pyamqp reads them without checking their number."""
     fields = [encode.symbol(condition), encode.string(description), NULL]
     return encode.described(0x1D, encode.sequence(fields))
 
@@ -60,9 +60,9 @@ def begin(remote_channel: int, handle_max: int) -> bytes:
 
 
 def attach(request: Attach, source: bytes, target: bytes, max_message_size: int) -> bytes:
-    """The answer to `request`: the same link from the other end.
+    """The answer to `request`: the same link from the other side.
 
-    Termini that are NULL tell the client that its link is refused, and a detach follows.
+    If source and target are NULL, the client knows that its link is refused and a detach follows.
     """
     fields = [
         encode.string(request.name),
@@ -131,7 +131,7 @@ def transfer(handle: int, delivery_id: int, tag: bytes, *, settled: bool, more: 
 
 
 def disposition(role: bool, first: int, state: bytes) -> bytes:
-    """Settles one delivery."""
+    """Settle one delivery."""
     fields = [
         encode.boolean(role),
         encode.uint(first),
@@ -168,7 +168,7 @@ def sasl_outcome(code: int) -> bytes:
 
 # Delivery states
 
-RECEIVED = 0x23  # not an outcome: the receiver tells how far it got
+RECEIVED = 0x23  # not an outcome: the receiver reports its progress
 ACCEPTED = 0x24
 REJECTED = 0x25
 RELEASED = 0x26

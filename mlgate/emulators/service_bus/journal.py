@@ -1,13 +1,13 @@
-"""What the queues hold, in one SQLite file: an acknowledged message survives a power cut.
+"""Stores the queues in one SQLite file: an acknowledged message survives a power cut.
 
-A write-ahead log with `synchronous=FULL`: a commit is on the disk when it returns. Who can afford
-to lose messages with the process needs no file at all.
+It uses a write-ahead log with `synchronous=FULL`, so a commit is on the disk when it returns. If
+losing messages with the process is acceptable, no file is needed.
 
-Messages carry tokens. The file is readable by its owner alone; what is deleted is overwritten
-(`secure_delete`), and the log, which still holds it, is truncated soon after.
+Messages contain tokens, so only the owner can read the file. What is deleted is overwritten
+(`secure_delete`), and the log, which still has it, is truncated soon after.
 
-SQLite's exclusive locking mode is the guard against a second emulator on the same file: the
-kernel ends such a lock with its process, however that ends.
+SQLite's exclusive locking mode keeps a second emulator off the same file: the kernel releases the
+lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ ON CONFLICT (entity, sequence_number) DO UPDATE SET
 
 
 class JournalError(Exception):
-    """The file cannot be used; the message says why, and what to do."""
+    """The file cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The changes of one queue: `entity` is its path."""
+    """The changes of one queue; `entity` is its path."""
 
     entity: str
     last_sequence_number: int
@@ -61,18 +61,18 @@ class Entry:
 
 
 class Journal:
-    """The file, open and locked. To be used by one thread."""
+    """The file, open and locked, for use by one thread."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._has_garbage = True  # what a crash has left in the log
+        self._has_garbage = True  # a crash may have left some in the log
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             _create(file)
             self._database = sqlite3.connect(file, timeout=0, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
             raise JournalError(
-                f"{file} cannot be opened ({error}): name a file that can be written."
+                f"{file} cannot be opened ({error}): choose a file that can be written."
             ) from error
         try:
             self._open()
@@ -80,7 +80,7 @@ class Journal:
             self._database.close()
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise JournalError(
-                    f"{file} is in use by another emulator: stop that one, or name another file."
+                    f"{file} is in use by another emulator: stop that one, or choose another file."
                 ) from error
             raise JournalError(f"{file} is not a file of this emulator: {error}.") from error
         self.purge()
@@ -91,7 +91,7 @@ class Journal:
         self._database.execute("PRAGMA synchronous=FULL")
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version not in {0, _VERSION}:
-            raise sqlite3.DatabaseError(f"it is of version {version}")
+            raise sqlite3.DatabaseError(f"it has version {version}")
         self._database.execute("BEGIN EXCLUSIVE")
         for statement in _SCHEMA.split(";"):
             self._database.execute(statement)
@@ -99,7 +99,7 @@ class Journal:
         self._database.execute("COMMIT")
 
     def setting(self, name: str, default: str) -> str:
-        """A setting that is kept with the file: `default`, the first time."""
+        """A setting stored in the file; the first time, it is set to `default`."""
         self._query("INSERT OR IGNORE INTO settings VALUES (?, ?)", name, default)
         return str(self._query("SELECT value FROM settings WHERE name = ?", name)[0][0])
 
@@ -108,7 +108,7 @@ class Journal:
         return int(rows[0][0]) if rows else 0
 
     def messages(self, entity: str) -> Iterator[tuple[Message, bool]]:
-        """The messages of a queue, each with whether it was locked."""
+        """The messages of a queue, and whether each was locked."""
         query = """
             SELECT sequence_number, payload, enqueued_at, ttl, state, delivery_count,
                 reason, description, in_flight
@@ -121,13 +121,13 @@ class Journal:
             yield message, bool(in_flight)
 
     def seen(self, entity: str) -> Iterator[tuple[bytes, int]]:
-        """The message ids of a queue's duplicate window, the earliest end first."""
+        """The message ids of a queue's duplicate window, earliest end first."""
         yield from self._query(
             "SELECT message_id, until FROM seen WHERE entity = ? ORDER BY until", entity
         )
 
     def commit(self, entries: Iterable[Entry]) -> None:
-        """Writes everything or nothing. Raises JournalError."""
+        """Write everything or nothing. Raises JournalError."""
         with self._faults():
             self._database.execute("BEGIN IMMEDIATE")
             for entry in entries:
@@ -155,14 +155,14 @@ class Journal:
         self._has_garbage = self._has_garbage or bool(changes.removed)
 
     def purge(self) -> None:
-        """Truncates the log, where deleted messages can still be read. Raises JournalError."""
+        """Truncate the log, which still has deleted messages. Raises JournalError."""
         if not self._has_garbage:
             return
         self._query("PRAGMA wal_checkpoint(TRUNCATE)")
         self._has_garbage = False
 
     def close(self) -> None:
-        """Gives the file back. Closing also purges: SQLite folds the log in and removes it."""
+        """Close the file, which also purges: SQLite merges the log and removes it."""
         self._database.close()
 
     def _query(self, statement: str, *values: str) -> list[Any]:
@@ -174,14 +174,14 @@ class Journal:
         try:
             yield
         except (sqlite3.Error, OverflowError) as error:
-            raise JournalError(f"{self._file} cannot be used any more: {error}.") from error
+            raise JournalError(f"{self._file} can no longer be used: {error}.") from error
 
 
 def _create(file: Path) -> None:
-    """Sees to a file that is its owner's alone.
+    """Make sure that the file exists and only its owner can use it.
 
-    One that is there is never opened here: to close it again would end the locks that another
-    emulator of this process has on it (POSIX locks belong to the process, not to the opening).
+    An existing file is not opened here: closing it would release the locks that another emulator in
+    this process has on it (POSIX locks belong to the process, not to the file descriptor).
     """
     try:
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

@@ -1,7 +1,7 @@
 """Links: one-way streams of messages between a client and a node of the broker.
 
-Directions are the broker's. Credit is how many messages the receiving end is ready to take; a
-delivery-count on both ends makes it absolute, so that messages on their way are not counted
+Directions are the broker's. Credit is the number of messages that the receiver is ready to accept.
+The delivery-counts of both sides make it absolute, so that messages in transit are not counted
 twice (AMQP 1.0, part 2.6.7).
 """
 
@@ -21,15 +21,15 @@ from mlgate.emulators.service_bus.queues import Queue
 if TYPE_CHECKING:
     from mlgate.emulators.service_bus.sessions import Session
 
-_CREDIT = 1000  # granted to a client that sends, renewed when half of it is used
-_MAX_REPLIES = 1000  # that wait for a client's credit
+_CREDIT = 1000  # granted to a client that sends, and renewed when half of it is used
+_MAX_REPLIES = 1000  # waiting for a client's credit
 _SERIAL = 0xFFFF_FFFF  # counts wrap around at 32 bits
 
 Accept = Callable[[bytes, int], bytes]  # encoded message, its format -> delivery state
 
 
 class TooManyReplies(Exception):
-    """A client asks and asks, and does not take the answers."""
+    """A client keeps sending requests without receiving the replies."""
 
 
 _IDLE = frames.error(
@@ -39,7 +39,7 @@ _IDLE = frames.error(
 
 
 class Link:
-    """What both directions have in common."""
+    """The common part of both directions."""
 
     def __init__(self, session: Session, handle: int, *, may_idle: bool) -> None:
         self._session = session
@@ -47,7 +47,7 @@ class Link:
         self._may_idle = may_idle
 
     def heard(self) -> None:
-        """Something was said on it."""
+        """The link was used, so it is not idle."""
         if not self._may_idle:
             self._session.connection.broker.heard(self)
 
@@ -55,12 +55,12 @@ class Link:
         self._session.detach(self._handle, _IDLE)
 
     def close(self) -> None:
-        """The link is gone; nothing can be sent on it any more."""
+        """The link has ended; nothing is sent on it any more."""
         self._session.connection.broker.forget(self)
 
 
 class IncomingLink(Link):
-    """The client sends."""
+    """A link on which the client sends."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class IncomingLink(Link):
             self.grant()
 
     def on_transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """One frame of a delivery; all have to follow each other on a link."""
+        """Handle one frame of a delivery; its frames follow each other on a link."""
         first = self._first = self._first or transfer
         if len(self._payload) + len(payload) > MAX_MESSAGE:
             self._is_too_large = True
@@ -125,7 +125,7 @@ _TOO_LARGE = frames.rejected(
 
 
 class OutgoingLink(Link):
-    """The client receives; what, the subclasses say."""
+    """A link on which the client receives."""
 
     def __init__(self, session: Session, handle: int, *, may_idle: bool = True) -> None:
         super().__init__(session, handle, may_idle=may_idle)
@@ -150,7 +150,7 @@ class OutgoingLink(Link):
         return self._session.send_message(self._handle, tag, payload, settled=settled)
 
     def _drained(self) -> None:
-        """Nothing more to send: gives back the credit that the client wants to be rid of."""
+        """There is nothing more to send: use up the credit if the client is draining it."""
         if self._is_draining and self._session.can_send():
             self._delivery_count = (self._delivery_count + self._credit) & _SERIAL
             self._credit, self._is_draining = 0, False
@@ -158,7 +158,7 @@ class OutgoingLink(Link):
 
 
 class QueueLink(OutgoingLink):
-    """Hands out the messages of a queue: locked, or removed when the client asked for `settled`."""
+    """Delivers the messages of a queue: locked, or removed if the client asked for `settled`."""
 
     def __init__(self, session: Session, handle: int, path: str, *, removes: bool) -> None:
         super().__init__(session, handle, may_idle=False)
@@ -173,7 +173,7 @@ class QueueLink(OutgoingLink):
             self._drained()
             return False
         token = message.lock_token
-        # A tag is a GUID as .NET lays it out in memory; uuid values are in network order.
+        # A tag is a GUID in .NET's byte order; uuid values are in network order.
         tag = (token or UUID(int=message.sequence_number)).bytes_le
         delivery_id = self._send(tag, delivered(queue, message), settled=self._removes)
         if token is not None:
@@ -187,7 +187,7 @@ class QueueLink(OutgoingLink):
 
 
 class ReplyLink(OutgoingLink):
-    """Carries the replies of a request node back; they wait for credit."""
+    """Sends the replies of a request node; they wait for credit."""
 
     def __init__(self, session: Session, handle: int, address: str) -> None:
         super().__init__(session, handle)

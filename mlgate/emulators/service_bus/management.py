@@ -1,7 +1,7 @@
-"""`$management` of a queue: what cannot be said in frames, as operations on the queue.
+"""`$management` of a queue: operations that AMQP frames cannot express.
 
-The names of operations, fields and status properties are those of Service Bus; one of them,
-`defered`, is spelled as it is there.
+The names of operations, fields and status properties are those of Service Bus, including the
+spelling `defered`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Operation = Callable[[Queue, dict[str, Any], int], bytes | None]
 
 
 class _BadArgument(Exception):
-    """A field of the request is not there, or has the wrong type."""
+    """A field of the request is missing or has the wrong type."""
 
 
 def answer(payload: bytes, queue: Queue, now: int) -> bytes:
@@ -36,7 +36,7 @@ def answer(payload: bytes, queue: Queue, now: int) -> bytes:
     request = requests.parse(payload)
     operation = _OPERATIONS.get(request.operation.removeprefix(_VENDOR))
     if operation is None:
-        problem = f"The emulator has no operation {request.operation}."
+        problem = f"The emulator does not support the operation {request.operation}."
         return _reply(request, 501, problem, "amqp:not-implemented")
     fields = request.body
     try:
@@ -71,7 +71,7 @@ def _schedule(queue: Queue, fields: dict[str, Any], now: int) -> bytes:
     for entry in _list(fields, "messages", dict):
         payload = entry.get("message")
         if not isinstance(payload, bytes) or len(payload) > MAX_MESSAGE:
-            raise _BadArgument(f"A message is not there, or larger than {MAX_MESSAGE} bytes.")
+            raise _BadArgument(f"A message is missing or larger than {MAX_MESSAGE} bytes.")
         payloads.append(payload)
     try:
         numbers = enqueue(queue, payloads, now)
@@ -124,7 +124,7 @@ def _update_disposition(queue: Queue, fields: dict[str, Any], _now: int) -> byte
                     description if isinstance(description, str) else None,
                 )
             case _:
-                raise _BadArgument(f"{status!r} is no disposition.")
+                raise _BadArgument(f"{status!r} is not a disposition.")
     return _map()
 
 
@@ -153,12 +153,12 @@ def _map(**values: bytes) -> bytes:
 def _field(fields: dict[str, Any], name: str, kind: type[Any]) -> Any:
     value = fields.get(name)
     if not isinstance(value, kind):
-        raise _BadArgument(f"{name} is not there, or has the wrong type.")
+        raise _BadArgument(f"{name} is missing or has the wrong type.")
     return value
 
 
 def _list(fields: dict[str, Any], name: str, kind: type[Any]) -> list[Any]:
     values: list[Any] = _field(fields, name, list)
     if not all(isinstance(value, kind) for value in values):
-        raise _BadArgument(f"{name} holds something of the wrong type.")
+        raise _BadArgument(f"{name} contains a value of the wrong type.")
     return values

@@ -1,8 +1,8 @@
-"""An AMQP message as its sections, cut apart and put together without re-encoding any of them.
+"""An AMQP message as its sections, split and joined without re-encoding them.
 
-What the sender wrote must reach the receiver byte for byte, while the broker adds annotations
-of its own and, to a dead-lettered message, two application properties. So sections are kept as
-raw bytes, and additions are spliced into their maps.
+What the sender wrote must reach the receiver unchanged, but the broker adds its annotations and,
+for a dead-lettered message, two application properties. So sections are kept as raw bytes, and
+additions are spliced into their maps.
 
 Source: OASIS AMQP 1.0, part 3.2; the `x-opt-` names are those of Service Bus.
 """
@@ -32,9 +32,9 @@ _FOR_EVER = 1 << 62  # milliseconds: a time, and a time to live after it, still 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """A message cut apart: the raw value of each section, None where there is none.
+    """A split message: the raw value of each section, or None.
 
-    `body` is every body section and the footer, with their descriptors.
+    `body` has all body sections and the footer, with their descriptors.
     """
 
     header: bytes | None
@@ -47,22 +47,22 @@ class Sections:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a broker needs to know of a message that is sent to it. Times are milliseconds."""
+    """What the broker needs to know about a message. Times are milliseconds."""
 
-    message_id: bytes | None  # encoded, so that an id is only equal to one of its own type
+    message_id: bytes | None  # encoded, so that ids of different types are not equal
     ttl: int | None
     scheduled_for: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the broker writes on a message that it hands out. Times are milliseconds, UTC."""
+    """What the broker adds to a message that it delivers. Times are milliseconds, UTC."""
 
     sequence_number: int
     enqueued_at: int
     state: int  # 0 active, 1 deferred, 2 scheduled
     delivery_count: int
-    ttl: int | None = None  # the queue's, for a message that brought none
+    ttl: int | None = None  # the queue's, for a message without its own
     lock_token: UUID | None = None
     locked_until: int | None = None
     dead_letter_properties: Mapping[str, str] | None = None
@@ -76,7 +76,7 @@ def sections(payload: bytes) -> Iterator[tuple[int, bytes]]:
             raise DecodeError("a message section has no descriptor")
         descriptor, start = decode.value_at(payload, offset + 1)
         if not isinstance(descriptor, int) or not HEADER <= descriptor <= FOOTER:
-            raise DecodeError(f"{descriptor!r} is no section of a message")
+            raise DecodeError(f"{descriptor!r} is not a section of a message")
         offset = decode.skip(payload, start)
         yield descriptor, payload[start:offset]
 
@@ -106,19 +106,19 @@ def split(payload: bytes) -> Sections:
 
 
 def batch(payload: bytes) -> list[bytes]:
-    """The encoded messages of a batch (message format 0x80013700): one in each data section."""
+    """The encoded messages of a batch (message format 0x80013700), one in each data section."""
     messages = [decode.whole(value) for code, value in sections(payload) if code == DATA]
     if not messages or not all(isinstance(message, bytes) for message in messages):
-        raise DecodeError("a batch holds something else than messages")
+        raise DecodeError("a batch contains something other than messages")
     return messages
 
 
 def facts(message: Sections) -> Facts:
-    """What the header, properties and annotations of a sent message ask for.
+    """What the header, properties and annotations of a message ask for.
 
-    A time to live over 2**32 ms does not fit the header; the distance from creation to absolute
-    expiry is its 64 bit form, and goes first. Raises DecodeError, also for what would only be
-    noticed when the message is delivered.
+    A time to live over 2**32 ms does not fit the header; the time from creation to absolute expiry
+    is its 64-bit form and takes precedence. Raises DecodeError, also for errors that would only
+    show when the message is delivered.
     """
     properties = _fields(message.properties)
     message_id = properties[0] if properties and properties[0] != encode.NULL else None
@@ -140,7 +140,7 @@ def _bounded(time: int | None) -> int | None:
 
 
 def stamped(message: Sections, stamp: Stamp) -> bytes:
-    """The encoded message as it is delivered."""
+    """The encoded message for delivery."""
     header = [_nth(_fields(message.header), index) for index in range(4)]
     if header[2] == encode.NULL and stamp.ttl is not None:
         header[2] = encode.uint(min(stamp.ttl, MAX_UINT))
@@ -176,7 +176,7 @@ def stamped(message: Sections, stamp: Stamp) -> bytes:
 def spliced(
     raw: bytes | None, additions: Mapping[str, bytes], *, key: Any = encode.symbol
 ) -> bytes:
-    """A map's raw bytes with `additions` in place of its entries of those names."""
+    """A map's raw bytes with `additions`, which replace entries of the same names."""
     elements = _elements(raw, 0xC1, 0xD1)
     kept = {
         name: value
@@ -187,7 +187,7 @@ def spliced(
 
 
 def _elements(raw: bytes | None, small: int, large: int) -> list[bytes]:
-    """The raw elements of a list or map; of an absent one, none."""
+    """The raw elements of a list or map; empty if it is absent."""
     if raw is None or raw in {encode.NULL, encode.EMPTY_LIST}:
         return []
     if raw[0] not in {small, large}:

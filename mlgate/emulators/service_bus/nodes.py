@@ -1,8 +1,8 @@
-"""Nodes: what is at an address, whether this client may use it, and the link that serves it.
+"""Nodes: what an address names, whether a client may use it, and the link that serves it.
 
 $cbs                            tokens; open to everyone
 QUEUE/$management               requests about a queue
-QUEUE/$DeadLetterQueue          receive only; has a $management of its own
+QUEUE/$DeadLetterQueue          receive only; has its own $management
 QUEUE                           send and receive
 """
 
@@ -46,7 +46,7 @@ class Refusal(Exception):
 def attach_incoming(session: Session, attach: Attach) -> IncomingLink:
     """The link on which a client sends to its target. Raises Refusal."""
     if attach.target is not None and attach.target.descriptor == _COORDINATOR:
-        raise Refusal("amqp:not-implemented", "The emulator has no transactions.")
+        raise Refusal("amqp:not-implemented", "The emulator does not support transactions.")
     path = _path(attach.target)
     number, count = attach.handle, attach.initial_delivery_count or 0
     accept: Accept
@@ -58,7 +58,7 @@ def attach_incoming(session: Session, attach: Attach) -> IncomingLink:
     else:
         entity = _checked(session, path, SEND)
         if entity.endswith(DEAD_LETTER_SUFFIX):
-            raise Refusal("amqp:not-allowed", "Nothing can be sent to a dead-letter queue.")
+            raise Refusal("amqp:not-allowed", "A dead-letter queue does not accept messages.")
         return IncomingLink(session, number, count, _queue(session, entity), may_idle=False)
     return IncomingLink(session, number, count, accept)
 
@@ -83,7 +83,7 @@ def attach_outgoing(session: Session, attach: Attach) -> OutgoingLink:
 
 
 def _checked(session: Session, entity: str, right: str | None = None) -> str:
-    """The path of an entity that is there and that the client may use in that way."""
+    """The path of an entity, after checking that it exists and the client has the right to it."""
     if not session.connection.is_granted(entity, right):
         claim = f"'{right}' claim(s) are" if right is not None else "A claim is"
         problem = f"Unauthorized access. {claim} required to perform this operation on {entity!r}."
@@ -126,7 +126,7 @@ def _cbs(session: Session) -> Accept:
 
 def _up_to_date(session: Session, entity: str) -> Queue:
     queue = session.connection.broker.queue(entity)
-    assert queue is not None  # queues neither come nor go
+    assert queue is not None  # queues are never added or removed
     return queue
 
 
@@ -138,7 +138,7 @@ def _fields(terminus: Described | None) -> list[Any]:
 def _path(terminus: Described | None) -> str:
     fields = _fields(terminus)
     if not fields or not isinstance(fields[0], str):
-        raise Refusal("amqp:invalid-field", "The link names no address.")
+        raise Refusal("amqp:invalid-field", "The link has no address.")
     return entity_path(fields[0])
 
 

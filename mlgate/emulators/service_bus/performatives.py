@@ -1,4 +1,4 @@
-"""What a client says: its performatives as named tuples, the types of their fields checked.
+"""What a client sends: performatives as named tuples with checked types.
 
 Only the fields that the broker reads are here; they are always the first ones.
 
@@ -119,10 +119,10 @@ def parse(body: bytes) -> tuple[Performative, bytes]:
     """A frame's performative, and the payload after it. Raises DecodeError."""
     value, end = decode.value_at(body)
     if not isinstance(value, Described) or not isinstance(value.value, list):
-        raise DecodeError("a frame holds no performative")
+        raise DecodeError("a frame has no performative")
     kind = _KINDS.get(value.descriptor) if isinstance(value.descriptor, int) else None
     if kind is None:
-        raise DecodeError(f"{value.descriptor!r} is no performative")
+        raise DecodeError(f"{value.descriptor!r} is not a performative")
     fields = []
     for (name, allowed), field in zip(_TYPES[kind], value.value, strict=False):
         if not isinstance(field, allowed):
@@ -133,4 +133,4 @@ def parse(body: bytes) -> tuple[Performative, bytes]:
     try:
         return kind(*fields), body[end:]
     except TypeError:
-        raise DecodeError(f"{kind.__name__} lacks a field that it must have") from None
+        raise DecodeError(f"{kind.__name__} lacks a required field") from None

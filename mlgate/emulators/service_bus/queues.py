@@ -1,12 +1,12 @@
-"""What a Service Bus queue does with its messages: pure code, the time is always told to it.
+"""What a Service Bus queue does with its messages. Pure: the time is always an argument.
 
     scheduled --due--> active --take--> locked --complete--> gone
                          ^                 |--defer--> deferred --take_deferred--> locked
                          |                 |--dead_letter--> the dead-letter queue
                          +-----------------+--abandon, expiry of the lock, release
 
-Times are milliseconds since 1970. A payload is opaque. What has changed since the last `drain`
-is remembered, so that a journal can write it down; a `Queue` touches nothing itself.
+Times are milliseconds since 1970. Payloads are opaque. Changes since the last `drain` are recorded
+for the journal; a `Queue` itself does no I/O.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlgate.emulators.service_bus.records import Changes, LockLost, Message, Not
 
 
 class Queue:
-    """One queue, or the dead-letter queue of one (which has none of its own)."""
+    """A queue, or the dead-letter queue of one, which has no dead-letter queue itself."""
 
     def __init__(self, config: QueueConfig, *, is_dead_letter: bool = False) -> None:
         self.config = config
@@ -27,26 +27,26 @@ class Queue:
         self.last_sequence_number = 0
         self._messages: dict[int, Message] = {}
         self._locks: dict[UUID, Message] = {}
-        self._ready: list[int] = []  # heap; entries of messages that are not ready are stale
-        self._deadlines: list[tuple[int, int]] = []  # heap of (time, sequence number), as stale
-        self._seen: dict[bytes, int] = {}  # in the order of their ends
+        self._ready: list[int] = []  # heap; may have stale entries of messages that are not ready
+        self._deadlines: list[tuple[int, int]] = []  # heap of (time, sequence number), also stale
+        self._seen: dict[bytes, int] = {}  # in the order in which they end
         self._changes = Changes()
 
     def __len__(self) -> int:
         return len(self._messages)
 
     def restore(self, message: Message, *, was_locked: bool) -> None:
-        """Takes back a message from a journal. Its lock is gone, which is a failed delivery."""
+        """Restore a message from a journal. If it was locked, that counts as a failed delivery."""
         self._put(message)
         if was_locked:
             self._fail(message)
 
     def restore_seen(self, message_id: bytes, until: int) -> None:
-        """Takes back a message id of the duplicate window; the earliest end comes first."""
+        """Restore a message id of the duplicate window; call with the earliest end first."""
         self._seen[message_id] = until
 
     def drain(self) -> Changes:
-        """What has changed since this was last asked."""
+        """The changes since the last call."""
         changes, self._changes = self._changes, Changes()
         return changes
 
@@ -61,7 +61,7 @@ class Queue:
         ttl: int | None = None,
         scheduled_for: int | None = None,
     ) -> int:
-        """Enqueues or schedules; returns the sequence number. A duplicate is dropped: 0."""
+        """Enqueue or schedule a message; returns its sequence number, or 0 for a duplicate."""
         if message_id is not None and self._is_duplicate(message_id, now):
             return 0
         limit = self.config.ttl_seconds
@@ -74,12 +74,12 @@ class Queue:
         return message.sequence_number
 
     def add(self, message: Message) -> None:
-        """Takes over a message as it is."""
+        """Add an existing message unchanged."""
         self._put(message)
         self._changed(message)
 
     def cancel(self, sequence_numbers: list[int]) -> None:
-        """Removes scheduled messages: all, or NotFound and none."""
+        """Remove all these scheduled messages, or none and raise NotFound."""
         for message in self._all(sequence_numbers, State.SCHEDULED):
             self._remove(message)
 
@@ -96,14 +96,14 @@ class Queue:
     # Receiving
 
     def take(self, now: int) -> Message | None:
-        """The next message, locked; None when there is none."""
+        """Lock and return the next message; None if there is none."""
         message = self._next_ready(now)
         if message is not None:
             self._lock(message, now)
         return message
 
     def pop(self, now: int) -> Message | None:
-        """The next message, removed."""
+        """Remove and return the next message; None if there is none."""
         message = self._next_ready(now)
         if message is not None:
             self._remove(message)
@@ -112,7 +112,7 @@ class Queue:
     def take_deferred(
         self, sequence_numbers: list[int], now: int, *, remove: bool = False
     ) -> list[Message]:
-        """Deferred messages by number, locked or removed: all, or NotFound and none."""
+        """Lock or remove all these deferred messages, or none and raise NotFound."""
         messages = self._all(sequence_numbers, State.DEFERRED)
         for message in messages:
             if remove:
@@ -122,14 +122,14 @@ class Queue:
         return messages
 
     def peek(self, first: int, count: int) -> list[Message]:
-        """Up to `count` messages in any state from a sequence number on, untouched."""
+        """Up to `count` messages in any state from a sequence number on, unchanged."""
         numbers = (number for number in self._messages if number >= first)
         return [self._messages[number] for number in heapq.nsmallest(count, numbers)]
 
-    # Settling: each raises LockLost, and changes nothing then
+    # Settling: each raises LockLost without changing anything
 
     def renew(self, tokens: list[UUID], now: int) -> list[int]:
-        """Locks again for the full time; returns the new ends."""
+        """Extend the locks to the full time from now; returns when they end."""
         messages = [self._locked(token) for token in tokens]
         for message in messages:
             message.locked_until = now + int(self.config.lock_seconds * 1000)
@@ -142,7 +142,7 @@ class Queue:
         self._fail(self._locked(token))
 
     def release(self, token: UUID) -> None:
-        """Gives back a message that nobody has looked at: no failed delivery."""
+        """Unlock a message that was not looked at, which is not a failed delivery."""
         self._unlock(self._locked(token))
 
     def defer(self, token: UUID) -> None:
@@ -153,19 +153,19 @@ class Queue:
     def dead_letter(self, token: UUID, reason: str | None, description: str | None) -> None:
         self._bury(self._locked(token), reason, description)
 
-    # The passing of time
+    # Time
 
     def advance(self, now: int) -> None:
-        """Does what is due: ends locks, enqueues scheduled messages, drops expired ones.
+        """Do what is due: end locks, enqueue scheduled messages, drop expired ones.
 
-        To be called before anything else at a given time.
+        Call this before anything else at a given time.
         """
         while self._deadlines and self._deadlines[0][0] <= now:
             message = self._messages.get(heapq.heappop(self._deadlines)[1])
             if message is None:
                 continue
             if message.lock_token is not None and message.locked_until > now:
-                # The lock was renewed, or holds back the message's own expiry: look again then.
+                # The lock was renewed, or delays the message's expiry: check again when it ends.
                 self._watch(message.locked_until, message)
             elif message.lock_token is not None:
                 self._fail(message)
@@ -182,7 +182,7 @@ class Queue:
             self._changes.forgotten.add(message_id)
 
     def next_deadline(self) -> int | None:
-        """When `advance` has something to do at the earliest."""
+        """The earliest time at which `advance` may have something to do; None if never."""
         return self._deadlines[0][0] if self._deadlines else None
 
     # Inside
@@ -268,8 +268,8 @@ class Queue:
             )
 
     def _activate(self, message: Message) -> None:
-        # As the documentation has it: appended as if it had been enqueued at that instant, which
-        # includes a new sequence number.
+        # As documented: it is appended as if it had been enqueued at that time, with a new sequence
+        # number.
         self._remove(message)
         message.sequence_number = self._next_number()
         message.state = State.ACTIVE
@@ -291,7 +291,7 @@ class Queue:
 
     def _bury(self, message: Message, reason: str | None, description: str | None) -> None:
         message.reason, message.description = reason, description
-        if self.dead_letters is None:  # it lies there already
+        if self.dead_letters is None:  # this is the dead-letter queue
             self._unlock(message)
             return
         self._remove(message)

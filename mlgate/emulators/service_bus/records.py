@@ -1,4 +1,4 @@
-"""A message in a queue, the states that it can be in, and what can be wrong with asking for it."""
+"""A message in a queue, its states, and the errors of asking for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class State(IntEnum):
-    """As the annotation `x-opt-message-state` tells it."""
+    """The values of the annotation `x-opt-message-state`."""
 
     ACTIVE = 0
     DEFERRED = 1
@@ -16,16 +16,16 @@ class State(IntEnum):
 
 
 class LockLost(Exception):
-    """There is no such lock, or it has expired: `com.microsoft:message-lock-lost`."""
+    """The lock does not exist or has expired: `com.microsoft:message-lock-lost`."""
 
 
 class NotFound(Exception):
-    """There is no such message in the state asked for: `com.microsoft:message-not-found`."""
+    """There is no such message in the requested state: `com.microsoft:message-not-found`."""
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """A message in a queue. `reason` and `description` are those of its dead-lettering."""
+    """A message in a queue. `reason` and `description` say why it was dead-lettered."""
 
     sequence_number: int
     payload: bytes
@@ -45,11 +45,11 @@ class Message:
 
 @dataclass(slots=True)
 class Changes:
-    """What a journal has to write: in memory until then."""
+    """What the journal has yet to write."""
 
     messages: dict[int, Message] = field(default_factory=dict)  # new or different
     removed: set[int] = field(default_factory=set)
-    seen: dict[bytes, int] = field(default_factory=dict)  # message id: until when
+    seen: dict[bytes, int] = field(default_factory=dict)  # message id: when to forget it
     forgotten: set[bytes] = field(default_factory=set)
 
     def __bool__(self) -> bool:

@@ -1,7 +1,7 @@
-"""Requests and replies as AMQP nodes carry them: `$cbs`, and `$management` of each queue.
+"""Requests to AMQP nodes, and their replies: `$cbs`, and `$management` of each queue.
 
-A request is a message with its operation among the application properties; the reply names the
-request by its id, of the same type and so byte for byte, as correlation id.
+A request is a message with its operation in the application properties. The reply has the request's
+id as correlation id, with the same type, so byte for byte.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Request:
 
 
 def parse(payload: bytes) -> Request:
-    """Raises DecodeError."""
+    """Read a request. Raises DecodeError."""
     message = messages.split(payload)
     properties = (
         decode.whole(message.application_properties) if message.application_properties else {}
     )
     if not isinstance(properties, dict):
-        raise DecodeError("the application properties of a request are no map")
+        raise DecodeError("the application properties of a request are not a map")
     body = None
     for code, value in messages.sections(message.body):
         if code == messages.VALUE:
@@ -42,7 +42,7 @@ def parse(payload: bytes) -> Request:
 
 
 def reply(request: Request, properties: Mapping[str, bytes], body: bytes) -> bytes:
-    """The encoded reply with encoded application properties and an encoded value as its body."""
+    """The encoded reply, from encoded application properties and an encoded value as body."""
     pairs = {encode.string(name): value for name, value in properties.items()}
     return b"".join(
         [

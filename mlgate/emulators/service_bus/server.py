@@ -1,4 +1,4 @@
-"""Starting and stopping: the emulator in a thread of its own, or in the foreground."""
+"""Starts and stops the emulator, in its own thread or in the foreground."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ KEY_NAME = "RootManageSharedAccessKey"
 
 
 class EmulatorError(Exception):
-    """The emulator cannot start, or cannot go on; the message says why, and what to do."""
+    """The emulator cannot start or cannot continue; the message says why, and what to do."""
 
 
 class Emulator:
     """A Service Bus namespace on this machine's loopback interface.
 
-    With a `file`, messages (and the key, unless one is given) are kept in it; else all is gone
-    with the emulator. Port 0 is any free one. `clock` tells seconds since 1970.
+    With a `file`, messages (and the key, unless one is given) are stored in it; otherwise they are
+    lost when the emulator ends. Port 0 picks a free one. `clock` returns seconds since 1970.
     """
 
     def __init__(
@@ -77,18 +77,18 @@ class Emulator:
 
     @property
     def connection_string(self) -> str:
-        """What `ServiceBusClient.from_connection_string` takes; known once it is started."""
+        """For `ServiceBusClient.from_connection_string`; known once the emulator has started."""
         if self._thread is None:
-            raise EmulatorError("The emulator is not started.")
+            raise EmulatorError("The emulator is not running.")
         return (
             f"Endpoint=sb://{HOST}:{self._port};SharedAccessKeyName={self._key_name};"
             f"SharedAccessKey={self._key};UseDevelopmentEmulator=true;"
         )
 
     def start(self) -> None:
-        """Returns once clients can connect. Raises EmulatorError."""
+        """Start, and return once clients can connect. Raises EmulatorError."""
         if self._thread is not None:
-            raise EmulatorError("The emulator is started already.")
+            raise EmulatorError("The emulator is already running.")
         ready: Future[None] = Future()
         thread = threading.Thread(
             target=self._run, args=(ready,), name="service-bus-emulator", daemon=True
@@ -102,7 +102,7 @@ class Emulator:
         self._thread = thread
 
     def stop(self) -> None:
-        """Closes every connection and the file. Does nothing when it is not started."""
+        """Close every connection and the file. Does nothing if the emulator is not running."""
         if self._thread is None:
             return
         self.request_stop()
@@ -110,13 +110,13 @@ class Emulator:
         self._thread = None
 
     def request_stop(self) -> None:
-        """Asks for the end and returns at once; good in a signal handler."""
+        """Ask the emulator to stop, and return at once; can be used in a signal handler."""
         if self._stop_request is not None:
             self._stop_request()
 
     def wait(self) -> None:
-        """Returns once the emulator has ended. Raises EmulatorError when it could not go on."""
-        # Now and then awake: a signal just before a join would not be handled until it returns.
+        """Wait until the emulator has ended. Raises EmulatorError if it could not continue."""
+        # Wake regularly: a signal just before a join would not be handled until the join returns.
         while self._thread is not None and self._thread.is_alive():
             self._thread.join(ATTENTION_SECONDS)
         if self._failure is not None:
@@ -125,7 +125,7 @@ class Emulator:
     def _explained(self, error: BaseException) -> str:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             return (
-                f"Port {self._port} of {HOST} is in use: stop what listens there, "
+                f"Port {self._port} of {HOST} is in use: stop the program that uses it, "
                 "or choose another port."
             )
         return str(error)
@@ -138,8 +138,8 @@ class Emulator:
                 raise
             ready.set_exception(error)
         finally:
-            if not ready.done():  # a bug, whose traceback is on stderr
-                ready.set_exception(EmulatorError("The emulator broke while it was starting."))
+            if not ready.done():  # a bug; its traceback is on stderr
+                ready.set_exception(EmulatorError("The emulator failed to start."))
 
     async def _main(self, ready: Future[None]) -> None:
         loop = asyncio.get_running_loop()
@@ -176,14 +176,14 @@ class Emulator:
 
 
 def _persistent_key(journal: Journal | None) -> str:
-    """A random key; the same one again for the same file, so that clients outlive a restart."""
+    """A random key, always the same for a file, so that clients can reconnect after a restart."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     return key if journal is None else journal.setting("key", key)
 
 
 def _thread_safe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
     def request() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing to stop
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing is left to stop
             loop.call_soon_threadsafe(call)
 
     return request
@@ -197,10 +197,10 @@ def serve(
     key_name: str = KEY_NAME,
     key: str | None = None,
 ) -> int:
-    """Runs in the foreground until SIGTERM or SIGINT; returns the exit code.
+    """Run in the foreground until SIGTERM or SIGINT; returns the exit code.
 
-    Prints the connection string, alone on a line, once clients can connect. To be called in the
-    main thread of a process.
+    Prints the connection string on a line of its own once clients can connect. Call it in the main
+    thread of a process.
     """
     emulator = Emulator(queues, file=file, port=port, key_name=key_name, key=key)
     try:

@@ -1,4 +1,4 @@
-"""An AMQP session: the links of one channel, the numbers of its deliveries, their settlement."""
+"""An AMQP session: the links of one channel, and its deliveries with their settlement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Unsettled:
 
 
 class Session:
-    """One channel of a connection. Handles and the channel are the client's numbers, both ways."""
+    """One channel of a connection. Both sides use the client's numbers for channel and handles."""
 
     def __init__(self, connection: Connection, channel: int, begin: Begin) -> None:
         self.connection = connection
@@ -44,13 +44,13 @@ class Session:
         self._next_incoming_id = begin.next_outgoing_id
         self._next_outgoing_id = 0  # of the next transfer frame
         self._next_delivery_id = 0
-        self._window = begin.incoming_window  # transfer frames that the client takes for now
+        self._window = begin.incoming_window  # transfer frames that the client accepts now
         self._links: dict[int, IncomingLink | OutgoingLink] = {}
         self._replies: dict[str, ReplyLink] = {}  # by the address of their node
         self._unsettled: dict[int, _Unsettled] = {}  # by delivery id
 
     def on_frame(self, performative: Performative, payload: bytes) -> None:
-        """Frames for unknown handles are dropped: clients send them while links come and go."""
+        """Handle a frame. Unknown handles are ignored: clients use them while links close."""
         match performative:
             case Attach():
                 self._on_attach(performative)
@@ -67,10 +67,10 @@ class Session:
             case Detach():
                 self._on_detach(performative)
             case _:
-                raise DecodeError(f"{type(performative).__name__} is out of place")
+                raise DecodeError(f"{type(performative).__name__} is not allowed here")
 
     def close(self) -> None:
-        """The session is gone. Locks stay: their receiver may settle through `$management`."""
+        """Drop all links. Locks stay, because receivers may settle through `$management`."""
         for handle in list(self._links):
             self._drop(handle)
 
@@ -97,7 +97,7 @@ class Session:
         )
 
     def send_message(self, handle: int, tag: bytes, payload: bytes, *, settled: bool) -> int:
-        """Sends one delivery, in as many frames as it needs; returns its id."""
+        """Send one delivery, in as many frames as it needs; returns its id."""
         delivery_id = self._next_delivery_id
         self._next_delivery_id = (delivery_id + 1) & _SERIAL
         room = self.connection.max_frame_size - 64  # the frame's header and the performative
@@ -113,7 +113,7 @@ class Session:
         self._unsettled[delivery_id] = _Unsettled(link, token)
 
     def detach(self, handle: int, problem: bytes) -> None:
-        """Ends a link from this end. Locks stay, as when the client ends it."""
+        """End a link from our side. Locks stay, as when the client ends it."""
         self._drop(handle)
         self.send(frames.detach(handle, problem))
 
@@ -121,7 +121,7 @@ class Session:
         self.send(frames.disposition(role, delivery_id, state))
 
     def reply(self, address: str, payload: bytes) -> None:
-        """Sends a reply on the link that the client receives from a request node with."""
+        """Send a reply on the link on which the client receives from a request node."""
         link = self._replies.get(address)
         if link is not None:
             link.reply(payload)
@@ -130,9 +130,9 @@ class Session:
 
     def _on_attach(self, attach: Attach) -> None:
         if attach.handle > HANDLE_MAX or attach.handle in self._links:
-            raise DecodeError(f"handle {attach.handle} is in use, or over {HANDLE_MAX}")
+            raise DecodeError(f"handle {attach.handle} is in use or over {HANDLE_MAX}")
         if max(attach.snd_settle_mode or 0, attach.rcv_settle_mode or 0) > 2:
-            raise DecodeError("there is no such settle mode")
+            raise DecodeError("the settle mode is unknown")
         try:
             link: IncomingLink | OutgoingLink
             if attach.role is performatives.IS_SENDER:
@@ -140,8 +140,8 @@ class Session:
             else:
                 link = attach_outgoing(self, attach)
         except Refusal as refusal:
-            # Without a source and a target the client knows that a detach follows; with them,
-            # it would take the link for open.
+            # Without a source and a target the client knows that a detach follows; with them it
+            # would treat the link as open.
             self.send(frames.attach(attach, NULL, NULL, 0))
             problem = frames.error(refusal.condition, refusal.description)
             self.send(frames.detach(attach.handle, problem))
@@ -155,7 +155,7 @@ class Session:
             self._replies[link.address] = link
 
     def _on_flow(self, flow: Flow) -> None:
-        # Until our begin has reached it, the client does not know where our numbers start: at 0.
+        # Before our begin has reached the client, it does not know that our numbers start at 0.
         sent_since = (self._next_outgoing_id - (flow.next_incoming_id or 0)) & _SERIAL
         self._window = max(flow.incoming_window - sent_since, 0)
         if flow.handle is None:
@@ -181,7 +181,7 @@ class Session:
                 self.settle(performatives.IS_SENDER, delivery_id, answer)
 
     def _unsettled_in(self, span: range) -> list[int]:
-        """The ids of a range that is the client's to choose, and may be 2**32 long."""
+        """The unsettled ids in a range, which a client may make 2**32 long."""
         if len(span) <= len(self._unsettled):
             return [one for one in span if one in self._unsettled]
         return [one for one in self._unsettled if one in span]

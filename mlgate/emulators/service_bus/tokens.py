@@ -1,6 +1,6 @@
-"""Shared access signatures, checked as Service Bus checks them.
+"""Shared access signatures, checked as in Service Bus.
 
-A token reads `SharedAccessSignature sr=URI&sig=SIGNATURE&se=EXPIRY&skn=KEYNAME`; the signature is
+A token is `SharedAccessSignature sr=URI&sig=SIGNATURE&se=EXPIRY&skn=KEYNAME`; the signature is
 base64(HMAC-SHA256(key, sr + "\\n" + se)), over `sr` as it is quoted in the token.
 """
 
@@ -17,19 +17,19 @@ ALL_RIGHTS = frozenset({LISTEN, SEND, MANAGE})
 
 
 class Refused(Exception):
-    """The token is not good; the message says why, and nothing of the token."""
+    """The token is not valid; the message says why, without showing the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The right to everything at and below a path, until a time (seconds since 1970)."""
+    """Rights to everything at and below a path, until a time (seconds since 1970)."""
 
     path: str
     expires_at: float
     rights: frozenset[str] = ALL_RIGHTS
 
     def covers(self, path: str, right: str | None = None) -> bool:
-        """Whether it grants that right, or any, at a path."""
+        """Whether it grants that right, or with None any right, at a path."""
         if right is not None and right not in self.rights:
             return False
         return not self.path or path == self.path or path.startswith(f"{self.path}/")
@@ -37,7 +37,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class SharedKey:
-    """The key that tokens are signed with, and what they grant then."""
+    """The key that signs tokens, and the rights that they grant."""
 
     name: str
     value: str
@@ -48,11 +48,11 @@ class SharedKey:
         scheme, _, rest = token.partition(" ")
         fields = dict(pair.partition("=")[::2] for pair in rest.split("&"))
         if scheme != "SharedAccessSignature" or not {"sr", "sig", "se", "skn"} <= fields.keys():
-            raise Refused("The token is no shared access signature.")
+            raise Refused("The token is not a shared access signature.")
         signed = f"{fields['sr']}\n{fields['se']}".encode()
         digest = hmac.new(self.value.encode(), signed, hashlib.sha256).digest()
         signature = base64.b64encode(digest)
-        # `+` is legal in base64 and stays itself in a token whose quoting left it alone.
+        # `+` is legal in base64, and quoting may leave it unchanged.
         claimed = unquote(fields["sig"]).encode()
         is_key = hmac.compare_digest(unquote_plus(fields["skn"]).encode(), self.name.encode())
         if not hmac.compare_digest(signature, claimed) or not is_key:

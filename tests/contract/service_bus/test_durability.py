@@ -192,7 +192,7 @@ def test_stopping_twice_is_stopping_once() -> None:
     emulator.start()
     emulator.stop()
     emulator.stop()
-    with pytest.raises(EmulatorError, match="not started"):
+    with pytest.raises(EmulatorError, match="not running"):
         _ = emulator.connection_string
 
 

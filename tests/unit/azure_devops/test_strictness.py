@@ -51,7 +51,7 @@ SLIPS = {
         lambda c: c.send("PATCH", c.records, json={"count": 2, "value": []}), 200, "count is not"
     ),
     "long line": Slip(lambda c: c.lines("x" * 1025), 204, "longer than 1024"),
-    "two lines in one": Slip(lambda c: c.lines("a\nb"), 204, "more than one"),
+    "two lines in one": Slip(lambda c: c.lines("a\nb"), 204, "line break"),
     "many lines": Slip(lambda c: c.lines(*["x"] * 101), 204, "more than 100 lines"),
     "no lines": Slip(lambda c: c.lines(), 204, "count is not"),
     "line count": Slip(lambda c: c.lines("x", count=2), 204, "count is not"),

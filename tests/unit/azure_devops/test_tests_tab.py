@@ -109,8 +109,8 @@ SLIPS: dict[str, Callable[[Publisher], object]] = {
     "a second executed.html": lambda c: (c.create(), c.result(), c.attach(), c.attach()),
     "not automated": lambda c: c.create(automated=False),
     "stackTrace is longer": lambda c: (c.create(), c.result(stackTrace="x" * 1001)),
-    "at least one": lambda c: (c.create(), c.call("POST", "/1/results", json=[])),
-    "an attachment has": lambda c: (c.create(), c.result(), c.attach(stream="")),
+    "1 to 1000 results": lambda c: (c.create(), c.call("POST", "/1/results", json=[])),
+    "an attachment must have": lambda c: (c.create(), c.result(), c.attach(stream="")),
     "completed before its results": lambda c: (
         c.create(),
         c.result(state="InProgress"),
@@ -129,7 +129,7 @@ SLIPS: dict[str, Callable[[Publisher], object]] = {
     "field 'title'": lambda c: c.create(title="x"),
     "attachment type": lambda c: c.keep(kind="Picture"),
     "an empty attachment": lambda c: c.keep(b""),
-    "cannot be called": lambda c: c.patch(variables={"metric.a-b": {"value": "1"}}),
+    "not a valid name": lambda c: c.patch(variables={"metric.a-b": {"value": "1"}}),
 }
 
 

@@ -205,7 +205,7 @@ MISSING: dict[str, Callable[[Client], requests.Response]] = {
     "workspace": lambda c: c.send("GET", f"{c.workspace}2", "2024-10-01-preview"),
     "subscription": lambda c: c.send(
         "GET",
-        f"{ARM}/subscriptions/other/resourceGroups/stand-in/providers/"
+        f"{ARM}/subscriptions/other/resourceGroups/emulator/providers/"
         "Microsoft.MachineLearningServices/workspaces/workspace",
         "2024-10-01-preview",
     ),

@@ -27,15 +27,15 @@ def test_a_queue_is_its_name_and_settings(text: str, config: QueueConfig) -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "no name"),
-        ("a b", "no name"),
+        ("", "not a valid name"),
+        ("a b", "not a valid name"),
         ("jobs,lock=30", "duration"),
         ("jobs,lock=P", "duration"),
-        ("jobs,lock=PT0S", "over 0"),
+        ("jobs,lock=PT0S", "above 0"),
         ("jobs,max-delivery=0", "at least once"),
         ("jobs,max-delivery=many", "whole number"),
-        ("jobs,size=1", "no setting"),
-        ("jobs,lock", "no setting"),
+        ("jobs,size=1", "not a setting"),
+        ("jobs,lock", "not a setting"),
         ("jobs,dead-letter-on-expiry=yes", "true or false"),
     ],
 )

@@ -114,5 +114,5 @@ def test_a_write_that_fails_is_an_error(file: Path) -> None:
     queue = Queue(QueueConfig("jobs"))
     queue.send(b"a", 0)
     journal.close()
-    with pytest.raises(JournalError, match="cannot be used"):
+    with pytest.raises(JournalError, match="can no longer be used"):
         commit(journal, queue)

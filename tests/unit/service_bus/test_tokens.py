@@ -38,9 +38,9 @@ def test_a_token_for_the_namespace_grants_everything_in_it() -> None:
         (token(), EXPIRY, "expired"),
         (token().replace("Jobs", "Else"), 0, "signature"),
         (token().replace("se=1000", "se=9999"), 0, "signature"),
-        ("SharedAccessSignature sr=a&sig=b&se=c", 0, "no shared access signature"),
-        ("eyJhbGciOiJIUzI1NiJ9.e30.x", 0, "no shared access signature"),
-        ("", 0, "no shared access signature"),
+        ("SharedAccessSignature sr=a&sig=b&se=c", 0, "not a shared access signature"),
+        ("eyJhbGciOiJIUzI1NiJ9.e30.x", 0, "not a shared access signature"),
+        ("", 0, "not a shared access signature"),
     ],
 )
 def test_other_tokens_are_refused_with_the_reason(made: str, now: float, why: str) -> None:

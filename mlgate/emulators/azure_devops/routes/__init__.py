@@ -1,4 +1,4 @@
-"""The endpoints by topic; a further topic is a further file, listed here."""
+"""The endpoints, one file per topic, each listed here."""
 
 from mlgate.emulators.azure_devops.routes import (
     logs,

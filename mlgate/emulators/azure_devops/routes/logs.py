@@ -1,4 +1,4 @@
-"""Persistent logs: one per path, appended to as bytes, shown where a record refers to them."""
+"""Persistent logs: one per path, appended to in bytes, shown for records that refer to them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mlgate.emulators.azure_devops.exchange import Answer, Refusal, text
 from mlgate.emulators.azure_devops.routes.plans import PLAN
 from mlgate.emulators.azure_devops.routing import Call, route
 
-PAGE_SIZE = 8 * 1024 * 1024  # bytes that Microsoft's clients send at once
+PAGE_SIZE = 8 * 1024 * 1024  # bytes per request of Microsoft's clients
 
 
 def create_log(call: Call) -> Answer:
@@ -24,7 +24,7 @@ def append_log(call: Call) -> Answer:
     if log is None:
         raise Refusal(404, "TaskOrchestrationLogNotFoundException", "No such log in this plan.")
     if not 0 < len(call.request.body) <= PAGE_SIZE:
-        call.violation(f"a page of a log has at most {PAGE_SIZE} bytes, and at least one")
+        call.violation(f"a page of a log must have 1 to {PAGE_SIZE} bytes")
     call.write_to(plan)
     log.content += call.request.body
     return Answer(body=log.json())

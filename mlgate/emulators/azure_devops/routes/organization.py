@@ -1,5 +1,7 @@
-"""Who calls: `connectionData`, by which clients of the service find out whom their token is of
-(`LocationHttpClient` of microsoft/azure-devops-node-api, and the agent when it connects)."""
+"""`connectionData`, from which clients learn whose token they have.
+
+Used by `LocationHttpClient` of microsoft/azure-devops-node-api, and by the agent when it connects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan itself, and the events by which a task reports its end."""
+"""The plan, and the events that report a task's end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESULTS = (
 
 
 def get_plan(call: Call) -> Answer:
-    """The members of TaskOrchestrationPlan in microsoft/azure-devops-python-api; no recording."""
+    """Fields of TaskOrchestrationPlan in microsoft/azure-devops-python-api; no recording."""
     plan = call.plan
     definition = {"definition": {"id": 1, "name": plan.pipeline}} if plan.pipeline else {}
     return Answer(

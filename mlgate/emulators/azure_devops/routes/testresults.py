@@ -15,7 +15,7 @@ RESULTS = f"{RUN}/results"
 RESULT = RESULTS + "/{result:number}"
 RESULTS_PER_REQUEST = 1000
 TEXT_LENGTH = 1000  # of comment and stackTrace, as documented
-ATTACHMENT_SIZE = 75 * 1024 * 1024  # bytes that Microsoft's agent sends at most
+ATTACHMENT_SIZE = 75 * 1024 * 1024  # bytes: the limit of Microsoft's agent
 OUTCOMES = (
     "Unspecified",
     "None",
@@ -106,7 +106,7 @@ def add_attachment(call: Call) -> Answer:
         required=("stream", "fileName"),
     )
     if not 0 < len(body["stream"]) <= ATTACHMENT_SIZE:
-        call.violation(f"an attachment has at most {ATTACHMENT_SIZE} bytes, and at least one")
+        call.violation(f"an attachment must have 1 to {ATTACHMENT_SIZE} bytes")
     if body["fileName"] in result.attachments:
         call.violation(f"a second {body['fileName']} of result {result.id}")
     result.attachments[body["fileName"]] = body["stream"]
@@ -114,7 +114,7 @@ def add_attachment(call: Call) -> Answer:
 
 
 def _written(call: Call) -> Run:
-    """The run of the path, which is to be written to."""
+    """The run of the path, for writing; records violations."""
     run = call.test_run
     if run.over:
         call.violation(f"written to a test run that is {run.state}")
@@ -131,7 +131,7 @@ def _result(call: Call, run: Run) -> Result:
 
 def _check_batch(call: Call, batch: list[dict[str, Any]]) -> None:
     if not 1 <= len(batch) <= RESULTS_PER_REQUEST:
-        call.violation(f"a batch has at most {RESULTS_PER_REQUEST} results, and at least one")
+        call.violation(f"a batch must have 1 to {RESULTS_PER_REQUEST} results")
     for fields in batch:
         for name in ("comment", "stackTrace"):
             if len(fields.get(name, "")) > TEXT_LENGTH:

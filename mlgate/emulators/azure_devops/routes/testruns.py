@@ -1,4 +1,4 @@
-"""Test runs of a build: made in progress, found by the build, completed or aborted once."""
+"""Test runs of a build: created in progress, listed by build, completed or aborted once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlgate.emulators.azure_devops.routing import Call, route
 TESTS = "{project}/_apis/test"
 RUN = TESTS + "/runs/{run:number}"
 VERSIONS = ("7.1",)
-PAGE = 100  # test runs at most, whatever $top says; how many the service gives is not documented
+PAGE = 100  # test runs per page, whatever $top says; the service's limit is not documented
 _BUILD_URI = re.compile(r"vstfs:///Build/Build/(\d+)")
 
 

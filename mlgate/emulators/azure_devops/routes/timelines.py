@@ -1,4 +1,4 @@
-"""Timeline records (state, percent, issues) and the live feed beside them."""
+"""Timeline records (state, percent, issues) and the live feed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from mlgate.emulators.azure_devops.routing import Call, route
 
 RECORDS = PLAN + "/timelines/{timeline}/records"
 
-# What Microsoft's agent keeps to; the service's own limits are not documented.
+# Limits of Microsoft's agent; the service's own are not documented.
 LINE_LENGTH = 1024
 LINES_PER_POST = 100
 RECORDS_PER_PATCH = 25
 ISSUES_PER_RECORD = 10  # of each type
 
-VARIABLE = re.compile(r"[A-Za-z0-9_.]+")  # what names of pipeline variables are made of
+VARIABLE = re.compile(r"[A-Za-z0-9_.]+")  # names of pipeline variables
 ATTACHMENT_TYPES = tuple(
     f"DistributedTask.Core.{kind}" for kind in ("Log", "Summary", "FileAttachment", "DiagnosticLog")
 )
@@ -90,11 +90,11 @@ def post_feed(call: Call) -> Answer:
     if body.get("stepId", plan.task_id) != plan.task_id:
         call.violation("stepId is not the task's")
     if body["count"] != len(body["value"]) or not body["value"]:
-        call.violation("count is not the number of lines, or there is none")
+        call.violation("count is not the number of lines, or there are no lines")
     if len(body["value"]) > LINES_PER_POST:
         call.violation(f"more than {LINES_PER_POST} lines in one request")
     if any(len(line) > LINE_LENGTH or "\n" in line for line in body["value"]):
-        call.violation(f"a line is longer than {LINE_LENGTH} characters, or more than one")
+        call.violation(f"a line is longer than {LINE_LENGTH} characters, or has a line break")
     call.write_to(plan)
     start = body.get("startLine")
     for place, line in enumerate(body["value"]):
@@ -127,7 +127,7 @@ def _plan_of_timeline(call: Call) -> Plan:
 def _check_patch(call: Call, plan: Plan, body: dict[str, Any]) -> None:
     records = body["value"]
     if body["count"] != len(records) or not 1 <= len(records) <= RECORDS_PER_PATCH:
-        call.violation("count is not the number of records, or there are none or too many")
+        call.violation("count is not the number of records, or there are no or too many records")
     call.write_to(plan)
     for changes in records:
         percent = changes.get("percentComplete")
@@ -139,7 +139,7 @@ def _check_patch(call: Call, plan: Plan, body: dict[str, Any]) -> None:
                 call.violation(f"more than {ISSUES_PER_RECORD} issues of type {kind}")
         for name in changes.get("variables", {}):
             if not VARIABLE.fullmatch(name):
-                call.violation(f"a variable cannot be called {name!r}")
+                call.violation(f"{name!r} is not a valid name of a variable")
         if changes["id"] == plan.task_id:
             if percent is not None and plan.percents and percent < plan.percents[-1]:
                 call.violation("percentComplete falls")

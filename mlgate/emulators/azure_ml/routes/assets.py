@@ -1,4 +1,4 @@
-"""Code and environment versions. A lookup by hash spans the workspace, whatever name it asks."""
+"""Code and environment versions. A lookup by hash ignores the name and searches the workspace."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def find_codes(call: Call) -> Answer:
 
 
 def start_upload(call: Call) -> Answer:
-    """A container for these files alone; what never becomes a code version is nobody's.
+    """A new container for these files, which belong to nothing until they are a code version.
 
-    A workspace without keys has none to sign an address with.
+    A workspace without keys cannot sign its URL.
     """
     storage = call.service.storage
     container = f"{call.workspace.id[:23]}-{secrets.token_hex(13)}"
@@ -84,7 +84,7 @@ def get_code(call: Call) -> Answer:
 
 
 def put_environment(call: Call) -> Answer:
-    """201 also when the version was there: test_command_job...test_ray_command_job."""
+    """201 even if the version exists: test_command_job...test_ray_command_job."""
     key = call.groups["name"], call.groups["version"]
     asked = call.body["properties"]
     properties = {
@@ -118,8 +118,8 @@ def get_environment(call: Call) -> Answer:
 
 
 def _hash(properties: dict[str, Any]) -> tuple[str | None, str | None]:
-    told = properties["properties"]
-    return told.get("hash_sha256"), told.get("hash_version")
+    given = properties["properties"]
+    return given.get("hash_sha256"), given.get("hash_version")
 
 
 def _made(call: Call, body: dict[str, Any], status: int) -> Answer:

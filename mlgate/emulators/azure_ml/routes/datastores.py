@@ -1,4 +1,4 @@
-"""The two datastores every workspace has, and the key to them."""
+"""The two datastores of every workspace, and their keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def default_datastore(call: Call) -> Answer:
 
 
 def list_secrets(call: Call) -> Answer:
-    """The refusal is in no recording: the SDK does not ask a datastore that has none."""
+    """No recording shows the refusal: the SDK does not ask a datastore without secrets."""
     name = _name(call)
     if call.workspace.keyless:
         raise Refusal(400, "UserError", f"The datastore {name} has no secrets.")

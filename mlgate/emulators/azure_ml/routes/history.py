@@ -1,4 +1,4 @@
-"""Run history: how a run went, which the job itself does not tell."""
+"""Run history: details of runs that the job itself does not show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_data(call: Call) -> Answer:
 
 
 def run_details(call: Call) -> Answer:
-    """No recording: the members of the SDK's own model of the answer."""
+    """No recording: the fields are those of the SDK's own model."""
     job = _run(call, call.groups["name"])
     artifacts = call.workspace.artifacts(job)
     return Answer(
@@ -130,7 +130,7 @@ def _error(error: RunError) -> dict[str, Any]:
 
 
 def resolve_uris(call: Call) -> Answer:
-    """Where data assets are; only the outputs of jobs are any here."""
+    """The locations of data assets; here only outputs of jobs are data assets."""
     found = {}
     for asset in call.body["values"]:
         match = _ASSET.fullmatch(asset)
@@ -143,7 +143,7 @@ def resolve_uris(call: Call) -> Answer:
 
 
 def _outputs(call: Call, job: Job) -> dict[str, Any]:
-    """The data assets that the service makes of the named outputs."""
+    """The data assets that the service creates for the named outputs."""
     data = f"azureml://locations/{REGION}/workspaces/{call.workspace.id}/data"
     return {
         name: {

@@ -1,6 +1,6 @@
-"""Jobs: put, got, listed and canceled.
+"""Jobs: PUT, GET, list and cancel.
 
-No recording shows a cancel or a list: what was decided instead is told in `routes`.
+No recording shows a cancel or a list; `routes` describes what was decided instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VIEWS = {"ActiveOnly": (False,), "ArchivedOnly": (True,), "All": (False, True)}
 
 
 def put_job(call: Call) -> Answer:
-    """201 for a new one; 200 when all that may not change is the same, and nothing is run again."""
+    """201 for a new job; 200 if the immutable part is the same, and nothing runs again."""
     name, spec = call.groups["name"], call.body["properties"]
     there = call.workspace.jobs.get(name)
     if there is not None:
@@ -59,7 +59,7 @@ def _put_again(call: Call, there: Job, spec: dict[str, Any]) -> Answer:
 
 
 def _require_compute(call: Call, compute: str | None) -> None:
-    """test_command_job...test_ray_command_job; no compute at all is a serverless one."""
+    """test_command_job...test_ray_command_job; a job without compute is serverless."""
     if compute is None:
         return
     prefix, _, name = compute.rpartition("/")
@@ -73,7 +73,7 @@ def _require_compute(call: Call, compute: str | None) -> None:
 
 
 def _require_user(call: Call, identity: dict[str, Any]) -> None:
-    """The SDK hands the token of the user whose identity a job takes along in this header."""
+    """Require the token of the user whose identity the job uses; the SDK sends it in a header."""
     if identity.get("identityType") != "UserIdentity":
         return
     token = {"authorization": f"Bearer {call.request.headers.get('x-azureml-token', '')}"}
@@ -83,15 +83,15 @@ def _require_user(call: Call, identity: dict[str, Any]) -> None:
 
 
 def _require_limits(spec: dict[str, Any]) -> None:
-    """MicrosoftDocs/azure-ai-docs, resource-limits-capacity.md; the sentence is ours."""
+    """MicrosoftDocs/azure-ai-docs, resource-limits-capacity.md; the message is ours."""
     for kind in ("tags", "properties"):
         given = spec.get(kind) or {}
         if len(given) > 50:
             raise Refusal(400, "UserError", f"The run has {len(given)} {kind}, more than 50.")
         for name, value in given.items():
             if len(name) > 100 or len(value) > 1000:
-                told = f"The key or value of {name[:100]!r} in {kind} is too long."
-                raise Refusal(400, "UserError", told)
+                message = f"The key or value of {name[:100]!r} in {kind} is too long."
+                raise Refusal(400, "UserError", message)
 
 
 def _require_parts(call: Call, job: Job) -> None:
@@ -104,7 +104,8 @@ def _require_parts(call: Call, job: Job) -> None:
         raise Refusal(400, "UserError", f"The environment '{environment}' was not found.")
     missing = unbound(job)
     if missing:
-        raise Refusal(400, "UserError", f"The command names {', '.join(missing)}, which is not.")
+        names = ", ".join(missing)
+        raise Refusal(400, "UserError", f"The command uses {names}, which the job does not have.")
 
 
 def get_job(call: Call) -> Answer:

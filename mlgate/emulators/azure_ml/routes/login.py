@@ -1,4 +1,4 @@
-"""Microsoft Entra ID, as far as a client with a secret goes."""
+"""The part of Microsoft Entra ID that a client with a secret needs."""
 
 from __future__ import annotations
 

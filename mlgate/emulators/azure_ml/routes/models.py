@@ -1,4 +1,4 @@
-"""Registered models: their versions, and the job that a path names."""
+"""Registered models: their versions, and the jobs that made them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEWEST = "createdtime desc"
 
 
 def put_model(call: Call) -> Answer:
-    """201, or 200 for a version that is there, of which only some can be changed."""
+    """201, or 200 for an existing version, of which only some fields can be changed."""
     name, version = call.groups["name"], call.groups["version"]
     asked = call.body["properties"]
     if not _NAME.fullmatch(name) or not _NAME.fullmatch(version):
@@ -78,7 +78,7 @@ def get_model(call: Call) -> Answer:
 
 
 def list_models(call: Call) -> Answer:
-    """The newest first, `page_size` at a time."""
+    """Newest first, `page_size` at a time."""
     query, name = call.request.query, call.groups["name"]
     archived = _VIEWS.get(query.get("listViewType", "ActiveOnly"))
     if archived is None or query.get("$orderBy", _NEWEST) != _NEWEST:
@@ -101,7 +101,7 @@ def list_models(call: Call) -> Answer:
 
 
 def _resolved(call: Call, uri: str) -> tuple[str, str | None]:
-    """The path in the datastore, and the job that a job's path names."""
+    """The path in the datastore, and the job if the path is one of a job's output."""
     found = _JOB.fullmatch(uri)
     if found is None:
         if call.workspace.folder(uri) is None:
@@ -114,12 +114,12 @@ def _resolved(call: Call, uri: str) -> tuple[str, str | None]:
     folder = call.workspace.folder(place)
     assert folder is not None
     if next(call.service.storage.list(folder), None) is None:
-        raise Refusal(400, "UserError", f"There is nothing at '{uri}'.")
+        raise Refusal(400, "UserError", f"'{uri}' has no files.")
     return _long(call, place.rstrip("/")), job.name
 
 
 def _long(call: Call, uri: str) -> str:
-    """With the workspace in front, as all answers have it."""
+    """The long form of the path, with the workspace in front, as in all answers."""
     if not uri.startswith("azureml://datastores/"):
         return uri.replace("/resourcegroups/", "/resourceGroups/")
     path = call.workspace.path.removeprefix("/").replace(f"providers/{PROVIDER}/", "")

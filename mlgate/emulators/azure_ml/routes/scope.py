@@ -1,4 +1,4 @@
-"""The workspace itself, and where its other addresses are told."""
+"""The workspace, its computes, and discovery of its other URLs."""
 
 from __future__ import annotations
 
