@@ -1,10 +1,10 @@
-"""Submitting to Azure ML through mlgate and through a plain loop over its SDK, side by side.
+"""Measures submitting to Azure ML through mlgate and through a plain loop over its SDK.
 
     make bench [RUNS=50]
 
-Both talk to the same stand-in, each in a process of its own, of which CPU seconds and memory are
-taken; what the stand-in needs is not counted. The stand-in answers at once and on this machine,
-so wall seconds compare the clients and leave out the network.
+Both use the same emulator, each from its own process, whose CPU seconds and memory are measured
+without those of the emulator. The emulator answers at once on this machine, so wall seconds compare
+the clients and leave out the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = 20
 CURATED = "azureml:AzureML-sklearn-1.0-ubuntu20.04-py38-cpu:33"
 
-# Each child measures `work` alone, after a first run that pays for imports and connections.
+# Each child measures only `work`, after a first run that pays for imports and connections.
 _MEASURED = """
 import json, os, resource, sys, time
 def measure(work):
@@ -118,7 +118,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         code = _repository(folder / "code")
-        # What a job executes is no part of this: its python does nothing.
+        # What a job executes is not measured, so its python does nothing.
         nothing = folder / "bin" / "python"
         nothing.parent.mkdir()
         nothing.symlink_to("/bin/true")
@@ -159,12 +159,12 @@ def _submissions(
     for request in server.requests[seen:]:
         if not request.call.startswith("token"):
             calls[request.call] = calls.get(request.call, 0) + 1
-    told = ", ".join(f"{number} {call}" for call, number in sorted(calls.items()))
-    return who, used["wall"], used["cpu"], told
+    listed = ", ".join(f"{number} {call}" for call, number in sorted(calls.items()))
+    return who, used["wall"], used["cpu"], listed
 
 
 def _child(server: AzureML, script: str, *arguments: str) -> dict[str, float]:
-    """What a process of its own that runs the script prints last."""
+    """The last line that the script prints, run in its own process."""
     settings = {
         "MLGATE_ALLOWED_BACKENDS": "azureml",
         "MLGATE_BACKEND": "azureml",

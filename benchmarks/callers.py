@@ -1,4 +1,4 @@
-"""Callers of a served model: as fast as they are answered, or at a steady rate."""
+"""Callers of a served model: as fast as possible, or at a steady rate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Answer:
 
 @dataclass
 class Client:
-    """A connection that is kept, as HTTP's clients do."""
+    """A client that keeps its connection open."""
 
     port: int
     _streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -58,7 +58,7 @@ async def asked_once(port: int, method: str, path: str) -> Answer:
 
 
 async def hammered(port: int, body: bytes, callers: int, seconds: float) -> list[Answer]:
-    """What callers were answered that ask again as soon as they are."""
+    """The answers to callers that send the next request as soon as they are answered."""
     until, found = time.perf_counter() + seconds, list[Answer]()
 
     async def call() -> None:
@@ -75,7 +75,7 @@ async def hammered(port: int, body: bytes, callers: int, seconds: float) -> list
 
 
 async def _at_a_rate(port: int, rate: int, body: bytes, stop: threading.Event) -> list[Answer]:
-    """What came of so many requests a second, each begun when it is due."""
+    """The answers to `rate` requests per second, each begun when it is due."""
     clients, found = asyncio.Queue[Client](), list[Answer]()
     for _ in range(64):
         clients.put_nowait(Client(port))
@@ -102,7 +102,7 @@ async def _at_a_rate(port: int, rate: int, body: bytes, stop: threading.Event) -
 
 
 class Callers:
-    """Requests of `example` at a steady rate, in a thread of their own, while the context lasts."""
+    """Sends `example` at a steady rate from its own thread, while the context lasts."""
 
     def __init__(self, port: int, rate: int, example: Any) -> None:
         self.answers = list[Answer]()
@@ -123,7 +123,7 @@ class Callers:
         self._thread.join()
 
     def failures(self) -> int:
-        """Those that were not answered with 200 by the version that the header names."""
+        """How many were not answered with 200 by the version that the header names."""
         return sum(not _is_right(answer) for answer in self.answers)
 
 

@@ -1,11 +1,11 @@
-"""`mlgate run` on this machine, each beside what does the same or the least that it could do.
+"""Measures `mlgate run` on this machine, each time beside a peer or the least possible work.
 
     make bench [NOTEBOOKS=60] [TRAININGS=200] [PAIRS=9]
 
-Every program uses the same interpreter, and so the same packages. A pair is measured in turn, so
-that both meet the same machine, and the median of each is shown; what takes long is measured fewer
-times. CPU seconds are those of all processes that a program started: this one adopts and reaps what
-is left behind.
+All programs use the same interpreter, and so the same packages. The two of a pair are measured in
+alternation, so that the machine is the same for both, and the median of each is shown; long ones
+are measured fewer times. CPU seconds include all processes that a program started: this one adopts
+and reaps what is left behind.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import nbformat
 BIN = Path(sys.executable).parent
 CORES = 2
 PR_SET_CHILD_SUBREAPER = 36
-LONG = 3  # pairs of what takes long
+LONG = 3  # times that a long pair is measured
 
 CELLS = {
     "statistics": [
@@ -59,7 +59,7 @@ class Cost(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What is measured, and beside what."""
+    """What is measured, and what it is compared with."""
 
     ours: str
     run: Callable[[], None]
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=200)
     parser.add_argument("--pairs", type=int, default=9)
     asked = parser.parse_args()
-    # Detached processes come home here when their parents end, so that their CPU time counts.
+    # Adopt detached processes when their parents end, so that their CPU time counts.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; seconds\n")
     print(f"{'':<44} {'wall':>7} {'CPU':>7}   {'beside':<34} {'wall':>7} {'CPU':>7}  ratio of each")
@@ -122,7 +122,7 @@ def _pairs(folder: Path, notebooks: int, trainings: int, times: int) -> list[Pai
 
 
 def _repository(folder: Path, count: int) -> list[Path]:
-    """One with so many notebooks, which have one cell where there is one of them."""
+    """A repository with `count` notebooks; a single notebook has one cell."""
     folder.mkdir()
     paths = []
     for number in range(count):

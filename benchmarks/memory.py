@@ -1,4 +1,4 @@
-"""The memory of the processes that this one has started."""
+"""Measures the memory of the processes that this one has started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass
 class Memory:
-    """Theirs together, in bytes, looked at all the time."""
+    """Their total memory in bytes, sampled continuously; `most` is the peak."""
 
     most: int = 0
     _now: int = 0
@@ -28,7 +28,7 @@ class Memory:
         self._thread.join()
 
     def settled(self) -> int:
-        """Once nothing has changed for a while."""
+        """The memory once it has stopped changing."""
         before = 0
         while not before or abs(self._now - before) > (1 << 20):
             before = self._now
@@ -42,7 +42,7 @@ class Memory:
 
 
 def _family(ancestor: int) -> set[int]:
-    """The processes below it."""
+    """All descendants of a process."""
     parents = dict[int, int]()
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
@@ -57,7 +57,7 @@ def _family(ancestor: int) -> set[int]:
 
 
 def _memory_of(pid: int) -> int:
-    """What it has of its own, and its share of what it shares."""
+    """Its own memory in bytes, plus its share of shared memory."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

@@ -1,10 +1,11 @@
-"""Keeping a version beside copying and hashing it, and an unchanged head of a short and a long log.
+"""Measures keeping a version beside copying and hashing it, and reading the head of two logs.
 
     make bench [MEGABYTES=100]
 
-Both ways to keep are measured in turn, in one run, and so are both logs: it fails where keeping
-takes more than 1.5 times as long as `cp` and `sha256sum`, or where a head costs more with its log.
-What was kept is on the disk when its time is taken; what was copied need not be.
+Keeping and copying are measured in alternation in one run, and so are a short and a long log whose
+head has not changed. The benchmark fails if keeping takes more than 1.5 times as long as `cp` and
+`sha256sum`, or if the head of the longer log costs more. A kept version is on the disk when its
+time is taken; a copied one may not be.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ MODEL = "churn"
 
 
 class Counting(Disk):
-    """Counts the files that are opened."""
+    """Counts opened files."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -56,16 +57,16 @@ def main() -> None:
     try:
         ratios.append(_container_heads())
     except StorageUnavailable as missing:
-        print(f"\na container is left out: {missing}")
+        print(f"\nthe container is skipped: {missing}")
     if max(ratios) > MOST:
-        sys.exit(f"That costs too much: {max(ratios):.2f} times as much.")
+        sys.exit(f"A cost is above the limit: {max(ratios):.2f} times as much.")
 
 
 def _keeping(folder: Path, size: int) -> float:
     store = ModelStore(Answering(Folder(folder / "models", embedded=True)))
     taken: dict[str, list[float]] = {"cp and sha256sum": [], "keep": []}
     for _ in range(ROUNDS):
-        source = folder / uuid.uuid4().hex  # of other bytes, so that nothing is there already
+        source = folder / uuid.uuid4().hex  # with new bytes, so that the store does not have it yet
         source.write_bytes(os.urandom(1 << 20) * (size >> 20))
         file = ModelFile("model", size, _hash_of(source))
         manifest = Manifest("onnx", ".", "3.11.7", "linux", {}, (file,))
@@ -118,7 +119,7 @@ def _folder_heads(folder: Path) -> float:
 
 
 def _container_heads() -> float:
-    """Of the long log only what the search looks at: all would take minutes to write."""
+    """The long log only has the entries that the search reads: all would take minutes to write."""
     with ExitStack() as stack:
         relay = stack.enter_context(blob_relay(stack.enter_context(Azurite())))
         stores = []

@@ -1,8 +1,8 @@
-"""The Service Bus emulator through the real SDK: messages in memory, and in a file.
+"""Measures the Service Bus emulator through the real SDK, with messages in memory and in a file.
 
     make bench [MESSAGES=2000]
 
-The emulator is a process of its own; one client sends and receives messages of 1 KiB. With a file,
+The emulator runs in its own process; one client sends and receives messages of 1 KiB. With a file,
 a message is acknowledged once it is on the disk.
 """
 
@@ -54,9 +54,9 @@ def _measured(file: Path | None, count: int) -> dict[str, float]:
 
 
 def _sending(client: ServiceBusClient, count: int, *, at_once: int) -> float:
-    """Seconds, on a link that is open."""
+    """Seconds for sending, on a link that is already open."""
     with client.get_queue_sender("jobs") as sender:
-        sender.create_message_batch()  # asks for the link's limit, and so opens it
+        sender.create_message_batch()  # opens the link, to ask for its limit
         began = time.perf_counter()
         for _ in range(count // at_once):
             sender.send_messages([ServiceBusMessage(BODY) for _ in range(at_once)])
@@ -64,7 +64,7 @@ def _sending(client: ServiceBusClient, count: int, *, at_once: int) -> float:
 
 
 def _receiving(client: ServiceBusClient, count: int) -> float:
-    """Seconds, on a link that the first message of `count` has opened."""
+    """Seconds for receiving and completing, on a link that the first message opens."""
     with client.get_queue_receiver("jobs") as receiver:
         began, left = 0.0, count
         while left > 0:
@@ -77,7 +77,7 @@ def _receiving(client: ServiceBusClient, count: int) -> float:
 
 
 def _delays(client: ServiceBusClient, count: int) -> list[float]:
-    """Seconds from each send to the message in the hands of a receiver that waits for it."""
+    """Seconds from each send until a waiting receiver has the message."""
     arrived = threading.Event()
     sent_at, found = 0.0, []
 
@@ -103,7 +103,7 @@ def _delays(client: ServiceBusClient, count: int) -> list[float]:
 
 @contextmanager
 def _emulator(file: Path | None) -> Iterator[str]:
-    """The connection string of an emulator in a process of its own."""
+    """The connection string of an emulator in its own process."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE, str(file or "")], stdout=subprocess.PIPE, text=True
     )

@@ -1,11 +1,11 @@
-"""`mlgate serve` beside `mlflow models serve` and the bare `predict`, and while versions change.
+"""Measures `mlgate serve` beside `mlflow models serve` and plain `predict`, and during swaps.
 
     make bench
 
-All three are of one environment, with one model of scikit-learn's, and are measured in turn; the
-ratios are of the medians. Then requests come at a steady rate while versions are promoted, and last
-a model of MEGABYTES is replaced again and again: with memory for two, and with memory for one. It
-fails where a request does.
+All three use one environment and one scikit-learn model, and are measured in alternation; ratios
+are of the medians. Then requests come at a steady rate while versions are promoted. At last, a
+model of MEGABYTES is replaced again and again, with memory for two and with memory for one. The
+benchmark fails if a request fails.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _beside_mlflow(folder: Path, python: str) -> None:
                 one = asyncio.run(hammered(port, BODY.encode(), 1, SECONDS / 2))
                 alone[name].append(statistics.median(each.took for each in one))
     floor = statistics.median(bare) * 1000
-    print(f"\na model of scikit-learn's, two rows a request; load {os.getloadavg()[0]:.1f}\n")
+    print(f"\na scikit-learn model, two rows per request; load {os.getloadavg()[0]:.1f}\n")
     print(f"{'':<22}{f'{CONNECTIONS} callers, 1/s':>18}{'1 caller, p50 ms':>20}{'above bare':>14}")
     print(f"{'bare predict':<22}{'':>18}{floor:>20.2f}")
     for name, of_all in rates.items():
@@ -218,9 +218,9 @@ def _steady(folder: Path, rate: int, seconds: int) -> int:
     waits = [first[number] - at for number, at in named.items()]
     took = sorted(each.took for each in callers.answers)
     failures = callers.failures()
-    print(f"\n{len(took):,} requests, {rate} a second, over {promotions} promotions\n")
-    print(f"failed, or answered by another than the header names: {failures}")
-    print(f"from the entry to the first answer, refresh {REFRESH} s: {max(waits):.2f} s at most")
+    print(f"\n{len(took):,} requests, {rate} per second, during {promotions} promotions\n")
+    print(f"failed, or answered by another version than the header names: {failures}")
+    print(f"from the entry to the first answer, refresh {REFRESH} s: at most {max(waits):.2f} s")
     print(
         f"p50 {took[len(took) // 2] * 1000:.1f} ms, p99 {took[len(took) * 99 // 100] * 1000:.1f} ms"
     )
@@ -228,7 +228,7 @@ def _steady(folder: Path, rate: int, seconds: int) -> int:
 
 
 def _large(folder: Path, megabytes: int, swaps: int) -> int:
-    """Replaced while it answers, with memory for two."""
+    """Replace a large model while it answers, with memory for two."""
     store = Store(folder)
     _keep_large(store, 1, megabytes)
     with _mlgate(store.root, sys.executable) as port, Memory() as memory:
@@ -243,8 +243,8 @@ def _large(folder: Path, megabytes: int, swaps: int) -> int:
     failures = callers.failures()
     print(f"\na model of {megabytes} MB, replaced {swaps} times while it answers\n")
     print(f"memory of one, with its server: {one >> 20} MiB")
-    print(f"at most, meanwhile: {memory.most / one:.2f} times that")
-    print(f"after each: {max(afterwards) / one:.2f} times that at most")
+    print(f"peak during swaps: {memory.most / one:.2f} times that")
+    print(f"after each swap: at most {max(afterwards) / one:.2f} times that")
     print(f"failed: {failures} of {len(callers.answers):,}")
     return failures
 
@@ -257,7 +257,7 @@ def _before(store: Store) -> str:
 
 
 def _keep_large(store: Store, number: int, megabytes: int) -> None:
-    """A version whose file holds so many bytes, which it has in memory once it is loaded."""
+    """Promote a version with a file of that size, which it keeps in memory once loaded."""
     store.promote(answering(number, "held = payload"), payload=bytes([number]) * (megabytes << 20))
 
 
@@ -271,13 +271,13 @@ def _until_served(port: int, number: int) -> None:
 
 
 def _one_at_a_time(folder: Path, megabytes: int, swaps: int) -> int:
-    """Where memory does not allow two, requests wait for the swap."""
+    """Replace a large model with memory for only one: requests wait for the swap."""
     store = Store(folder)
     _keep_large(store, 1, megabytes)
     home = folder / "home"
     home.mkdir()
     failures, waits = asyncio.run(_waiting(store, home, megabytes, swaps))
-    print(f"\nwith memory for one only: {failures} of {len(waits):,} requests failed,")
+    print(f"\nwith memory for only one: {failures} of {len(waits):,} requests failed,")
     print(f"the longest wait was {max(waits):.2f} s")
     return failures
 
