@@ -1,7 +1,7 @@
 """Makes the pictures of the README from real runs: `make pictures`, which needs Chromium.
 
 The report is the page that `mlgate run` leaves. The step is drawn: what Azure DevOps makes of the
-callbacks cannot be photographed here, so what mlgate sent to the stand-in is shown in that order,
+callbacks cannot be photographed here, so what mlgate sent to the emulator is shown in that order,
 and the picture says so.
 """
 
@@ -138,7 +138,7 @@ def step(task: Task) -> str:
         f"<section><h1>Log</h1><pre>{log}</pre></section>"
         f"<section><h1>Tests <small>{escape(tests.name)}</small></h1>"
         f"<table>{rows}</table></section>"
-        "<p>Drawn from what mlgate sent to its stand-in for Azure DevOps; not a screenshot of "
+        "<p>Drawn from what mlgate sent to its emulator of Azure DevOps; not a screenshot of "
         "Azure DevOps.</p>"
     )
 

@@ -1,5 +1,5 @@
 // PredictFunctionApp as a function app on Flex Consumption, beside what main.bicep made of the same
-// name: its store of models and its telemetry. docs/deploy.md goes through it.
+// name: its model store and its telemetry. docs/deploy.md goes through it.
 
 @description('That of main.bicep.')
 @minLength(3)

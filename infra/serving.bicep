@@ -1,5 +1,5 @@
 // `mlgate serve` as a container app, beside what main.bicep made of the same name: its registry, its
-// store of models and its logs. docs/deploy.md goes through it.
+// model store and its logs. docs/deploy.md goes through it.
 //
 // With `blue`, each version has a revision of its own, and traffic is given to revisions by name: a
 // canary is a weight, and so is going back. Without it there is one revision, which follows the

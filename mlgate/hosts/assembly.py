@@ -70,7 +70,6 @@ def assemble(
     _keep_out_of_git(settings.home)
     queue = queue or make_queue(settings.service_bus)
     clock = SystemClock()
-    state = make_state(settings)
     identity = devops_identity_token if settings.devops_identity else None
     state = make_state(settings)
     conductor = Conductor(

@@ -22,11 +22,7 @@ from mlgate.orchestration.errors import BadMessage, Finding, OrchestrationError
 OK, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 2, 3, 130
 
 _MESSAGE = "JSON file with the message; `-` reads standard input"
-_EXIT_CODES = """\
-exit codes of `mlgate run`:
-  0 gate passed   1 gate failed   2 invalid message or usage
-  3 could not run (infrastructure)   130 canceled; nothing is left running
-
+_EXAMPLES = """\
 examples:
   mlgate run examples/iris/message.json --repository .    run a whole build on this machine
   mlgate validate message.json --checkout                 report every problem, start no runs
@@ -90,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         prog="mlgate",
         description="Run notebooks and training jobs from a git repository, and get one verdict.\n"
         "A JSON message says what to run and what counts as passed.",
-        epilog=_EXIT_CODES,
+        epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mlgate.add_argument("--version", action="version", version=f"mlgate {__version__}")
@@ -102,8 +98,10 @@ def parser() -> argparse.ArgumentParser:
         description="Run the build that a message describes, on this machine. mlgate starts a\n"
         "queue, a worker and a pipeline of its own, publishes the message as the Azure\n"
         "DevOps task would, shows the runs, and writes the build's files.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **_exits(
+            "0 gate passed   1 gate failed   2 invalid message or usage\n"
+            "  3 could not run (infrastructure)   130 canceled; nothing is left running"
+        ),
     )
     run.add_argument("message", metavar="MESSAGE.json", help=_MESSAGE)
     _add_repository(run)

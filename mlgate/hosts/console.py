@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -133,10 +132,6 @@ def without_tag(line: str) -> str:
             text = line[len(tag) :]
             return text if word == "section" else f"{word}: {text}"
     return line
-
-
-def can_draw(stream: TextIO = sys.stdout) -> bool:
-    return stream.isatty()
 
 
 def _failure(run: RunState, log: str, stream: TextIO) -> None:

@@ -50,7 +50,7 @@ def make_files(settings: Settings) -> BuildFiles:
 
 
 def make_models(settings: Settings) -> ModelStore:
-    """The store of models."""
+    """The model store."""
     from handlers.models_handler import Answering, Folder, ModelStore
 
     where = settings.models

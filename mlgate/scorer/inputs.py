@@ -13,7 +13,7 @@ from typing import Any
 from mlgate.scorer.errors import BadRequest
 from mlgate.scorer.requests import Array, Content, Table, Tensors, rows_of
 from mlgate.scorer.signatures import Column, Signature, Tensor
-from mlgate.scorer.wording import listed, short
+from mlgate.scorer.wording import count_of_values, listed, short
 
 _SHOWN = 10  # problems in a sentence
 _NEAR = 1_000  # names that are compared with a wrong one
@@ -144,7 +144,7 @@ def _as_rows(values: Sequence[Any], width: int, which: str = "") -> list[list[An
     for number, row in enumerate(rows, 1):
         if len(row) != width:
             raise BadRequest(
-                f"row {number} has {_count(len(row))}, but the model needs {width}{which}"
+                f"row {number} has {count_of_values(len(row))}, but the model needs {width}{which}"
             )
     return [list(row) for row in rows]
 
@@ -222,10 +222,6 @@ def _bytes(value: Any) -> bytes:
         return base64.b64decode(_text(value), validate=True)
     except binascii.Error:
         raise ValueError from None
-
-
-def _count(values: int) -> str:
-    return "1 value" if values == 1 else f"{values} values"
 
 
 _TYPES: Mapping[str, Callable[[Any], Any]] = {

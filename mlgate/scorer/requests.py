@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from mlgate.scorer.errors import BadRequest
-from mlgate.scorer.wording import listed, short
+from mlgate.scorer.wording import count_of_values, listed, short
 
 SPLIT, RECORDS, INSTANCES, INPUTS = "dataframe_split", "dataframe_records", "instances", "inputs"
 MLFLOW_KEYS = (SPLIT, RECORDS, INSTANCES, INPUTS)
@@ -165,7 +165,7 @@ def _split(said: Any) -> Table:
             raise BadRequest(f"{SPLIT}: row {number} is {_what(row)}, but must be a list")
         if len(row) != len(columns):
             raise BadRequest(
-                f"{SPLIT}: row {number} has {len(row)} values for {len(columns)} columns"
+                f"{SPLIT}: row {number} has {count_of_values(len(row))} for {len(columns)} columns"
             )
     return Table(tuple(columns), data)
 
@@ -226,7 +226,8 @@ def _check_even(values: Sequence[Any], what: str) -> None:
             raise BadRequest(f"{what}: row {number} is {_what(value)}, but others are lists")
         if len(value) != len(values[0]):
             raise BadRequest(
-                f"{what}: row {number} has {len(value)} values, but row 1 has {len(values[0])}"
+                f"{what}: row {number} has {count_of_values(len(value))}, "
+                f"but row 1 has {len(values[0])}"
             )
         _check_even(value, f"{what}: row {number}")
 

@@ -17,3 +17,7 @@ def listed(names: Sequence[str]) -> str:
     """The first names, and the number of the others."""
     more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
     return ", ".join(short(name) for name in names[:_NAMES]) + more
+
+
+def count_of_values(count: int) -> str:
+    return "1 value" if count == 1 else f"{count} values"

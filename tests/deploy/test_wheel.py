@@ -102,8 +102,9 @@ def _installed(requirement: str, folder: Path, python: str) -> Path:
         pytest.skip(f"neither this machine nor uv has Python {python}")
     assert made.returncode == 0, made.stderr
     binaries = folder / "venv/bin"
-    install = [UV, "pip", "install", "-q", "--python", binaries / "python", requirement]
-    subprocess.run(install, check=True)
+    subprocess.run(
+        [UV, "pip", "install", "-q", "--python", binaries / "python", requirement], check=True
+    )
     return binaries
 
 

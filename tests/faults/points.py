@@ -237,7 +237,7 @@ def _row(world: World, trial: Trial) -> tuple[str, datetime | None, timedelta | 
     if not point.for_ever:
         return "a fault, once", ended, 10 * MINUTE + skew
     if point.port == "models" and point.fault in PASSING:
-        return "a store of models that never answers", NOON + DEADLINE, 10 * MINUTE + skew
+        return "a model store that never answers", NOON + DEADLINE, 10 * MINUTE + skew
     if point.port == "backend" and point.fault in PASSING:
         return "a backend that never answers", NOON + DEADLINE, 10 * MINUTE + skew
     return "a fault, for ever", NOON, 40 * MINUTE + skew

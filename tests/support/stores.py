@@ -1,4 +1,4 @@
-"""A store of models whose versions are a few lines each."""
+"""A model store whose versions are a few lines each."""
 
 from __future__ import annotations
 

@@ -13,11 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINE = "\n"
 CLEAN = (
-    "handlers/devops_handler",
-    "handlers/local_handler",
-    "handlers/repository_handler",
-    "mlgate/launcher",
-    "mlgate/orchestration",
+    "mlgate",
+    "handlers",
+    "benchmarks",
+    "docs",
+    "PredictFunctionApp",
+    "RunNotebookFunctionApp",
+    "SweepBuildsFunctionApp",
 )
 BETTER = {
     r"tells?|told|telling": "report, log, show, say, receive",

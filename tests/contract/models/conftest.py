@@ -1,4 +1,4 @@
-"""A store of models in each place: a disk, a share by SMB, a container, and a container whose
+"""A model store in each place: a disk, a share by SMB, a container, and a container whose
 answers are lost now and then."""
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def test_every_family_is_answered_on_every_route(served: Served, family: str) ->
         ([{"a": 1}], "missing column `b`. The model accepts a, b"),
         ([{"a": 1, "b": 0, "bb": 1}], "unknown column `bb` (did you mean `b`?)"),
         ([{"a": 1, "b": 0}, {"a": 1, "b": "x"}], "row 2, column `b`: 'x' is "),
-        ([[1, 0], [1]], "row 2 has 1 values, but row 1 has 2"),
+        ([[1, 0], [1]], "row 2 has 1 value, but row 1 has 2"),
         ([], "the request has no rows"),
         ({"instances": [[1, 0]], "inputs": [[1, 0]]}, "several formats"),
     ],

@@ -67,7 +67,7 @@ def test_a_model_that_tells_types_gets_them(kind: str | None, cell: str, expecte
         ("\n\n", "the CSV is empty"),
         (",a\n0,1\n", "column 1 of the CSV has no name: write it without an index"),
         ("a,b,a\n1,2,3\n", "the column `a` appears twice"),
-        ("a,b\n1,2\n1\n", "row 2 has 1 values for 2 columns"),
+        ("a,b\n1,2\n1\n", "row 2 has 1 value for 2 columns"),
         ("a,b\n1,2,3\n", "row 1 has 3 values for 2 columns"),
         ('a\n"open', "the request is not CSV"),
         ('a\n"x"y\n', "the request is not CSV"),

@@ -132,7 +132,7 @@ def test_every_answer_says_which_model_it_is_of(load: Load) -> None:
         (JSON, [{"a": 1, "bb": 2}], 400, "unknown column `bb` (did you mean `b`?); missing column"),
         (JSON, [{"a": 1}], 400, "missing column `b`. The model accepts a, b"),
         (JSON, [{"a": 1, "b": 2, "c": 3}], 400, "unknown column `c`. The model accepts a, b"),
-        (JSON, [[1, 2], [3]], 400, "row 2 has 1 values, but row 1 has 2"),
+        (JSON, [[1, 2], [3]], 400, "row 2 has 1 value, but row 1 has 2"),
         (
             JSON,
             {"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [3]]}},

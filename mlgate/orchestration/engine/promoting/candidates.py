@@ -44,7 +44,7 @@ class NotOfferedError(Permanent):
 
 
 class FilesError(Exception):
-    """The files of a build cannot be read; the store of models is not at fault."""
+    """The files of a build cannot be read; the model store is not at fault."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
