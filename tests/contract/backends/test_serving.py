@@ -114,7 +114,7 @@ open(locust.__file__, "a").write("raise SystemExit('changed')\\n")
 class Caller(HttpUser):
     @task
     def ask(self):
-        self.client.get("/ping")
+        self.client.post("/predict", json=[{"b": 2, "a": 1}])
 """
 
 
