@@ -30,7 +30,7 @@ from handlers.models_handler import Answering, Folder, ModelStore
 from handlers.models_handler.disk import Disk
 from mlgate.emulators.azure_ml import Azurite, StorageUnavailable
 from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile
-from tests.contract.models.places import InBlobs
+from tests.contract.handlers.models_handler.places import InBlobs
 from tests.servers.blob_relay import blob_relay
 
 FEW, MANY = 10, 10_000

@@ -16,7 +16,7 @@ from typing import Any
 from mlgate.scorer.errors import BadRequest
 from mlgate.scorer.requests import Table, no_twice
 from mlgate.scorer.signatures import Signature
-from mlgate.scorer.wording import short
+from mlgate.scorer.wording import count_of_values, short
 
 # What pandas reads as missing, in any column.
 _MISSING = {
@@ -52,7 +52,7 @@ def read(text: str, signature: Signature | None) -> Table:
     for number, row in enumerate(rows, 1):
         if len(row) != len(names):
             raise BadRequest(
-                f"the CSV: row {number} has {len(row)} values for {len(names)} columns"
+                f"the CSV: row {number} has {count_of_values(len(row))} for {len(names)} columns"
             )
     types = {each.name: each.type for each in signature.columns} if signature else {}
     columns = [

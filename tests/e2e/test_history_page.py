@@ -16,8 +16,15 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord
 from tests.e2e.test_report_page import DESKTOP, PHONE, TEXT_OF_LITTLE_CONTRAST
-from tests.unit.history.samples import DIED, FAILED, NOW, PASSED, a_history, a_record
-from tests.unit.report.samples import HOSTILE
+from tests.unit.orchestration.verdict.history.samples import (
+    DIED,
+    FAILED,
+    NOW,
+    PASSED,
+    a_history,
+    a_record,
+)
+from tests.unit.orchestration.verdict.samples import HOSTILE
 
 pytestmark = pytest.mark.browser
 

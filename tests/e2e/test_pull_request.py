@@ -16,7 +16,7 @@ from mlgate.emulators.azure_devops import AzureDevOps
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
 from mlgate.orchestration.builds import Build
-from tests.contract.repository.origins import Content, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Content, bare, commit, git
 from tests.e2e.commands import PATIENCE, message, mlgate
 from tests.e2e.test_two_workers import QUEUE, connection_of, running
 from tests.servers.git_http import git_http_server

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, Verdict
 from mlgate.orchestration.runs import RunKind
 from mlgate.orchestration.verdict.page.page import page_html
-from tests.unit.report.samples import (
+from tests.unit.orchestration.verdict.samples import (
     HOSTILE,
     a_build,
     a_run,

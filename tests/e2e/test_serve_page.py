@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from tests.e2e.serving import Server
 from tests.support.models import SUM
 from tests.support.stores import Store, answering
-from tests.unit.report.samples import HOSTILE
+from tests.unit.orchestration.verdict.samples import HOSTILE
 
 pytestmark = pytest.mark.browser
 

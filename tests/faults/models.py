@@ -10,8 +10,8 @@ from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPol
 from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile
 from tests.support.memory import MemoryModels, MemoryService
-from tests.unit.orchestration.builders import NOON
-from tests.unit.orchestration.twins import COLLECTION
+from tests.unit.orchestration.engine.builders import NOON
+from tests.unit.orchestration.engine.twins import COLLECTION
 
 MODEL = "churn"
 CONTENT = b"weights"

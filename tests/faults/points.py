@@ -15,7 +15,7 @@ from tests.faults import renderers
 from tests.faults.faulty import PORTS, Fault, Point, methods_of
 from tests.faults.models import MODEL, VERIFYING, Models
 from tests.faults.world import MINUTE, Story, World, record_bytes, verdict_of
-from tests.unit.orchestration.builders import NOON
+from tests.unit.orchestration.engine.builders import NOON
 
 FIVE = timedelta(minutes=5)
 NONE = timedelta(0)

@@ -49,8 +49,8 @@ from tests.faults.models import (
     store_for,
 )
 from tests.support.memory import MemoryFiles, MemoryState
-from tests.unit.orchestration.builders import NOON
-from tests.unit.orchestration.twins import (
+from tests.unit.orchestration.engine.builders import NOON
+from tests.unit.orchestration.engine.twins import (
     COLLECTION,
     PROPERTIES,
     DoctorTwin,

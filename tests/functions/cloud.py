@@ -23,7 +23,7 @@ from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
 from mlgate.orchestration.admission.identity import build_key, pipeline_address
 from mlgate.orchestration.durable import StatePort
-from tests.contract.queue.conftest import dead_letters
+from tests.contract.handlers.servicebus_handler.conftest import dead_letters
 from tests.functions.host import FunctionsHost
 
 QUEUE = "function-queue"

@@ -10,7 +10,7 @@ import pytest
 from mlgate.emulators.azure_devops import Task
 from mlgate.emulators.azure_ml import AzureML, Azurite
 from mlgate.emulators.azure_ml.faults import Fault
-from tests.contract.repository.origins import demo
+from tests.contract.handlers.repository_handler.origins import demo
 from tests.functions.cloud import Cloud, cloud, deliver_until_over
 from tests.servers.git_http import GitHttpServer, git_http_server
 

@@ -24,7 +24,7 @@ from tests.functions.cloud import (
     key_of,
 )
 from tests.functions.host import FunctionsHost
-from tests.unit.messages.samples import BYTES_HEADER, wrapped
+from tests.unit.orchestration.wire.samples import BYTES_HEADER, wrapped
 
 
 @pytest.fixture(scope="module")

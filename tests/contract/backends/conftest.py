@@ -19,7 +19,7 @@ from handlers.local_handler.handler import LocalHandler
 from mlgate.emulators.azure_ml import AzureML, Azurite
 from mlgate.orchestration.backends.keeping import MOST_BYTES
 from tests.contract.bench import Bench
-from tests.contract.local.conftest import Bench as LocalBench
+from tests.contract.handlers.local_handler.conftest import Bench as LocalBench
 
 GRACE_SECONDS = 20.0  # more than a launcher needs to keep what there is
 

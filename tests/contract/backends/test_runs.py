@@ -1,7 +1,7 @@
 """Every kind of run, with the same outcome and the same files on both backends.
 
-Not here: a run whose packages are to be installed. The stand-in for Azure ML makes no environment,
-and the local backend's are the matter of tests/contract/local/test_environments.py.
+Not here: a run whose packages are to be installed. The stand-in for Azure ML makes no environment;
+the local backend's are tested in tests/contract/handlers/local_handler/test_environments.py.
 """
 
 from __future__ import annotations

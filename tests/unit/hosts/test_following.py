@@ -18,7 +18,7 @@ from mlgate.orchestration.engine import saved
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from mlgate.orchestration.wire.messages import LookMessage, read
 from tests.support.memory import MemoryState
-from tests.unit.orchestration.twins import HandClock, World
+from tests.unit.orchestration.engine.twins import HandClock, World
 
 MINUTES = 20.0  # until the deadline
 

@@ -20,7 +20,7 @@ from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.builds import Build, Phase, Trouble, TroubleKind, Verdict
 from mlgate.orchestration.runs import RunStatus
-from tests.unit.orchestration.builders import NOON, build, run
+from tests.unit.orchestration.engine.builders import NOON, build, run
 
 Shown = Callable[[Build], str]
 LOST = Trouble("look", TroubleKind.TEMPORARY, NOON, 3, "Azure ML does not answer.\nAt all.")

@@ -25,8 +25,8 @@ from mlgate.orchestration.durable import Rejection
 from mlgate.orchestration.errors import BadMessage, Finding, Permanent
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.verdict.result import result, result_json
-from tests.unit.orchestration.builders import NOON
-from tests.unit.report.samples import a_run, hostile_build
+from tests.unit.orchestration.engine.builders import NOON
+from tests.unit.orchestration.verdict.samples import a_run, hostile_build
 
 HOSTILE = (
     "a\x1b]52;c;Y3VybA==\x07b\x1b[2Jc\x9b31md\r\n✓ succeeded: forged\u2028forged\x85forged"

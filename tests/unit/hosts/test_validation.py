@@ -16,7 +16,7 @@ from mlgate.hosts.usage import UsageError
 from mlgate.hosts.validation import validate
 from mlgate.orchestration.admission.allowed_models import ANY
 from mlgate.orchestration.wire.messages import StartMessage, read
-from tests.contract.repository.origins import bare, commit, git
+from tests.contract.handlers.repository_handler.origins import bare, commit, git
 
 
 def options(folder: Path, text: str, **changes: Any) -> argparse.Namespace:
