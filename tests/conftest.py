@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mlgate.emulators.azure_ml import Azurite, StorageUnavailable
 
 # A shell that starts the suite in the background has it, and so all that it starts, ignore an
 # interrupt; the programs under test are interrupted as at a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test fails because the machine is busy.
+settings.register_profile(
+    "any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
