@@ -192,6 +192,26 @@ def test_another_copy_of_an_open_build_s_start_has_it_looked_at(world: World) ->
     assert completion_of(world)[0] is Verdict.SUCCEEDED
 
 
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_start_whose_question_may_kill_its_hosts_is_answered_without_it(
+    world: World, ended: bool
+) -> None:
+    """After so many deliveries that did not end, its pipeline is asked by nobody."""
+    if ended:
+        judged(world)
+    else:
+        assert world.start({"name": "a"})
+    world.pipeline.waiting = True
+    asked: list[None] = []
+    world.pipeline.on_asked = lambda: asked.append(None)
+    rejected = world.conductor.handle(replace(world.envelope({"name": "a"}), delivery_count=4))
+
+    assert asked == []
+    assert (rejected is not None) is ended
+    if ended:
+        assert_told(world, "already-judged")
+
+
 @dataclass
 class FullState(MemoryState):
     """Nothing new can be stored."""
@@ -223,7 +243,8 @@ def test_a_start_that_cannot_be_stored_for_ten_minutes_ends_its_step(world: Worl
     assert rejected.reason == "NotStored"
     assert_told(world, "not-stored")
     assert "The disk is full." in world.pipeline.completions[0][0].findings[0].message
-    assert [found.build_id for found in world.state.rejections()] == ["42"]
+    [found] = world.state.rejections()
+    assert (found.build_id, found.reason) == ("42", rejected.description)
     late = world.clock.time - NOON
     assert timedelta(minutes=10) <= late < timedelta(minutes=12)
 

@@ -12,13 +12,15 @@ import pytest
 
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.builds import Build, Phase, Verdict
+from mlgate.orchestration.engine.looks import LEASE_SECONDS
+from mlgate.orchestration.engine.trouble import DEATHS
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.models import Entry, EntryKind
 from mlgate.orchestration.verdict.models import promotion_json, story
 from tests.support.memory import MemoryModels
 from tests.unit.orchestration.engine.scene import MODEL, Scene
 from tests.unit.orchestration.engine.test_promoting_meanwhile import back_to
-from tests.unit.orchestration.engine.twins import COLLECTION
+from tests.unit.orchestration.engine.twins import COLLECTION, Killed
 
 URL = "https://churn.contoso.com"
 VERIFY: dict[str, Any] = {"verify": {"url": URL, "answers": 3, "timeout_minutes": 5}}
@@ -172,6 +174,21 @@ def test_what_somebody_else_made_current_meanwhile_is_not_undone(scene: Scene) -
     shown = story(build)
     assert shown is not None
     assert (shown.now, shown.back) == (f"churn@{first}", None)
+
+
+def test_the_time_counts_also_where_a_look_comes_without_a_message(scene: Scene) -> None:
+    """Then the host's own clock says when it began."""
+    scene.trains(b"two")
+    scene.service.down = True
+    build = begun(scene)
+    scene.clock.sleep(60)
+    assert scene.conductor.hint(build.key)
+
+    build = scene.build(build.key)
+    assert build.promotion is not None
+    assert build.promotion.verification is not None
+    assert 60 <= build.promotion.verification.waited < 90
+    assert build.troubles == ()
 
 
 def test_what_the_server_tries_again_is_waited_for(scene: Scene) -> None:
@@ -362,6 +379,34 @@ def test_an_undo_that_is_not_answered_for_is_appended_once(scene: Scene, done: b
     assert len(scene.log()) == 3
     assert scene.told().variables["promotion.outcome"] == "rolled_back"
     assert build.phase is Phase.COMPLETED
+
+
+def test_a_server_that_kills_who_asks_it_has_the_entry_undone_and_is_asked_no_more(
+    scene: Scene,
+) -> None:
+    scene.trains(b"two")
+    scene.service.behind = 1
+    build = begun(scene)
+    died: list[int] = []
+
+    def health(_: str) -> Any:
+        died.append(len(scene.log()))
+        raise Killed
+
+    scene.service.health = health  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
+    while scene.queue.messages:
+        lost = scene.queue.messages[0]
+        try:
+            scene.deliver()
+        except Killed:
+            scene.queue.messages.append(lost)
+            scene.clock.sleep(LEASE_SECONDS + 1)
+
+    reason = scene.build(build.key).reason
+    assert died == [2] * DEATHS
+    assert kinds(scene)[-1] is EntryKind.ROLLED_BACK
+    assert reason.startswith("3 hosts died while they asked the server.")
+    assert reason.endswith("not answer with it yet. 3 hosts died while they asked the server.")
 
 
 def test_an_undo_that_a_store_refuses_is_what_the_step_is_told(scene: Scene) -> None:
