@@ -18,7 +18,7 @@ from mlgate.orchestration.runs import Outcome, RunStatus
 from tests.support.memory import MemoryModels
 from tests.unit.orchestration.engine.builders import outcome
 from tests.unit.orchestration.engine.scene import COMPARE, MODEL, TRAIN, Faulty, Scene, manifest
-from tests.unit.orchestration.engine.twins import COLLECTION
+from tests.unit.orchestration.engine.twins import COLLECTION, TOKEN
 
 
 @pytest.fixture
@@ -107,6 +107,46 @@ def test_only_what_is_on_the_allowed_branch_changes_a_model(scene: Scene, held: 
     if not held:
         assert [each.code for each in build.findings] == ["model-not-allowed"]
         assert scene.backend.submitted == []
+
+
+def test_whether_it_is_on_the_branch_is_asked_as_the_pipeline_s_step(scene: Scene) -> None:
+    """With its token, which reads the repository, and for the collection that it is good for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def contains(request: Any, commit: str, branch: str, **credentials: Any) -> bool:
+        token = credentials["token"].get_secret_value()
+        asked.append((request.url, commit, branch, credentials["collection"], token))
+        return True
+
+    scene.repository.contains = contains  # type: ignore[method-assign]  # one method of a twin, for this test
+    scene.allow(f"{MODEL}@main")
+    scene.trains(b"one")
+    build = scene.offer()
+
+    assert build.repository is not None
+    commit = scene.repository.tree.commit
+    assert asked == [(build.repository.url, commit, "main", COLLECTION, TOKEN)]
+    assert " is the current version, by entry 1. " in build.reason
+
+
+def test_reports_draw_the_last_dozen_versions_that_have_the_metric(scene: Scene) -> None:
+    scene.trains(b"none")
+    scene.offer()  # without a value
+    versions = []
+    for number in range(14):
+        versions.append(scene.trains(f"model {number}".encode(), accuracy=0.5))
+        scene.offer()
+    scene.trains(b"last", accuracy=0.6)
+    build = scene.offer(promote=COMPARE)
+
+    assert build.promotion is not None
+    assert build.promotion.outcome == "promoted"
+    assert [point.id for point in build.promotion.trend] == versions[-12:]
+    scene.models.logs[MODEL] = dict(list(scene.models.logs[MODEL].items())[:3])
+    scene.trains(b"another", accuracy=0.7)
+    build = scene.offer(promote=COMPARE)
+    assert build.promotion is not None
+    assert [point.id for point in build.promotion.trend] == versions[:2]
 
 
 def test_a_gate_that_fails_reaches_no_model(scene: Scene) -> None:
@@ -309,6 +349,20 @@ def test_of_what_an_earlier_build_tried_its_offer_is_promoted(scene: Scene) -> N
     scene.run_to_end()
 
     assert [entry.id for entry in scene.models.log("production")] == [version]
+
+
+@pytest.mark.parametrize(("run", "told"), [("train", None), ("other", "no model that other kept.")])
+def test_the_run_whose_model_is_promoted_later_can_be_named(
+    scene: Scene, run: str, told: str | None
+) -> None:
+    version = scene.trains(b"one")
+    scene.allow("production")
+    scene.offer(build_id="77")
+    build = scene.message("promote", model="production", build="77", run=run)
+
+    promoted = [entry.id for entry in scene.models.log("production")]
+    assert promoted == ([] if told else [version])
+    assert build.reason.endswith(told or ".")
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -256,4 +256,4 @@ def test_a_build_that_never_came_to_its_model_says_so(scene: Scene) -> None:
     late = scene.message("rollback", deadline_minutes=1, wait=120)
     assert late.verdict is Verdict.FAILED
     assert scene.told().variables["promotion.outcome"] == "not_reached"
-    assert "repository" not in scene.told().reason
+    assert scene.told().reason == "The deadline of 1 minutes passed before the model was read."
