@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -130,3 +132,66 @@ def test_files_that_cannot_be_kept_cost_the_files_and_not_the_run(
     assert run.failure == NETWORK
     assert any("files could not be kept" in warning for warning in run.warnings)
     assert (run.outputs, run.evidence) == ((), ())
+
+
+@dataclass
+class Choosy:
+    """Files of a build, of which one can never be written."""
+
+    real: BuildFiles
+    refused: str
+    fault: Exception
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None:
+        if path == self.refused:
+            raise self.fault
+        self.real.write(build, path, content)
+
+
+@pytest.mark.parametrize("fault", [Permanent("Its name is too long."), Temporary("busy")], ids=repr)
+def test_a_file_that_can_never_be_kept_costs_the_files_of_its_run_alone(
+    world: World, fault: Exception
+) -> None:
+    world.files = cast("BuildFiles", Choosy(world.files, "runs/a/odd.txt", fault))
+    world.backend.kept = {"a": {"odd.txt": b""}, "b": {"some.txt": b"of b"}}
+    world.backend.outcomes["a"] = [Outcome(RunStatus.SUCCEEDED, metrics={"accuracy": 0.9})]
+    key = world.start({"name": "a"}, {"name": "b"})
+    assert key
+    world.run_to_end()
+
+    run, other = world.build(key).run("a"), world.build(key).run("b")
+    assert (run.status, run.metrics) == (RunStatus.SUCCEEDED, {"accuracy": 0.9})
+    assert run.warnings == (f"Its files could not be kept: {fault}",)
+    assert (other.status, other.warnings) == (RunStatus.SUCCEEDED, ())
+    assert world.files.read(key, "runs/b/some.txt") == b"of b"
+
+
+class Careful(BackendTwin):
+    """Reads again what it has kept."""
+
+    def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
+        assert files is not None
+        key, path = task.attempt.build, f"{FOLDER}/log.txt"
+        files.write(key, path, b"one two")
+        self.found = (
+            files.read(key, path),
+            files.read(key, path, 3),
+            b"".join(files.parts(key, path)),
+            files.tail(key, path, 3),
+            files.list(key, FOLDER),
+            files.location(key),
+        )
+        return super().collect(task, files)
+
+
+def test_a_backend_finds_what_it_has_kept(world: World) -> None:
+    world.backend = Careful()
+    key = world.start({"name": "a"})
+    assert key
+    world.run_to_end()
+
+    whole, path = b"one two", f"{FOLDER}/log.txt"
+    assert world.backend.found == (whole, None, whole, b"two", [path], world.files.location(key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -13,12 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from handlers.state_handler import SqliteState
-from mlgate.orchestration.builds import Phase, RepositoryRequest, Verdict
+from mlgate.orchestration.builds import Gate, GateMetric, Phase, RepositoryRequest, Verdict
 from mlgate.orchestration.engine import pace
 from mlgate.orchestration.engine.looks import LEASE_SECONDS
 from mlgate.orchestration.errors import Busy, Permanent, Temporary, UnfitHost
 from mlgate.orchestration.ports import READ_LIMIT, BuildFiles, Checkout
-from mlgate.orchestration.runs import FailureKind, RunStatus
+from mlgate.orchestration.runs import FailureKind, Outcome, RunStatus
 from tests.unit.orchestration.engine.builders import NOON, outcome
 from tests.unit.orchestration.engine.conftest import completion_of
 from tests.unit.orchestration.engine.twins import Killed, RepositoryTwin, TreeTwin, World
@@ -327,6 +327,29 @@ def test_files_that_cannot_be_read_leave_no_pipeline_untold(world: World, fault:
     assert completion_of(world)[0] is Verdict.FAILED
     assert not world.build(key).open
     assert world.clock.time < NOON + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_build_that_cannot_be_judged_ends_as_infrastructure(world: World, waiting: bool) -> None:
+    key = world.start({"name": "a"})
+    assert key
+    while not world.build(key).runs:
+        world.deliver()
+    stored = world.state.load(key)
+    assert stored is not None
+    bound = GateMetric("a", "accuracy", at_least="high")  # type: ignore[arg-type]  # a bug's
+    world.state.save(replace(stored.build, gate=Gate(metrics=(bound,))), stored.version)
+    world.backend.outcomes["a"] = [Outcome(RunStatus.SUCCEEDED, metrics={"accuracy": 1.0})]
+    world.pipeline.waiting = waiting
+    began = world.clock.time
+    world.run_to_end()
+
+    build = world.build(key)
+    assert build.verdict is (Verdict.FAILED if waiting else Verdict.CANCELED)
+    assert build.reason.startswith("mlgate met an unexpected error: TypeError")
+    assert build.infrastructure
+    assert build.finished_at is not None
+    assert timedelta(minutes=1) <= build.finished_at - began < timedelta(minutes=3)
 
 
 def test_a_state_that_lost_the_token_leaves_a_warning(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -62,6 +63,22 @@ def test_a_large_build_is_published_in_slices(world: World) -> None:
     world.pipeline.slices = 7
     assert finished(world, world.start({"name": "a"})) == "succeeded"
     assert len([each for each in world.pipeline.published if each.verdict]) == 7
+
+
+def test_publishing_that_goes_well_may_take_as_long_as_it_takes(world: World) -> None:
+    real = world.pipeline.publish
+
+    def publish(*what: Any) -> bool:
+        world.clock.sleep(20)
+        return real(*what)
+
+    world.pipeline.publish = publish  # type: ignore[assignment,method-assign]  # one method of a twin, for this test
+    world.pipeline.slices = 60
+    key = world.start({"name": "a"})
+    assert finished(world, key) == "succeeded"
+    assert key
+    assert len([each for each in world.pipeline.published if each.verdict]) == 60
+    assert world.build(key).warnings == ()
 
 
 def test_a_passing_fault_is_sat_out(world: World) -> None:

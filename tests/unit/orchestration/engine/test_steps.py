@@ -21,6 +21,7 @@ from mlgate.orchestration.runs import CellEvent, FailureKind, Observation, RunSt
 from tests.unit.orchestration.engine.builders import NOON, build, failed, outcome, passed, run
 
 SOON = NOON + timedelta(seconds=1)
+SILENT = Observation(RunStatus.RUNNING)
 ADDRESS = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3", "4")
 
 
@@ -215,6 +216,19 @@ def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:
     assert (after.run("b").ended, after.run("b").status.ended) == (True, False)
 
 
+def test_what_a_look_or_an_outcome_does_not_say_stays_as_it_was_seen() -> None:
+    cells = (CellEvent(1, 0.5, "succeeded"),)
+    known = {"started_at": NOON, "cells": cells, "cells_total": 3, "studio_url": "https://ml"}
+    state = build(run("a", submitted=True, **known))
+
+    after = progress.absorb(state, {state.attempt_of(state.run("a")): SILENT}, SOON)
+    over = progress.finish(after, "a", outcome(), SOON)
+
+    for each in (after.run("a"), over.run("a")):
+        assert {name: getattr(each, name) for name in known} == known
+    assert over.run("a").finished_at == SOON
+
+
 @pytest.mark.parametrize("ending", ["cancel_requested", "pipeline_ended", "deadline"])
 def test_absorb_notices_each_way_of_ending_once(ending: str) -> None:
     ways: dict[str, dict[str, Any]] = {
@@ -260,14 +274,18 @@ def test_a_build_that_ends_tries_nothing_again() -> None:
     assert after.status is RunStatus.FAILED
 
 
-def test_what_needs_a_failed_run_is_skipped_and_so_is_what_needs_that() -> None:
-    state = build(
-        run("a", submitted=True, ended=True), run("b", needs=("a",)), run("c", needs=("b",))
-    )
+@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+def test_what_needs_a_failed_run_is_skipped_and_so_is_what_needs_that(order: str) -> None:
+    runs = {
+        "a": run("a", submitted=True, ended=True),
+        "b": run("b", needs=("a",)),
+        "c": run("c", needs=("b",)),
+    }
+    state = build(*(runs[name] for name in order))
 
     after = progress.finish(state, "a", outcome(FailureKind.CODE), NOON)
 
-    assert [each.status for each in after.runs] == ["failed", "skipped", "skipped"]
+    assert [after.run(name).status for name in "abc"] == ["failed", "skipped", "skipped"]
 
 
 def test_percent_counts_cells_and_never_falls() -> None:

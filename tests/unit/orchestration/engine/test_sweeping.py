@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.durable import Due, Stored
+from mlgate.orchestration.durable import Due, Envelope, Stored
 from mlgate.orchestration.engine import pace
 from mlgate.orchestration.errors import Temporary
 from tests.support.memory import MemoryState
@@ -187,6 +187,16 @@ def test_a_start_that_cannot_be_handled_then_is_asked_about_again(world: World) 
         world.conductor.mend(envelope, "MaxDeliveryCountExceeded")
     world.conductor.mend(envelope, "MaxDeliveryCountExceeded")
     assert completion_of(world)[0] is Verdict.FAILED
+
+
+def test_a_look_that_the_queue_gave_up_on_is_sent_again(world: World) -> None:
+    world.start({"name": "train"})
+    [(_, message_id, body)] = world.queue.messages
+    world.queue.messages.clear()
+    assert world.conductor.mend(Envelope(body, {}, message_id), "MaxDeliveryCountExceeded")
+    world.run_to_end()
+
+    assert completion_of(world)[0] is Verdict.SUCCEEDED
 
 
 def test_dead_letters_of_a_build_that_goes_on_or_has_ended_are_of_no_more_use(
