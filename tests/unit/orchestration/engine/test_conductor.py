@@ -109,6 +109,22 @@ def test_a_handler_that_died_before_scheduling_is_made_up_for_by_its_redelivery(
     assert len(world.backend.submitted) == 1
 
 
+def test_a_look_that_is_redelivered_early_has_the_next_one_sent_for_when_it_is_due(
+    world: World,
+) -> None:
+    world.backend.endless = True
+    key = world.start({"name": "train"})
+    assert key
+    at, message_id, body = world.queue.messages[0]
+    world.deliver()
+    world.queue.messages.clear()
+    world.conductor.handle(Envelope(body, {}, message_id, 2, at))
+
+    [(due, _, sent)] = world.queue.messages
+    assert due == world.build(key).next_look_at
+    assert json.loads(sent)["look"] == world.build(key).look == 1
+
+
 def test_a_look_that_finds_the_lease_taken_comes_again(world: World) -> None:
     key = world.start({"name": "train"})
     assert key

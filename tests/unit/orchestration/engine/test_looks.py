@@ -98,6 +98,26 @@ def test_a_handler_that_hangs_gives_way_once_somebody_waits_for_the_end(
     assert asks() is (why != "nothing")
 
 
+def test_it_counts_from_when_somebody_waits_and_from_each_step_that_begins(world: World) -> None:
+    world.backend.endless = True
+    key = world.start({"name": "a"})
+    assert key
+    world.deliver()
+    steps = [0]
+    asks = hanging(world.state, key, world.clock, lambda: steps[0])
+    assert not asks()
+    world.clock.time += timedelta(minutes=10)
+    assert world.conductor.cancel(key, "Somebody did.")
+    for _ in range(2):
+        assert not asks()
+        world.clock.time += pace.LONGEST_ENDING - timedelta(seconds=1)
+        assert not asks()
+        steps[0] += 1
+    assert not asks()
+    world.clock.time += pace.LONGEST_ENDING
+    assert asks()
+
+
 def test_the_lease_of_a_handler_that_hangs_is_over_soon() -> None:
     state = Counted(HandClock())
     answers = [False, True]

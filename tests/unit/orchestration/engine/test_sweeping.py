@@ -34,10 +34,12 @@ def test_a_lost_message_is_mended_by_the_sweep(world: World) -> None:
 
 def test_a_second_message_for_the_same_look_is_harmless(world: World) -> None:
     """The first of them acts, whichever that is, and the other one is no chain of its own."""
-    world.start({"name": "train"})
+    key = world.start({"name": "train"})
     world.clock.time += pace.SLACK
     assert world.conductor.sweep()
-    assert len(world.queue.messages) == 2
+    ids = {message_id for _, message_id, _ in world.queue.messages}
+    assert len(ids) == len(world.queue.messages) == 2, "no detection of duplicates drops one"
+    assert all(key and message_id.startswith(key) for message_id in ids)
     world.backend.endless = True
     for _ in range(5):
         world.deliver()

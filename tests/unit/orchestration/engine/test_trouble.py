@@ -162,3 +162,10 @@ def test_what_was_given_up_is_tried_again_after_a_while() -> None:
     assert trouble.given_up(one.troubles, Doing.KEEP, NOON + time) == "busy"
     assert trouble.given_up(one.troubles, Doing.KEEP, NOON + time + tried) is None
     assert trouble.given_up(one.troubles, Doing.WRITE, NOON + time) is None
+
+
+def test_a_try_at_the_same_moment_as_another_adds_no_wait() -> None:
+    one = trouble.meet((), Doing.KEEP, Temporary("busy"), NOON, took=1.0)
+    two = trouble.meet(one.troubles, Doing.KEEP, Temporary("busy"), NOON, took=0.5)
+    assert (one.cost, two.cost) == (1.0, 0.5)
+    assert [each.borne for each in two.troubles] == [1.5]

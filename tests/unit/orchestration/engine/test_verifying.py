@@ -302,12 +302,19 @@ def test_the_timeout_is_kept_however_slow_looks_are_and_whatever_clocks_say(
     assert 4 <= (undone - committed).total_seconds() / 60 <= 7
 
 
-@pytest.mark.parametrize("how", ["pipeline", "cancel", "deadline"])
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("pipeline", "The waiting step ended before churn@{} was verified."),
+        ("cancel", "churn@{} was not verified. Enough."),
+        ("deadline", "churn@{} was not verified. The deadline passed."),
+    ],
+)
 def test_a_build_that_must_end_before_it_is_verified_undoes_its_entry(
-    scene: Scene, how: str
+    scene: Scene, how: str, why: str
 ) -> None:
     first = scene.log()[0].id
-    scene.trains(b"two")
+    second = scene.trains(b"two")
     scene.service.down = True
     build = begun(scene, **({"deadline_minutes": 3} if how == "deadline" else {}))
     told = len(scene.pipeline.completions)
@@ -320,6 +327,7 @@ def test_a_build_that_must_end_before_it_is_verified_undoes_its_entry(
     build = scene.build(build.key)
     assert (scene.log()[0].id, kinds(scene)[-1]) == (first, EntryKind.ROLLED_BACK)
     assert build.verdict is (Verdict.CANCELED if how == "pipeline" else Verdict.FAILED)
+    assert build.reason.startswith(why.format(second))
     assert len(scene.pipeline.completions) - told == (how != "pipeline")
 
 
