@@ -45,6 +45,10 @@ smoke: $(STAMP) ## a message run by the built wheel, with each supported Python 
 faults: $(STAMP) ## a build under every fault of everything it touches, on simulated time; half an hour
 	$(BIN)/python -m tests.faults $(ARGUMENTS)
 
+mutation: $(STAMP) ## the deciding code changed in small ways, and which changes no test notices; half an hour
+	$(BIN)/uv pip install -q --python $(BIN)/python --group mutation
+	$(BIN)/python -m tests.mutation $(ARGUMENTS)
+
 check: $(STAMP) ## style, types and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -140,4 +144,4 @@ $(STAMP): pyproject.toml requirements-dev.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-.PHONY: help run test test-slow smoke faults check format pictures bench conformance azurite azure-types functions models predict lock tools
+.PHONY: help run test test-slow smoke faults mutation check format pictures bench conformance azurite azure-types functions models predict lock tools
