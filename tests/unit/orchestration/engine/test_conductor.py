@@ -138,6 +138,19 @@ def test_a_look_that_finds_the_lease_taken_comes_again(world: World) -> None:
     assert completion_of(world)[0] is Verdict.SUCCEEDED
 
 
+def test_a_look_that_goes_back_again_and_again_comes_later_each_time(world: World) -> None:
+    key = world.start({"name": "train"})
+    assert key
+    world.state.lease(key, "somebody else", 1000)
+    pauses = []
+    for _ in range(6):
+        world.deliver()
+        [(due, _, _)] = world.queue.messages
+        pauses.append((due - world.clock.time).total_seconds())
+
+    assert pauses == [2, 4, 8, 16, 30, 30]
+
+
 def test_another_hosts_local_runs_are_handed_back(world: World) -> None:
     world.backend.host = "first"
     world.backend.endless = True

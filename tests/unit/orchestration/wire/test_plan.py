@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 
 from mlgate.orchestration.builds import Gate, GateMetric
+from mlgate.orchestration.errors import BadMessage
+from mlgate.orchestration.findings import Findings
 from mlgate.orchestration.planning.plan import Plan, plan
-from mlgate.orchestration.runs import Environment, FailureKind, Resources, RunSpec, RunStatus
+from mlgate.orchestration.planning.size import check_size
+from mlgate.orchestration.runs import (
+    Environment,
+    FailureKind,
+    Resources,
+    RunKind,
+    RunSpec,
+    RunStatus,
+)
 from mlgate.orchestration.wire.messages import StartMessage
 from tests.unit.orchestration.wire.samples import (
     Files,
@@ -307,6 +317,22 @@ def test_runs_that_hold_too_much_are_a_finding() -> None:
     found = findings_of(plan, start(*runs, defaults={"environment_variables": LARGE}), None)
     assert places(found) == {("plan-too-large", "/runs")}
     assert "`environment_variables`" in found[0].message
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_environment_counts_once_for_all_runs_that_share_it(shared: bool) -> None:
+    environments = [Environment(requirements="r" * 3_000_000) for _ in range(2)]
+    specs = [
+        RunSpec(name, RunKind.TRAINING, command="true", environment=environments[number])
+        for name, number in (("a", 0), ("b", 0 if shared else 1))
+    ]
+    findings = Findings()
+    check_size(specs, "/runs", findings)
+    if shared:
+        findings.check()
+    else:
+        with pytest.raises(BadMessage, match=r"hold 6.0 MB in all, of which `environment` 6.0 MB"):
+            findings.check()
 
 
 def test_a_message_of_much_need_is_refused_before_it_grows() -> None:
