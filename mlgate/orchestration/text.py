@@ -54,6 +54,11 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
+def minutes(count: float) -> str:
+    """`1 minute`, `2.5 minutes`."""
+    return "1 minute" if count == 1 else f"{count:g} minutes"
+
+
 def exact(value: float) -> str:
     """In full: a rounded bound beside a rounded value can look fulfilled."""
     try:

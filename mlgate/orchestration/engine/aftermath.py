@@ -13,7 +13,7 @@ from mlgate.orchestration.engine.promoting import endings, verifying
 from mlgate.orchestration.engine.promoting.candidates import NotOfferedError
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import DeadlyError, Work
-from mlgate.orchestration.errors import BadMessage, Busy, OrchestrationError, UnfitHost
+from mlgate.orchestration.errors import BadMessage, Busy, OrchestrationError
 
 log = logging.getLogger("mlgate")
 
@@ -97,8 +97,7 @@ def _let_go(build: Build, act: Callable[[str], None]) -> None:
 def _without(work: Work, doing: Doing, error: Exception, what: str) -> Build:
     """The build after a step that failed for too long, or for good."""
     build = work.build
-    kind = trouble.kind_of(error)
-    ours = kind is not TroubleKind.PERMANENT or isinstance(error, UnfitHost)
+    ours = trouble.kind_of(error) is not TroubleKind.PERMANENT
     match doing:
         case Doing.PREPARE:
             findings = error.findings if isinstance(error, BadMessage) else ()

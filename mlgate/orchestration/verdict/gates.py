@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlgate.orchestration.builds import Build, Gate, GateMetric, MetricCheck, RunState, Verdict
 from mlgate.orchestration.runs import RunStatus
-from mlgate.orchestration.text import as_float, number
+from mlgate.orchestration.text import as_float, minutes, number
 from mlgate.orchestration.verdict.facts import listed
 from mlgate.orchestration.wire.messages import StartMessage
 
@@ -133,14 +133,12 @@ def _cut_short(run: RunState) -> bool:
 def _ending_reason(build: Build) -> str:
     if build.cancel_requested is not None:
         return _sentence(build.cancel_requested)
-    minutes = float(build.request.get("deadline_minutes", _DEADLINE))
+    limit = minutes(float(build.request.get("deadline_minutes", _DEADLINE)))
     unfinished = [run.spec.name for run in build.runs if _cut_short(run)]
     if not unfinished:
         what = "the repository was checked out" if build.repository else "the model was read"
-        return f"The deadline of {minutes:g} minutes passed before {what}."
-    return (
-        f"The deadline of {minutes:g} minutes passed before these runs ended: {listed(unfinished)}."
-    )
+        return f"The deadline of {limit} passed before {what}."
+    return f"The deadline of {limit} passed before these runs ended: {listed(unfinished)}."
 
 
 def _sentence(text: str) -> str:

@@ -16,7 +16,7 @@ from mlgate.orchestration.models import Entry, Promotion, PromotionOutcome, Veri
 from mlgate.orchestration.ports import Health, Ports
 from mlgate.orchestration.promotion import history, offers
 from mlgate.orchestration.promotion.weighing import Weighed
-from mlgate.orchestration.text import number
+from mlgate.orchestration.text import minutes
 
 HELD_BACK = "held_back"  # the status of a server that does not try again
 AT_ONCE = timedelta(seconds=20)  # in which one look asks for answers
@@ -186,12 +186,9 @@ def _overdue(build: Build, verification: Verification) -> str:
     if build.ending_since is not None:
         why = build.cancel_requested or "The deadline passed."
         return f"{version} was not verified. {why}"
-    minutes = number(verification.request.timeout_minutes)
-    noun = "minute" if verification.request.timeout_minutes == 1 else "minutes"
+    limit = minutes(verification.request.timeout_minutes)
     seen = verification.seen or "It was not asked."
-    return (
-        f"{verification.request.url} did not answer with {version} within {minutes} {noun}. {seen}"
-    )
+    return f"{verification.request.url} did not answer with {version} within {limit}. {seen}"
 
 
 def _seen(promotion: Promotion, health: Health) -> str:

@@ -259,4 +259,4 @@ def test_a_build_that_never_came_to_its_model_says_so(scene: Scene) -> None:
     late = scene.message("rollback", deadline_minutes=1, wait=120)
     assert late.verdict is Verdict.FAILED
     assert scene.told().variables["promotion.outcome"] == "not_reached"
-    assert scene.told().reason == "The deadline of 1 minutes passed before the model was read."
+    assert scene.told().reason == "The deadline of 1 minute passed before the model was read."
