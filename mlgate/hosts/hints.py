@@ -1,4 +1,4 @@
-"""Runs that ended on this machine: their builds are looked at now, not at their next turn."""
+"""Looks at a build as soon as one of its runs ends on this machine, not only when a look is due."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
 
-FIRST_PAUSE = 0.05  # seconds, while another thread or host has the build; doubled each time
+FIRST_PAUSE = 0.05  # seconds, while a build cannot be looked at; doubled each time
 LONGEST_PAUSE = 2.0
 
 
@@ -44,7 +44,7 @@ class Hinted:
         self._pauses.pop(key, None)
 
     def put_off(self, key: str, now: float) -> None:
-        """Try the build again after a pause, because another thread or host has it."""
+        """Try the build again after a pause, because it cannot be looked at now."""
         pause = self._pauses.get(key, FIRST_PAUSE / 2) * 2
         self._pauses[key] = min(pause, LONGEST_PAUSE)
         self._due[key] = now + self._pauses[key]
@@ -76,7 +76,7 @@ class Hints:
             self._changed.notify()
 
     def follow(self, hint: Callable[[str], bool], shift: Shift) -> None:
-        """Call `hint` for each hinted build until closed; False means that another has the build.
+        """Call `hint` for each hinted build until closed; False means that it must be tried again.
 
         Losing a hint does no harm: the scheduled look comes anyway.
         """
@@ -104,5 +104,5 @@ def _looked(hint: Callable[[str], bool], key: str) -> bool:
     try:
         return hint(key)
     except Exception as error:  # noqa: BLE001 -- the scheduled look will handle it
-        log.warning("looking at build %s early failed: %s", key, error)
+        log.warning("the early look at build %s failed: %s", key, error)
         return True

@@ -22,8 +22,8 @@ from mlgate.orchestration.durable import NOW, Due, Envelope, Rejected, Rejection
 from mlgate.orchestration.engine import dispatch, pace, reception, saved
 from mlgate.orchestration.engine.looks import hanging, held, wake
 from mlgate.orchestration.engine.saved import SupersededError
-from mlgate.orchestration.engine.trouble import DEATHS, Doing
 from mlgate.orchestration.engine.turn import Turn
+from mlgate.orchestration.engine.work import is_suspect
 from mlgate.orchestration.errors import BadMessage, Temporary
 from mlgate.orchestration.ports import Ports
 from mlgate.orchestration.wire.messages import LookMessage, read
@@ -34,7 +34,7 @@ CHECKOUTS = 2  # at once, on one host: they take minutes, and a look of a second
 MOST_REMEMBERED = 10_000  # builds with a look that was handed back
 LONGEST_WAIT = 30.0  # seconds; a message that waits keeps its worker from leaving
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds until a look that was handed back comes again
-MOST_WAITS = 6  # of a suspect for another one: 90 seconds
+MOST_WAITS = 6  # times that a look is handed back for another suspect: 90 seconds
 
 
 class Conductor:
@@ -59,7 +59,7 @@ class Conductor:
             raise
 
     def hint(self, key: str) -> bool:
-        """Look at a build now, without a message; false when another handler has it."""
+        """Look at a build now, without a message; false when it must be tried again later."""
         stored = self.ports.state.load(key)
         if stored is None or not stored.build.open or self._elsewhere(stored.build):
             return True
@@ -210,12 +210,13 @@ class Conductor:
 
     @contextmanager
     def _apart(self, build: Build, *, waits: bool) -> Iterator[bool]:
-        """Yield whether a build may be acted on now: of those whose last hosts died, one at a time.
+        """Yield whether to act on the build now: suspects are acted on one at a time.
 
-        All builds of a process die with it, and only one of them may have killed it. Kept apart,
-        the others are not blamed for its third death, after which a build does without the step.
+        A process that dies takes all its builds with it, though only one of them killed it. Apart
+        from each other, the innocent ones are not blamed for a third death, after which a build
+        skips the step.
         """
-        suspect = build.begun.get(Doing.TURN, 0) >= DEATHS - 1
+        suspect = is_suspect(build)
         ours = suspect and self._suspects.acquire(blocking=False)
         try:
             yield ours or not (suspect and waits)
@@ -271,7 +272,7 @@ class Conductor:
             wake(self.ports.queue, build.key, build.look)
         except Exception as error:  # noqa: BLE001 -- a host that cannot send may still look
             log.warning("build %s: it is looked at without a message: %s", build.build_id, error)
-            return self._take_turn(stored)
+            return self._take_turn(stored, waits=False)  # no message counts how often it waits
         self.ports.state.set_due(Due(due.key, self._now(), due.wakes + 1))
         return True
 

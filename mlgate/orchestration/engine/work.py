@@ -48,6 +48,16 @@ def deaths(what: str) -> str:
     return f"{trouble.DEATHS} hosts died while they {what}."
 
 
+def is_suspect(build: Build) -> bool:
+    """Whether the next death of a host would be the third one in a turn or step of this build.
+
+    The first death in a step is counted by its turn alone. A turn that ended without reaching the
+    step leaves the step's count.
+    """
+    steps = (times for step, times in build.begun.items() if step != Doing.TURN)
+    return build.begun.get(Doing.TURN, 0) >= trouble.DEATHS - 1 or trouble.DEATHS - 2 in steps
+
+
 class Work:
     """`careful`: an earlier turn did not end. `steps`: how many were begun. `at`: when
     the turn began, by the broker's clock."""

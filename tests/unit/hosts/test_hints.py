@@ -116,4 +116,4 @@ def test_followed_hints_are_looked_at_until_closed(caplog: pytest.LogCaptureFixt
 
     assert not follower.is_alive()
     assert looks.keys == ["a", "a", "a", "b", "c"]
-    assert "early failed: a bug" in caplog.text
+    assert "the early look at build b failed: a bug" in caplog.text

@@ -157,8 +157,13 @@ class SharedProcess(RepositoryTwin):
 
 
 @pytest.mark.parametrize("first", ["bad", "good"])
+@pytest.mark.parametrize(
+    "begun",
+    [{}, {"prepare": 1}],
+    ids=["new", "after two deaths and a turn that found no place for a checkout"],
+)
 def test_a_build_that_kills_its_host_is_the_only_one_that_fails_for_it(
-    world: World, first: str
+    world: World, begun: dict[str, int], first: str
 ) -> None:
     url = "https://dev.azure.com/contoso/p/_git"
     keys = {}
@@ -166,6 +171,9 @@ def test_a_build_that_kills_its_host_is_the_only_one_that_fails_for_it(
         keys[name] = world.start(
             {"name": "train"}, pipeline=False, repository={"url": f"{url}/{name}"}
         )
+        stored = world.state.load(keys[name] or "")
+        assert stored is not None
+        world.state.save(replace(stored.build, begun=begun), stored.version)
     deaths = 0
 
     def beside() -> None:
