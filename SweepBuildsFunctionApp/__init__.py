@@ -9,7 +9,7 @@ report_wrong_settings()
 
 
 def main(timer: func.TimerRequest) -> None:  # noqa: ARG001 -- the binding's name is its contract
-    """Do one pass. Two must never run at the same time, and Functions runs a timer only once."""
+    """Do one pass. Two must never run at the same time; Functions runs a timer on one instance."""
     running = application()
     # The builds first, so that they are swept even if the dead letters cannot be read.
     running.conductor.sweep()

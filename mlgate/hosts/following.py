@@ -22,7 +22,7 @@ from mlgate.orchestration.verdict.narration import narrate
 
 PAUSE = 1.0  # seconds between reads of the state
 PATIENCE = timedelta(minutes=10)  # with a state that does not answer
-OVERTIME = timedelta(minutes=15)  # after the deadline; hosts need ten for the verdict
+OVERTIME = timedelta(minutes=15)  # after the deadline; hosts report the verdict within ten
 FIRST_NOTE = timedelta(minutes=1)  # until the warning that no worker has started it; then doubled
 
 

@@ -1,4 +1,4 @@
-"""The signals that ask a command that waits for a build to end."""
+"""The signals that end a command while it waits for a build."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def _example(url: str, key: str | None) -> bytes | None:
         raise _CannotRun(f"{where} does not answer: {type(error).__name__}.") from None
     if answer.status_code != requests.codes.ok:
         raise _CannotRun(
-            f"{where} answered {answer.status_code}: no model is served there. If that is "
-            "intended, use --locustfile."
+            f"{where} answered {answer.status_code}, so there is no example to send. Check that a "
+            "model is served there, or use --locustfile."
         )
     try:
         model = answer.json()

@@ -37,9 +37,9 @@ def add(commands: Any) -> None:
         commands,
         "promote",
         "promote the model of an earlier build",
-        "Make the model that an earlier build offered the current version. The build must have "
-        "passed its gate. Use --model to promote to another model, for example from staging to "
-        "production. Nothing is trained or tested again.",
+        "Promote the model that an earlier build offered: its version becomes current. The build "
+        "must have passed its gate. Use --model to promote to another model, for example from "
+        "staging to production. Nothing is trained or tested again.",
         "0 promoted, or already current   1 refused   2 usage\n"
         "  3 no such build, or a store that cannot be reached",
     )
@@ -59,8 +59,8 @@ def add(commands: Any) -> None:
         "rollback",
         "make an earlier version of a model current again",
         "Make an earlier version current again: the one that --to names, or the last one before "
-        "the current version that was not rolled back itself. Builds cannot promote the version "
-        "that you leave again; only `mlgate rollback --to` brings it back.",
+        "the current version that was not rolled back itself. Builds can no "
+        "longer promote the version that it replaces; only `mlgate rollback --to` brings it back.",
         "0 done   1 refused   2 usage   3 a store that cannot be reached",
     )
     rollback.add_argument("model", metavar="MODEL", help="a model, as `mlgate models` lists it")

@@ -84,7 +84,7 @@ def _send(body: bytes, message: Request | LookMessage) -> int:
         say(f"published as message {message_id}")
         return PASSED
     key = build_key(None, message.attempt, message_id)
-    say(f"published as build {key}; `mlgate builds {key}` shows how far it is")
+    say(f"published as build {key}; `mlgate builds {key}` shows its progress")
     return PASSED
 
 

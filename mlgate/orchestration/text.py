@@ -55,8 +55,9 @@ def number(value: float) -> str:
 
 
 def minutes(count: float) -> str:
-    """`1 minute`, `2.5 minutes`."""
-    return "1 minute" if count == 1 else f"{count:g} minutes"
+    """`1 minute`, `2.5 minutes`; whole numbers in full."""
+    shown = number(count)
+    return f"{shown} minute" if shown == "1" else f"{shown} minutes"
 
 
 def exact(value: float) -> str:

@@ -56,7 +56,8 @@ def plain(value: Any, depth: int = _DEPTH) -> Any:
         return base64.b64encode(value).decode()
     if hasattr(value, "toarray"):  # scipy's sparse matrices
         return plain(value.toarray(), depth - 1)
-    if getattr(getattr(value, "dtype", None), "kind", "") == "M":  # numpy's times
+    if getattr(getattr(value, "dtype", None), "kind", "") == "M":
+        # numpy's times, of which tolist() would give the nanoseconds.
         return _times(value.astype(str).tolist())
     if hasattr(value, "detach"):  # torch's
         return plain(value.detach().cpu().tolist(), depth - 1)

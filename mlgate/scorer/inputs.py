@@ -32,7 +32,7 @@ def arranged(content: Content, signature: Signature | None) -> Content:
         if isinstance(content, Table) and len(content.columns) > MOST_COLUMNS:
             raise BadRequest(
                 f"the request has {len(content.columns)} columns, but a model without a signature "
-                f"accepts {MOST_COLUMNS}: send lists without names (`instances`)"
+                f"accepts at most {MOST_COLUMNS}: send lists without names (`instances`)"
             )
         return content
     if signature.columns:

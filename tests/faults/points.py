@@ -170,7 +170,7 @@ def attempt(trial: Trial) -> Result:
     """One build, from its message to its end, and what did not hold."""
     world = World(trial.story, trial.ahead, trial.point, trial.seed)
     build = world.run(NOON + _longest(trial))
-    # What was never called in this order of things is judged as if nothing failed.
+    # If the call to strike never came, nothing failed: judge a trial without a fault.
     judged = trial if world.strikes.struck else replace(trial, point=None)
     row, since, limit = _row(world, judged)
     told = world.step.told[1:] if trial.story == AGAIN else world.step.told

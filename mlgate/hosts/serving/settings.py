@@ -45,7 +45,7 @@ class ServingSettings:
         )
         if unknown := formats - FORMATS:
             raise SettingsError(
-                f"MLGATE_MODEL_FORMATS: unknown: {', '.join(sorted(unknown))}; choose from "
+                f"MLGATE_MODEL_FORMATS: {', '.join(sorted(unknown))} is unknown; choose from "
                 f"{', '.join(sorted(FORMATS))}"
             )
         return cls(

@@ -31,11 +31,11 @@ def judge(build: Build) -> Judgment:
     itself.
     """
     checks = tuple(_check(metric, build.runs) for metric in build.gate.metrics)
+    unfinished = any(_cut_short(run) for run in build.runs)
     if build.pipeline_ended:
-        reason = "Canceled before all runs had ended."
-        return Judgment(Verdict.CANCELED, reason, checks)
-    cut_short = not build.runs or any(_cut_short(run) for run in build.runs)
-    if build.ending_since is not None and cut_short:
+        what = "all runs had ended" if unfinished else "the verdict"
+        return Judgment(Verdict.CANCELED, f"Canceled before {what}.", checks)
+    if build.ending_since is not None and (unfinished or not build.runs):
         return Judgment(Verdict.FAILED, _ending_reason(build), checks)
     canceled = [run for run in build.runs if run.status is RunStatus.CANCELED]
     if canceled:

@@ -18,7 +18,7 @@ def unentered(ports: Ports, build: Build, *, unknown: bool = False) -> Build:
     stuck = [each.what for each in build.troubles if each.step == Doing.PROMOTE]
     outcome, ours = PromotionOutcome.NOT_REACHED, False
     if build.pipeline_ended:
-        reason = f"The waiting step ended before {what} was promoted."
+        reason = f"Canceled before {what} was promoted."
     elif build.cancel_requested is not None:
         reason, ours = build.cancel_requested, build.infrastructure
         outcome = PromotionOutcome.REFUSED if ours else outcome

@@ -182,7 +182,7 @@ def _overdue(build: Build, verification: Verification) -> str:
     assert build.promotion is not None
     version = f"{build.promotion.model}@{build.promotion.id}"
     if build.pipeline_ended:
-        return f"The waiting step ended before {version} was verified."
+        return f"Canceled before {version} was verified."
     if build.ending_since is not None:
         why = build.cancel_requested or "The deadline passed."
         return f"{version} was not verified. {why}"

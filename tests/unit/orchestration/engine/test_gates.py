@@ -104,8 +104,14 @@ def test_a_long_list_of_failures_is_counted_not_told() -> None:
         (
             build(CANCELED, ending_since=NOON, pipeline_ended=True),
             Verdict.CANCELED,
-            "Canceled before",
+            "Canceled before all runs had ended.",
         ),
+        (
+            build(passed("a"), pipeline_ended=True),
+            Verdict.CANCELED,
+            "Canceled before the verdict.",
+        ),
+        (build(pipeline_ended=True), Verdict.CANCELED, "Canceled before the verdict."),
         (build(CANCELED, ending_since=NOON, cancel_requested="No."), Verdict.FAILED, "No."),
         (build(CANCELED, ending_since=NOON), Verdict.FAILED, "deadline of 60 minutes"),
         (build(ending_since=NOON), Verdict.FAILED, "before the repository was checked out"),

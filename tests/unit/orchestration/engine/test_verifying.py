@@ -305,7 +305,7 @@ def test_the_timeout_is_kept_however_slow_looks_are_and_whatever_clocks_say(
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("pipeline", "The waiting step ended before churn@{} was verified."),
+        ("pipeline", "Canceled before churn@{} was verified."),
         ("cancel", "churn@{} was not verified. Enough."),
         ("deadline", "churn@{} was not verified. The deadline passed."),
     ],

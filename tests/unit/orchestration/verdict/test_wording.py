@@ -8,7 +8,17 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given, settings
 
-from mlgate.orchestration.text import duration, exact, head, number, one_line, plain, tail, utc
+from mlgate.orchestration.text import (
+    duration,
+    exact,
+    head,
+    minutes,
+    number,
+    one_line,
+    plain,
+    tail,
+    utc,
+)
 from tests.unit.orchestration.verdict.any_builds import ANY_TIME
 
 
@@ -26,6 +36,20 @@ from tests.unit.orchestration.verdict.any_builds import ANY_TIME
 )
 def test_plain_text_has_no_escapes_and_nothing_illegal_in_xml(text: str, expected: str) -> None:
     assert plain(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1.0, "1 minute"),
+        (1.0000001, "1 minute"),
+        (2.5, "2.5 minutes"),
+        (1440.0, "1440 minutes"),
+        (2_000_000.0, "2000000 minutes"),
+    ],
+)
+def test_minutes_are_counted_in_plain_digits(count: float, text: str) -> None:
+    assert minutes(count) == text
 
 
 def test_one_line_is_cut_with_an_ellipsis() -> None:
