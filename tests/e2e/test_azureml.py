@@ -84,6 +84,7 @@ def test_an_example_ends_as_it_does_on_this_machine(
     given = (EXAMPLES / example / "message.json", "--repository", repository)
     here = mlgate(tmp_path, "run", *given, "--output", "here")
     local = Done(here.code, here.out, here.err, tmp_path / "here")
+    shutil.rmtree(tmp_path / ".mlgate" / "models", ignore_errors=True)  # both promote a first one
     there = on_azure_ml(tmp_path, start(image(tmp_path)), *given)
 
     assert there.err == "", "nothing of the SDK's shows"

@@ -34,7 +34,7 @@ CHECKOUTS = 2  # at once, on one host: they take minutes, and a look of a second
 MOST_REMEMBERED = 10_000  # builds with a look that was handed back
 LONGEST_WAIT = 30.0  # seconds; a message that waits keeps its worker from leaving
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds until a look that was handed back comes again
-MOST_WAITS = 6  # times that a look is handed back for another suspect: 90 seconds
+MOST_WAITS = 5  # a minute in all, which a suspect waits for another one
 
 
 class Conductor:
