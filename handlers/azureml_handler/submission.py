@@ -101,7 +101,7 @@ class Submission:
         if (found.properties or {}).get(FINGERPRINT) == job.fingerprint:
             return True
         raise Permanent(
-            f"The workspace {self._workspace} already has another job of the name {job.name}."
+            f"The workspace {self._workspace} already has another job named {job.name}."
         )
 
 

@@ -180,8 +180,8 @@ class Supervisor:
         limit = float(self._task["environment_seconds"])
         self._within(
             limit,
-            f"The environment was not ready within {limit / 60:g} minutes. log.txt shows what took "
-            "so long: an index, a git server or the build of a package may hang.",
+            f"The environment was not ready within {limit / 60:g} minutes. log.txt shows how far "
+            "it came: an index, a git server or the build of a package may hang.",
         )
         task, log = self._task, self._folder.environment_log
         asked = environments.Asked(plan, task["python"], Path(task["snapshot"]))
