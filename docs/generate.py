@@ -262,9 +262,9 @@ The run's metrics are those that it logs with MLflow, the latest value of each, 
 `outputs/metrics.json`, which win. Metrics that the run logs to a store of its own, in its folder,
 count as well if the store that it was given lacks them. A warning then says where they are.
 
-mlgate keeps `outputs/**` and the files that `outputs` names, at most 10 GiB for a run. If files
-don't fit, the run has a warning. Files that the commit has in `outputs/` don't count unless the run
-writes them, and neither do their numbers.
+mlgate keeps `outputs/**` and the files that `outputs` names, at most 10 GiB for a run. Files that
+don't fit are left out, with a warning. Files that the commit has in `outputs/` don't count unless
+the run writes them, and neither do their numbers.
 
 The folder `outputs/` is in the working directory before the run begins. A command runs under `bash`
 with `pipefail`: it fails when any part of a pipe fails. The log keeps its first 48 MiB and its last
@@ -312,8 +312,8 @@ follows a log's `ERROR` may have been handled, so it is not retried.
 _PROPERTIES = """\
 ## Application properties
 
-The IDs of the pipeline and its token are never in the body. The task `PublishToAzureServiceBus`
-sets them as application properties of the message:
+The address of the waiting step and the job's token are never in the body. The task
+`PublishToAzureServiceBus` sets them as application properties of the message:
 
 {names}
 
@@ -322,11 +322,11 @@ none of them. A message without them is a build without a pipeline: it has the s
 verdict is only in the files and the history.
 
 A build is identified by plan, job, task instance and `attempt`, or without a pipeline by the
-Service Bus message id. Two messages with the same identity are one build.
+Service Bus message id. A message that is delivered twice is one build.
 
-So write `"attempt": $(System.JobAttempt)`, without the quotes that a text has. If a job runs again
-with the same `attempt`, its message names a build that already has a verdict, and the step fails
-with `already-judged`. A step that sends another message while its build is open fails with
+So write `"attempt": $(System.JobAttempt)`, without quotes. If a job runs again with the same
+`attempt`, its message names a build that already has a verdict, and the step fails with
+`already-judged`. A step that sends another message while its build is open fails with
 `different-body`.
 
 Set `waitForCompletion: true` in the task. Without it the step ends at once. mlgate then finds that

@@ -115,7 +115,7 @@ class ServiceHandler:
                 )
             raise Permanent(
                 f"{url}{route} answers {reply.status}: it needs a key. Put the key in a variable "
-                f"of the host, and name it after the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
+                f"of the host, and add its name to the URL in {SETTING}: `{url}=NAME_OF_VARIABLE`."
             )
         return reply
 

@@ -133,7 +133,7 @@ class AzureMLChecks:
         place = self._control.start_upload(self._name)
         with translated(str(self._parsed)):
             access.try_to_upload(place, self._identity, self.clock)
-        how = "with its identity" if place[1] is None else "with a signature of Azure ML's"
+        how = "with its identity" if place[1] is None else "with a signature from Azure ML"
         return f"The host can upload code, {how}; Azure ML keeps an empty container for it."
 
     def _read_outputs(self) -> str:

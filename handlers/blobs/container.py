@@ -323,5 +323,6 @@ def _write(file: IO[bytes], part: bytes) -> None:
         file.flush()
     except OSError as error:
         raise Temporary(
-            f"This host cannot write a temporary file: {error.strerror}. Free some space there."
+            f"This host cannot write a temporary file: {error.strerror}. Free some space, or set "
+            "TMPDIR to another place."
         ) from error

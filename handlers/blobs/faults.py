@@ -46,9 +46,9 @@ def _fault(address: ContainerAddress, error: HttpResponseError) -> Orchestration
     if status in (401, 403) and address.signature is not None:
         return UnfitHost(
             f"The signature in the URL does not give access to {address.url} ({said}). Use an "
-            "account's signature for containers and objects that allows to read, add, create, "
-            "write, delete and list, and has not expired. Check that the account's network rules "
-            "let this host in."
+            "account's signature for containers and objects that has the permissions read, add, "
+            "create, write, delete and list, and has not expired. Check that the account's network "
+            "rules let this host in."
         )
     if status in (401, 403):
         return UnfitHost(

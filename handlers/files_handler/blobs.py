@@ -101,7 +101,8 @@ def _disk() -> Iterator[None]:
         yield
     except OSError as error:
         raise Temporary(
-            f"This host cannot write a temporary file: {error.strerror}. Free some space there.",
+            f"This host cannot write a temporary file: {error.strerror}. Free some space, or set "
+            "TMPDIR to another place.",
             delay=30,
         ) from error
 

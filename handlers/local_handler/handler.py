@@ -55,7 +55,7 @@ _FOLDERS = (
 _SOURCES = Path(__file__).resolve().parents[2]
 _LOST = "The run's supervisor ended without an outcome: it was killed, or the machine restarted."
 _NEVER = f"The run's supervisor did not begin within {CLAIM_SECONDS:g} seconds."
-_UNKNOWN = "This machine does not know the run, or no longer."
+_UNKNOWN = "This machine has no record of the run, or no longer has one."
 
 
 class LocalHandler:

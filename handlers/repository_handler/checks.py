@@ -53,7 +53,9 @@ def examinations(
 
     def with_git() -> str:
         if shutil.which("git") is None:
-            raise NotApplicable("git is not installed, so this host has no submodules and no LFS.")
+            raise NotApplicable(
+                "git is not installed, so this host cannot fetch submodules and LFS files."
+            )
         return clone(use_git=True)
 
     def without_git() -> str:

@@ -50,7 +50,7 @@ def _packed(pack: Pack, offset: int) -> int:
         if kind == _REF_DELTA:
             file.read(_SHA_BYTES)
         else:
-            _number(file)  # skip the offset of its base, which has another encoding of this length
+            _number(file)  # skip the offset of its base: another format that ends the same way
         return result_size(_inflated(file.read(_ENOUGH)))
 
 

@@ -31,7 +31,7 @@ def undrawn(text: str) -> list[str]:
         lines.pop()
     drawn = [_BOX.search(line) is not None for line in lines]
     if not any(drawn) and (end := next(filter(_BOTTOM.match, lines), None)):
-        header = f" {HEADER} ".center(len(end) - 2, "─")  # the text begins after it
+        header = f" {HEADER} ".center(len(end) - 2, "─")  # the text was cut off after it
         lines, drawn = [f"╭{header}╮", *lines], [True]
     if any(drawn):
         lines = list(_unboxed(lines))

@@ -73,7 +73,7 @@ def _missed(said: Said, source: str, log: Log, origins: Origins) -> Failed:
     first = found[0]
     if said.failed > 1:
         first.message = one_line(
-            f"{said.failed} of {said.number} requests failed, first: {first.message}",
+            f"{said.failed} of {said.number} requests failed. The first: {first.message}",
             MESSAGE_CHARACTERS,
         )
     return first

@@ -33,7 +33,8 @@ class Node:
     grace_seconds: float
 
     def variables(self, job: Job, workspace: Workspace, mounts: Mounts) -> dict[str, str]:
-        """The job's variables: `python` is `self.python`, and metrics go to the job's own store."""
+        """The job's variables: `python` and `pip` are those beside `self.python`, and metrics go to
+        the job's own store."""
         path = pathsep.join(
             [str(self.python.parent), self.environment.get("PATH", "/usr/bin:/bin")]
         )

@@ -113,7 +113,7 @@ class Storage:
         return self._call("GET", f"{blob.container}/{blob.path}", "", expected=(200,))
 
     def list(self, folder: Folder) -> Iterator[str]:
-        """The paths of the blobs below `folder`, relative to it; empty for a blob at `folder`."""
+        """The paths of the blobs below `folder`, relative to it; "" for a blob at `folder`."""
         prefix, marker = folder.path, ""
         while True:
             query = f"restype=container&comp=list&prefix={quote(prefix, safe='')}&marker={marker}"

@@ -86,7 +86,7 @@ def test_a_request_that_fails_keeps_none_from_being_asked_and_fails_the_run(serv
 
     assert (run.exit_code, run.failure["kind"]) == (1, "code")
     assert run.failure["message"] == (
-        "2 of 4 requests failed, first: the model could not answer request 2 of "
+        "2 of 4 requests failed. The first: the model could not answer request 2 of "
         "ask/r.json: ZeroDivisionError: division by zero"
     )
     assert run.failure["traceback"].endswith("ZeroDivisionError: division by zero")
