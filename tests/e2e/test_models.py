@@ -197,7 +197,7 @@ def test_a_serving_run_asks_for_the_gate_and_is_the_check(tmp_path: Path, models
 
     wrong = serve("wrong.json", 60_000)
     assert wrong.code == 1
-    assert "request 2 of wrong.json is refused" in wrong.run("serve-train")["failure"]["message"]
+    assert "request 2 of wrong.json was refused" in wrong.run("serve-train")["failure"]["message"]
     slow = serve("requests.json", 0)
     assert (slow.code, slow.run("serve-train")["status"]) == (1, "succeeded")
     assert slow.result["promotion"]["outcome"] == "not_reached"

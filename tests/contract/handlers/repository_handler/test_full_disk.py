@@ -68,7 +68,7 @@ def test_what_fills_the_disk_by_itself_is_refused_and_nothing_is_cleared_for_it(
 ) -> None:
     names = ("a", "b", "huge", "a", "huge")
     told = check_out("11m", tmp_path / "home", place, program, *names)
-    refused = f"huge TooLarge The repository {place}/huge takes "
+    refused = f"huge TooLarge The repository {place}/huge needs "
     # For the tree of b the cache of a had to go, and the other way round.
     assert [told[0], told[1], told[3]] == ["a 1", "b 1", "a 1"]
     assert told[5] == f"cached {_CACHES[program]}"
@@ -85,7 +85,7 @@ def test_what_the_tree_takes_is_known_before_it_is_written(
     git(path, "update-ref", "refs/heads/main", commit(path, {"data": bytes(40 * MEBIBYTE)}))
     told = check_out("16m", tmp_path / "home", place, program, "a", "zeros", "a")
     assert told[0] == told[2] == "a 1"
-    assert told[1].startswith(f"zeros TooLarge The repository {place}/zeros takes 40 MiB or more")
+    assert told[1].startswith(f"zeros TooLarge The repository {place}/zeros needs 40 MiB or more")
     assert told[3] == f"cached {_CACHES[program]}"
 
 
@@ -98,7 +98,7 @@ def test_a_history_that_fills_the_disk_by_itself_is_refused(tmp_path: Path, orig
     told = check_out("11m", tmp_path / "home", str(origins), "git", *names)
     assert told[0] == told[4] == "?huge False"  # its files are what is large
     assert told[1] == told[3] == "a 1"
-    assert told[2].startswith(f"?wordy TooLarge The repository {origins}/wordy takes ")
+    assert told[2].startswith(f"?wordy TooLarge The repository {origins}/wordy needs ")
 
 
 def test_a_disk_that_others_filled_is_this_hosts_trouble(
