@@ -21,7 +21,7 @@ from mutmut.utils.file_utils import walk_mutatable_files
 from mutmut.utils.format_utils import get_mutant_name
 
 _MUTMUT = Path(sys.executable).with_name("mutmut")
-_SURVIVED = (0, 33, None)  # mutmut's codes: the tests passed; no test comes by; it was not tried
+_SURVIVED = (0, 33, None)  # mutmut's codes: the tests passed; no test executes it; it was not tried
 _DEPTH = 3  # of a room: mlgate/orchestration/<room>
 
 
@@ -36,7 +36,7 @@ def main() -> int:
         name for path in walk_mutatable_files() for name in _drawn(path, options.each, options.seed)
     ]
     subprocess.run([_MUTMUT, "run", "--max-children", "1", *names], check=True)
-    survivors = _told(names)
+    survivors = _reported(names)
     for name in survivors:
         subprocess.run([_MUTMUT, "show", name], check=True)
     return int(bool(survivors))
@@ -48,7 +48,7 @@ def _drawn(path: Path, most: int, seed: int) -> Iterable[str]:
     return [get_mutant_name(path, name) for name in draw.sample(names, min(most, len(names)))]
 
 
-def _told(names: Iterable[str]) -> list[str]:
+def _reported(names: Iterable[str]) -> list[str]:
     """Print a line for each room; returns the survivors."""
     codes: dict[str, int | None] = {}
     for path in walk_mutatable_files():

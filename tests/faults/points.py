@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from mlgate.orchestration.builds import Build, Verdict
+from mlgate.orchestration.findings import Code
 from mlgate.orchestration.models import Entry, EntryKind
 from mlgate.orchestration.runs import RunStatus
+from mlgate.orchestration.telling import Completion
 from tests.faults import renderers
 from tests.faults.faulty import PORTS, Fault, Point, methods_of
 from tests.faults.models import MODEL, VERIFYING, Models
@@ -170,13 +172,11 @@ def attempt(trial: Trial) -> Result:
     """One build, from its message to its end, and what did not hold."""
     world = World(trial.story, trial.ahead, trial.point, trial.seed)
     build = world.run(NOON + _longest(trial))
-    # If the call to strike never came, nothing failed: judge a trial without a fault.
-    judged = trial if world.strikes.struck else replace(trial, point=None)
-    row, since, limit = _row(world, judged)
+    row, since, limit = _row(world, trial)
     told = world.step.told[1:] if trial.story == AGAIN else world.step.told
     told_at = told[0][0] if told else None
     late = None if told_at is None or since is None else told_at - since
-    violations = list(_violations(world, judged, build))
+    violations = list(_violations(world, trial, build))
     if late is not None and limit is not None and late > limit:
         violations.append(f"told {late} after what counts, instead of {limit}")
     return Result(
@@ -249,6 +249,9 @@ def _place(point: Point | None) -> tuple[str, str] | None:
 
 def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str]:
     point, story = trial.point, trial.story
+    if point is not None and not world.strikes.struck:
+        yield "the call to strike never came"
+        return
     if story == GONE and world.kills and point is not None and point.for_ever:
         yield from _never_twice(world)
         return  # nobody lives long enough to see that the other host is gone
@@ -272,7 +275,8 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
     if story == INVALID:
         return
     verdict = verdict_of(world)
-    if verdict is not None and verdict not in _expected(trial):
+    copy = refused and bool(world.step.told) and _answers_a_copy(world.step.told[0][1])
+    if verdict is not None and verdict not in _expected(trial) and not copy:
         yield f"the verdict is {verdict}: {world.step.told[0][1].reason}"
     if (place == ("state", "create") and for_ever) or (refused and world.kills):
         return
@@ -291,10 +295,17 @@ def _violations(world: World, trial: Trial, build: Build | None) -> Iterator[str
     hours = 1 + (world.clock.time - NOON) / timedelta(hours=1)
     if world.deliveries > MOST_AN_HOUR * hours or not world.is_busy_with_something:
         yield f"{world.deliveries} deliveries in {hours:.0f} hours"
-    yield from _of_model(world, build)
+    if not copy:
+        yield from _of_model(world, build)
     yield from _registered(world, build)
     if record_bytes(build) > MOST_RECORD:
         yield f"a record of {record_bytes(build)} bytes"
+
+
+def _answers_a_copy(said: Completion) -> bool:
+    """A step whose completion was refused still waits, so another copy of its message is answered
+    with the verdict as a finding."""
+    return [each.code for each in said.findings] == [Code.ALREADY_JUDGED]
 
 
 def _of_model(world: World, build: Build) -> Iterator[str]:
@@ -317,8 +328,6 @@ def _of_model(world: World, build: Build) -> Iterator[str]:
     ):
         yield f"nobody verified it: {build.reason}"
     for _, told in world.step.told:
-        if told.reason == "The message was rejected.":  # another copy of it, after a refusal
-            continue
         outcome = told.variables.get("promotion.outcome")
         in_doubt = "It is not known whether" in told.reason
         entered = outcome in ("promoted", "rolled_back")
@@ -368,9 +377,8 @@ def _expected(trial: Trial) -> set[Verdict]:
         return {Verdict.SUCCEEDED, Verdict.FAILED}  # as the log has it
     if place == ("backend", "stage_model") and point.fault is Fault.PERMANENT:
         return {Verdict.SUCCEEDED}  # its runs go without it, with a warning
-    if place == ("pipeline", "complete") and (story == AGAIN or point.fault is Fault.PERMANENT):
-        # The first one may have been refused, and another copy of the message be answered.
-        return {Verdict.SUCCEEDED, Verdict.FAILED}
+    if story == AGAIN and place == ("pipeline", "complete"):
+        return {Verdict.SUCCEEDED, Verdict.FAILED}  # the first one may have been refused
     decides = (
         point.port in ("backend", "repository", "tree", "models", "service")
         or place in INDISPENSABLE

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
-from pydantic import SecretStr
 
 from mlgate.orchestration.builds import RepositoryRequest, Verdict
 from mlgate.orchestration.engine.conductor import CHECKOUTS
 from mlgate.orchestration.errors import Busy
-from mlgate.orchestration.ports import Checkout
 from mlgate.orchestration.runs import Attempt, Observation
 from tests.unit.orchestration.engine.builders import NOON
 from tests.unit.orchestration.engine.conftest import completion_of
@@ -53,19 +51,13 @@ class OneCheckout(RepositoryTwin):
     refused: int = 0
 
     @contextmanager
-    def checkout(
-        self,
-        request: RepositoryRequest,
-        *,
-        collection: str | None = None,
-        token: SecretStr | None = None,
-    ) -> Iterator[Checkout]:
+    def around(self, request: RepositoryRequest) -> Iterator[None]:
         if self.clock.time < self.free_at:
             self.refused += 1
             raise Busy("Another checkout of it is under way.", 5)
         self.free_at = self.clock.time + 60 * SECOND
         self.spent += 60
-        yield self.tree
+        yield
 
 
 class Fleet:
@@ -176,17 +168,11 @@ class Stuck(RepositoryTwin):
         self.go = threading.Event()
 
     @contextmanager
-    def checkout(
-        self,
-        request: RepositoryRequest,
-        *,
-        collection: str | None = None,
-        token: SecretStr | None = None,
-    ) -> Iterator[Checkout]:
+    def around(self, request: RepositoryRequest) -> Iterator[None]:
         if not self.go.is_set():
             self.together.wait()
             assert self.go.wait(WAIT)
-        yield self.tree
+        yield
 
 
 def test_looks_are_not_held_up_by_checkouts(world: World) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 
 from handlers.state_handler import SqliteState
 from mlgate.orchestration.builds import Gate, GateMetric, Phase, RepositoryRequest, Verdict
 from mlgate.orchestration.engine import pace
 from mlgate.orchestration.engine.looks import LEASE_SECONDS
 from mlgate.orchestration.errors import Busy, Permanent, Temporary, UnfitHost
-from mlgate.orchestration.ports import READ_LIMIT, BuildFiles, Checkout
+from mlgate.orchestration.ports import READ_LIMIT, BuildFiles
 from mlgate.orchestration.runs import FailureKind, Outcome, RunStatus
 from tests.unit.orchestration.engine.builders import NOON, outcome
 from tests.unit.orchestration.engine.conftest import completion_of
@@ -138,20 +137,14 @@ class SharedProcess(RepositoryTwin):
     under_way: list[str] = field(default_factory=list)
 
     @contextmanager
-    def checkout(
-        self,
-        request: RepositoryRequest,
-        *,
-        collection: str | None = None,
-        token: SecretStr | None = None,
-    ) -> Iterator[Checkout]:
+    def around(self, request: RepositoryRequest) -> Iterator[None]:
         self.under_way.append(request.url)
         try:
             if len(self.under_way) == 1:
                 self.beside()
             if any(url.endswith("/bad") for url in self.under_way):
                 raise Killed
-            yield self.tree
+            yield
         finally:
             self.under_way.pop()
 

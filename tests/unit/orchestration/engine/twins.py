@@ -265,7 +265,13 @@ class RepositoryTwin:
     ) -> Iterator[Checkout]:
         if self.faults:
             raise self.faults.pop(0)
-        yield self.tree
+        with self.around(request):
+            yield self.tree
+
+    @contextmanager
+    def around(self, request: RepositoryRequest) -> Iterator[None]:
+        """What else happens in a checkout; for subclasses."""
+        yield
 
     def contains(
         self,
