@@ -7,5 +7,7 @@ it starts within a few hundredths of a second. This file imports nothing for the
 
 Runs are forked where possible, because importing Jupyter can take longer than the run itself.
 `warm` is the worker's side of that, `template` the process that forks, and `seeds` and `kernels`
-are what it forks.
+are what it forks. What several notebooks import first (`imports`) is imported by forks of the
+template (`branches`), if it changes nothing for their kernels (`watching`, `recording`,
+`stand_ins`, `holders`), which find it as their own (`libraries`).
 """

@@ -142,10 +142,13 @@ class LocalHandler:
         self,
         checkout: Checkout,
         request: RepositoryRequest,
-        runs: Sequence[RunSpec],  # noqa: ARG002 -- environments are made later, from the tree
+        runs: Sequence[RunSpec],
     ) -> str:
         with self._disk():
-            return self._snapshots.stage(checkout, request)
+            name = self._snapshots.stage(checkout, request)
+            if snapshot := self._snapshots.use(name):
+                self._templates.expect(snapshot, runs)
+            return name
 
     def stage_model(self, version: str, folder: Path) -> str:
         with self._disk():
@@ -285,8 +288,9 @@ class LocalHandler:
         """Start a supervisor, which goes on without this process."""
         own, _ = own_variables(task.spec.environment_variables)
         # Templates can only fork our own launcher.
-        warm = self._own_launcher and self._templates.start(task.spec.kind, folder, own)
+        warm = self._own_launcher and self._templates.start(task.spec, folder, own)
         if not warm:
+            folder.expect(self._steady())  # asking for a fork may have taken long
             self._watcher.adopt(task.attempt, self._spawn(folder))
 
     def _spawn(self, folder: AttemptFolder) -> int:

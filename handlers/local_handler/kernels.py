@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import copyreg
 import ctypes
-import gc
 import os
 import sys
 import tempfile
 import traceback
 import types
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
+from handlers.local_handler.libraries import Library, set_filters
 from handlers.local_handler.seeds import Seed, receive
 
 
@@ -39,14 +41,43 @@ class KernelSeeds:
         self._finders = finders
         self._filters = filters
         self._picklers = picklers
+        self.library = Library()  # what each kernel finds imported besides
 
     def sow(self) -> KernelSeed:
         """Fork the seed of one kernel."""
-        return KernelSeed(Seed(self._grow), {name.partition(".")[0] for name in self._modules})
+        packages = {name.partition(".")[0] for name in (*self._modules, *self.library.modules)}
+        return KernelSeed(Seed(self._grow), packages, self.library.absent)
+
+    @contextmanager
+    def as_imported(self) -> Iterator[None]:
+        """Find the modules of a kernel and of the library, and nothing else, for a while."""
+        modules, finders = dict(sys.modules), list(sys.meta_path)
+        filters, picklers = list(warnings.filters), dict(copyreg.dispatch_table)
+        environment = dict(os.environ)
+        self._forget()
+        self.library.appear()
+        try:
+            yield
+        finally:
+            self._forget()
+            sys.modules.clear()
+            sys.modules.update(modules)
+            for name, module in modules.items():
+                parent, _, child = name.rpartition(".")
+                if parent in self._modules and name not in self._modules:
+                    setattr(modules[parent], child, module)
+            sys.meta_path[:] = finders
+            set_filters(filters)
+            copyreg.dispatch_table.clear()
+            copyreg.dispatch_table.update(picklers)
+            os.environ.clear()
+            os.environ.update(environment)
 
     def _grow(self, pipe: int) -> int:
         _, _, code, *arguments = receive(pipe)
         self._forget()
+        if self.library.modules:
+            self._let_library_appear()
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         sys.path.insert(0, "")
@@ -60,7 +91,6 @@ class KernelSeeds:
             traceback.print_exc()
             status = 1
         # Exit as an interpreter does: end threads, run hooks, flush open files.
-        gc.unfreeze()
         ctypes.pythonapi.Py_Exit(status)
         return status
 
@@ -74,14 +104,31 @@ class KernelSeeds:
             if known.get(child) is module:
                 del known[child]
         sys.meta_path[:] = self._finders
-        warnings.filters[:] = self._filters  # type: ignore[index]  # a list, whatever its stub says
-        warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 -- else they are cached
+        set_filters(self._filters)
         copyreg.dispatch_table.clear()
         copyreg.dispatch_table.update(self._picklers)
         tempfile.tempdir = None
-        if process := sys.modules.get("multiprocessing.process"):
-            vars(process)["ORIGINAL_DIR"] = str(Path.cwd())  # where spawned processes start
-            process.current_process().authkey = os.urandom(32)
+        _renew_multiprocessing()
+
+    def _let_library_appear(self) -> None:
+        """Let the library appear once the kernel is about to start: its own start is then as that
+        of any kernel, and no cell was executed yet."""
+        kernel = sys.modules["ipykernel.kernelapp"].IPKernelApp
+        start = kernel.start
+
+        def begin(app: Any) -> None:
+            kernel.start = start
+            self.library.begin()
+            _renew_multiprocessing()
+            start(app)
+
+        kernel.start = begin
+
+
+def _renew_multiprocessing() -> None:
+    if process := sys.modules.get("multiprocessing.process"):
+        vars(process)["ORIGINAL_DIR"] = str(Path.cwd())  # where spawned processes start
+        process.current_process().authkey = os.urandom(32)
 
 
 class KernelSeed:
@@ -90,24 +137,36 @@ class KernelSeed:
     Returns None if the kernel would differ from one started as a program; then start it as one.
     """
 
-    def __init__(self, seed: Seed, packages: set[str]) -> None:
+    def __init__(self, seed: Seed, packages: Set[str], absent: Set[str]) -> None:
+        """`packages` are imported; `absent` are patterns of files that importing them looked
+        for in vain."""
         self._seed = seed
         self._packages = packages
+        self._absent = absent
 
     def __call__(
         self, command: Sequence[str], directory: Path, variables: dict[str, str], log: Path
     ) -> Seed | None:
         """`command` is `python -c CODE ARGUMENTS` with the interpreter of this process."""
-        if any(_defines(directory, name) for name in self._packages):
-            return None
         try:
+            if not self._packages.isdisjoint(_modules_of(directory)):
+                return None
+            if any(True for pattern in self._absent for _ in directory.glob(pattern)):
+                return None
             self._seed.start(command, variables, directory, log)
         except OSError:
             return None
         return self._seed
 
 
-def _defines(directory: Path, module: str) -> bool:
-    """Whether the directory has a module of that name, which an import would find instead."""
-    file = directory / f"{module}.py"
-    return file.is_file() or (directory / module / "__init__.py").is_file()
+def _modules_of(directory: Path) -> set[str]:
+    """The modules in a directory, which an import would find instead of installed ones."""
+    found: set[str] = set()
+    suffixes = all_suffixes()
+    for entry in os.scandir(directory):
+        found.update(
+            entry.name.removesuffix(each) for each in suffixes if entry.name.endswith(each)
+        )
+        if entry.is_dir() and os.path.exists(f"{entry.path}/__init__.py"):  # noqa: PTH110 -- no Path for each
+            found.add(entry.name)
+    return found

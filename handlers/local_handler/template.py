@@ -7,7 +7,9 @@ input does, and so with the worker, even one that was killed. The runs go on: a 
 template's session and becomes a supervisor like any other, with a launcher and, for a notebook, a
 kernel forked from it in turn.
 
-    input      a JSON object per line: {"folder": the attempt's, "environment": its own or null}
+    input      a JSON object per line: {"folder": the attempt's, "environment": its own or null,
+               "imports": names that its notebook imports first, as others do (see `branches`),
+               "until": when to stop importing them for it, on the clock of all processes}
     output     "ready" once; then for each request "yes", or "no" if it must start as a program
 
 Run as `python -c BOOT ROOT` (see `warm`) by the interpreter of the runs' environment; for
@@ -18,7 +20,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import itertools
 import json
 import os
 import select
@@ -32,6 +33,7 @@ from typing import Any, NoReturn
 
 from handlers.local_handler import environments, own, processes, supervisor, views
 from handlers.local_handler.attempts import AttemptFolder
+from handlers.local_handler.branches import Branched, Branches
 from handlers.local_handler.kernels import KernelSeed, KernelSeeds
 from handlers.local_handler.seeds import Seed, receive, write_to
 
@@ -54,14 +56,23 @@ def main(*of_kernels: Any) -> None:
         importlib.import_module(name)
     launch = importlib.import_module("mlgate.launcher.run").main
     prepare_rendering = importlib.import_module("mlgate.launcher.page").prepare_rendering
-    _serve(installed, _launcher(kernels.sow, launch), prepare_rendering)
+    launcher, branches = _launcher(kernels.sow, launch), Branches(kernels)
+    sys.path.pop(0)  # mlgate's root; what is left is the path of any program
+    serving = True
+    while serving:
+        try:
+            _serve(installed, launcher, prepare_rendering, branches)
+            serving = False
+        except Branched:  # this process serves as well, and no deeper in the stack
+            continue
 
 
 def commands() -> None:
     """Like `main`, for runs of commands."""
     installed = _begin()
     launch = importlib.import_module("mlgate.launcher.run").main
-    _serve(installed, _launcher(lambda: None, launch), lambda: None)
+    sys.path.pop(0)  # as above
+    _serve(installed, _launcher(lambda: None, launch))
 
 
 def _begin() -> list[tuple[str, int]]:
@@ -81,21 +92,29 @@ def _begin() -> list[tuple[str, int]]:
 def _serve(
     installed: list[tuple[str, int]],
     launcher: Callable[[int], int],
-    prepare: Callable[[], None],
+    prepare: Callable[[], None] = lambda: None,
+    branches: Branches | None = None,
 ) -> None:
     """Answer requests; `prepare` is called before request number `RENDERS`."""
-    sys.path.pop(0)  # mlgate's root; what is left is the path of any program
     signal.signal(signal.SIGCHLD, _reap)
     _settle()
     _answer(1, "ready")
-    for nth in itertools.count(1):
-        request = _request()
-        if request is None or _installed() != installed:
+    nth = 0
+    while True:
+        line = _request()
+        if line is None or _installed() != installed:
             return
+        request = json.loads(line)
+        if branches and (answer := _passed_on(branches, request)):
+            os.write(1, answer)
+            continue
+        nth += 1
         if nth == RENDERS:
             prepare()
             _settle()
         if os.fork() == 0:
+            if branches:
+                branches.leave()
             _become_supervisor(request, launcher)
 
 
@@ -103,7 +122,8 @@ def _settle() -> None:
     """Prepare for forking: forks share the memory of what was imported."""
     if len(os.listdir("/proc/self/task")) > 1:  # noqa: PTH208 -- only their number is needed
         sys.exit("An imported module started a thread, which forks would not have.")
-    gc.collect()
+    if not gc.get_freeze_count():  # a branch shares what its template has collected
+        gc.collect()
     gc.freeze()  # else garbage collection in the forks would copy every page
 
 
@@ -154,6 +174,20 @@ def _launcher(sow: Callable[[], KernelSeed | None], launch: Any) -> Callable[[in
     return grow
 
 
+def _passed_on(branches: Branches, request: Mapping[str, Any]) -> bytes | None:
+    """The answer of a branch, if one can answer."""
+    if not request["imports"]:
+        return None
+    try:
+        folder = AttemptFolder(Path(request["folder"]))
+        found = own.launched(folder, Path(sys.executable), viewed=True)
+        of_kernel = importlib.import_module("mlgate.launcher.run").variables_of_runs(found)
+        return branches.pass_on(request, of_kernel)
+    except Exception:  # noqa: BLE001 -- the run is then forked from here
+        traceback.print_exc()
+        return None
+
+
 def _installed() -> list[tuple[str, int]]:
     """A value that changes whenever a package is installed, removed or replaced."""
     names = ("site-packages", "dist-packages")
@@ -170,8 +204,8 @@ def _reap(*_: object) -> None:
         return
 
 
-def _request() -> Any:
-    """The next request; None if the input ended, or none came within `IDLE_SECONDS`."""
+def _request() -> bytes | None:
+    """The next request, a line; None if the input ended, or none came within `IDLE_SECONDS`."""
     line = b""
     while not line.endswith(b"\n"):
         if not select.select([0], [], [], IDLE_SECONDS)[0]:
@@ -180,7 +214,7 @@ def _request() -> Any:
         if not part:
             return None
         line += part
-    return json.loads(line)
+    return line
 
 
 def _answer(output: int, word: str) -> None:

@@ -15,15 +15,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from handlers.local_handler import environments, processes, variables
 from handlers.local_handler.attempts import AttemptFolder
+from handlers.local_handler.imports import SharedImports
 from handlers.local_handler.own import plain
 from handlers.local_handler.tasks import Host
-from mlgate.orchestration.runs import RunKind
+from mlgate.orchestration.runs import RunKind, RunSpec
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _OF_KERNELS = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
     "IPython.core.magics",
+    "IPython.core.oinspect",
     "IPython.extensions.storemagic",
     "sqlite3",
     "tornado.platform.asyncio",
@@ -68,6 +70,7 @@ _KEPT = 3  # templates, of some 60 MB each
 _READY_SECONDS = 10.0
 # To fork, which takes a few hundredths of a second, and once to import what renders pages.
 _ANSWER_SECONDS = 10.0
+_IMPORT_SECONDS = 10.0  # to import libraries that several runs need; the run would do it itself
 _FAILURES = 3  # after which a template is not tried again
 
 
@@ -104,6 +107,7 @@ class Templates:
         self._templates: dict[_Key, Begun] = {}  # used longest ago first
         self._asked: set[_Key] = set()
         self._failures: Counter[_Key] = Counter()
+        self._imports = SharedImports()
         if begun is not None and begun.key == self._usual():
             self._templates[begun.key] = begun
             self._asked.add(begun.key)
@@ -111,16 +115,22 @@ class Templates:
     def _usual(self) -> _Key:
         return _Key(RunKind.NOTEBOOK, str(self._host.python), ())
 
+    def expect(self, snapshot: Path, runs: Sequence[RunSpec]) -> None:
+        """Note what the runs of a staged build import."""
+        if sys.platform == "linux":
+            self._imports.add(snapshot, runs)
+
     def prewarm(self) -> None:
         """Start a template for runs on the host's own Python."""
         with self._lock:
             self._template(self._usual(), first=True)
 
-    def start(self, kind: RunKind, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
+    def start(self, spec: RunSpec, folder: AttemptFolder, own: Mapping[str, str]) -> bool:
         """Fork a supervisor for the run; false if the caller must start it as a program.
 
         `own` are the run's own variables.
         """
+        kind = spec.kind
         environment, python = None, self._host.python
         task = folder.task()
         if kind not in _BOOTS or not task or task["failure"]:
@@ -141,15 +151,22 @@ class Templates:
                 return False
             own = {}
         key = _Key(kind, str(python), tuple(sorted(own.items())))
+        plan = task["plan"]
+        # A package of the run's own tree is its code, too.
+        own_code = bool(plan and plan["local"])
+        imports = [] if own_code else self._imports.of(Path(task["snapshot"]), spec)
+        seconds = _IMPORT_SECONDS if imports else 0.0
         request = {
             "folder": str(folder.path),
             "environment": str(environment) if environment else None,
+            "imports": imports,
+            "until": time.monotonic() + seconds,
         }
         with self._lock:
             found = self._template(key)
             if found is None or not found.ready():
                 return False
-            answer = found.ask(json.dumps(request))
+            answer = found.ask(json.dumps(request), seconds + _ANSWER_SECONDS)
             if answer is None:
                 _logger.info("The template of %s did not answer and was ended.", python)
                 self._failures[key] += 1
@@ -220,14 +237,14 @@ class Begun:
             self._ready = self._line(left) == b"ready\n"
         return self._ready
 
-    def ask(self, request: str) -> bool | None:
+    def ask(self, request: str, seconds: float) -> bool | None:
         """Whether it forked a supervisor; None if it is no longer usable."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{request}\n".encode())
         except OSError:
             return None
-        return {b"yes\n": True, b"no\n": False}.get(self._line(_ANSWER_SECONDS))
+        return {b"yes\n": True, b"no\n": False}.get(self._line(seconds))
 
     def end(self) -> None:
         """End it; the runs that it forked go on."""

@@ -199,6 +199,12 @@ def conclude(ended: Ended, log: Log) -> Ended:
     return ended
 
 
+def variables_of_runs(found: Mapping[str, str]) -> dict[str, str]:
+    """The variables of what a launcher starts that has found these itself."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{found.get('PATH', os.defpath)}"
+    return {"PYTHONUNBUFFERED": "1", **found, "PATH": programs}
+
+
 def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
     """Runs the launcher; returns the exit code. `fork` may start the kernel.
 
@@ -219,8 +225,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         output.mkdir(parents=True, exist_ok=True)
         if options.executable:
             make_executable(root, options.executable)
-        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        environment = {"PYTHONUNBUFFERED": "1", **os.environ, "PATH": programs}
+        environment = variables_of_runs(os.environ)
         overlay = options.overlay and options.overlay.resolve()
         directory = root / task.directory
         place = Place(root, directory, output, overlay, environment, fork, options.locust)

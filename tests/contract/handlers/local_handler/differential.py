@@ -1,8 +1,9 @@
 """Notebooks of other people's, executed cold and warm, by `python -m` and this module's name.
 
 Each is executed twice cold, so that what differs by itself (random numbers, times) is known, then
-twice warm; each goes on after a cell that raises. A warm start must show, leave and be what a cold
-one is. Such notebooks are not part of this repository: give those of a checkout.
+twice warm, with the libraries that it begins with imported ahead; each goes on after a cell that
+raises. A warm start must show, leave and be what a cold one is. Such notebooks are not part of this
+repository: give those of a checkout.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,21 @@ from tests.contract.handlers.local_handler.test_with_the_launcher import written
 from tests.contract.handlers.local_handler.warmth import TELL, was_warm
 
 HOW = ("cold", "cold", "warm", "warm")
+# Which modules were imported before the kernel was forked, and so are not among the collector's.
+AHEAD = (
+    "import gc as _gc, sys as _sys\n"
+    "_own = set(map(id, _gc.get_objects()))\n"
+    "_found = {n.partition('.')[0] for n, m in _sys.modules.items() if id(vars(m)) not in _own}\n"
+    "open('../ahead', 'w').write('\\n'.join(sorted(_found)))"
+)
+# Of what a kernel itself imports, those that are not Python's.
+KERNELS = frozenset(sys.stdlib_module_names) | {
+    "IPython",
+    "ipykernel",
+    "zmq",
+    "tornado",
+    "traitlets",
+}
 TIMES = re.compile(r"\d+(\.\d+)?(e-?\d+)? ?([nµmu]?s|seconds|min)\b|\d\d:\d\d:\d\d(\.\d+)?")
 
 
@@ -35,6 +51,7 @@ class Seen:
     cells: tuple[str, ...]
     files: Mapping[str, str]
     outcome: tuple[object, ...]
+    ahead: frozenset[str]
 
 
 def main() -> int:
@@ -68,7 +85,8 @@ def main() -> int:
         print(  # noqa: T201 -- its figures
             f"{path.name}: {sum(steady)} cells and {len(names)} files the same, "
             f"{len(steady) - sum(steady)} differ by themselves; cold and warm differ in cells "
-            f"{sorted(set(wrong))}, files {sorted(set(lost))}, outcomes {len(outcomes) - 1}",
+            f"{sorted(set(wrong))}, files {sorted(set(lost))}, outcomes {len(outcomes) - 1}; "
+            f"{len(seen[3].ahead - KERNELS)} packages were imported ahead",
             flush=True,
         )
         for number in sorted(set(wrong))[:3]:
@@ -83,14 +101,15 @@ def main() -> int:
 def executed(path: Path, python: Path) -> list[Seen]:
     with tempfile.TemporaryDirectory(prefix="differential-") as folder:
         bench = Bench(Path(folder))
-        bench.handler = bench.new_handler(launcher=None, grace_seconds=20.0, python=python)
         try:
-            return [once(bench, path, number, how) for number, how in enumerate(HOW, 1)]
+            return [once(bench, python, path, number, how) for number, how in enumerate(HOW, 1)]
         finally:
             bench.close()
 
 
-def once(bench: Bench, path: Path, number: int, how: str) -> Seen:
+def once(bench: Bench, python: Path, path: Path, number: int, how: str) -> Seen:
+    if how == "cold":  # a handler that has not been asked before
+        bench.handler = bench.new_handler(launcher=None, grace_seconds=20.0, python=python)
     if number == HOW.index("warm") + 1:
         warm_up(bench)
     files: dict[str, str | bytes] = {
@@ -109,14 +128,15 @@ def once(bench: Bench, path: Path, number: int, how: str) -> Seen:
         command=None,
         outputs=("**",),
     )
-    outcome = bench.run(task)
+    # One of several, which share the cores: libraries then start no threads as they are imported.
+    outcome = bench.run(task := replace(task, of=8))
     assert was_warm(bench, task) is (how == "warm"), (path, number)
     if how == "warm":
         warm_up(bench)
     notebook = json.loads(written(bench, "executed.ipynb"))
     cells = tuple(
-        TIMES.sub("-", plain(json.dumps(cell["outputs"], sort_keys=True), task))
-        for cell in notebook["cells"]
+        TIMES.sub("-", plain(json.dumps(in_order(cell["outputs"]), sort_keys=True), task))
+        for cell in notebook["cells"][:-1]
         if cell["cell_type"] == "code"
     )
     tree = bench.attempt_folder(task) / "tree" / "nb"
@@ -125,18 +145,31 @@ def once(bench: Bench, path: Path, number: int, how: str) -> Seen:
         for name in outcome.outputs
         if (tree / name).is_file()
     }
-    return Seen(cells, left, summary(outcome))
+    ahead = frozenset((tree.parent / "ahead").read_text().split("\n"))
+    return Seen(cells, left, summary(outcome), ahead)
+
+
+def in_order(outputs: Sequence[dict[str, Any]]) -> list[object]:
+    """The outputs, and what was printed: which stream a kernel sends first is a matter of time."""
+    printed = {"stdout": "", "stderr": ""}
+    others: list[object] = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            printed[output["name"]] += "".join(output["text"])
+        else:
+            others.append(output)
+    return [printed, *others]
 
 
 def going_on(notebook: dict[str, Any]) -> dict[str, Any]:
-    """It tells how its kernel came to be, and goes on after each cell that raises."""
-    first: dict[str, Any] = {
+    """It goes on after each cell that raises, and at its end tells how its kernel came to be."""
+    last: dict[str, Any] = {
         "cell_type": "code",
         "metadata": {},
         "outputs": [],
         "execution_count": None,
     }
-    cells: Sequence[dict[str, Any]] = [{**first, "source": TELL}, *notebook["cells"]]
+    cells: Sequence[dict[str, Any]] = [*notebook["cells"], {**last, "source": f"{TELL}\n{AHEAD}"}]
     for cell in cells:
         cell.pop("id", None)
         if cell["cell_type"] == "code":
