@@ -4,6 +4,8 @@ Printing: the output of a cell is neither lost nor collected in memory until it 
 a publishing socket drops what does not fit in its queue, a stream accepts any amount of text and
 sends it later, and IPython remembers all of it, only for `%notebook`.
 
+Starting: the arguments are ours, so no parser is made of all of Jupyter's settings.
+
 Ending: the launcher ends a kernel's children, because ipykernel would signal them for half a
 minute, even those that it has killed. Files are flushed before anything that may keep the
 interpreter from ending. It may indeed never end: ipykernel's publishing thread goes first, and the
@@ -12,6 +14,7 @@ thread that answers the request to shut down waits for it.
 
 import gc
 import io
+import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -19,6 +22,7 @@ from typing import Any
 from ipykernel.iostream import OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from traitlets.config import Config
 
 PIECE = 1 << 20  # characters that a stream collects before it sends them
 MOST_QUEUED = 100  # messages
@@ -72,6 +76,14 @@ OutStream.flush = flush  # type: ignore[method-assign]
 
 
 class App(IPKernelApp):
+    def parse_command_line(self, argv: Any = None) -> None:  # noqa: ARG002 -- they are in `sys`
+        _, file, history, parent = sys.argv[1:]
+        app = {"connection_file": file, "parent_handle": int(parent.partition("=")[2])}
+        self.cli_config = Config(
+            IPKernelApp=app, HistoryManager={"hist_file": history.partition("=")[2]}
+        )
+        self.update_config(self.cli_config)
+
     def init_iopub(self, context: Any) -> None:
         context.sndhwm, context.xpub_nodrop = MOST_QUEUED, 1
         super().init_iopub(context)  # type: ignore[no-untyped-call]

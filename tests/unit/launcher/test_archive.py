@@ -99,7 +99,7 @@ def test_the_oldest_python_reads_it_and_needs_no_package_for_it(name: str) -> No
     }
     # What a kernel or locust executes is never imported.
     executed = {
-        "mlgate/launcher/kernel_program.py": {"ipykernel"},
+        "mlgate/launcher/kernel_program.py": {"ipykernel", "traitlets"},
         "mlgate/load/example_user.py": {"gevent", "locust"},
         "mlgate/load/program.py": {"gevent", "locust"},
     }
