@@ -9,13 +9,17 @@ Starting: the arguments are ours, so no parser is made of all of Jupyter's setti
 Ending: the launcher ends a kernel's children, because ipykernel would signal them for half a
 minute, even those that it has killed. Files are flushed before anything that may keep the
 interpreter from ending. It may indeed never end: ipykernel's publishing thread goes first, and the
-thread that answers the request to shut down waits for it.
+thread that answers the request to shut down waits for it. An interpreter that ends collects garbage
+several times. That leaves out what was imported before the notebook, most of all that there is,
+unless something that the notebook has made may do something when it is collected.
 """
 
 import gc
 import io
 import sys
 import threading
+import types
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +32,11 @@ PIECE = 1 << 20  # characters that a stream collects before it sends them
 MOST_QUEUED = 100  # messages
 # What all files derive from. `io.IOBase` itself is a hundred times slower to compare with.
 FILES: Any = io.IOBase.__base__
+# Whose objects and coroutines are a kernel's own.
+KERNELS = frozenset(
+    ("IPython", "_asyncio", "_io", "asyncio", "ipykernel", "socket", "tornado", "zmq")
+)
+SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 IPythonKernel._process_children = lambda _: []  # type: ignore[method-assign] # noqa: SLF001 -- the only way
 take = OutStream.write
@@ -71,6 +80,31 @@ def forget_printed() -> None:
                 output.bundle["stream"] = type(output.bundle["stream"])()
 
 
+def may_finalize() -> bool:
+    """Whether an object that the notebook has made may do something when it is collected."""
+    seen: set[type] = set()
+    for each in gc.get_objects():
+        kind = type(each)
+        if kind in SUSPENDED:
+            codes = (getattr(each, name, None) for name in ("gi_code", "cr_code", "ag_code"))
+            code: Any = next(filter(None, codes))
+            if KERNELS.isdisjoint(code.co_filename.split("/")):
+                return True
+        elif issubclass(kind, weakref.ref):
+            if getattr(each.__callback__, "__module__", None) == "__main__":
+                return True
+        elif kind not in seen:
+            seen.add(kind)
+            known = top(kind.__module__) in KERNELS or issubclass(kind, App)
+            if hasattr(kind, "__del__") and not known:
+                return True
+    return False
+
+
+def top(module: Any) -> str:
+    return str(module).partition(".")[0]
+
+
 OutStream.write = write  # type: ignore[method-assign,assignment]
 OutStream.flush = flush  # type: ignore[method-assign]
 
@@ -98,6 +132,9 @@ class App(IPKernelApp):
         if self.control_thread:
             self.control_thread.stop()
             self.control_thread.join()
+        if may_finalize():
+            gc.unfreeze()
 
 
+gc.freeze()
 App.launch_instance()

@@ -47,3 +47,10 @@ def test_a_kernel_that_does_not_end_is_killed_and_a_warning_says_so(run_notebook
     assert "was killed" in warning
     assert (run.root / "plain.txt").read_text() == "plain"
     assert not (run.root / "hook.txt").exists()
+
+
+def test_collections_leave_out_what_was_imported_before(run_notebook: Start) -> None:
+    """Otherwise an interpreter that ends looks through all of Jupyter several times."""
+    run = run_notebook(notebook("import gc\nprint(gc.get_freeze_count() > 10_000)"))
+
+    assert run.log.splitlines()[-1] == "True"

@@ -193,6 +193,24 @@ ENDS: Mapping[str, str] = {
         "    def __del__(self): self.file.write('deleted'); self.file.close()\n"
         "thing = Thing()"
     ),
+    "destructors that Python's own classes and objects keep": (
+        "import logging, os\n"
+        "class Last:\n"
+        "    def __init__(self, name):\n"
+        "        self.file = os.open(f'left/{name}.txt', os.O_WRONLY | os.O_CREAT)\n"
+        "    def __del__(self, write=os.write): write(self.file, b'last')\n"
+        "logging.Logger.last = Last('class')\n"
+        "handler = logging.NullHandler()\n"
+        "handler.last = Last('handler')\n"
+        "logging.getLogger('x').addHandler(handler)"
+    ),
+    "a generator that Python's own class keeps": (
+        "import logging, os\n"
+        "def going(file, write=os.write):\n"
+        "    try:\n        yield\n    finally:\n        write(file, b'finally')\n"
+        "logging.Filter.going = going(os.open('left/going.txt', os.O_WRONLY | os.O_CREAT))\n"
+        "next(logging.Filter.going)"
+    ),
     "a thread": (
         "import pathlib, threading, time\n"
         "def late():\n    time.sleep(0.3)\n    pathlib.Path('left/thread.txt').write_text('late')\n"
