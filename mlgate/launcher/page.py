@@ -40,7 +40,8 @@ ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
 @functools.lru_cache
 def exporter() -> Any:
     """One exporter for all pages, because it compiles its templates on first use."""
-    return jupyter("nbconvert.exporters.html").HTMLExporter(raw_template=TEMPLATE)
+    make = jupyter("nbconvert.exporters.html").HTMLExporter
+    return make(raw_template=TEMPLATE, optimistic_validation=True)  # once, not a dozen times
 
 
 def render(notebook: Notebook, path: Path, root: Path) -> str:
@@ -55,10 +56,13 @@ def render(notebook: Notebook, path: Path, root: Path) -> str:
 
 
 def shown(notebook: Notebook) -> Notebook:
-    """A notebook with only the visible parts of this one: others may violate the format."""
-    v4 = jupyter("nbformat.v4")
+    """A notebook with only the visible parts of this one: others may violate the format.
+
+    It is not validated here, because the exporter does that.
+    """
     cells = []
     for number, cell in enumerate(notebook.cells):
+        new = {"cell_type": cell.cell_type, "id": f"cell-{number}", "metadata": {}}
         more: dict[str, Any] = {}
         if cell.cell_type == "code":
             count = whole(cell.get("execution_count"))
@@ -67,25 +71,24 @@ def shown(notebook: Notebook) -> Notebook:
         elif cell.cell_type == "markdown":
             missing = {name: {"image/png": ""} for name in ATTACHED.findall(cell.source)}
             more = {"attachments": {**missing, **shown_attachments(cell.get("attachments"))}}
-        new = getattr(v4, f"new_{cell.cell_type}_cell")
-        cells.append(new(cell.source, id=f"cell-{number}", **more))
+        cells.append({**new, "source": cell.source, **more})
     language = {"name": "python", "pygments_lexer": "ipython3"}
-    return v4.new_notebook(cells=cells, metadata={"language_info": language})
+    made = {"cells": cells, "metadata": {"language_info": language}}
+    return jupyter("nbformat").from_dict({**made, "nbformat": 4, "nbformat_minor": 5})
 
 
 def whole(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def shown_output(output: Notebook) -> Notebook | None:
-    v4 = jupyter("nbformat.v4")
+def shown_output(output: Notebook) -> dict[str, Any] | None:
     kind = output.get("output_type")
     if kind == "stream":
-        return v4.new_output(kind, name=output.name, text=last_state(output.text))
+        return {"output_type": kind, "name": output.name, "text": last_state(output.text)}
     if kind == "error":
         trace = [str(line) for line in output.get("traceback") or ()]
         name, value = str(output.get("ename")), str(output.get("evalue"))
-        return v4.new_output(kind, ename=name, evalue=value, traceback=trace)
+        return {"output_type": kind, "ename": name, "evalue": value, "traceback": trace}
     if kind in ("display_data", "execute_result"):
         data = {
             mime: value
@@ -99,7 +102,7 @@ def shown_output(output: Notebook) -> Notebook | None:
         }
         more = {"execution_count": whole(output.get("execution_count"))}
         more = more if kind == "execute_result" else {}
-        return v4.new_output(kind, data=data, metadata=sizes, **more) if data else None
+        return {"output_type": kind, "data": data, "metadata": sizes, **more} if data else None
     return None
 
 
