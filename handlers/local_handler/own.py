@@ -27,10 +27,12 @@ def view(folder: AttemptFolder, python: Path, *tools: Path | None) -> views.View
     models = Path(task["environments"]).with_name(CURRENT_MODELS)
     if models.is_dir():  # also the models of other builds
         read_only.append(models)
-    shared = interpreters.folders(python) + interpreters.folders(Path(task["python"]))
-    for each in (python, *filter(None, tools)):
-        if each.is_relative_to(task["environments"]):
-            shared.append(each.parents[2])  # includes the tree of editable packages
+    pythons = {python, Path(task["python"])}
+    shared = [each for one in pythons for each in interpreters.folders(one)]
+    made = [
+        one for one in (python, *filter(None, tools)) if one.is_relative_to(task["environments"])
+    ]
+    shared += [one.parents[2] for one in made]  # includes the trees of editable packages
     shared += [*interpreters.SOURCES, interpreters.user_base(os.environ)]
     shared += [Path(task["launcher"]).parent, Path(task["snapshot"])]
     return views.enter(shared, read_only, folder.changes)

@@ -64,7 +64,8 @@ def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> V
         return None
     layers = {folder: changes / str(n) / "upper" for n, folder in enumerate(folders)}
     try:
-        if any(_is_below(mount, folders) for mount in _mounts()):
+        below = tuple(f"{folder}".rstrip("/") + "/" for folder in folders)
+        if any(mount.startswith(below) for mount in _mounts()):
             return None
         options = _unshare()
         _mount("none", Path("/"), _MS_REC | _MS_PRIVATE)
@@ -136,15 +137,11 @@ def _outermost(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _mounts() -> list[Path]:
+def _mounts() -> list[str]:
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         path = line.split()[4]
         for escaped, char in _UNESCAPED:
             path = path.replace(escaped, char)
-        found.append(Path(path))
+        found.append(path)
     return found
-
-
-def _is_below(mount: Path, folders: Sequence[Path]) -> bool:
-    return any(mount != folder and mount.is_relative_to(folder) for folder in folders)
