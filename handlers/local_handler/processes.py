@@ -203,7 +203,11 @@ def _entry(pid: int) -> _Entry | None:
 
 def _fields(pid: int | str) -> list[bytes]:
     """The fields of /proc/PID/stat (proc(5)) from the third one, the state, on."""
-    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)  # no Path per process
+    try:
+        stat = os.read(file, 4096)
+    finally:
+        os.close(file)
     # The command's name, in parentheses, may hold spaces and parentheses itself.
     return stat[stat.rindex(b")") + 2 :].split()
 
