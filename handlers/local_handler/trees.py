@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is left for good
+_LONG = 2000  # characters of a path, of which there may be 4,095
 
 
 def copy_tree(source: Path, target: Path) -> None:
@@ -58,26 +59,37 @@ def remove_tree(folder: Path) -> None:
 
 
 def _remove(doomed: Path) -> None:
-    """Remove a folder of any depth: each folder below it is first moved beside it.
+    """Remove a folder of any depth: one that has a long path is first moved beside `doomed`.
 
     A run can nest folders deeper than a path can name or Python's stack can follow. What cannot be
     removed now is left to `sweep`.
     """
-    waiting, count = [doomed], itertools.count()
+    waiting, count = [(str(doomed), False)], itertools.count()
     while waiting:
-        folder = waiting.pop()
+        folder, emptied = waiting.pop()
         with suppress(OSError):
-            folder.chmod(stat.S_IRWXU)
+            if emptied:
+                os.rmdir(folder)  # noqa: PTH106 -- no Path for each of many
+                continue
+            _permit(folder)
+            waiting.append((folder, True))
             for entry in list(os.scandir(folder)):
                 with suppress(OSError):
                     if not entry.is_dir(follow_symlinks=False):
-                        os.unlink(entry.path)  # noqa: PTH108 -- no Path for each of many
+                        os.unlink(entry.path)  # noqa: PTH108 -- likewise
                         continue
-                    os.chmod(entry.path, stat.S_IRWXU)  # noqa: PTH101 -- likewise
-                    beside = doomed.with_name(f"{doomed.name}-{next(count)}")
-                    os.rename(entry.path, beside)  # noqa: PTH104 -- likewise
-                    waiting.append(beside)
-            folder.rmdir()
+                    path = entry.path
+                    if len(path) > _LONG:
+                        _permit(path)
+                        path = str(doomed.with_name(f"{doomed.name}-{next(count)}"))
+                        os.rename(entry.path, path)  # noqa: PTH104 -- likewise
+                    waiting.append((path, False))
+
+
+def _permit(folder: str) -> None:
+    """Allow the owner everything in a folder."""
+    if stat.S_IMODE(os.stat(folder).st_mode) & stat.S_IRWXU != stat.S_IRWXU:  # noqa: PTH116 -- likewise
+        os.chmod(folder, stat.S_IRWXU)  # noqa: PTH101 -- likewise
 
 
 def sweep(parent: Path) -> None:
