@@ -29,7 +29,9 @@ def narrate(before: Build, after: Build) -> list[str]:
         lines += _warnings("", after.warnings)
     known = {run.spec.name: run for run in before.runs}
     for run in after.runs:
-        lines += _narrate_run(known.get(run.spec.name, RunState(run.spec)), run)
+        was = known.get(run.spec.name)
+        if was is not run:  # most runs are those of before
+            lines += _narrate_run(was or RunState(run.spec), run)
     lines += [
         f"##[warning]{trouble.what} Trying again."
         for trouble in after.troubles
