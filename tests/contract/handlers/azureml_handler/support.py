@@ -81,6 +81,12 @@ class Bench:
         self.handler = self.another()
         self.snapshot = ""
 
+    def on_another_host(self, folder: Path) -> Bench:
+        """The same build, to a host that was not there yet."""
+        other = Bench(self.server, folder)
+        other.build, other.snapshot, other._checkout = self.build, self.snapshot, self._checkout
+        return other
+
     def another(
         self,
         credential: TokenCredential | None = None,

@@ -81,20 +81,16 @@ def test_every_kind_of_request_is_among_them(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("call", "act"), CALLS.items(), ids=CALLS.keys())
 def test_what_is_not_azure_mls_answer_is_told_and_asked_again(
-    call: str, act: Callable[[Bench, Task], object], bench: Bench
+    call: str, act: Callable[[Bench, Task], object], after: Bench, ended: Task
 ) -> None:
-    """All answers in one test, for each needs the same job."""
-    task = bench.task("python train.py")
-    bench.handler.submit(task)
-    bench.server.jobs.wait(task.attempt.id)
-    good = act(bench, task)
+    good = act(after, ended)
     name = call.partition(",")[0]
     wrong = {}
     for kind, fault in ANSWERS.items():
-        bench.handler = bench.another()
-        bench.server.faults.add(name, fault, 99)
+        after.handler = after.another()
+        after.server.faults.add(name, fault, 99)
         try:
-            came = act(bench, task)
+            came = act(after, ended)
         except Temporary:
             pass
         except Permanent as error:
@@ -108,7 +104,7 @@ def test_what_is_not_azure_mls_answer_is_told_and_asked_again(
             not_there = (call, kind) == ("codes.get", "half")  # half of a 404
             if not (type(came) is type(good) and (status_alone or not_there)):
                 wrong[kind] = f"taken for {came!r}"
-        bench.server.faults.clear()
+        after.server.faults.clear()
     assert wrong == {}
-    bench.handler = bench.another()
-    act(bench, task)
+    after.handler = after.another()
+    act(after, ended)

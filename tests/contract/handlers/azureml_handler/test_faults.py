@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -81,10 +82,15 @@ def test_what_the_service_asks_one_run_to_wait_is_waited_for_with_all(bench: Ben
     assert sum(bench.clock.slept[2:]) == pytest.approx(10, abs=1)
 
 
+def new() -> dict[str, str]:
+    """Files that no workspace has yet."""
+    return {"other.py": f"# {secrets.token_hex()}"}
+
+
 CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {
-    "stage": ("codes.get", lambda bench, _: bench.stage({"other.py": ""})),
-    "stage, while it uploads": ("blob.put", lambda bench, _: bench.stage({"other.py": ""})),
-    "stage, after the upload": ("codes.put", lambda bench, _: bench.stage({"other.py": ""})),
+    "stage": ("codes.get", lambda bench, _: bench.stage(new())),
+    "stage, while it uploads": ("blob.put", lambda bench, _: bench.stage(new())),
+    "stage, after the upload": ("codes.put", lambda bench, _: bench.stage(new())),
     "look": ("jobs.get", lambda bench, task: bench.handler.look([task.attempt])),
     "look at many": ("jobs.list", lambda bench, task: bench.handler.look(bench.tries(task))),
     "cancel": ("jobs.cancel", lambda bench, task: bench.handler.cancel([task.attempt])),
@@ -100,17 +106,14 @@ CALLS: dict[str, tuple[str, Callable[[Bench, Any], object]]] = {
 @pytest.mark.parametrize(("call", "act"), CALLS.values(), ids=CALLS.keys())
 @pytest.mark.parametrize("fault", [AWAY, Fault(FaultKind.RESET)], ids=["failing", "reset"])
 def test_whatever_is_asked_for_the_service_may_be_away(
-    call: str, act: Callable[[Bench, Any], object], fault: Fault, bench: Bench
+    call: str, act: Callable[[Bench, Any], object], fault: Fault, after: Bench, ended: Task
 ) -> None:
-    task = bench.task("python train.py")
-    bench.handler.submit(task)
-    bench.server.jobs.wait(task.attempt.id)
-    bench.server.faults.add(call, fault, 99)
+    after.server.faults.add(call, fault, 99)
     with pytest.raises(Temporary):
-        act(bench, task)
-    bench.server.faults.clear()
-    act(bench, task)
-    assert sum(bench.clock.slept) < 60
+        act(after, ended)
+    after.server.faults.clear()
+    act(after, ended)
+    assert sum(after.clock.slept) < 60
 
 
 @pytest.mark.parametrize("asked", ["EnvironmentCredential", "DefaultAzureCredential"])
@@ -164,15 +167,12 @@ OF_ROLES = {name: call for name, call in CALLS.items() if not call[0].startswith
 
 @pytest.mark.parametrize(("call", "act"), OF_ROLES.values(), ids=OF_ROLES.keys())
 def test_an_identity_that_lacks_a_right_is_told_its_role(
-    call: str, act: Callable[[Bench, Any], object], bench: Bench
+    call: str, act: Callable[[Bench, Any], object], after: Bench, ended: Task
 ) -> None:
-    task = bench.task("python train.py")
-    bench.handler.submit(task)
-    bench.server.jobs.wait(task.attempt.id)
-    bench.server.faults.add(call, Fault.answering(403), 99)
+    after.server.faults.add(call, Fault.answering(403), 99)
     with pytest.raises(Permanent, match="the role"):
-        act(bench, task)
-    assert bench.clock.slept == []
+        act(after, ended)
+    assert after.clock.slept == []
 
 
 def test_an_unknown_compute_is_told_in_the_service_s_words(bench: Bench) -> None:
@@ -297,14 +297,11 @@ OF_A_HOST = {name: call for name, call in CALLS.items() if not name.startswith("
 
 @pytest.mark.parametrize("act", [act for _, act in OF_A_HOST.values()], ids=OF_A_HOST.keys())
 def test_whatever_is_asked_for_this_host_may_be_out_of_open_files(
-    act: Callable[[Bench, Any], object], bench: Bench
+    act: Callable[[Bench, Any], object], after: Bench, ended: Task
 ) -> None:
     """The stand-in is of this process, and so out of them as well; connections are there."""
-    task = bench.task("python train.py")
-    bench.handler.submit(task)
-    bench.server.jobs.wait(task.attempt.id)
-    act(bench, task)
+    act(after, ended)
     for more in range(6):
         with few_open_files(more), suppress(Temporary):
-            act(bench, task)
-    act(bench, task)
+            act(after, ended)
+    act(after, ended)

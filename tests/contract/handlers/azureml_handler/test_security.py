@@ -230,23 +230,23 @@ def test_no_fault_tells_a_secret(
     act: Callable[[Bench, Any], object],
     fault: Fault,
     away: bool,
-    bench: Bench,
+    after: Bench,
+    ended: Task,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    task = bench.task("python train.py")
-    bench.run(task)
+    after.handler.collect(ended, after.files)
     if away:  # nothing listens there
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    bench.server.faults.add(call, fault, 99)
+    after.server.faults.add(call, fault, 99)
     try:
-        act(bench, task)
+        act(after, ended)
     except OrchestrationError as error:
         logging.getLogger("mlgate").exception("it failed")
         told = "".join(traceback.format_exception(error))
-        assert leaks(told, secrets_of(bench)) == []
-    assert leaks(caplog.text, secrets_of(bench)) == []
+        assert leaks(told, secrets_of(after)) == []
+    assert leaks(caplog.text, secrets_of(after)) == []
 
 
 def test_nothing_that_a_build_leaves_holds_a_secret(
@@ -281,28 +281,29 @@ def test_a_handler_s_parts_show_no_secret(bench: Bench) -> None:
 ARM = "https://management.azure.com"
 
 
-@pytest.mark.parametrize(
-    ("onward", "pages"),
-    [
-        (lambda link: link.replace(ARM, f"{ARM}:443"), 3),
-        (lambda link: link.replace(ARM, f"{ARM}:8443"), 1),
-        (lambda link: link.replace(ARM, "http://management.azure.com"), 1),
-        (lambda link: link.replace(ARM, "https://management.azure.com.example.org"), 1),
-        (lambda link: link.replace(ARM, "https://management.azure.com@example.org"), 1),
-        (lambda link: re.sub("skip=[0-9]+", "skip=2", link), 2),
-    ],
-    ids=["with its port", "another port", "no TLS", "another host", "a user", "in a circle"],
-)
-def test_a_list_is_followed_to_nobody_else_and_in_no_circle(
-    onward: Callable[[str], str], pages: int, bench: Bench
-) -> None:
+# What comes of the address of the next page, and how many pages are asked for.
+ONWARD: dict[str, tuple[Callable[[str], str], int]] = {
+    "with its port": (lambda link: link.replace(ARM, f"{ARM}:443"), 3),
+    "another port": (lambda link: link.replace(ARM, f"{ARM}:8443"), 1),
+    "no TLS": (lambda link: link.replace(ARM, "http://management.azure.com"), 1),
+    "another host": (lambda link: link.replace(ARM, "https://management.azure.com.example.org"), 1),
+    "a user": (lambda link: link.replace(ARM, "https://management.azure.com@example.org"), 1),
+    "in a circle": (lambda link: re.sub("skip=[0-9]+", "skip=2", link), 2),
+}
+
+
+def test_a_list_is_followed_to_nobody_else_and_in_no_circle(bench: Bench) -> None:
+    """All addresses in one test, for each needs the same jobs."""
     tasks = [bench.task("true", f"run-{number}") for number in range(6)]
     for task in tasks:
         bench.handler.submit(task)
+    for task in tasks:
         bench.server.jobs.wait(task.attempt.id)
     bench.server.workspace.page_size = 2
-    bench.server.workspace.onward = onward
-    bench.server.requests.clear()
-    seen = bench.handler.look([task.attempt for task in tasks])
-    assert {each.status for each in seen.values()} == {RunStatus.SUCCEEDED}
-    assert Counter(bench.calls()) == Counter({"jobs.list": pages, "jobs.get": 6 - 2 * pages})
+    for address, (onward, pages) in ONWARD.items():
+        bench.server.workspace.onward = onward
+        bench.server.requests.clear()
+        seen = bench.another().look([task.attempt for task in tasks])
+        assert {each.status for each in seen.values()} == {RunStatus.SUCCEEDED}, address
+        asked = Counter({"jobs.list": pages, "jobs.get": 6 - 2 * pages})
+        assert Counter(bench.calls()) == asked, address
