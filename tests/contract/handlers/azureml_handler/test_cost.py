@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from mlgate.emulators.azure_ml import AzureML, Azurite
 from mlgate.orchestration.runs import Attempt, Environment, RunKind, RunSpec, Task
+from tests.contract.handlers.azureml_handler.conftest import led_to
 from tests.contract.handlers.azureml_handler.support import Bench
 
 FILES = {"train.py": "print('trained')\n", "requirements.txt": "numpy\n"}
+
+
+@pytest.fixture
+def quick(azurite: Azurite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bench]:
+    """A workspace whose jobs are over at once: only what is asked about them counts."""
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.symlink_to("/bin/true")
+    with AzureML(azurite=azurite, python=python, parallel=4) as server:
+        led_to(server, monkeypatch, tmp_path)
+        made = Bench(server, tmp_path)
+        yield made
+        made.close()
+        assert server.violations == []
 
 
 def submit(bench: Bench, count: int) -> Sequence[Attempt]:
@@ -35,77 +53,77 @@ def asked(bench: Bench) -> Counter[str]:
     return found
 
 
-def test_a_build_uploads_its_code_once_and_asks_once_for_each_run(bench: Bench) -> None:
-    submit(bench, 50)
-    first = asked(bench)
+def test_a_build_uploads_its_code_once_and_asks_once_for_each_run(quick: Bench) -> None:
+    submit(quick, 50)
+    first = asked(quick)
     files = len(FILES) + 2  # the launcher, and which files are executable
     uploads = {"codes.get": 1, "codes.upload": 1, "codes.put": 1, "blob.put": files}
     assert first == {"jobs.put": 50, "environments.put": 1, **uploads}
 
 
-def test_another_build_of_the_same_content_uploads_nothing(bench: Bench) -> None:
-    submit(bench, 1)
-    asked(bench)
-    bench.build = "e" * 32
-    submit(bench, 50)
-    assert asked(bench) == {"jobs.put": 50, "environments.put": 1, "codes.get": 1}
+def test_another_build_of_the_same_content_uploads_nothing(quick: Bench) -> None:
+    submit(quick, 1)
+    asked(quick)
+    quick.build = "e" * 32
+    submit(quick, 50)
+    assert asked(quick) == {"jobs.put": 50, "environments.put": 1, "codes.get": 1}
 
 
-def test_a_look_at_many_runs_is_one_page_and_at_few_one_request_each(bench: Bench) -> None:
-    attempts = submit(bench, 50)
-    asked(bench)
-    assert len(bench.handler.look(attempts)) == 50
-    assert asked(bench) == {"jobs.list": 1}
-    bench.handler.look(attempts[:2])
-    assert asked(bench) == {"jobs.get": 2}
+def test_a_look_at_many_runs_is_one_page_and_at_few_one_request_each(quick: Bench) -> None:
+    attempts = submit(quick, 50)
+    asked(quick)
+    assert len(quick.handler.look(attempts)) == 50
+    assert asked(quick) == {"jobs.list": 1}
+    quick.handler.look(attempts[:2])
+    assert asked(quick) == {"jobs.get": 2}
 
 
-def test_a_look_passes_over_the_pages_of_other_builds(bench: Bench, tmp_path: Path) -> None:
-    attempts = submit(bench, 10)
-    bench.build = "e" * 32
-    submit(bench, 100)
-    asked(bench)
-    assert len(bench.handler.look(attempts)) == 10
-    assert asked(bench) == {"jobs.list": 1}
+def test_a_look_passes_over_the_pages_of_other_builds(quick: Bench, tmp_path: Path) -> None:
+    attempts = submit(quick, 10)
+    quick.build = "e" * 32
+    submit(quick, 100)
+    asked(quick)
+    assert len(quick.handler.look(attempts)) == 10
+    assert asked(quick) == {"jobs.list": 1}
 
 
-def test_a_few_old_runs_of_a_large_build_are_asked_for_one_by_one(bench: Bench) -> None:
-    bench.server.workspace.page_size = 10
-    attempts = submit(bench, 50)
-    asked(bench)
-    bench.handler.look(attempts)
-    assert asked(bench) == {"jobs.list": 5}
-    bench.handler.look(attempts[:3])
-    assert asked(bench) == {"jobs.get": 3}
-    bench.handler.look(attempts[-15:])
-    assert asked(bench)["jobs.list"] in (2, 3)  # they were submitted side by side
+def test_a_few_old_runs_of_a_large_build_are_asked_for_one_by_one(quick: Bench) -> None:
+    quick.server.workspace.page_size = 10
+    attempts = submit(quick, 50)
+    asked(quick)
+    quick.handler.look(attempts)
+    assert asked(quick) == {"jobs.list": 5}
+    quick.handler.look(attempts[:3])
+    assert asked(quick) == {"jobs.get": 3}
+    quick.handler.look(attempts[-15:])
+    assert asked(quick)["jobs.list"] in (2, 3)  # they were submitted side by side
 
 
 def test_runs_that_wait_or_have_begun_lately_cost_no_more_however_old_they_are(
-    bench: Bench,
+    quick: Bench,
 ) -> None:
-    attempts = submit(bench, 10)
+    attempts = submit(quick, 10)
     for attempt, told in zip(attempts, ["Queued"] * 5 + ["Running"] * 5, strict=True):
-        job = bench.server.jobs.wait(attempt.id)
+        job = quick.server.jobs.wait(attempt.id)
         job.created -= timedelta(hours=10)
-        bench.server.jobs.pretend(attempt.id, told)
-    bench.handler.look(attempts)
-    asked(bench)
-    assert len(bench.handler.look(attempts)) == 10
-    assert asked(bench) == {"jobs.list": 1}
+        quick.server.jobs.pretend(attempt.id, told)
+    quick.handler.look(attempts)
+    asked(quick)
+    assert len(quick.handler.look(attempts)) == 10
+    assert asked(quick) == {"jobs.list": 1}
 
 
-def test_what_is_being_canceled_is_asked_again_only_if_that_was_lost(bench: Bench) -> None:
-    attempts = submit(bench, 3)
+def test_what_is_being_canceled_is_asked_again_only_if_that_was_lost(quick: Bench) -> None:
+    attempts = submit(quick, 3)
     for attempt in attempts:
-        bench.server.jobs.wait(attempt.id)
+        quick.server.jobs.wait(attempt.id)
     for told, again in (("CancelRequested", 0), ("Running", 3)):
         for attempt in attempts:
-            bench.server.jobs.pretend(attempt.id, told)
-        bench.handler.look(attempts)
-        asked(bench)
-        bench.handler.cancel(attempts)
-        assert asked(bench)["jobs.cancel"] == again
+            quick.server.jobs.pretend(attempt.id, told)
+        quick.handler.look(attempts)
+        asked(quick)
+        quick.handler.cancel(attempts)
+        assert asked(quick)["jobs.cancel"] == again
 
 
 def test_the_end_of_a_run_is_a_few_requests_beside_its_files(bench: Bench) -> None:
