@@ -44,7 +44,7 @@ def test_a_passing_notebook_leaves_its_evidence(run_notebook: Start) -> None:
 
 
 def test_stored_outputs_of_an_earlier_run_do_not_survive(run_notebook: Start) -> None:
-    """Else a cell that never ran would show results."""
+    """Else a cell that never ran would show results; a failed notebook has its page, too."""
     stale = code("1 / 0")
     later = code("2")
     later.execution_count = 7
@@ -55,6 +55,8 @@ def test_stored_outputs_of_an_earlier_run_do_not_survive(run_notebook: Start) ->
     assert run.cells[1].outputs == []
     assert run.cells[1].execution_count is None
     assert run.cells[1].metadata.mlgate == {"number": 2, "status": "not_run", "seconds": None}
+    assert "ZeroDivisionError" in run.html
+    assert "stale" not in run.html
 
 
 def test_it_runs_in_its_directory_with_the_caller_s_variables(start: Start) -> None:
@@ -164,18 +166,14 @@ def test_the_page_holds_the_plots_and_runs_nothing(run_notebook: Start) -> None:
     assert "<b>bold</b>" in run.html
 
 
-def test_a_failed_notebook_has_a_page_too(run_notebook: Start) -> None:
-    run = run_notebook(notebook("1 / 0"))
-
-    assert "ZeroDivisionError" in run.html
-
-
-def test_exit_hooks_of_the_kernel_may_still_write_outputs(run_notebook: Start) -> None:
+def test_the_folder_outputs_is_there_before_a_notebook_and_exit_hooks_may_still_write(
+    run_notebook: Start,
+) -> None:
     """As trackers do that flush at the end."""
     source = "import atexit, os\natexit.register(lambda: open('outputs/late.txt', 'w').write('x'))"
-    run = run_notebook(notebook(source))
+    run = run_notebook(notebook(f"open('outputs/first.txt', 'w').close()\n{source}"))
 
-    assert run.outcome["outputs"] == ["outputs/late.txt"]
+    assert run.outcome["outputs"] == ["outputs/first.txt", "outputs/late.txt"]
 
 
 def test_a_warm_process_may_fork_and_run(tmp_path: Path) -> None:
@@ -309,9 +307,3 @@ def test_a_kernel_that_falls_silent_is_waited_for_as_long_as_it_says_something(
 
     assert outcome["warnings"] == ["outputs of a cell may be missing: the kernel stopped sending"]
     assert "went on" in (tmp_path / "output" / "log.txt").read_text()
-
-
-def test_the_folder_outputs_is_there_before_a_notebook(run_notebook: Start) -> None:
-    run = run_notebook(notebook("open('outputs/x.txt', 'w').close()"))
-
-    assert run.outcome["outputs"] == ["outputs/x.txt"]

@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from mlgate.launcher.languages import foreign_language
 from mlgate.launcher.page import render
 from tests.contract.launcher.harness import Start, code, notebook
 
@@ -31,11 +32,15 @@ def shown(data: Any, **fields: Any) -> dict[str, Any]:
 
 def page(tmp_path: Path, *cells: dict[str, Any], **metadata: Any) -> str:
     """The body of the page."""
+    whole = whole_page(tmp_path, *cells, **metadata)
+    return whole[whole.index("<body") :]
+
+
+def whole_page(tmp_path: Path, *cells: dict[str, Any], **metadata: Any) -> str:
     content = {"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": list(cells)}
     (tmp_path / "root" / "nb").mkdir(parents=True, exist_ok=True)
     path = tmp_path / "root" / "nb" / "notebook.ipynb"
-    whole = render(nbformat.from_dict(content), path, (tmp_path / "root").resolve())
-    return whole[whole.index("<body") :]
+    return render(nbformat.from_dict(content), path, (tmp_path / "root").resolve())
 
 
 ODD: dict[str, Any] = {
@@ -100,10 +105,9 @@ def test_nothing_in_a_page_leads_elsewhere(tmp_path: Path, text: str) -> None:
     assert "hello" in body
 
 
-def test_the_policy_of_a_page_says_so_too(run_notebook: Start) -> None:
-    [policy] = re.findall(
-        r'Content-Security-Policy" content="([^"]*)"', run_notebook(notebook("1")).html
-    )
+def test_the_policy_of_a_page_says_so_too(tmp_path: Path) -> None:
+    whole = whole_page(tmp_path, cell())
+    [policy] = re.findall(r'Content-Security-Policy" content="([^"]*)"', whole)
 
     assert {"base-uri 'none'", "form-action 'none'"} <= set(policy.split("; "))
 
@@ -172,13 +176,15 @@ def test_a_broken_notebook_is_invalid(run_notebook: Start, fields: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["sql", "rust", "go", "sas"])
-def test_a_python_notebook_runs_whatever_its_kernel_is_called(
-    run_notebook: Start, name: str
-) -> None:
-    kernel = {"name": name, "display_name": name}
+def test_a_notebook_in_python_is_whatever_its_kernel_is_called(name: str) -> None:
+    assert foreign_language("python", name, None) is None
+
+
+def test_a_python_notebook_runs_whatever_its_kernel_is_called(run_notebook: Start) -> None:
+    kernel = {"name": "sql", "display_name": "sql"}
     run = run_notebook(
         notebook(code("print('ran')"), kernelspec=kernel, language_info={"name": "python"})
     )
 
     assert run.outcome["status"] == "succeeded"
-    assert run.outcome["warnings"] == [f"the kernel `{name}` is not known here: `python3` was used"]
+    assert run.outcome["warnings"] == ["the kernel `sql` is not known here: `python3` was used"]
