@@ -16,7 +16,7 @@ from mlgate.emulators.azure_devops import AzureDevOps
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
 from mlgate.orchestration.builds import Build
-from tests.contract.handlers.repository_handler.origins import Content, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Content, bare, commit, point
 from tests.e2e.commands import PATIENCE, message, mlgate
 from tests.e2e.test_two_workers import QUEUE, connection_of, running
 from tests.servers.git_http import git_http_server
@@ -82,7 +82,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         ("refs/heads/topic", "theirs"),
         ("refs/pull/7/merge", "merge"),
     ):
-        git(origin, "update-ref", ref, commits[name])
+        point(origin, ref, commits[name])
     emulator = running(tmp_path, "emulator.log", "emulator", "--port", "0", "--queue", QUEUE)
     with emulator, git_http_server(origin.parent) as server, AzureDevOps() as devops:
         connection = connection_of(tmp_path / "emulator.log")
@@ -112,7 +112,7 @@ def test_only_what_is_on_the_allowed_branch_is_promoted(site: Site) -> None:
     refs = {theirs: theirs, "topic": theirs, "refs/pull/7/merge": merge, merge: merge}
     assert site.refused(*refs) == [commit[:12] for commit in refs.values()]
 
-    git(site.repository, "update-ref", "refs/tags/main", theirs)
+    point(site.repository, "refs/tags/main", theirs)
     assert site.refused("refs/tags/main", theirs) == [theirs[:12]] * 2
 
     [(said, build)] = site.builds("main")

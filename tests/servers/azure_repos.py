@@ -293,7 +293,7 @@ def azure_repos_server(
         server.socket = context.wrap_socket(server.socket, server_side=True)
     service = AzureReposServer(root, int(server.server_address[1]))
     Handler.service = service
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield service

@@ -216,7 +216,7 @@ def blob_relay(azurite: Azurite) -> Iterator[BlobRelay]:
     relay = BlobRelay(azurite, "")
     server = _Server(("127.0.0.1", 0), partial(_Handler, relay, pool))
     relay.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield relay

@@ -162,7 +162,7 @@ def git_http_server(root: Path) -> Iterator[GitHttpServer]:
     server.daemon_threads = True
     git = GitHttpServer(root, server)
     Handler.git = git
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield git

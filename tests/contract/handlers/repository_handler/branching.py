@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.contract.handlers.repository_handler.origins import Origin, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import (
+    Origin,
+    bare,
+    commit,
+    commit_tree,
+    git,
+    point,
+)
 
-LENGTH = 2000  # commits of `main` before its last ones
+LENGTH = 700  # commits of `main` before its last ones: more than are fetched but at the last step
 _BEGAN = 1_600_000_000
 
 
@@ -23,19 +30,10 @@ def branching(path: Path) -> Origin:
         for n in range(1, LENGTH + 1)
     )
     git(path, "fast-import", "--quiet", stdin=history.encode())
-    commits = {"near": git(path, "rev-parse", "main"), "first": git(path, "rev-parse", "main~1999")}
-    commits["middle"] = git(path, "rev-parse", "main~700")
-    tree = git(path, "rev-parse", "main^{tree}")
-    commits["side"] = git(
-        path,
-        "commit-tree",
-        tree,
-        "-p",
-        commits["middle"],
-        "-m",
-        "side",
-        GIT_COMMITTER_DATE="@4000000000 +0000",
-    )
+    names = ("main", f"main~{LENGTH - 1}", "main~600", "main^{tree}")
+    near, first, middle, tree = git(path, "rev-parse", *names).split()
+    commits = {"near": near, "first": first, "middle": middle}
+    commits["side"] = commit_tree(path, tree, middle, committed=4_000_000_000)
     commits["merged"] = commit(path, {"merged": b"1"}, commits["near"], commits["side"])
     commits["main"] = commit(path, {"last": b"1"}, commits["merged"])
     commits["topic"] = commit(path, {"topic": b"1"}, commits["merged"])
@@ -52,7 +50,7 @@ def branching(path: Path) -> Origin:
         ("refs/tags/release", "main"),
         ("refs/backup/refs/heads/ghost", "main"),
     ):
-        git(path, "update-ref", ref, commits[name])
+        point(path, ref, commits[name])
     commits["unknown"] = "1" * 40
     commits["tree"] = tree
     return Origin(path, commits)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from handlers.repository_handler import GitCredential, RepositoryHandler
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.ports import Checkout
+from tests.contract.handlers.repository_handler.branching import branching
 from tests.contract.handlers.repository_handler.origins import Origin, demo
 from tests.servers.azure_repos import AzureReposServer, Tokens, azure_repos_server
 from tests.servers.git_http import GitHttpServer, git_http_server
@@ -42,6 +43,12 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
     """Read by every test, written by none."""
     return demo(tmp_path_factory.mktemp("origins") / "demo.git")
+
+
+@pytest.fixture(scope="session")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Origin:
+    """A long history, to copy."""
+    return branching(tmp_path_factory.mktemp("long") / "long.git")
 
 
 @pytest.fixture(params=["git", "dulwich"])

@@ -1,18 +1,23 @@
-"""Repositories to fetch from, made with git's own plumbing."""
+"""Repositories to fetch from. Objects and refs are written as git writes them, without a process
+for each."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.git_http import NEUTRAL
 
+NOW = 1_700_000_000  # of each commit, unless a test says another time
 IDENTITY = {
     f"GIT_{role}_{part}": value
     for role in ("AUTHOR", "COMMITTER")
-    for part, value in (("NAME", "A"), ("EMAIL", "a@example.com"), ("DATE", "@1700000000 +0000"))
+    for part, value in (("NAME", "A"), ("EMAIL", "a@example.com"), ("DATE", f"@{NOW} +0000"))
 }
 
 
@@ -22,6 +27,11 @@ class Origin:
 
     path: Path
     commits: dict[str, str]
+
+    def copied(self, path: Path) -> Origin:
+        """One more, to write to."""
+        shutil.copytree(self.path, path)
+        return Origin(path, dict(self.commits))
 
 
 def git(folder: Path, *arguments: str, stdin: bytes = b"", **environment: str) -> str:
@@ -48,9 +58,11 @@ def commit(repository: Path, files: dict[str, Content], *parents: str) -> str:
     return commit_tree(repository, write_tree(repository, files), *parents)
 
 
-def commit_tree(repository: Path, tree: str, *parents: str) -> str:
-    options = [option for parent in parents for option in ("-p", parent)]
-    return git(repository, "commit-tree", tree, *options, "-m", "a commit")
+def commit_tree(repository: Path, tree: str, *parents: str, committed: int = NOW) -> str:
+    by = "A <a@example.com>"
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    lines += [f"author {by} {NOW} +0000", f"committer {by} {committed} +0000", "", "a commit\n"]
+    return write_object(repository, b"commit", "\n".join(lines).encode())
 
 
 def write_tree(repository: Path, files: dict[str, Content]) -> str:
@@ -75,11 +87,29 @@ def raw_tree(repository: Path, entries: list[tuple[int, bytes, str]]) -> str:
     """A tree object with any names at all, which `git mktree` would refuse."""
     ordered = sorted(entries, key=lambda entry: entry[1] + b"/" * (entry[0] == 0o40000))
     data = b"".join(b"%o %s\0" % (mode, name) + bytes.fromhex(sha) for mode, name, sha in ordered)
-    return git(repository, "hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=data)
+    return write_object(repository, b"tree", data)
 
 
 def write_blob(repository: Path, data: bytes) -> str:
-    return git(repository, "hash-object", "-w", "--stdin", stdin=data)
+    return write_object(repository, b"blob", data)
+
+
+def write_object(repository: Path, kind: bytes, data: bytes) -> str:
+    """A loose object of any content at all. Format: gitrepository-layout(5), `objects/[0-9a-f]`."""
+    data = b"%s %d\0%s" % (kind, len(data), data)
+    sha = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    file = repository / "objects" / sha[:2] / sha[2:]
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(zlib.compress(data, 1))
+    return sha
+
+
+def point(repository: Path, ref: str, sha: str) -> None:
+    """Have the ref, whose whole name it is, name that object."""
+    file = repository / ref
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{sha}\n")
 
 
 def link(target: str) -> Content:
@@ -88,7 +118,7 @@ def link(target: str) -> Content:
 
 def bare(path: Path) -> Path:
     path.mkdir(parents=True)
-    git(path, "init", "--quiet", "--bare", "--initial-branch=main")
+    git(path, "init", "--quiet", "--bare", "--initial-branch=main", "--template=")
     return path
 
 
@@ -123,7 +153,7 @@ def demo(path: Path) -> Origin:
         ("refs/tags/light", "second"),
         ("refs/pull/7/merge", "merge"),
     ):
-        git(path, "update-ref", ref, commits[name])
+        point(path, ref, commits[name])
     git(path, "tag", "-a", "v1", "-m", "one", commits["second"])
     return Origin(path, commits)
 

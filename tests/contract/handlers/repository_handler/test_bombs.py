@@ -20,7 +20,7 @@ from tests.contract.handlers.repository_handler.origins import (
     bare,
     commit,
     commit_tree,
-    git,
+    point,
     raw_tree,
     write_blob,
 )
@@ -75,7 +75,7 @@ def tower(repository: Path, levels: int, wide: int = 10) -> str:
 
 
 def publish(repository: Path, sha: str) -> str:
-    git(repository, "update-ref", "refs/heads/main", sha)
+    point(repository, "refs/heads/main", sha)
     return sha
 
 
@@ -160,13 +160,19 @@ def test_more_bytes_than_a_checkout_may_have_are_refused(
     assert is_refused(told, home, "more than 20480 MiB of files")
 
 
-def test_a_folder_of_more_names_than_can_be_held_is_refused(
-    forge: GitHttpServer, use_git: bool, tmp_path: Path
-) -> None:
-    path = bare(tmp_path / "origins" / "flat.git")
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = bare(tmp_path_factory.mktemp("flat") / "flat.git")
     blob = write_blob(path, b"x")
-    names = [(0o100644, b"%07d" % number, blob) for number in range(1_250_000)]
+    names = [(0o100644, b"%07d" % number, blob) for number in range(1_000_000)]
     publish(path, commit_tree(path, raw_tree(path, names)))
+    return path
+
+
+def test_a_folder_of_more_names_than_can_be_held_is_refused(
+    forge: GitHttpServer, flat: Path, use_git: bool, tmp_path: Path
+) -> None:
+    forge.root = flat.parent
     home = tmp_path / "home"
     told = check_out(home, f"{forge.url}/flat.git", use_git)
     assert told.words.startswith("TooLarge ")

@@ -8,17 +8,17 @@ import pytest
 
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent, Temporary
-from tests.contract.handlers.repository_handler.branching import branching, on_main
+from tests.contract.handlers.repository_handler.branching import on_main
 from tests.contract.handlers.repository_handler.conftest import TOKEN, MakeHandler, OfJob, Place
-from tests.contract.handlers.repository_handler.origins import Origin, commit, git
+from tests.contract.handlers.repository_handler.origins import Origin, commit, git, point
 from tests.servers.azure_repos import AzureReposServer
 from tests.servers.git_http import GitHttpServer
 from tests.servers.git_ssh import GitSshServer
 
 
 @pytest.fixture
-def origin(tmp_path: Path) -> Origin:
-    return branching(tmp_path / "origins" / "demo.git")
+def origin(long: Origin, tmp_path: Path) -> Origin:
+    return long.copied(tmp_path / "origins" / "demo.git")
 
 
 def test_the_tip_and_its_ancestors_are_on_a_branch_and_nothing_else_is(
@@ -47,13 +47,13 @@ def test_the_branch_is_as_the_server_has_it_now(place: Place, origin: Origin) ->
         ]
 
     assert said() == [True, True, False]
-    git(origin.path, "update-ref", "refs/heads/main", commits["topic"])  # by force
+    point(origin.path, "refs/heads/main", commits["topic"])  # by force
     assert said() == [True, False, True]
     new = commit(origin.path, {"new": b"1"}, commits["topic"])
-    git(origin.path, "update-ref", "refs/heads/main", new)
+    point(origin.path, "refs/heads/main", new)
     assert place.handler.contains(request, new, "main")
     assert said() == [True, False, True]
-    git(origin.path, "update-ref", "refs/heads/main", commits["other"])  # nothing in common
+    point(origin.path, "refs/heads/main", commits["other"])  # nothing in common
     assert said() == [False, False, False]
 
 
@@ -123,7 +123,7 @@ def test_every_server_of_git_is_understood(
         for commit_name, there in (("near", True), ("first", True), ("topic", False)):
             assert handler.contains(wanted, origin.commits[commit_name], "main") is there
         new = commit(origin.path, {"new": b"1"}, git(origin.path, "rev-parse", "refs/heads/main"))
-        git(origin.path, "update-ref", "refs/heads/main", new)
+        point(origin.path, "refs/heads/main", new)
 
 
 @pytest.mark.parametrize("place", ["http", "ssh", "path"], indirect=True)

@@ -11,7 +11,7 @@ import pytest
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent
 from tests.contract.handlers.repository_handler.conftest import MakeHandler
-from tests.contract.handlers.repository_handler.origins import Origin, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Origin, bare, commit, point
 from tests.servers.git_http import GitHttpServer
 
 
@@ -70,7 +70,7 @@ def test_what_was_used_longest_ago_is_forgotten_first(
     requests = {}
     for name in "abc":
         path = bare(tmp_path / "origins" / name)
-        git(path, "update-ref", "refs/heads/main", commit(path, {"f": name.encode() * 9999}))
+        point(path, "refs/heads/main", commit(path, {"f": name.encode() * 9999}))
         requests[name] = RepositoryRequest(str(path))
     home, allowed = tmp_path / "home", [str(tmp_path / "origins")]
     entry_of = {}
@@ -95,7 +95,7 @@ def test_what_would_not_fit_alone_pushes_nothing_else_out(
     for name, size in (("small", 9), ("large", 3 << 20)):
         path = bare(tmp_path / "origins" / name)
         content = os.urandom(size)
-        git(path, "update-ref", "refs/heads/main", commit(path, {"f": content}))
+        point(path, "refs/heads/main", commit(path, {"f": content}))
         requests[name] = RepositoryRequest(str(path))
     home = tmp_path / "home"
     handler = make_handler(allowed=[str(tmp_path / "origins")], cache_bytes=2 << 20)

@@ -12,7 +12,7 @@ from handlers.repository_handler import GitCredential, RepositoryHandler
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
 from tests.contract.handlers.repository_handler.conftest import MakeHandler
-from tests.contract.handlers.repository_handler.origins import Content, Origin, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Content, Origin, bare, commit, point
 from tests.servers.azure_repos import AzureReposServer, Tokens
 from tests.servers.azure_repos_at_home import azure_repos_at_home
 
@@ -195,7 +195,7 @@ def test_each_submodule_is_opened_by_the_first_credential_that_does(
 
 def publish(path: Path, files: dict[str, Content]) -> str:
     sha = commit(path, files)
-    git(path, "update-ref", "refs/heads/main", sha)
+    point(path, "refs/heads/main", sha)
     return sha
 
 

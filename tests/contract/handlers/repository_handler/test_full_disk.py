@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.handlers.repository_handler.origins import bare, commit, git
+from tests.contract.handlers.repository_handler.origins import bare, commit, git, point
 from tests.servers.azure_repos import azure_repos_server
 
 MEBIBYTE = 1 << 20
@@ -26,7 +26,7 @@ def origins(tmp_path: Path) -> Path:
     for name, size in (("a", 4), ("b", 4), ("huge", 12)):
         path = bare(tmp_path / "origins" / name)
         content = os.urandom(size * MEBIBYTE)
-        git(path, "update-ref", "refs/heads/main", commit(path, {"data": content}))
+        point(path, "refs/heads/main", commit(path, {"data": content}))
     return tmp_path / "origins"
 
 
@@ -82,7 +82,7 @@ def test_what_the_tree_takes_is_known_before_it_is_written(
 ) -> None:
     """Zeros, of which the pack has next to nothing."""
     path = bare(origins / "zeros")
-    git(path, "update-ref", "refs/heads/main", commit(path, {"data": bytes(40 * MEBIBYTE)}))
+    point(path, "refs/heads/main", commit(path, {"data": bytes(40 * MEBIBYTE)}))
     told = check_out("16m", tmp_path / "home", place, program, "a", "zeros", "a")
     assert told[0] == told[2] == "a 1"
     assert told[1].startswith(f"zeros TooLarge The repository {place}/zeros needs 40 MiB or more")
@@ -93,7 +93,7 @@ def test_a_history_that_fills_the_disk_by_itself_is_refused(tmp_path: Path, orig
     path = bare(origins / "wordy")
     words = base64.b64encode(os.urandom(12 * MEBIBYTE))
     tree = git(path, "write-tree")
-    git(path, "update-ref", "refs/heads/main", git(path, "commit-tree", tree, stdin=words))
+    point(path, "refs/heads/main", git(path, "commit-tree", tree, stdin=words))
     names = ("?huge", "a", "?wordy", "a", "?huge")
     told = check_out("11m", tmp_path / "home", str(origins), "git", *names)
     assert told[0] == told[4] == "?huge False"  # its files are what is large

@@ -12,17 +12,17 @@ from handlers.repository_handler import RepositoryHandler, history
 from handlers.repository_handler.locks import locked
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Busy, Permanent
-from tests.contract.handlers.repository_handler.branching import LENGTH, branching
+from tests.contract.handlers.repository_handler.branching import LENGTH
 from tests.contract.handlers.repository_handler.conftest import TOKEN, MakeHandler
-from tests.contract.handlers.repository_handler.origins import Origin, commit, git
+from tests.contract.handlers.repository_handler.origins import Origin, commit, git, point
 from tests.servers.git_http import GitHttpServer
 
 LISTING = ["GET /demo.git/info/refs", "POST /demo.git/git-upload-pack"]
 
 
 @pytest.fixture
-def origin(tmp_path: Path) -> Origin:
-    return branching(tmp_path / "origins" / "demo.git")
+def origin(long: Origin, tmp_path: Path) -> Origin:
+    return long.copied(tmp_path / "origins" / "demo.git")
 
 
 class Asking:
@@ -39,7 +39,7 @@ class Asking:
         """One commit more on `main`."""
         tip = git(self.origin.path, "rev-parse", "refs/heads/main")
         self.origin.commits[name] = commit(self.origin.path, {name: b"1"}, tip)
-        git(self.origin.path, "update-ref", "refs/heads/main", self.origin.commits[name])
+        point(self.origin.path, "refs/heads/main", self.origin.commits[name])
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_what_lies_in_the_cache_beside_the_commits_says_nothing(
     (here / "info").mkdir(exist_ok=True)
     (here / "info" / "grafts").write_text(f"{commits['main']} {commits['near']}\n")
     forged = commit(here, {}, commits["near"])
-    git(here, "update-ref", f"refs/replace/{commits['main']}", forged)
+    point(here, f"refs/replace/{commits['main']}", forged)
     assert asking.contains("side")
     assert not asking.contains("topic")
 

@@ -17,6 +17,7 @@ from tests.contract.handlers.repository_handler.origins import (
     git,
     link,
     on_disk,
+    point,
     raw_tree,
     write_blob,
 )
@@ -30,7 +31,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def publish(repository: Path, files: dict[str, Content]) -> RepositoryRequest:
-    git(repository, "update-ref", "refs/heads/main", commit(repository, files))
+    point(repository, "refs/heads/main", commit(repository, files))
     return RepositoryRequest(str(repository))
 
 

@@ -16,7 +16,14 @@ from handlers.repository_handler import RepositoryHandler
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Permanent
 from tests.contract.handlers.repository_handler.conftest import TOKEN, MakeHandler
-from tests.contract.handlers.repository_handler.origins import Content, Origin, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import (
+    Content,
+    Origin,
+    bare,
+    commit,
+    git,
+    point,
+)
 from tests.servers.git_http import GitHttpServer, git_http_server
 from tests.servers.git_ssh import GitSshServer
 
@@ -101,7 +108,7 @@ def test_a_repository_that_is_gone_from_this_machine_is_not_read_from_the_cache(
 ) -> None:
     path = bare(tmp_path / "here.git")
     sha = commit(path, {"file": b"x"})
-    git(path, "update-ref", "refs/heads/main", sha)
+    point(path, "refs/heads/main", sha)
     request = RepositoryRequest(str(path), sha)
     with make_handler(allowed=[str(tmp_path)]).checkout(request):
         pass
@@ -116,7 +123,7 @@ def parted(tmp_path: Path) -> Iterator[tuple[GitHttpServer, GitHttpServer, dict[
     (tmp_path / "public").mkdir()
     inner = bare(tmp_path / "private" / "inner.git")
     commits = {"inner": commit(inner, {"secret.py": b"secret"})}
-    git(inner, "update-ref", "refs/heads/main", commits["inner"])
+    point(inner, "refs/heads/main", commits["inner"])
     with (
         git_http_server(tmp_path / "public") as public,
         git_http_server(tmp_path / "private") as private,
@@ -129,7 +136,7 @@ def parted(tmp_path: Path) -> Iterator[tuple[GitHttpServer, GitHttpServer, dict[
             "lib": (0o160000, commits["inner"].encode()),
         }
         commits["outer"] = commit(outer, files)
-        git(outer, "update-ref", "refs/heads/main", commits["outer"])
+        point(outer, "refs/heads/main", commits["outer"])
         yield public, private, commits
 
 
@@ -161,7 +168,7 @@ def test_cached_lfs_content_is_served_to_its_readers_alone(tmp_path: Path) -> No
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 3500\n"
     path = bare(tmp_path / "origins" / "lfs.git")
     sha = commit(path, {"model.bin": pointer.encode()})
-    git(path, "update-ref", "refs/heads/main", sha)
+    point(path, "refs/heads/main", sha)
     with git_http_server(path.parent) as server:
         server.token = TOKEN
         server.lfs_objects[oid] = content

@@ -19,9 +19,9 @@ from tests.contract.handlers.repository_handler.origins import (
     Content,
     bare,
     commit,
-    git,
     link,
     on_disk,
+    point,
 )
 from tests.servers.git_http import GitHttpServer, git_http_server
 
@@ -34,7 +34,7 @@ POINTER = (
 
 def publish(path: Path, files: dict[str, Content]) -> str:
     sha = commit(path if path.exists() else bare(path), files)
-    git(path, "update-ref", "refs/heads/main", sha)
+    point(path, "refs/heads/main", sha)
     return sha
 
 

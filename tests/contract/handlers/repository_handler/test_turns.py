@@ -19,7 +19,7 @@ from handlers.repository_handler.cache import Cache
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import Busy
 from tests.contract.handlers.repository_handler.conftest import MakeHandler
-from tests.contract.handlers.repository_handler.origins import Origin, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Origin, bare, commit, point
 from tests.servers.git_http import GitHttpServer, git_http_server
 
 SECONDS = 60  # until a test gives up
@@ -31,7 +31,7 @@ def large(tmp_path: Path) -> Iterator[tuple[GitHttpServer, str]]:
     path = bare(tmp_path / "origins" / "large.git")
     files = {f"{n % 40}/{n}.bin": os.urandom(500) for n in range(300)}
     sha = commit(path, dict(files))
-    git(path, "update-ref", "refs/heads/main", sha)
+    point(path, "refs/heads/main", sha)
     with git_http_server(path.parent) as running:
         yield running, sha
 

@@ -13,7 +13,7 @@ from dulwich.repo import Repo
 from handlers.repository_handler.object_sizes import size_of
 from handlers.repository_handler.pack_watch import PackWatch
 from handlers.repository_handler.trees import TooLarge
-from tests.contract.handlers.repository_handler.origins import Content, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Content, bare, commit, git, point
 from tests.servers.git_http import NEUTRAL
 
 SIZES = {"small": 10, "middle": 5_000, "large": 70_000, "similar": 70_005, "zeros": 300_000}
@@ -27,7 +27,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     files: dict[str, Content] = {
         name: bytes(size) if name == "zeros" else noise[:size] for name, size in SIZES.items()
     }
-    git(path, "update-ref", "refs/heads/main", commit(path, files))
+    point(path, "refs/heads/main", commit(path, files))
     git(path, "repack", "-a", "-d", "-q", "--depth=5", "--window=10")
     [file] = (path / "objects" / "pack").glob("*.pack")
     return path, file.read_bytes()

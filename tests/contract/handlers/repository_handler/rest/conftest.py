@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.handlers.repository_handler.conftest import TOKEN
-from tests.contract.handlers.repository_handler.origins import bare, commit, git
+from tests.contract.handlers.repository_handler.origins import bare, commit, point
 from tests.contract.handlers.repository_handler.rest.resembling import REPOSITORIES
 from tests.servers.azure_repos import AzureReposServer, Tokens, azure_repos_server
 
@@ -19,7 +19,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("origins")
     for name, files in REPOSITORIES.items():
         path = bare(folder / f"{name.replace(' ', '-')}.git")
-        git(path, "update-ref", "refs/heads/main", commit(path, files))
+        point(path, "refs/heads/main", commit(path, files))
     return folder
 
 

@@ -12,7 +12,7 @@ from tests.contract.handlers.repository_handler.conftest import TOKEN
 from tests.contract.handlers.repository_handler.origins import (
     bare,
     commit_tree,
-    git,
+    point,
     raw_tree,
     write_blob,
 )
@@ -134,7 +134,7 @@ def test_a_path_git_would_not_check_out_is_refused(
     tree = raw_tree(path, [(0o100644, name, write_blob(path, b"evil"))])
     if below:
         tree = raw_tree(path, [(0o40000, b"folder", tree)])
-    git(path, "update-ref", "refs/heads/main", commit_tree(path, tree))
+    point(path, "refs/heads/main", commit_tree(path, tree))
     words = "does not match the commit's hash" if b"/" in name else "git itself would not check out"
     with pytest.raises(Permanent, match=words):
         check_out(refusing, tmp_path / "home", "hostile")
@@ -148,6 +148,6 @@ def test_what_rest_does_not_show_as_it_is_is_told(
     refusing.root = tmp_path / "origins"
     path = bare(refusing.root / "old.git")
     tree = raw_tree(path, [(mode, name, write_blob(path, b"x"))])
-    git(path, "update-ref", "refs/heads/main", commit_tree(path, tree))
+    point(path, "refs/heads/main", commit_tree(path, tree))
     with pytest.raises(Permanent, match=r"not UTF-8 and with modes of old programs; install git"):
         check_out(refusing, tmp_path / "home", "old")

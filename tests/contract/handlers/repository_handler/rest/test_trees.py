@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from handlers.repository_handler import git_rest
-from tests.contract.handlers.repository_handler.origins import Content, bare, commit, git
+from tests.contract.handlers.repository_handler.origins import Content, bare, commit, point
 from tests.contract.handlers.repository_handler.rest.resembling import REPOSITORIES
 from tests.contract.handlers.repository_handler.rest.support import check_out, through_rest
 from tests.servers.azure_repos import AzureReposServer
@@ -94,7 +94,7 @@ def test_a_commit_that_is_cached_is_not_brought_again_and_the_next_one_as_what_d
 ) -> None:
     path = bare(root / "growing.git")
     files: dict[str, Content] = {f"{n}.txt": b"%d" % n for n in range(100)}
-    git(path, "update-ref", "refs/heads/main", commit(path, files))
+    point(path, "refs/heads/main", commit(path, files))
 
     def asked() -> list[str]:
         parts = [request.partition("/growing")[2] for request in refusing.requests]
@@ -106,6 +106,6 @@ def test_a_commit_that_is_cached_is_not_brought_again_and_the_next_one_as_what_d
     assert check_out(refusing, tmp_path / "home", "growing") == first
     assert check_out(refusing, tmp_path / "home", "growing", first[0]) == first
     assert asked() == []
-    git(path, "update-ref", "refs/heads/main", commit(path, {**files, "new": b"new"}))
+    point(path, "refs/heads/main", commit(path, {**files, "new": b"new"}))
     assert len(check_out(refusing, tmp_path / "home", "growing")[1]) == 101
     assert asked() == ["/trees", "/blobs"]
