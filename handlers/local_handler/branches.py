@@ -110,7 +110,7 @@ class Branches:
         return None
 
     def _become(self, name: str, variables: Mapping[str, str]) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # an import may start a program
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as in a kernel
         self._known.clear()
         self._is_branch = True
         try:

@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from handlers.local_handler import trees
 from mlgate.orchestration.runs import RunKind, RunSpec
 
 _REMEMBERED = 8  # builds
 _MOST_BYTES = 1 << 20  # of a notebook that is read for its imports
 _MOST_IMPORTS = 40
 _LONGEST = 100  # characters of a name
-_MODULES = {".py", ".pyc", ".so"}
 # Magics that neither execute code of the notebook nor change what an import finds.
 _HARMLESS = re.compile(r"%(matplotlib|autoreload|load_ext\s+autoreload|config\s+InlineBackend)\b")
 
@@ -46,7 +46,7 @@ class SharedImports:
         for run in runs:
             if run.kind is RunKind.NOTEBOOK and run.path:
                 if run.directory not in own:
-                    own[run.directory] = _modules_in(snapshot / run.directory)
+                    own[run.directory] = _own_modules(snapshot / run.directory)
                 made[run.path] = leading(snapshot / run.path, own[run.directory])
         with self._lock:
             others = {key: build for key, build in self._builds.items() if key != snapshot}
@@ -83,15 +83,11 @@ def leading(notebook: Path, own: Set[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _modules_in(directory: Path) -> set[str]:
-    """The names that an import may find in a directory of the repository."""
-    with suppress(OSError):
-        return {
-            entry.name.partition(".")[0]
-            for entry in directory.iterdir()
-            if entry.suffix in _MODULES or entry.is_dir()
-        }
-    return set()
+def _own_modules(directory: Path) -> set[str]:
+    try:
+        return trees.modules_in(directory)
+    except OSError:  # there is no such directory, which the run will say
+        return set()
 
 
 def _imported(notebook: Any, own: Set[str]) -> Iterator[str]:

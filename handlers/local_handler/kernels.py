@@ -18,10 +18,10 @@ import types
 import warnings
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
+from handlers.local_handler import trees
 from handlers.local_handler.libraries import Library, set_filters
 from handlers.local_handler.seeds import Seed, receive
 
@@ -149,7 +149,7 @@ class KernelSeed:
     ) -> Seed | None:
         """`command` is `python -c CODE ARGUMENTS` with the interpreter of this process."""
         try:
-            if not self._packages.isdisjoint(_modules_of(directory)):
+            if not self._packages.isdisjoint(trees.modules_in(directory)):
                 return None
             if any(True for pattern in self._absent for _ in directory.glob(pattern)):
                 return None
@@ -157,16 +157,3 @@ class KernelSeed:
         except OSError:
             return None
         return self._seed
-
-
-def _modules_of(directory: Path) -> set[str]:
-    """The modules in a directory, which an import would find instead of installed ones."""
-    found: set[str] = set()
-    suffixes = all_suffixes()
-    for entry in os.scandir(directory):
-        found.update(
-            entry.name.removesuffix(each) for each in suffixes if entry.name.endswith(each)
-        )
-        if entry.is_dir() and os.path.exists(f"{entry.path}/__init__.py"):  # noqa: PTH110 -- no Path for each
-            found.add(entry.name)
-    return found

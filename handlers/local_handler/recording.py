@@ -50,7 +50,7 @@ class Recording:
         self._folder = ""  # the working directory
         self._reasons: list[str] = []  # to refuse the import
         self._askers: set[str] = set()  # modules that asked for the working directory
-        self._began = time.time()
+        self._numpy = _state_of_numpy()  # None if it is not imported yet
         self._processes: list[Any] = []  # the ids of this process that were given
         self._drawn: set[int] = set()  # random numbers that were asked of the system
         self._seeded: list[weakref.ref[random.Random]] = []  # by the system
@@ -87,7 +87,7 @@ class Recording:
                 stand_ins.Stream("stderr", self._reasons),
             ):
                 self._stand_in(stream, None)
-                _set(stack, sys, stream.name, stream)
+                _set(stack, sys, stream.replaces, stream)
             self._replace(stack, random.Random, "seed", self._seeding)
             # As in a kernel, but that there is no shell yet.
             self._replace(stack, shell, "initialized", lambda _: self._asked_for_shell)
@@ -116,18 +116,17 @@ class Recording:
         streams, left = holders.restore(self._fakes, self._originals, stand_ins.Stream)
         if left is not None:
             raise Impure(f"keeps {left}")
-        return [(owner, name, stream.name) for owner, name, stream in streams]
+        while self._processes:
+            if sys.getrefcount(self._processes.pop()) > 1:
+                raise Impure("keeps the id of this process")
+        return [(owner, name, stream.replaces) for owner, name, stream in streams]
 
     def directories(self, made: Mapping[str, types.ModuleType]) -> list[tuple[str, str]]:
         """The globals of modules that are the working directory's name.
 
-        Raises `Impure` if it is kept otherwise, and for an id of this process, a random number or a
-        time that is kept.
+        Raises `Impure` if it is kept otherwise, and for a random number or a time that is kept.
         """
         found, now = [], (time.time(), time.monotonic())
-        while self._processes:
-            if sys.getrefcount(self._processes.pop()) > 1:
-                raise Impure("keeps the id of this process")
         for name, module in made.items():
             for key, value in vars(module).items():
                 if type(value) is str and self._folder in value:
@@ -145,15 +144,15 @@ class Recording:
     def generators(self) -> list[Any]:
         """The living generators of random numbers that were seeded by the system.
 
-        Raises `Impure` if numpy's own was seeded otherwise.
+        Raises `Impure` if numpy's own was seeded otherwise, or drawn from.
         """
         found: list[Any] = [each for ref in self._seeded if (each := ref()) is not None]
         if numpy := sys.modules.get("numpy.random"):
             kind = numpy.BitGenerator
             living = (each for each in gc.get_objects() if isinstance(each, kind))
             found += (each for each in living if _entropy(each) in self._drawn)
-            own = numpy.mtrand._rand._bit_generator  # noqa: SLF001 -- there is no other way to it
-            if any(each is own for each in found) and not _as_seeded(own):
+            expected = self._numpy or _as_seeded(_own_of(numpy))
+            if _state_of_numpy() != expected:
                 raise Impure("seeded numpy's random numbers")
         return found
 
@@ -198,7 +197,11 @@ class Recording:
             path = arguments[0] if arguments else keywords.get("path", keywords.get("file", "."))
             caller = sys._getframe(1).f_code.co_name  # noqa: SLF001 -- the way to know it
             tries = caller == "_get_default_tempdir"  # tempfile's, which leaves nothing
-            if _may_write(real, arguments, keywords) and path != os.devnull and not tries:
+            if (
+                _may_write(real.__name__, path, arguments, keywords)
+                and path != os.devnull
+                and not tries
+            ):
                 self._refuse(f"opened {path!r} to write")
             name = "" if isinstance(path, int) else os.fsdecode(path)
             if name.startswith(self._folder):
@@ -258,14 +261,16 @@ class Recording:
         return False
 
 
-def _may_write(real: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
-    """Whether a call may make a file or change one."""
-    if real is os.mkdir or getattr(real, "__name__", "") == "mkdir":
-        return not os.path.isdir(arguments[0])  # noqa: PTH112 -- a string
+def _may_write(
+    function: str, path: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]
+) -> bool:
+    """Whether a call may make a file or folder, or change one."""
+    if function == "mkdir":
+        return not os.path.isdir(path)  # noqa: PTH112 -- a string
     mode = arguments[1] if len(arguments) > 1 else keywords.get("mode", keywords.get("flags"))
     if isinstance(mode, str):
         return not _WRITES.isdisjoint(mode)
-    return isinstance(mode, int) and real.__name__ == "open" and bool(mode & _FLAGS)
+    return function == "open" and isinstance(mode, int) and bool(mode & _FLAGS)
 
 
 def _set(stack: ExitStack, owner: Any, name: str, value: Any) -> None:
@@ -286,17 +291,32 @@ def _caller() -> str:
 
 
 def _entropy(generator: Any) -> Any:
-    seeds = getattr(generator, "seed_seq", None) or getattr(generator, "_seed_seq", None)
-    entropy = getattr(seeds, "entropy", None)
+    entropy = getattr(_seeds(generator), "entropy", None)
     return entropy if isinstance(entropy, int) else None
 
 
-def _as_seeded(generator: Any) -> bool:
-    """Whether a Mersenne Twister is as its seed made it."""
-    seeds = getattr(generator, "seed_seq", None) or generator._seed_seq  # noqa: SLF001 -- older numpy
-    again = type(generator)(type(seeds)(seeds.entropy))
-    key, other = generator.state["state"]["key"], again.state["state"]["key"]
-    return (
-        bool((key == other).all())
-        and generator.state["state"]["pos"] == again.state["state"]["pos"]
-    )
+def _seeds(generator: Any) -> Any:
+    """What a generator of numpy was seeded from; the attribute was private in older versions."""
+    return getattr(generator, "seed_seq", None) or getattr(generator, "_seed_seq", None)
+
+
+def _own_of(numpy: Any) -> Any:
+    """The Mersenne Twister that functions of `numpy.random` draw from."""
+    return numpy.mtrand._rand._bit_generator  # noqa: SLF001 -- there is no other way to it
+
+
+def _state_of_numpy() -> tuple[bytes, int] | None:
+    """The state of numpy's own generator; None if it is not imported."""
+    numpy = sys.modules.get("numpy.random")
+    return None if numpy is None else _state(_own_of(numpy))
+
+
+def _as_seeded(generator: Any) -> tuple[bytes, int]:
+    """The state that a Mersenne Twister's seed gave it."""
+    seeds = _seeds(generator)
+    return _state(type(generator)(type(seeds)(seeds.entropy)))
+
+
+def _state(generator: Any) -> tuple[bytes, int]:
+    state = generator.state["state"]
+    return state["key"].tobytes(), state["pos"]

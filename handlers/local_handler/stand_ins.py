@@ -58,8 +58,9 @@ class Shell:
 class Stream:
     """A kernel's standard stream that no import may write to."""
 
-    def __init__(self, name: str, reasons: list[str]) -> None:
-        self.name = name
+    def __init__(self, replaces: str, reasons: list[str]) -> None:
+        """`replaces` is its name in `sys`."""
+        self.replaces = replaces
         self._reasons = reasons
 
     def __getattr__(self, name: str) -> Any:

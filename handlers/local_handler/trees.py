@@ -12,6 +12,7 @@ import shutil
 import stat
 import time
 from contextlib import suppress
+from importlib.machinery import all_suffixes
 from pathlib import Path
 
 _ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is left for good
@@ -115,3 +116,16 @@ def _copy_file(source: str, target: str) -> str:
             shutil.copyfileobj(reader, writer)
     shutil.copymode(source, target)
     return target
+
+
+def modules_in(directory: Path) -> set[str]:
+    """The modules and packages that Python can import from a directory. Raises OSError."""
+    found: set[str] = set()
+    suffixes = all_suffixes()
+    for entry in os.scandir(directory):
+        found.update(
+            entry.name.removesuffix(each) for each in suffixes if entry.name.endswith(each)
+        )
+        if entry.is_dir() and os.path.exists(f"{entry.path}/__init__.py"):  # noqa: PTH110 -- no Path for each
+            found.add(entry.name)
+    return found

@@ -151,7 +151,6 @@ class Templates:
                 return False
             own = {}
         key = _Key(kind, str(python), tuple(sorted(own.items())))
-        plan = task["plan"]
         # A package of the run's own tree is its code, too.
         own_code = bool(plan and plan["local"])
         imports = [] if own_code else self._imports.of(Path(task["snapshot"]), spec)

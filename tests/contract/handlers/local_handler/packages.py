@@ -154,7 +154,7 @@ UNSEEMLY: Mapping[str, tuple[str, str]] = {
         "finders",
     ),
     "resets filters": ("import warnings\nwarnings.resetwarnings()", "filters"),
-    "sets how a type is pickled anew": (
+    "sets again how a type is pickled": (
         "import copyreg\ncopyreg.dispatch_table[complex] = print",
         "pickled",
     ),

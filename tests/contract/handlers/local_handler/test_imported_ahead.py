@@ -160,6 +160,19 @@ def test_what_is_refused_is_imported_by_the_notebook(bench: Bench) -> None:
     assert answers[-1] == "True"
 
 
+def test_a_library_that_seeds_another_is_left_to_the_notebook(bench: Bench) -> None:
+    """Also when what it seeds was imported ahead before, and so is seeded in each kernel."""
+    [packages] = bench.folder.glob("venv/lib/python*/site-packages")
+    (packages / "seeds").mkdir()
+    (packages / "seeds" / "__init__.py").write_text("import numpy.random\nnumpy.random.seed(7)")
+    cells = ("import numpy.random\nimport seeds", "numpy.random.rand()")
+    ahead = [AHEAD.format(name) for name in ("numpy.random", "seeds")]
+    warm_up(bench)
+    drawn = [shown(bench, *cells, *ahead, number=number)[-3:] for number in (1, 2, 3)]
+    assert [found for _, *found in drawn] == [["False"] * 2, *[["True", "False"]] * 2]
+    assert len({number for number, *_ in drawn}) == 1
+
+
 DRIVER = """
 import copyreg, json, os, sys, warnings
 import ipykernel.kernelapp, IPython.core.debugger, sqlite3
@@ -221,7 +234,7 @@ def of_cells(bench: Bench, *cells: str, number: int, more: dict[str, str] | None
     """A notebook that goes on after errors, as one of four of its build."""
     files = dict(tagged(cells)) | (more or {})
     content = json.loads(files["nb/a.ipynb"])
-    content["cells"] = content["cells"][1:]  # how its kernel came to be is told later
+    content["cells"] = content["cells"][1:]  # the last cell notes how its kernel came to be
     files["nb/a.ipynb"] = json.dumps(content)
     return replace(bench.notebook(number=number, files=files), of=4)
 
