@@ -37,7 +37,7 @@ test: $(STAMP) check tools azurite azure-types functions models ## everything th
 	$(BIN)/pytest -n 3 --dist worksteal --durations 30 --cov
 
 test-slow: $(STAMP) tools azurite functions models ## what takes minutes: workers killed again and again, the quickstart, a function app to its verdict
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -o faulthandler_timeout=3600
 
 smoke: $(STAMP) ## a message run by the built wheel, with each supported Python that is here or that uv brings
 	$(BIN)/pytest -m slow tests/deploy/test_wheel.py
