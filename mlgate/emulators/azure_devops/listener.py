@@ -8,6 +8,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -39,7 +40,11 @@ class Listener:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._server.shutdown()
+        ending = threading.Thread(target=self._server.shutdown)
+        ending.start()
+        with suppress(OSError):  # wakes the server, which otherwise looks after its interval
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        ending.join()
         self._server.cut_all()
         self._server.server_close()
         self._thread.join()
