@@ -23,8 +23,8 @@ from handlers.azureml_handler import lazily
 from handlers.azureml_handler.control import Control, reason
 from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import STORE
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import UnfitHost
-from mlgate.orchestration.ports import Clock
 
 if TYPE_CHECKING:
     from handlers.azureml_handler.storage import Outputs

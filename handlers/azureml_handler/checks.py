@@ -18,8 +18,8 @@ from handlers.azureml_handler.transport import ARM, Transport
 from handlers.azureml_handler.workspace import STORE, Workspace
 from handlers.identity_faults import without_token
 from mlgate.orchestration.checks import Examination, Wrong
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Clock
 
 _SERVERLESS = "serverless"
 _OWN_ENVIRONMENT = re.compile(r"(?:azureml:)?([^:/@]+):([^:/@]+)")

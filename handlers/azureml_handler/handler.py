@@ -40,8 +40,9 @@ from mlgate.orchestration.addresses.allowlist import without_azure_user
 from mlgate.orchestration.backends.keeping import MOST_BYTES, Chosen, choose, take_over
 from mlgate.orchestration.backends.launching import OUTCOME, RECORD_LIMIT, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import BuildFiles, Checkout, Clock, Registration
+from mlgate.orchestration.ports import BuildFiles, Checkout, Registration
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Temporary
-from mlgate.orchestration.ports import Clock
 
 PATIENCE = timedelta(minutes=10)  # a shortage may pass; files that are left out are lost for good
 

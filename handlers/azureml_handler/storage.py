@@ -19,7 +19,7 @@ from azure.storage.blob import ContainerClient
 from handlers.azureml_handler.answers import read_by_sdk, text, unreadable
 from handlers.azureml_handler.transport import Transport
 from handlers.blobs.retries import patience
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.clock import Clock
 
 _LONGEST = 255  # bytes of a file's name on this host
 _LONGEST_PATH = 3000  # bytes of a path below a folder of mlgate's

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from azure.core.pipeline.transport import RequestsTransport
 
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Throttled
-from mlgate.orchestration.ports import Clock
 
 ARM = "https://management.azure.com"
 LONGEST_WAIT = 20.0  # seconds; a longer one is left to a later look

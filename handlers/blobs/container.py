@@ -25,8 +25,8 @@ from handlers.blobs.address import ContainerAddress
 from handlers.blobs.faults import code_of, translated
 from handlers.blobs.retries import patience
 from handlers.blobs.times import ServiceTimes
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Temporary, UnfitHost
-from mlgate.orchestration.ports import Clock
 
 JSON = "application/json"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from azure.storage.blob import ExponentialRetry
 
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.clock import Clock
 
 # Its debug output shows addresses with their signatures.
 logging.getLogger("urllib3").setLevel(logging.INFO)

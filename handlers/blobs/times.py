@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.clock import Clock
 
 _EXACT = timedelta(seconds=1)  # the storage's times are rounded down to this
 _QUICK = timedelta(seconds=5)  # a slower answer is not exact enough

@@ -26,8 +26,8 @@ from handlers.devops_handler.answers import (
 )
 from handlers.devops_handler.endpoints import Endpoints
 from handlers.devops_handler.pacing import Kind, Pace
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 

@@ -26,8 +26,9 @@ from handlers.devops_handler.publishing import fill_tab, has_tests_tab, publish_
 from handlers.devops_handler.testcalls import TabCalls
 from handlers.devops_handler.testtab import Tab
 from mlgate.orchestration.builds import PipelineAddress, Verdict
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import OrchestrationError, Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock
+from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.telling import Completion, Progress, Results
 
 log = logging.getLogger("mlgate")

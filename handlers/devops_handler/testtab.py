@@ -18,8 +18,9 @@ from handlers.devops_handler import testbodies
 from handlers.devops_handler.attachments import content_of
 from handlers.devops_handler.pacing import Kind
 from handlers.devops_handler.testcalls import TabCalls
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Clock
+from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.telling import Results, RunResult
 

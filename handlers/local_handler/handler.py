@@ -40,9 +40,9 @@ from handlers.local_handler.watcher import Watcher
 from mlgate.orchestration.backends.keeping import MOST_BYTES
 from mlgate.orchestration.backends.launching import launch_task, own_variables
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.clock import Clock, SystemClock
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import BuildFiles, Checkout, Clock, Registration
+from mlgate.orchestration.ports import BuildFiles, Checkout, Registration
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 
 _logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ kernel forked from it in turn.
                "until": when to stop importing them for it, on the clock of all processes}
     output     "ready" once; then for each request "yes", or "no" if it must start as a program
 
-Run as `python -c BOOT ROOT` (see `warm`) by the interpreter of the runs' environment; for
+Run as `python -c BOOT ROOT LOG` (see `warm`) by the interpreter of the runs' environment; for
 notebooks, after it has imported what a kernel does.
 """
 
@@ -26,7 +26,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,9 +38,11 @@ from handlers.local_handler.kernels import KernelSeed, KernelSeeds
 from handlers.local_handler.seeds import Seed, receive, write_to
 
 IDLE_SECONDS = 300.0  # a template ends after that time without a request
-# Before this request it imports what renders pages, which takes half a second. The first runs do
-# that themselves while their cells are executed, and most builds have no more runs.
+# A template that is not asked at once imports what renders pages, which takes half a second.
+# Another does so before this request: the first runs do that themselves while their cells are
+# executed, and most builds have no more runs.
 RENDERS = 3
+_AT_ONCE = 0.01  # seconds
 
 _CLIENT = ("jupyter_client.asynchronous", "nbclient", "nbformat.v4", "zmq.asyncio")
 
@@ -92,30 +94,52 @@ def _begin() -> list[tuple[str, int]]:
 def _serve(
     installed: list[tuple[str, int]],
     launcher: Callable[[int], int],
-    prepare: Callable[[], None] = lambda: None,
+    prepare: Callable[[], Iterable[None]] = tuple,
     branches: Branches | None = None,
 ) -> None:
-    """Answer requests; `prepare` is called before request number `RENDERS`."""
+    """Answer requests; `prepare` is called if none comes at once, else before number `RENDERS`."""
     signal.signal(signal.SIGCHLD, _reap)
     _settle()
     _answer(1, "ready")
+    _prepare_until_asked(prepare)
     nth = 0
     while True:
         line = _request()
         if line is None or _installed() != installed:
             return
         request = json.loads(line)
+        _write_to_log()
         if branches and (answer := _passed_on(branches, request)):
             os.write(1, answer)
             continue
         nth += 1
         if nth == RENDERS:
-            prepare()
+            list(prepare())
             _settle()
         if os.fork() == 0:
             if branches:
                 branches.leave()
             _become_supervisor(request, launcher)
+
+
+def _write_to_log() -> None:
+    """Write to the log in the home, which may not have existed when this process was started."""
+    with suppress(OSError):
+        log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(log, 2)
+        os.close(log)
+
+
+def _prepare_until_asked(prepare: Callable[[], Iterable[None]]) -> None:
+    """Prepare step by step while no request comes."""
+    steps, seconds = iter(prepare()), _AT_ONCE
+    while not select.select([0], [], [], seconds)[0]:
+        seconds = 0.0
+        try:
+            next(steps)
+        except StopIteration:
+            break
+    _settle()
 
 
 def _settle() -> None:

@@ -74,15 +74,15 @@ _IMPORT_SECONDS = 10.0  # to import libraries that several runs need; the run wo
 _FAILURES = 3  # after which a template is not tried again
 
 
-def begin(home: Path) -> Begun | None:
-    """Start a template for runs on this Python before there is a handler for `home`."""
+def begin(home: Path, kind: RunKind) -> Begun | None:
+    """Start a template for runs on this Python before there is a handler for `home`, which need
+    not exist yet."""
     if sys.platform != "linux":
         return None
     processes.leave_no_core()  # as the handler does before it starts anything
     home = plain(home.absolute())
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Begun(_Key(RunKind.NOTEBOOK, sys.executable, ()), home / LOG)
+        return Begun(_Key(kind, sys.executable, ()), home / LOG)
     except OSError:
         return None
 
@@ -108,7 +108,7 @@ class Templates:
         self._asked: set[_Key] = set()
         self._failures: Counter[_Key] = Counter()
         self._imports = SharedImports()
-        if begun is not None and begun.key == self._usual():
+        if begun is not None and begun.key.python == str(host.python):
             self._templates[begun.key] = begun
             self._asked.add(begun.key)
 
@@ -206,9 +206,10 @@ class Begun:
         found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
         # PYTHONUNBUFFERED as the launcher sets it for kernels; the mark is overwritten in a fork.
         found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
-        with log.open("ab") as output:
+        where = log if log.parent.is_dir() else Path(os.devnull)
+        with where.open("ab") as output:
             self._process = subprocess.Popen(
-                [key.python, "-c", _BOOTS[key.kind], str(_SOURCES)],
+                [key.python, "-c", _BOOTS[key.kind], str(_SOURCES), str(log)],
                 bufsize=0,
                 cwd="/",
                 env=found,

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.clock import Clock
 
 WINDOW_SECONDS = 600.0  # an older message counts only while none came since
 _GRAIN_SECONDS = 1.0  # of the messages of so long, the one with the latest time is kept

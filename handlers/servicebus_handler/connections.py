@@ -15,7 +15,6 @@ from azure.servicebus.exceptions import (
     ServiceBusAuthorizationError,
     ServiceBusError,
 )
-from pydantic import SecretStr
 
 from handlers.servicebus_handler.calls import SilentError
 from mlgate.orchestration.errors import Permanent, Temporary
@@ -27,13 +26,16 @@ _TRY_SECONDS = 20.0  # for one answer; by default the SDK waits without end
 Connect = Callable[[], ServiceBusClient]
 
 
-def connect_with_string(connection_string: SecretStr) -> Connect:
-    """Connect with a shared access key; raises `Permanent` when the string cannot be parsed."""
+def connect_with_string(connection_string: Callable[[], str]) -> Connect:
+    """Connect with a shared access key, which the function returns.
+
+    Raises `Permanent` when the string cannot be parsed.
+    """
 
     def connect() -> ServiceBusClient:
         try:
             return ServiceBusClient.from_connection_string(
-                connection_string.get_secret_value(), try_timeout=_TRY_SECONDS
+                connection_string(), try_timeout=_TRY_SECONDS
             )
         except ValueError:
             # Without the cause: its text may quote the string, which holds the key.

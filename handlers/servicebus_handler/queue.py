@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -26,9 +28,9 @@ from handlers.servicebus_handler.dead_letters import DeadLetters, Mend
 from handlers.servicebus_handler.locks import Settle, kept, settle
 from handlers.servicebus_handler.messages import envelope_of
 from handlers.servicebus_handler.skew import Skews, stamp
-from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.clock import Clock, SystemClock
 from mlgate.orchestration.durable import NOW, Envelope, Rejected
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
@@ -38,6 +40,7 @@ _RECONNECT_SECONDS = 5.0
 _FOR_LATER = timedelta(hours=1)  # longer than it takes to cancel the message
 _DESCRIPTION_LIMIT = 4096  # characters; the service's limit for a dead-letter description
 
+_Opened = tuple[ServiceBusReceiver, ServiceBusClient]
 Handle = Callable[[Envelope], Rejected | None]
 
 
@@ -70,6 +73,29 @@ class ServiceBusQueue:
         self._skews = Skews(steady)
         self._dead_letters = DeadLetters(connect, queue, self._calls, steady)
         self._answers = False
+        self._early: list[Future[_Opened]] = []  # receivers for the listeners that begin next
+
+    def connect(self) -> None:
+        """Begin to connect, for sending and for the first listener, and return at once.
+
+        The SDK takes half a second for each, most of it asleep. What fails here is raised or logged
+        where it is used.
+        """
+        early: Future[_Opened] = Future()
+        self._early.append(early)
+
+        def receiver() -> None:
+            try:
+                early.set_result(self._open_receiver())
+            except BaseException as error:  # noqa: BLE001 -- it is raised in the listener
+                early.set_exception(error)
+
+        def sender() -> None:
+            with suppress(OrchestrationError):
+                self.check()
+
+        for target in (receiver, sender):
+            threading.Thread(target=target, daemon=True).start()
 
     def send(self, body: bytes, message_id: str, pause: timedelta = NOW) -> None:
         at = self._broker.now() + pause if pause > NOW else None
@@ -102,10 +128,8 @@ class ServiceBusQueue:
         while not shift.over:
             opened: list[ServiceBusReceiver | ServiceBusClient] = []
             try:
-                client = self._connect()
-                opened.append(client)
-                receiver = client.get_queue_receiver(self._queue)
-                opened.insert(0, receiver)
+                receiver, client = self._receiver()
+                opened += receiver, client
                 while not shift.over:
                     received = self._calls.answered(partial(_receive, receiver), client)
                     self._answers = True
@@ -170,6 +194,25 @@ class ServiceBusQueue:
         if opened is not None:
             client, sender = opened
             threading.Thread(target=close, args=(sender, client), daemon=True).start()
+        while self._early:
+            self._early.pop().add_done_callback(_close_unused)
+
+    def _receiver(self) -> _Opened:
+        """A receiver for one listener, and its client; the first may be opened already."""
+        with suppress(IndexError):
+            return self._early.pop().result(self._patience)
+        client = self._connect()
+        return client.get_queue_receiver(self._queue), client
+
+    def _open_receiver(self) -> _Opened:
+        client = self._connect()
+        receiver = client.get_queue_receiver(self._queue)
+        try:
+            receiver.__enter__()
+        except BaseException:
+            close(receiver, client)
+            raise
+        return receiver, client
 
     def _send(
         self,
@@ -234,6 +277,11 @@ class ServiceBusQueue:
         if opened is not None:
             client, sender = opened
             close(sender, client)
+
+
+def _close_unused(early: Future[_Opened]) -> None:
+    if early.exception() is None:
+        threading.Thread(target=close, args=early.result(), daemon=True).start()
 
 
 def _receive(receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:

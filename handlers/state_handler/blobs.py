@@ -27,10 +27,9 @@ from handlers.state_handler.marks import Behind, Marks, keys_in, newest_first
 from handlers.state_handler.records import Glimpse, glimpse
 from handlers.state_handler.shelf import ForeignRecord, Shelf
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.clock import Clock, SystemClock
 from mlgate.orchestration.durable import Due, Rejection, Stored
 from mlgate.orchestration.errors import OrchestrationError
-from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.errors import Permanent, Temporary
-from mlgate.orchestration.ports import Clock
 
 # `due` is separate from `builds`, so that waking a build changes neither it nor its version.
 _SCHEMA = """

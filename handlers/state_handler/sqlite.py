@@ -22,10 +22,9 @@ from handlers.state_handler.holders import Holders
 from handlers.state_handler.shelf import Shelf
 from handlers.state_handler.tokens import TokenFolder
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.clock import SystemClock
+from mlgate.orchestration.clock import Clock, SystemClock
 from mlgate.orchestration.durable import Due, Rejection, Stored
 from mlgate.orchestration.errors import OrchestrationError, Permanent
-from mlgate.orchestration.ports import Clock
 
 log = logging.getLogger("mlgate")
 

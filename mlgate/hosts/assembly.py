@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -20,8 +19,10 @@ from pydantic import SecretStr
 from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.doctor import HostDoctor
 from mlgate.hosts.history_page import make_refresh
-from mlgate.hosts.settings import ServiceBus, Settings, SettingsError
+from mlgate.hosts.home import keep_out_of_git
+from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.stores import make_container, make_files, make_models, make_state
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.checks import Examination
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.engine.conductor import Conductor
@@ -67,7 +68,7 @@ def assemble(
     from handlers.devops_handler import DevOpsHandler
     from handlers.service_handler import ServiceHandler
 
-    _keep_out_of_git(settings.home)
+    keep_out_of_git(settings.home)
     queue = queue or make_queue(settings.service_bus)
     clock = SystemClock()
     identity = devops_identity_token if settings.devops_identity else None
@@ -134,7 +135,7 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
     )
 
     if service_bus.connection_string is not None:
-        connect = connect_with_string(service_bus.connection_string)
+        connect = connect_with_string(service_bus.connection_string.get_secret_value)
     elif service_bus.namespace is not None:
         from handlers.identity_handler import credential
 
@@ -146,15 +147,6 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
             "To try things out, use the connection string that `mlgate emulator` prints."
         )
     return ServiceBusQueue(connect, service_bus.queue)
-
-
-def _keep_out_of_git(home: Path) -> None:
-    """Write a `.gitignore`, as the home is often inside a repository that must not contain it."""
-    ignored = home / ".gitignore"
-    if not ignored.exists():
-        with suppress(OSError):  # code that needs the home reports what is wrong with it
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            ignored.write_text("*\n")
 
 
 def devops_identity_token() -> SecretStr:

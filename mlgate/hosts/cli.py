@@ -10,14 +10,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlgate import __version__
 from mlgate.hosts import model_commands
-from mlgate.hosts.settings import Settings, SettingsError
 from mlgate.hosts.terminal import complain, log_to_stderr, say, say_json
-from mlgate.hosts.usage import UsageError, read_message
+from mlgate.hosts.usage import SettingsError, UsageError, read_message
 from mlgate.orchestration.errors import BadMessage, Finding, OrchestrationError
+
+if TYPE_CHECKING:
+    from handlers.local_handler.warm import Begun
 
 OK, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 2, 3, 130
 
@@ -271,26 +273,33 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from mlgate.hosts.locally import begin_notebooks, localized
-    from mlgate.hosts.output import prepare
-    from mlgate.orchestration.planning.plan import plan
-    from mlgate.orchestration.wire.messages import StartMessage
-
     # The live log shows what happens, including errors that are retried.
     logging.getLogger("mlgate").setLevel(logging.ERROR)
-    settings = Settings.read()
-    message, raw = localized(options)
-    if isinstance(message, StartMessage):
-        plan(message, None)
-    if options.output is not None:
-        prepare(options.output)
-    begun = begin_notebooks(settings, message)
+    body = read_message(options.message)
+    from mlgate.hosts.head_start import head_start
+
+    with head_start(body, options.backend) as begun:
+        return _run_message(options, body, begun)
+
+
+def _run_message(options: argparse.Namespace, body: bytes, begun: Begun | None) -> int:
     from mlgate.hosts.local_queue import LocalQueue
 
-    with LocalQueue(settings.service_bus.queue) as queue:
-        # Imported here, while the queue connects and `begun` imports what notebooks need.
+    with LocalQueue() as queue:
+        # Imported here, while the queue connects and `begun` imports what the runs need.
         from mlgate.hosts import local_run
+        from mlgate.hosts.locally import localized
+        from mlgate.hosts.output import prepare
+        from mlgate.hosts.settings import Settings
+        from mlgate.orchestration.planning.plan import plan
+        from mlgate.orchestration.wire.messages import StartMessage
 
+        settings = Settings.read()
+        message, raw = localized(options, body)
+        if isinstance(message, StartMessage):
+            plan(message, None)
+        if options.output is not None:
+            prepare(options.output)
         shown = local_run.Options(options.output, options.json, options.quiet, options.parallel)
         return local_run.run(settings, message, raw, shown, queue, begun)
 
@@ -338,6 +347,7 @@ def _publish(options: argparse.Namespace) -> int:
 
 
 def _worker(_: argparse.Namespace) -> int:
+    from mlgate.hosts.settings import Settings
     from mlgate.hosts.worker import serve
 
     logging.getLogger("mlgate").setLevel(logging.INFO)
@@ -346,6 +356,7 @@ def _worker(_: argparse.Namespace) -> int:
 
 def _emulator(options: argparse.Namespace) -> int:
     from mlgate.emulators.service_bus import parse_queue, serve
+    from mlgate.hosts.settings import Settings
 
     names = options.queue or [Settings.read().service_bus.queue]
     try:
@@ -357,6 +368,7 @@ def _emulator(options: argparse.Namespace) -> int:
 
 def _builds(options: argparse.Namespace) -> int:
     from mlgate.hosts.history import show_build, show_builds, write_page
+    from mlgate.hosts.settings import Settings
 
     if options.html and options.build:
         raise UsageError("--html writes all builds: use it without BUILD")
@@ -374,5 +386,6 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _cancel(options: argparse.Namespace) -> int:
     from mlgate.hosts.history import cancel
+    from mlgate.hosts.settings import Settings
 
     return cancel(Settings.read(), options.build)

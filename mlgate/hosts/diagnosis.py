@@ -11,8 +11,9 @@ from functools import cache
 from handlers.servicebus_handler import ServiceBusQueue
 from mlgate.hosts.assembly import make_doctor, make_queue
 from mlgate.hosts.locally import address_of
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import Settings
 from mlgate.hosts.terminal import say, say_json
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.checks import Check, CheckStatus, conclusion
 from mlgate.orchestration.ports import Asked

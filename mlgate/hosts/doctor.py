@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from mlgate.hosts.settings import DEFAULT_MODELS, Settings, SettingsError
+from mlgate.hosts.settings import DEFAULT_MODELS, Settings
 from mlgate.hosts.stores import make_models
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.checks import Check, Examination, NotApplicable, Wrong, examine
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import StatePort
-from mlgate.orchestration.ports import Asked, Clock
+from mlgate.orchestration.ports import Asked
 
 if TYPE_CHECKING:
     from handlers.blobs.container import Container

@@ -14,10 +14,10 @@ from typing import Protocol
 from mlgate.hosts.console import View
 from mlgate.hosts.ending import CANCEL_SECONDS, ENDING
 from mlgate.orchestration.builds import Build, Phase
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import Rejection, StatePort
 from mlgate.orchestration.engine import saved
 from mlgate.orchestration.errors import OrchestrationError, Permanent
-from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.verdict.narration import narrate
 
 PAUSE = 1.0  # seconds between reads of the state

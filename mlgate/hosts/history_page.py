@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_container
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import StatePort
-from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.verdict.files import PAGE
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import (

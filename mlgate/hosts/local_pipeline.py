@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
 from mlgate.emulators.azure_devops import AzureDevOps, Task
 from mlgate.hosts.assembly import Application, assemble
-from mlgate.hosts.local_queue import LocalQueue
+from mlgate.hosts.local_queue import NAME, LocalQueue
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.worker import Hints, Worker
 from mlgate.orchestration.admission.identity import build_key, pipeline_address
@@ -100,9 +102,7 @@ def local_pipeline(
     Azure DevOps emulator raise if they cannot start.
     """
     with queue, AzureDevOps() as devops:
-        bus = ServiceBus(
-            queue=settings.service_bus.queue, connection_string=queue.connection_string
-        )
+        bus = ServiceBus(queue=NAME, connection_string=SecretStr(queue.connection_string))
         policy = replace(settings.policy, allowed_collections=(devops.collection_url,))
         hints = Hints()
         application = assemble(

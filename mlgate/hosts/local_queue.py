@@ -5,15 +5,12 @@ The SDK takes half a second to connect, most of it asleep; other imports happen 
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from typing import Self
-
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator, QueueConfig
-from mlgate.orchestration.errors import OrchestrationError
+
+NAME = "function-queue"
 
 
 class LocalQueue:
@@ -22,12 +19,12 @@ class LocalQueue:
     Raises `EmulatorError` if the emulator cannot start.
     """
 
-    def __init__(self, name: str) -> None:
-        self._emulator = Emulator([QueueConfig(name)])
+    def __init__(self) -> None:
+        self._emulator = Emulator([QueueConfig(NAME)])
         self._emulator.start()
-        self.connection_string = SecretStr(self._emulator.connection_string)
-        self.client = ServiceBusQueue(connect_with_string(self.connection_string), name)
-        threading.Thread(target=self._connect, name="queue-client", daemon=True).start()
+        self.connection_string = self._emulator.connection_string
+        self.client = ServiceBusQueue(connect_with_string(lambda: self.connection_string), NAME)
+        self.client.connect()
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +35,3 @@ class LocalQueue:
     def stop(self) -> None:
         """Close every connection, so that nothing keeps waiting for messages."""
         self._emulator.stop()
-
-    def _connect(self) -> None:
-        with suppress(OrchestrationError):  # sending raises it again
-            self.client.check()

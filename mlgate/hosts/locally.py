@@ -9,12 +9,12 @@ import argparse
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
 from mlgate.hosts.terminal import complain
-from mlgate.hosts.usage import UsageError, read_message
+from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.addresses.allowlist import without_azure_user
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.admission.policy import HostPolicy
@@ -25,16 +25,15 @@ from mlgate.orchestration.wire.json_text import read_object
 from mlgate.orchestration.wire.messages import LookMessage, Request, StartMessage, message_of
 from mlgate.orchestration.wire.promotion import RollbackMessage
 
-if TYPE_CHECKING:
-    from handlers.local_handler.warm import Begun
 
+def localized(options: argparse.Namespace, body: bytes) -> tuple[Request, dict[str, Any]]:
+    """The message in `body` and its JSON, with the options that replace parts of it applied.
 
-def localized(options: argparse.Namespace) -> tuple[Request, dict[str, Any]]:
-    """The message and its JSON, with `--repository`, `--ref`, `--worktree`, `--backend` applied.
+    They are `--repository`, `--ref`, `--worktree` and `--backend`.
 
     Raises `BadMessage` with all findings, and `UsageError` for options that cannot be applied.
     """
-    raw, findings = read_object(unwrap(read_message(options.message)))
+    raw, findings = read_object(unwrap(body))
     replaced = _replaced(options)
     if raw.get("kind") in ("promote", "rollback"):
         if replaced or getattr(options, "backend", None):
@@ -64,25 +63,6 @@ def allowed_here(settings: Settings, message: StartMessage) -> tuple[str, ...]:
     """
     named = without_azure_user(message.repository.url)
     return (named, *settings.policy.allowed_repositories)
-
-
-def begin_notebooks(settings: Settings, message: Request) -> Begun | None:
-    """Start loading what notebooks on the host's own Python need, if the message may run some.
-
-    This is a guess: the repository, which may name the runs, has not been read yet.
-    """
-    if not isinstance(message, StartMessage):
-        return None
-    here = (message.backend or settings.policy.backend) == "local"
-    plain = message.defaults.environment is None
-    notebooks = not message.runs or any(
-        run.kind == "notebook" and run.environment is None for run in message.runs
-    )
-    if not (here and plain and notebooks):
-        return None
-    from handlers.local_handler.warm import begin
-
-    return begin(settings.home)
 
 
 def policy_here(settings: Settings, message: Request) -> HostPolicy:

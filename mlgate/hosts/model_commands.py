@@ -8,10 +8,8 @@ import math
 import textwrap
 from typing import Any
 
-from mlgate.hosts.settings import Settings, SettingsError
 from mlgate.hosts.terminal import complain
-from mlgate.hosts.usage import UsageError
-from mlgate.orchestration.models import is_name
+from mlgate.hosts.usage import SettingsError, UsageError
 
 _MOST = 100_000  # callers, and seconds
 
@@ -146,6 +144,7 @@ def _port(text: str) -> int:
 
 def _models(options: argparse.Namespace) -> int:
     from mlgate.hosts import models
+    from mlgate.hosts.settings import Settings
     from mlgate.hosts.stores import make_models
 
     if options.model is not None:
@@ -165,6 +164,7 @@ def _promote(options: argparse.Namespace) -> int:
     from mlgate.hosts.history import find, unknown
     from mlgate.hosts.local_queue import LocalQueue
     from mlgate.hosts.models import REFUSED
+    from mlgate.hosts.settings import Settings
     from mlgate.hosts.stores import make_state
     from mlgate.orchestration.engine.promoting.candidates import NotOfferedError, earlier
     from mlgate.orchestration.findings import Findings
@@ -190,12 +190,13 @@ def _promote(options: argparse.Namespace) -> int:
         raw["run"] = options.run
     shown = local_run.Options(None, as_json=False, quiet=False, parallel=None)
     message = validated(PromoteMessage, raw, Findings())
-    with LocalQueue(settings.service_bus.queue) as queue:
+    with LocalQueue() as queue:
         return local_run.run(settings, message, raw, shown, queue)
 
 
 def _serve(options: argparse.Namespace) -> int:
     from mlgate.hosts.serving.settings import ServingSettings
+    from mlgate.hosts.settings import Settings
     from mlgate.hosts.stores import make_models
 
     try:
@@ -225,6 +226,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     from mlgate.hosts import models
+    from mlgate.hosts.settings import Settings
     from mlgate.hosts.stores import make_models
     from mlgate.orchestration.clock import SystemClock
 
@@ -234,6 +236,8 @@ def _rollback(options: argparse.Namespace) -> int:
 
 
 def _require_name(model: str) -> None:
+    from mlgate.orchestration.models import is_name
+
     if not is_name(model):
         raise UsageError(
             f"{model[:80]!a} is not a valid model name: use 1 to 63 lower-case letters, digits, "
@@ -243,6 +247,7 @@ def _require_name(model: str) -> None:
 
 def _load(options: argparse.Namespace) -> int:
     from mlgate.hosts.load import Load, load
+    from mlgate.hosts.settings import Settings
     from mlgate.load.stats import Limits
 
     asked = Load(options.url, options.users, options.seconds, options.locustfile, options.key)

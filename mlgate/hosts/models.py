@@ -10,9 +10,9 @@ from typing import Any
 
 from handlers.models_handler import ModelStore
 from mlgate.hosts.terminal import complain, say, say_json
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import ModelsPort
 from mlgate.orchestration.models import Entry, EntryKind
-from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.promotion import history
 from mlgate.orchestration.promotion.rollback import going_back
 from mlgate.orchestration.promotion.weighing import Weighed

@@ -31,8 +31,9 @@ from mlgate.hosts.serving import environments
 from mlgate.hosts.serving.app import App
 from mlgate.hosts.serving.keeper import Keeper
 from mlgate.hosts.serving.settings import ServingSettings
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_models
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.durable import ModelsPort
 from mlgate.scorer.replies import Reply
 

@@ -25,10 +25,10 @@ from mlgate.hosts.console import view
 from mlgate.hosts.ending import INTERRUPTED, PASSED, exit_code, show_end
 from mlgate.hosts.following import Followed, Follower, is_withdrawn, remains
 from mlgate.hosts.interrupts import Interrupts
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.terminal import complain, say, say_json_text
-from mlgate.hosts.usage import UsageError
+from mlgate.hosts.usage import SettingsError, UsageError
 from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.new_build import new_build
 from mlgate.orchestration.builds import Build

@@ -11,13 +11,14 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
+from mlgate.hosts.home import home_of
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.addresses.allowlist import url_allowed
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed, shown
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.admission.policy import HostPolicy
 
 DEFAULT_QUEUE = "function-queue"
-DEFAULT_HOME = ".mlgate"
 DEFAULT_STATE = "sqlite:.mlgate/state.db"
 DEFAULT_BUILDS = ".mlgate/builds"
 DEFAULT_MODELS = ".mlgate/models"
@@ -32,10 +33,6 @@ _JOB_IDENTITY = re.compile("user|managed(:[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-
 
 
 Services = tuple[tuple[str, SecretStr | None], ...]  # URL prefixes of model servers, with keys
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; one line per finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ class _Reader:
             state=state,
             builds=builds,
             models=models,
-            home=Path(self._text("MLGATE_HOME") or DEFAULT_HOME).absolute(),
+            home=home_of(self._environ),
             devops_identity=self._switch("MLGATE_DEVOPS_IDENTITY"),
             parallel=self._count("MLGATE_PARALLEL", os.cpu_count() or 1),
         )

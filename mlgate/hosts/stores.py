@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handlers.blobs.address import ContainerAddress
-from mlgate.hosts.settings import DEFAULT_MODELS, Settings, SettingsError
+from mlgate.hosts.settings import DEFAULT_MODELS, Settings
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.durable import StatePort
 from mlgate.orchestration.ports import BuildFiles

@@ -1,4 +1,4 @@
-"""The error for a wrong command line, and the message file that a command names."""
+"""What can be wrong with how a command is used, and the message file that it names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 
 class UsageError(Exception):
     """The command line is wrong; the error's text says what to change."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; one line per finding."""
 
 
 def read_message(path: str) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mlgate.hosts.locally import allowed_here, localized
 from mlgate.hosts.settings import Settings
+from mlgate.hosts.usage import read_message
 from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
 from mlgate.orchestration.findings import Code, finding
@@ -28,7 +29,7 @@ class Validation:
 def validate(options: argparse.Namespace) -> Validation:
     """Collect all findings; a repository that cannot be fetched is one of them."""
     try:
-        message, _ = localized(options)
+        message, _ = localized(options, read_message(options.message))
     except BadMessage as error:
         return Validation(error.findings)
     if not isinstance(message, StartMessage):

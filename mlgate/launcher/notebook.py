@@ -90,7 +90,7 @@ class NotebookRun:
     def __init__(self, task: Task, place: Place, log: Log, stopped: Stopped) -> None:
         self.task, self.place, self.log, self.stopped = task, place, log, stopped
         self.path = place.root / task.path
-        self.warming = threading.Thread(target=prepare_rendering, daemon=True)
+        self.warming = threading.Thread(target=list, args=(prepare_rendering(),), daemon=True)
         self.client: Any = None  # once the kernel has answered
         self.saved, self.save_at = "", 0.0
         self.grace = 0.0  # seconds for the kernel to end; 0 until it answers, and if it must stop

@@ -9,7 +9,7 @@ import html
 import mimetypes
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
 """
+RENDERING = ("bs4", "bleach", "mistune", "jinja2", "nbconvert.exporters.html")
 IMAGE_BYTES = 10 * 2**20  # the limit for one image
 IMAGES_BYTES = 50 * 2**20  # the limit for all images together
 
@@ -137,10 +138,23 @@ def with_images(body: str, folder: Path, root: Path) -> str:
     return SOURCE.sub(put, body)
 
 
+def prepare_rendering() -> Iterator[None]:
+    """Imports and compiles templates early, in short steps: they save a second after the last cell.
+
+    The steps may end at any one, and be done again.
+    """
+    for name in RENDERING:
+        with contextlib.suppress(ImportError):  # versions of nbconvert differ
+            jupyter(name)
+        yield
+    for code in (False, True):
+        prepare_templates(code)
+        yield
+
+
 @functools.lru_cache
-def prepare_rendering() -> None:
-    """Imports and compiles templates early, which saves a second after the last cell."""
+def prepare_templates(code: bool) -> None:
     with contextlib.suppress(Exception):  # the real rendering fails in the same way and reports it
         v4 = jupyter("nbformat.v4")
-        cells = [v4.new_code_cell("pass"), v4.new_markdown_cell("*")]
+        cells = [v4.new_code_cell("pass")] if code else [v4.new_markdown_cell("*")]
         render(v4.new_notebook(cells=cells), Path("warm"), Path("warm"))

@@ -10,13 +10,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pydantic import SecretStr
-
-from mlgate.orchestration.builds import Build
 from mlgate.orchestration.errors import Finding
-from mlgate.orchestration.models import Entry, Manifest
+
+if TYPE_CHECKING:  # what connects to the queue needs little of this, and soon
+    from pydantic import SecretStr
+
+    from mlgate.orchestration.builds import Build
+    from mlgate.orchestration.models import Entry, Manifest
 
 NOW = timedelta(0)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -19,20 +18,13 @@ from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
 from mlgate.orchestration.checks import Check
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import ModelsPort, QueuePort, StatePort
 from mlgate.orchestration.models import Manifest
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunSpec, Task
 from mlgate.orchestration.telling import Completion, Progress, Results
 
 READ_LIMIT = 32 << 20  # bytes of a file that is read as a whole
-
-
-class Clock(Protocol):
-    """Time, injected."""
-
-    def now(self) -> datetime: ...
-
-    def sleep(self, seconds: float) -> None: ...
 
 
 class Tree(Protocol):

@@ -53,7 +53,7 @@ def begin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Begin]:
                 }
             )
             whole = {"version": 1, "repository": {"url": str(repository)}, **message}
-            queue = LocalQueue(settings.service_bus.queue)
+            queue = LocalQueue()
             return stack.enter_context(local_pipeline(settings, whole, 1, files, queue))
 
         yield publish

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps
@@ -99,7 +98,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             "MLGATE_BUILDS": str(tmp_path / "builds"),
         }
         assert mlgate(tmp_path, "models", "--init", **settings).code == 0
-        queue = ServiceBusQueue(connect_with_string(SecretStr(connection)), QUEUE)
+        queue = ServiceBusQueue(connect_with_string(lambda: connection), QUEUE)
         with running(tmp_path, "worker.log", "worker", **settings):
             yield Site(tmp_path, origin, url, devops, queue, settings, commits)
         queue.close()

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps, Task
@@ -142,7 +141,7 @@ def test_none_is_lost_and_none_is_doubled(
             "MLGATE_BUILDS": str(tmp_path / "builds"),
             "MLGATE_PARALLEL": "8",
         }
-        connect = connect_with_string(SecretStr(settings["serviceBusConnectionString"]))
+        connect = connect_with_string(lambda: settings["serviceBusConnectionString"])
         tasks = [devops.new_task() for _ in range(BUILDS)]
         queue = ServiceBusQueue(connect, QUEUE)
         for number, task in enumerate(tasks):

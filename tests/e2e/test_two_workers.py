@@ -80,7 +80,7 @@ def test_each_build_completes_once(azurite: Azurite, tmp_path: Path, repository:
         }
         tasks = [devops.new_task() for _ in range(BUILDS)]
         key = SecretStr(settings["serviceBusConnectionString"])
-        queue = ServiceBusQueue(connect_with_string(key), QUEUE)
+        queue = ServiceBusQueue(connect_with_string(key.get_secret_value), QUEUE)
         for number, task in enumerate(tasks):
             run = {"kind": "training", "name": "mark", "command": f"echo {number} >> {marks}"}
             body = message(tmp_path, repository, run).read_bytes()

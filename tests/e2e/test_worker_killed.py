@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.azure_devops import AzureDevOps, Task
@@ -86,7 +85,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     connection = next(line for line in emulator.stdout if "Endpoint=" in line)
     connection = connection[connection.index("Endpoint=") :].strip()
     with AzureDevOps() as devops:
-        queue = ServiceBusQueue(connect_with_string(SecretStr(connection)), QUEUE)
+        queue = ServiceBusQueue(connect_with_string(lambda: connection), QUEUE)
         yield Site(
             tmp_path,
             queue,

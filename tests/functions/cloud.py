@@ -69,7 +69,7 @@ class Cloud:
 
     def queue(self) -> ServiceBusQueue:
         connection = SecretStr(self.emulator.connection_string)
-        return ServiceBusQueue(connect_with_string(connection), QUEUE)
+        return ServiceBusQueue(connect_with_string(connection.get_secret_value), QUEUE)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 from pydantic import SecretStr
 
 from mlgate.orchestration.builds import Build
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import Due, Head, ModelsPort, Rejection, Stored
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.models import Entry, Manifest, entry_of
-from mlgate.orchestration.ports import READ_LIMIT, Answered, Clock, Health
+from mlgate.orchestration.ports import READ_LIMIT, Answered, Health
 
 
 @dataclass

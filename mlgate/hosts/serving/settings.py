@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlgate.hosts.settings import SettingsError
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.models import FORMATS, is_id, is_name
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import NOW, QueuePort, StatePort
 from mlgate.orchestration.engine import pace
-from mlgate.orchestration.ports import Clock
 from mlgate.orchestration.wire.messages import encode_look
 
 log = logging.getLogger("mlgate")

@@ -183,7 +183,7 @@ def test_a_warm_process_may_fork_and_run(tmp_path: Path) -> None:
     script = f"""
 import os, nbclient
 from mlgate.launcher import page, run
-page.prepare_rendering()
+list(page.prepare_rendering())
 pid = os.fork()
 if not pid:
     task = '{{"kind": "notebook", "path": "warm.ipynb"}}'

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from handlers.blobs.address import ContainerAddress
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import Settings
+from mlgate.hosts.usage import SettingsError
 
 AZURE = "https://contoso.blob.core.windows.net"
 SIGNED = "sv=2025-01-01&ss=b&sig=radio%2Factive"

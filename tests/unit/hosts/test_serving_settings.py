@@ -8,7 +8,7 @@ import pytest
 
 from mlgate.hosts.serving import memory
 from mlgate.hosts.serving.settings import ServingSettings
-from mlgate.hosts.settings import SettingsError
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.models import FORMATS
 
 

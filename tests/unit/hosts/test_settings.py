@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlgate.hosts.settings import Settings, SettingsError
+from mlgate.hosts.settings import Settings
+from mlgate.hosts.usage import SettingsError
 from mlgate.orchestration.admission.allowed_models import AllowedModel
 
 

@@ -12,7 +12,6 @@ from typing import cast
 
 import pytest
 from azure.servicebus import ServiceBusMessage
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator, QueueConfig
@@ -73,7 +72,7 @@ def working(
     refresh: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Worker, Hints]]:
     """A worker that sweeps all the time."""
-    connect = connect_with_string(SecretStr(connection))
+    connect = connect_with_string(lambda: connection)
     queue = ServiceBusQueue(connect, QUEUE, patience_seconds=patience)
     application = Application(cast("Conductor", conductor), queue, queue.close, refresh)
     hints = Hints()
@@ -94,7 +93,7 @@ def emulator() -> Iterator[Emulator]:
 
 def bury(emulator: Emulator, message_id: str) -> None:
     with ExitStack() as opened:
-        connect = connect_with_string(SecretStr(emulator.connection_string))
+        connect = connect_with_string(lambda: emulator.connection_string)
         client = opened.enter_context(connect())
         sender = opened.enter_context(client.get_queue_sender(QUEUE))
         sender.send_messages(ServiceBusMessage(b"x", message_id=message_id))

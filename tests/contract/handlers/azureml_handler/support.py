@@ -16,7 +16,7 @@ from handlers.azureml_handler.looks import FEW
 from handlers.azureml_handler.scratch import free_bytes
 from mlgate.emulators.azure_ml import AzureML, Job
 from mlgate.orchestration.builds import RepositoryRequest
-from mlgate.orchestration.ports import Clock
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.runs import Attempt, Observation, Outcome, RunKind, RunSpec, Task
 from tests.contract.twins import FolderCheckout, MovableClock
 from tests.support.memory import MemoryFiles

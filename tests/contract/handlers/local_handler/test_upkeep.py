@@ -16,7 +16,8 @@ import pytest
 from handlers.files_handler import FolderFiles
 from handlers.local_handler.attempts import AttemptFolder, Ended
 from handlers.local_handler.upkeep import FORGOTTEN
-from mlgate.hosts.settings import DEFAULT_BUILDS, DEFAULT_HOME
+from mlgate.hosts.home import DEFAULT_HOME
+from mlgate.hosts.settings import DEFAULT_BUILDS
 from mlgate.orchestration.runs import Attempt, RunStatus, Task
 from tests.contract.handlers.local_handler.conftest import STUB, Bench
 from tests.contract.handlers.local_handler.test_supervision import FOREVER, ROOT

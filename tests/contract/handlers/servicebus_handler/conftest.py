@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusReceivedMessage
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator, QueueConfig
@@ -25,11 +24,11 @@ def emulator() -> Iterator[Emulator]:
 
 
 def client_of(emulator: Emulator) -> ServiceBusClient:
-    return connect_with_string(SecretStr(emulator.connection_string))()
+    return connect_with_string(lambda: emulator.connection_string)()
 
 
 def queue_of(emulator: Emulator, name: str) -> ServiceBusQueue:
-    return ServiceBusQueue(connect_with_string(SecretStr(emulator.connection_string)), name)
+    return ServiceBusQueue(connect_with_string(lambda: emulator.connection_string), name)
 
 
 def dead_letters(queue: ServiceBusQueue) -> list[Envelope]:

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusReceivedMessage
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import connect_with_string
 from handlers.servicebus_handler.calls import Calls
@@ -86,7 +85,7 @@ class Site:
         self.letters = self.another(self.calls)
 
     def another(self, calls: Calls) -> DeadLetters:
-        connect = connect_with_string(SecretStr(self.emulator.connection_string))
+        connect = connect_with_string(lambda: self.emulator.connection_string)
         return DeadLetters(connect, QUEUE, calls, lambda: self.seconds)
 
     def look(self) -> int:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator
@@ -118,12 +117,12 @@ def silent_queue(silent: socket.socket, patience_seconds: float) -> ServiceBusQu
         f"Endpoint=sb://127.0.0.1:{silent.getsockname()[1]};SharedAccessKeyName=n;"
         "SharedAccessKey=a2V5;UseDevelopmentEmulator=true"
     )
-    connect = connect_with_string(SecretStr(connection))
+    connect = connect_with_string(lambda: connection)
     return ServiceBusQueue(connect, "jobs", patience_seconds=patience_seconds)
 
 
 def waiting(emulator: Emulator, name: str) -> list[str]:
     """The messages in the queue."""
-    connect = connect_with_string(SecretStr(emulator.connection_string))
+    connect = connect_with_string(lambda: emulator.connection_string)
     with connect() as client, client.get_queue_receiver(name) as receiver:
         return [str(message) for message in receiver.peek_messages(10)]

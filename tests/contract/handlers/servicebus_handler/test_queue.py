@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from azure.servicebus import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
-from pydantic import SecretStr
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
 from mlgate.emulators.service_bus import Emulator, QueueConfig
@@ -50,6 +51,46 @@ def listening(
         queue.close()
 
 
+def connections_to(emulator: Emulator) -> int:
+    """The established connections to its port, seen from the clients' side."""
+    port = int(emulator.connection_string.partition("sb://")[2].partition(":")[2].partition(";")[0])
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_queue_that_is_connected_ahead_opens_nothing_again() -> None:
+    with Emulator([QueueConfig("q")]) as emulator:
+        queue = queue_of(emulator, "q")
+        queue.connect()
+        until(lambda: connections_to(emulator) == 2)
+        with listening(queue, lambda _: None) as seen:
+            queue.publish(b"x", "id", {})
+            until(lambda: seen)
+            assert connections_to(emulator) == 2
+        until(lambda: not connections_to(emulator))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_connection_ahead_that_nobody_listens_on_is_closed() -> None:
+    with Emulator([QueueConfig("q")]) as emulator:
+        queue = queue_of(emulator, "q")
+        queue.connect()
+        until(lambda: connections_to(emulator) == 2)
+        queue.close()
+        until(lambda: not connections_to(emulator))
+
+
+def test_a_connection_ahead_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    with Emulator([QueueConfig("other")]) as emulator:
+        queue = queue_of(emulator, "q")
+        queue.connect()
+        with pytest.raises(Permanent, match="The queue q does not exist"):
+            queue.publish(b"x", "id", {})
+        with listening(queue, lambda _: None):
+            until(lambda: "the queue q does not answer" in caplog.text)
+
+
 def test_a_message_arrives_as_it_was_sent_and_is_gone_once_handled(emulator: Emulator) -> None:
     queue = queue_of(emulator, "listen")
     properties = {"PlanUrl": "https://dev.azure.com/o/", "AuthToken": "secret"}
@@ -80,7 +121,7 @@ class OffClock:
 
 @pytest.mark.parametrize("off", [-300.0, 0.0, 300.0])
 def test_a_pause_is_kept_by_a_host_with_a_wrong_clock(emulator: Emulator, off: float) -> None:
-    connect = connect_with_string(SecretStr(emulator.connection_string))
+    connect = connect_with_string(lambda: emulator.connection_string)
     queue = ServiceBusQueue(connect, "later", clock=OffClock(off))
     queue.send(b"first", f"first {off}")
     handled = threading.Event()
@@ -119,7 +160,7 @@ def test_a_message_after_a_pause_is_received_no_earlier(emulator: Emulator) -> N
 def test_a_worker_whose_clock_is_wrong_says_so(
     emulator: Emulator, off: float, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    connect = connect_with_string(SecretStr(emulator.connection_string))
+    connect = connect_with_string(lambda: emulator.connection_string)
     queue = ServiceBusQueue(connect, "listen", clock=OffClock(off))
     with listening(queue, lambda _: None) as seen:
         queue.send(b"x", f"from {off}")
@@ -219,7 +260,7 @@ def test_a_wrong_key_is_refused_without_showing_it(emulator: Emulator) -> None:
 
 
 def test_a_broken_connection_string_is_refused_without_showing_it() -> None:
-    queue = ServiceBusQueue(connect_with_string(SecretStr("Endpoint=oops;AAAA")), "q")
+    queue = ServiceBusQueue(connect_with_string(lambda: "Endpoint=oops;AAAA"), "q")
 
     with pytest.raises(Permanent, match="serviceBusConnectionString") as caught:
         queue.send(b"x", "id")

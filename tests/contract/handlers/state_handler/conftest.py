@@ -23,8 +23,8 @@ from handlers.files_handler.blobs import BlobFiles
 from handlers.state_handler import SqliteState
 from handlers.state_handler.blobs import BlobState
 from mlgate.emulators.azure_ml import Azurite
+from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import StatePort
-from mlgate.orchestration.ports import Clock
 from tests.servers.blob_relay import BlobRelay, blob_relay
 from tests.unit.orchestration.engine.twins import HandClock, World
 

@@ -63,7 +63,7 @@ class Outside:
     def left(self) -> Mapping[str, Any]:
         """All that there is outside and on this host: it stays as it is."""
         found = ServiceBusQueue(
-            connect_with_string(SecretStr(self.bus.connection_string)), QUEUE
+            connect_with_string(lambda: self.bus.connection_string), QUEUE
         ).peek()
         files = [path.relative_to(self.folder) for path in sorted(self.folder.rglob("*"))]
         blobs = {name: self.blobs(name) for name in CONTAINERS}

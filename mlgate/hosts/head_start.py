@@ -1,0 +1,52 @@
+"""What `mlgate run` begins before it has read its settings and the message.
+
+Reading them takes half a second, most of it imports. In that time another core can import what runs
+need. What runs there will be is a guess: options and settings can change the message, and the
+repository, which may name the runs, has not been read. A wrong guess costs some CPU time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlgate.hosts.home import home_of
+from mlgate.orchestration.runs import RunKind
+
+if TYPE_CHECKING:
+    from handlers.local_handler.warm import Begun
+
+
+@contextmanager
+def head_start(body: bytes, backend: str | None) -> Iterator[Begun | None]:
+    """Within the block, a process imports what the runs of the message need; None if there may be
+    no such runs. `backend` replaces the message's."""
+    kind = likely_kind(body, backend)
+    begun = None
+    if kind is not None:
+        from handlers.local_handler.warm import begin
+
+        begun = begin(home_of(), kind)
+    try:
+        yield begun
+    finally:
+        if begun is not None:
+            begun.end()
+
+
+def likely_kind(body: bytes, backend: str | None) -> RunKind | None:
+    """The kind of runs on mlgate's own Python that the message may have: notebooks, if any."""
+    try:
+        message: Any = json.loads(body)
+        asked = backend or message.get("backend") or os.environ.get("MLGATE_BACKEND") or "local"
+        here = message.get("kind", "start") == "start" and asked == "local"
+        if not here or message.get("defaults", {}).get("environment"):
+            return None
+        runs = message.get("runs") or [{"kind": "notebook"}] * ("runs_from" in message)
+        kinds = {run["kind"] for run in runs if not run.get("environment")}
+    except Exception:  # noqa: BLE001 -- reading the message will report what is wrong with it
+        return None
+    return next((kind for kind in (RunKind.NOTEBOOK, RunKind.TRAINING) if kind in kinds), None)
