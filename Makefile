@@ -24,6 +24,8 @@ PREDICT := build/predict
 # Where the machine has a store of certificate authorities, it knows the network's own as well.
 export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),true,false)
 export NODE_USE_SYSTEM_CA := 1
+# Hundreds of processes start in the tests, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
