@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import gc
 import glob
 import io
 import os
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from handlers.local_handler import holders, stand_ins
+from handlers.local_handler import holders, numpy_generators, stand_ins
 
 _AT_PATHS = ("access", "listdir", "lstat", "mkdir", "open", "readlink", "scandir", "stat")
 _PROGRAMS = ("fork", "forkpty", "posix_spawn", "posix_spawnp", "system")
@@ -50,7 +49,7 @@ class Recording:
         self._folder = ""  # the working directory
         self._reasons: list[str] = []  # to refuse the import
         self._askers: set[str] = set()  # modules that asked for the working directory
-        self._numpy = _state_of_numpy()  # None if it is not imported yet
+        self._numpy = numpy_generators.state_of_own()  # None if it is not imported yet
         self._processes: list[Any] = []  # the ids of this process that were given
         self._drawn: set[int] = set()  # random numbers that were asked of the system
         self._seeded: list[weakref.ref[random.Random]] = []  # by the system
@@ -147,13 +146,9 @@ class Recording:
         Raises `Impure` if numpy's own was seeded otherwise, or drawn from.
         """
         found: list[Any] = [each for ref in self._seeded if (each := ref()) is not None]
-        if numpy := sys.modules.get("numpy.random"):
-            kind = numpy.BitGenerator
-            living = (each for each in gc.get_objects() if isinstance(each, kind))
-            found += (each for each in living if _entropy(each) in self._drawn)
-            expected = self._numpy or _as_seeded(_own_of(numpy))
-            if _state_of_numpy() != expected:
-                raise Impure("seeded numpy's random numbers")
+        found += numpy_generators.seeded_with(self._drawn)
+        if numpy_generators.state_of_own() != (self._numpy or numpy_generators.state_as_seeded()):
+            raise Impure("seeded numpy's random numbers")
         return found
 
     def _replace(self, stack: ExitStack, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -288,35 +283,3 @@ def _caller() -> str:
     while frame is not None and frame.f_globals.get("__name__") in _PATHS:
         frame = frame.f_back
     return "" if frame is None else str(frame.f_globals.get("__name__"))
-
-
-def _entropy(generator: Any) -> Any:
-    entropy = getattr(_seeds(generator), "entropy", None)
-    return entropy if isinstance(entropy, int) else None
-
-
-def _seeds(generator: Any) -> Any:
-    """What a generator of numpy was seeded from; the attribute was private in older versions."""
-    return getattr(generator, "seed_seq", None) or getattr(generator, "_seed_seq", None)
-
-
-def _own_of(numpy: Any) -> Any:
-    """The Mersenne Twister that functions of `numpy.random` draw from."""
-    return numpy.mtrand._rand._bit_generator  # noqa: SLF001 -- there is no other way to it
-
-
-def _state_of_numpy() -> tuple[bytes, int] | None:
-    """The state of numpy's own generator; None if it is not imported."""
-    numpy = sys.modules.get("numpy.random")
-    return None if numpy is None else _state(_own_of(numpy))
-
-
-def _as_seeded(generator: Any) -> tuple[bytes, int]:
-    """The state that a Mersenne Twister's seed gave it."""
-    seeds = _seeds(generator)
-    return _state(type(generator)(type(seeds)(seeds.entropy)))
-
-
-def _state(generator: Any) -> tuple[bytes, int]:
-    state = generator.state["state"]
-    return state["key"].tobytes(), state["pos"]

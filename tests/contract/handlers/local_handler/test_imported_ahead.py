@@ -216,6 +216,7 @@ def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
     )
     found: dict[str, str | None] = dict(map(json.loads, done.stdout.splitlines()))
     return {names.get(name, name): why for name, why in found.items()}
