@@ -42,7 +42,7 @@ test-slow: $(STAMP) tools azurite functions models ## what takes minutes: worker
 	$(BIN)/pytest -m slow -o faulthandler_timeout=3600
 
 smoke: $(STAMP) ## a message run by the built wheel, with each supported Python that is here or that uv brings
-	$(BIN)/pytest -m slow tests/deploy/test_wheel.py
+	$(BIN)/pytest -m slow -o faulthandler_timeout=3600 tests/deploy/test_wheel.py
 
 faults: $(STAMP) ## a build under every fault of everything it touches, on simulated time; half an hour
 	$(BIN)/python -m tests.faults $(ARGUMENTS)

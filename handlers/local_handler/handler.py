@@ -66,7 +66,7 @@ class LocalHandler:
     `environment_seconds`. A run that is ended has `grace_seconds` to keep its results, of which up
     to `most_bytes` are copied. `on_ended` is called from another thread when an attempt ends; it is
     only a hint. `steady` is a clock in seconds that all processes of this machine share. `begun` is
-    a template for notebook runs that was started earlier. `launcher` replaces ours in tests.
+    a template that was started earlier. `launcher` replaces ours in tests.
     """
 
     def __init__(

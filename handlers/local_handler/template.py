@@ -123,7 +123,7 @@ def _serve(
 
 
 def _write_to_log() -> None:
-    """Write to the log in the home, which may not have existed when this process was started."""
+    """Write to the log in the home: it may not have existed when this process was started."""
     with suppress(OSError):
         log = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(log, 2)

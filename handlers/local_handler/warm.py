@@ -22,7 +22,6 @@ from typing import NamedTuple
 from handlers.local_handler import environments, processes, variables
 from handlers.local_handler.attempts import AttemptFolder
 from handlers.local_handler.imports import SharedImports
-from handlers.local_handler.own import plain
 from handlers.local_handler.tasks import Host
 from mlgate.orchestration.runs import RunKind, RunSpec
 
@@ -65,7 +64,7 @@ template.commands()
 _BOOTS = {RunKind.NOTEBOOK: _BOOT, RunKind.TRAINING: _BOOT_FOR_COMMANDS}
 _SOURCES = Path(__file__).resolve().parents[2]
 LOG = "templates.log"  # in the home
-_KEPT = 3  # templates, of some 60 MB each
+_KEPT = 3  # templates, of some 70 MB each
 # To import. Waiting costs a run nothing: without a template it would import the same itself.
 _READY_SECONDS = 10.0
 # To fork, which takes a few hundredths of a second, and once to import what renders pages.
@@ -75,14 +74,15 @@ _FAILURES = 3  # after which a template is not tried again
 
 
 def begin(home: Path, kind: RunKind) -> Begun | None:
-    """Start a template for runs on this Python before there is a handler for `home`, which need
-    not exist yet."""
+    """Start a template for runs on this Python before there is a handler for `home`.
+
+    Nothing is written there before it is asked for the first run.
+    """
     if sys.platform != "linux":
         return None
     processes.leave_no_core()  # as the handler does before it starts anything
-    home = plain(home.absolute())
     try:
-        return Begun(_Key(kind, sys.executable, ()), home / LOG)
+        return Begun(_Key(kind, sys.executable, ()), home.absolute() / LOG, Path(os.devnull))
     except OSError:
         return None
 
@@ -202,12 +202,12 @@ class Templates:
 class Begun:
     """The process of one template: starting, ready, or ended."""
 
-    def __init__(self, key: _Key, log: Path) -> None:
+    def __init__(self, key: _Key, log: Path, until_asked: Path | None = None) -> None:
+        """It writes to `log`, and until it is asked for a run to `until_asked`, if given."""
         found = variables.for_run(variables.passed_on(os.environ)) | dict(key.variables)
         # PYTHONUNBUFFERED as the launcher sets it for kernels; the mark is overwritten in a fork.
         found |= {"PYTHONUNBUFFERED": "1", processes.MARK: processes.UNMARKED}
-        where = log if log.parent.is_dir() else Path(os.devnull)
-        with where.open("ab") as output:
+        with (until_asked or log).open("ab") as output:
             self._process = subprocess.Popen(
                 [key.python, "-c", _BOOTS[key.kind], str(_SOURCES), str(log)],
                 bufsize=0,

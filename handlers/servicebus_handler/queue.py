@@ -30,7 +30,6 @@ from handlers.servicebus_handler.messages import envelope_of
 from handlers.servicebus_handler.skew import Skews, stamp
 from mlgate.orchestration.clock import Clock, SystemClock
 from mlgate.orchestration.durable import NOW, Envelope, Rejected
-from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.shift import Shift
 
 log = logging.getLogger("mlgate")
@@ -78,8 +77,8 @@ class ServiceBusQueue:
     def connect(self) -> None:
         """Begin to connect, for sending and for the first listener, and return at once.
 
-        The SDK takes half a second for each, most of it asleep. What fails here is raised or logged
-        where it is used.
+        The SDK takes half a second for each, most of it asleep. What fails here fails again, or is
+        raised, where it is used.
         """
         early: Future[_Opened] = Future()
         self._early.append(early)
@@ -91,7 +90,7 @@ class ServiceBusQueue:
                 early.set_exception(error)
 
         def sender() -> None:
-            with suppress(OrchestrationError):
+            with suppress(Exception):  # sending raises it again
                 self.check()
 
         for target in (receiver, sender):
@@ -199,10 +198,16 @@ class ServiceBusQueue:
 
     def _receiver(self) -> _Opened:
         """A receiver for one listener, and its client; the first may be opened already."""
-        with suppress(IndexError):
-            return self._early.pop().result(self._patience)
-        client = self._connect()
-        return client.get_queue_receiver(self._queue), client
+        try:
+            early = self._early.pop()
+        except IndexError:
+            client = self._connect()
+            return client.get_queue_receiver(self._queue), client
+        try:
+            return early.result(self._patience)
+        except TimeoutError:
+            early.add_done_callback(_close_unused)
+            raise SilentError(f"nothing came within {self._patience:.0f} s") from None
 
     def _open_receiver(self) -> _Opened:
         client = self._connect()

@@ -61,7 +61,7 @@ def assemble(
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
     `files` replaces where build files go. `on_ended` is called for runs that ended on this machine.
-    `begun` is the warm process that notebook runs start from, if one was started already. `queue`
+    `begun` is a warm process that runs start from, if one was started already. `queue`
     is a client of the queue, if one was created already.
     """
     backends = _Backends(settings, on_ended, begun)

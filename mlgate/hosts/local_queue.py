@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Self
 
 from handlers.servicebus_handler import ServiceBusQueue, connect_with_string
-from mlgate.emulators.service_bus import Emulator, QueueConfig
+from mlgate.emulators.service_bus import Emulator, EmulatorError, QueueConfig
+from mlgate.orchestration.errors import UnfitHost
 
 NAME = "function-queue"
 
@@ -16,12 +17,15 @@ NAME = "function-queue"
 class LocalQueue:
     """An emulator and its client, stopped at the end of the `with` block.
 
-    Raises `EmulatorError` if the emulator cannot start.
+    Raises `UnfitHost` if the emulator cannot start.
     """
 
     def __init__(self) -> None:
         self._emulator = Emulator([QueueConfig(NAME)])
-        self._emulator.start()
+        try:
+            self._emulator.start()
+        except EmulatorError as error:
+            raise UnfitHost(str(error)) from error
         self.connection_string = self._emulator.connection_string
         self.client = ServiceBusQueue(connect_with_string(lambda: self.connection_string), NAME)
         self.client.connect()

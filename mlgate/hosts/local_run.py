@@ -56,7 +56,7 @@ def run(
 ) -> int:
     """Run a valid message; returns the exit code. Raises what prevents it from starting.
 
-    The message goes through `queue`; `begun` is the warm process that notebook runs start from.
+    The message goes through `queue`; `begun` is a warm process that runs start from.
     """
     policy = policy_here(settings, message)
     allowed = replace(

@@ -11,15 +11,12 @@ from typing import NoReturn
 
 # New objects until the next garbage collection. Imports create a few hundred thousand objects that
 # all stay, and with the default threshold hundreds of collections look at them.
-_OBJECTS = 200_000
-# How long a thread that imports keeps others waiting: those connect meanwhile, in many short steps.
-_SECONDS = 0.001
+_OBJECTS = 100_000
 
 
 def main() -> NoReturn:
     """Run the command, and end this process with its exit code."""
     gc.set_threshold(_OBJECTS)
-    sys.setswitchinterval(_SECONDS)
     from mlgate.hosts import cli
 
     code = cli.main()

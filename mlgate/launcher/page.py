@@ -139,12 +139,12 @@ def with_images(body: str, folder: Path, root: Path) -> str:
 
 
 def prepare_rendering() -> Iterator[None]:
-    """Imports and compiles templates early, in short steps: they save a second after the last cell.
+    """Imports and compiles templates early, step by step: they save a second after the last cell.
 
     The steps may end at any one, and be done again.
     """
     for name in RENDERING:
-        with contextlib.suppress(ImportError):  # versions of nbconvert differ
+        with contextlib.suppress(Exception):  # versions differ; rendering reports what fails there
             jupyter(name)
         yield
     for code in (False, True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import commit, message, mlgate, run
+from tests.e2e.commands import commit, message, mlgate, processes_with, run
 
 
 def test_an_invalid_message_gets_all_findings_and_starts_nothing(tmp_path: Path) -> None:
@@ -19,9 +19,13 @@ def test_an_invalid_message_gets_all_findings_and_starts_nothing(tmp_path: Path)
         {"kind": "training"},
         build_id="$(Build.BuildId)",
     )
+    (tmp_path / ".mlgate").mkdir()
     done = run(tmp_path, path)
 
     assert done.code == 2
+    assert not list((tmp_path / ".mlgate").iterdir())
+    assert not processes_with(str(tmp_path / ".mlgate"))
+    assert "Traceback" not in done.err
     assert "3 findings" in done.err
     assert "unknown-field" in done.err
     assert "missing-field" in done.err

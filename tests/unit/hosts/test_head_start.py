@@ -43,7 +43,7 @@ def test_the_message_says_which_runs_there_may_be(message: Any, kind: RunKind | 
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_message_begins_nothing(body: bytes) -> None:
+def test_an_unreadable_message_begins_nothing(body: bytes) -> None:
     assert likely_kind(body, None) is None
 
 

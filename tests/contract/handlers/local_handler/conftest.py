@@ -43,6 +43,7 @@ class Bench(AnyBench[LocalHandler]):
         python: Path = Path(sys.executable),
         most_bytes: int = MOST_BYTES,
         environment_seconds: float = 1800.0,
+        begun: Begun | None = None,
     ) -> LocalHandler:
         """A handler as another worker on the same home would have it."""
         real: dict[str, Any] = {} if launcher is None else {"launcher": launcher}
@@ -56,6 +57,7 @@ class Bench(AnyBench[LocalHandler]):
             python=python,
             most_bytes=most_bytes,
             environment_seconds=environment_seconds,
+            begun=begun,
             **real,
         )
         self._handlers.append(handler)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from handlers.local_handler.requirements import FOR_NOTEBOOKS
-from mlgate.orchestration.runs import Environment, RunStatus, Task
+from handlers.local_handler.warm import LOG, begin
+from mlgate.orchestration.runs import Environment, RunKind, RunStatus, Task
 from tests.contract.bench import PATIENCE
 from tests.contract.handlers.local_handler.conftest import Bench, known, settle, warm_up
 from tests.contract.handlers.local_handler.test_supervision import exists
@@ -64,6 +65,26 @@ def test_a_template_of_packages_that_changed_is_not_used(cold: Bench) -> None:
     assert cold.run(task).status is RunStatus.SUCCEEDED
     assert not was_warm(cold, task)
     assert not exists(template)
+
+
+@pytest.mark.parametrize("kind", [RunKind.NOTEBOOK, RunKind.TRAINING])
+def test_one_that_was_begun_before_the_handler_forks_the_first_run(
+    cold: Bench, kind: RunKind
+) -> None:
+    begun = begin(cold.home, kind)
+    assert begun is not None
+    assert not (cold.home / LOG).exists(), "nobody has asked it for a run"
+    cold.handler = cold.new_handler(launcher=None, grace_seconds=20.0, begun=begun)
+    settle(cold)
+    if kind is RunKind.NOTEBOOK:
+        task, how = of_cells(cold), b"template.main"
+    else:
+        # The parent of the command is its launcher.
+        task, how = cold.task(command="cp /proc/$PPID/cmdline command"), b"template.commands"
+    assert cold.run(task).status is RunStatus.SUCCEEDED
+    [seen] = (cold.attempt_folder(task) / "tree").rglob("command")
+    assert how in seen.read_bytes()
+    assert (cold.home / LOG).exists()
 
 
 def test_a_template_that_nobody_asks_ends_by_itself() -> None:

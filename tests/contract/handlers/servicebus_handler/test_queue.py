@@ -21,6 +21,7 @@ from mlgate.orchestration.durable import Envelope, Rejected
 from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.shift import Shift
 from tests.contract.handlers.servicebus_handler.conftest import (
+    PATIENCE,
     client_of,
     dead_letters,
     peeked,
@@ -81,14 +82,42 @@ def test_a_connection_ahead_that_nobody_listens_on_is_closed() -> None:
         until(lambda: not connections_to(emulator))
 
 
-def test_a_connection_ahead_that_fails_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    with Emulator([QueueConfig("other")]) as emulator:
-        queue = queue_of(emulator, "q")
-        queue.connect()
-        with pytest.raises(Permanent, match="The queue q does not exist"):
-            queue.publish(b"x", "id", {})
-        with listening(queue, lambda _: None):
-            until(lambda: "the queue q does not answer" in caplog.text)
+def test_what_fails_ahead_is_tried_again(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[ServiceBusClient] = []
+
+    def connect() -> ServiceBusClient:
+        tries.append(client_of(emulator))
+        if len(tries) <= 2:  # for sending, and for the listener
+            raise OSError("no route")
+        return tries[-1]
+
+    queue = ServiceBusQueue(connect, "listen")
+    queue.connect()
+    until(lambda: len(tries) == 2)
+    with listening(queue, lambda _: None) as seen:
+        queue.publish(b"x", "ahead", {})
+        until(lambda: seen)
+    assert "the queue listen does not answer: no route" in caplog.text
+
+
+def test_a_listener_does_not_wait_for_ever_for_a_connection_ahead(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    late, opened = threading.Event(), threading.Event()
+
+    def connect() -> ServiceBusClient:
+        if not opened.is_set():
+            late.wait(PATIENCE)
+        return client_of(emulator)
+
+    queue = ServiceBusQueue(connect, "listen", patience_seconds=0.2)
+    queue.connect()
+    with listening(queue, lambda _: None):
+        until(lambda: "the queue listen does not answer: nothing came" in caplog.text)
+        opened.set()
+        late.set()
 
 
 def test_a_message_arrives_as_it_was_sent_and_is_gone_once_handled(emulator: Emulator) -> None:
