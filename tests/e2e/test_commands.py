@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,28 @@ def connection(emulator: subprocess.Popen[str]) -> str:
     return line[line.index("Endpoint=") :].strip()
 
 
-def test_publish_worker_builds_and_cancel_belong_together(tmp_path: Path, connection: str) -> None:
+StartWorker = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def worker_of(tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts workers with these settings; those that a failed test leaves are ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(**settings: str) -> subprocess.Popen[str]:
+        started.append(start(tmp_path, "worker", **settings))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.returncode is None:
+            process.kill()
+            process.communicate()
+
+
+def test_publish_worker_builds_and_cancel_belong_together(
+    tmp_path: Path, connection: str, worker_of: StartWorker
+) -> None:
     repository = tmp_path / "repository"
     repository.mkdir()
     (repository / "keep.txt").write_text("")
@@ -52,7 +73,7 @@ def test_publish_worker_builds_and_cancel_belong_together(tmp_path: Path, connec
         build_id="77",
     )
     assert mlgate(tmp_path, "publish", path, **settings).code == 0
-    worker = start(tmp_path, "worker", **settings)
+    worker = worker_of(**settings)
     deadline = time.monotonic() + PATIENCE
     while "1 running" not in (told := mlgate(tmp_path, "builds", **settings).out):
         assert time.monotonic() < deadline, told
@@ -71,12 +92,12 @@ def test_publish_worker_builds_and_cancel_belong_together(tmp_path: Path, connec
 
 
 def test_a_repository_that_the_host_does_not_allow_is_rejected(
-    tmp_path: Path, connection: str
+    tmp_path: Path, connection: str, worker_of: StartWorker
 ) -> None:
     path = message(tmp_path, "/etc", {"kind": "training", "name": "t", "command": "true"})
     settings = {"serviceBusConnectionString": connection}
     assert mlgate(tmp_path, "publish", path, **settings).code == 0
-    worker = start(tmp_path, "worker", **settings)
+    worker = worker_of(**settings)
     deadline = time.monotonic() + PATIENCE
     while "MLGATE_ALLOWED_REPOSITORIES" not in (told := mlgate(tmp_path, "builds").out):
         assert time.monotonic() < deadline, told
@@ -87,9 +108,9 @@ def test_a_repository_that_the_host_does_not_allow_is_rejected(
 
 
 def test_a_worker_leaves_when_told_although_its_queue_fell_silent(
-    tmp_path: Path, emulator: subprocess.Popen[str], connection: str
+    tmp_path: Path, emulator: subprocess.Popen[str], connection: str, worker_of: StartWorker
 ) -> None:
-    worker = start(tmp_path, "worker", serviceBusConnectionString=connection)
+    worker = worker_of(serviceBusConnectionString=connection)
     assert worker.stderr is not None
     assert "receiving" in worker.stderr.readline()
     emulator.send_signal(signal.SIGSTOP)
