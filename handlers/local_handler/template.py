@@ -18,6 +18,7 @@ notebooks, after it has imported what a kernel does.
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import json
@@ -122,6 +123,7 @@ def _serve(
             _become_supervisor(request, launcher)
 
 
+@functools.cache  # once, also for the branches
 def _write_to_log() -> None:
     """Write to the log in the home: it may not have existed when this process was started."""
     with suppress(OSError):

@@ -276,9 +276,7 @@ def _run(options: argparse.Namespace) -> int:
     # The live log shows what happens, including errors that are retried.
     logging.getLogger("mlgate").setLevel(logging.ERROR)
     body = read_message(options.message)
-    from mlgate.hosts.head_start import head_start, hurry
-
-    hurry()
+    from mlgate.hosts.head_start import head_start
 
     with head_start(body, options.backend) as begun:
         return _run_message(options, body, begun)

@@ -27,10 +27,17 @@ _OBJECTS = 200_000  # until the next garbage collection
 _SECONDS = 0.001
 
 
-def hurry() -> None:
-    """Let this process, which will run one message and end, import and connect without a break."""
+@contextmanager
+def _hurrying() -> Iterator[None]:
+    """Within the block, this process imports and connects without a break."""
+    objects, seconds = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(_OBJECTS)
     sys.setswitchinterval(_SECONDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*objects)
+        sys.setswitchinterval(seconds)
 
 
 @contextmanager
@@ -44,7 +51,8 @@ def head_start(body: bytes, backend: str | None) -> Iterator[Begun | None]:
 
         begun = begin(home_of(), kind)
     try:
-        yield begun
+        with _hurrying():
+            yield begun
     finally:
         if begun is not None:
             begun.end()

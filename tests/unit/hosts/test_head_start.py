@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ def test_what_was_begun_ends_whatever_happens(
 ) -> None:
     monkeypatch.setenv("MLGATE_HOME", str(tmp_path / "home"))
     body = json.dumps({"runs": [TRAINING]}).encode()
+    before = gc.get_threshold(), sys.getswitchinterval()
     kept = []
 
     def fail() -> None:
@@ -76,4 +79,5 @@ def test_what_was_begun_ends_whatever_happens(
         fail()
 
     assert kept[0].ended()
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
     assert not (tmp_path / "home").exists()  # nobody knows yet whether the message is valid

@@ -59,27 +59,35 @@ def connections_to(emulator: Emulator) -> int:
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_queue_that_is_connected_ahead_opens_nothing_again() -> None:
+@pytest.fixture
+def ahead() -> Iterator[tuple[ServiceBusQueue, Callable[[], int]]]:
+    """A queue that is connected ahead, and how many connections there are."""
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
     with Emulator([QueueConfig("q")]) as emulator:
+        count = partial(connections_to, emulator)
         queue = queue_of(emulator, "q")
         queue.connect()
-        until(lambda: connections_to(emulator) == 2)
-        with listening(queue, lambda _: None) as seen:
-            queue.publish(b"x", "id", {})
-            until(lambda: seen)
-            assert connections_to(emulator) == 2
-        until(lambda: not connections_to(emulator))
+        until(lambda: count() == 2)
+        yield queue, count
+        until(lambda: not count())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_connection_ahead_that_nobody_listens_on_is_closed() -> None:
-    with Emulator([QueueConfig("q")]) as emulator:
-        queue = queue_of(emulator, "q")
-        queue.connect()
-        until(lambda: connections_to(emulator) == 2)
-        queue.close()
-        until(lambda: not connections_to(emulator))
+def test_a_queue_that_is_connected_ahead_opens_nothing_again(
+    ahead: tuple[ServiceBusQueue, Callable[[], int]],
+) -> None:
+    queue, count = ahead
+    with listening(queue, lambda _: None) as seen:
+        queue.publish(b"x", "id", {})
+        until(lambda: seen)
+        assert count() == 2
+
+
+def test_a_connection_ahead_that_nobody_listens_on_is_closed(
+    ahead: tuple[ServiceBusQueue, Callable[[], int]],
+) -> None:
+    queue, _ = ahead
+    queue.close()
 
 
 def test_what_fails_ahead_is_tried_again(
