@@ -15,7 +15,7 @@ from mlgate.hosts.cli import parser
 _INTRODUCTION = """\
 # Commands
 
-<!-- Made by docs/generate_commands.py from the parser in mlgate/hosts; change that. -->
+<!-- Made by docs/generate_commands.py from the parser in mlgate/hosts/commands; change that. -->
 
 `make run` installs the command as `.venv/bin/mlgate`. It is configured through
 [environment variables](operations.md#settings); on a laptop you need none.

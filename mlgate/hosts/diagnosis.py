@@ -10,6 +10,7 @@ from functools import cache
 
 from handlers.servicebus_handler import ServiceBusQueue
 from mlgate.hosts.assembly import make_doctor, make_queue
+from mlgate.hosts.exit_codes import FAILED, OK
 from mlgate.hosts.locally import address_of
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.terminal import say, say_json
@@ -19,7 +20,6 @@ from mlgate.orchestration.checks import Check, CheckStatus, conclusion
 from mlgate.orchestration.ports import Asked
 from mlgate.orchestration.verdict.result import checks as as_json_values
 
-OK, WRONG = 0, 1
 _BESIDE = 24  # columns
 _MARKS = {CheckStatus.OK: "✓", CheckStatus.WRONG: "✗", CheckStatus.NOT_APPLICABLE: "-"}
 
@@ -37,7 +37,7 @@ def diagnose(repository: str | None, *, as_json: bool) -> int:
     else:
         say()
         say(conclusion(made))
-    return WRONG if any(check.wrong for check in made) else OK
+    return FAILED if any(check.wrong for check in made) else OK
 
 
 def _checks(request: RepositoryRequest | None) -> Iterator[Check]:

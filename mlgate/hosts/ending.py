@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import TextIO
 
 from mlgate.hosts.console import summary
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED, INTERRUPTED, OK
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.engine.pace import ENDING_GRACE
 from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.ports import BuildFiles
 from mlgate.orchestration.runs import RunStatus
-
-PASSED, GATE_FAILED, INVALID, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 3, 130
 
 # A canceled build ends within its grace, whatever its runs do. We wait a little longer.
 CANCEL_SECONDS = (ENDING_GRACE + timedelta(minutes=2)).total_seconds()
@@ -37,10 +36,10 @@ def exit_code(build: Build, *, interrupted: bool) -> int:
     if interrupted:
         return INTERRUPTED
     if build.verdict is Verdict.SUCCEEDED:
-        return PASSED
+        return OK
     if build.verdict is None or build.infrastructure:
         return COULD_NOT_RUN
-    return GATE_FAILED
+    return FAILED
 
 
 def _report(build: Build, files: BuildFiles) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from handlers.blobs.address import ContainerAddress
 from handlers.files_handler import FolderFiles
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, OK
 from mlgate.hosts.history_page import NAME, records_in, report_beside
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
@@ -27,7 +28,6 @@ from mlgate.orchestration.verdict.history.records import Record
 from mlgate.orchestration.verdict.history.tables import Link
 from mlgate.orchestration.verdict.narration import operation
 
-OK, UNKNOWN = 0, 3
 _BEGINNING = 65_536  # bytes
 
 
@@ -159,7 +159,7 @@ def unknown(name: str) -> int:
     """Report that there is no such build; returns the exit code."""
     shown = one_line(name, 100)
     complain(f"mlgate: there is no build {shown}; `mlgate builds` lists them")
-    return UNKNOWN
+    return COULD_NOT_RUN
 
 
 def _place(settings: Settings) -> str:

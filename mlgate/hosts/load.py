@@ -15,13 +15,12 @@ from urllib.parse import urlsplit
 
 import requests
 
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED, OK
 from mlgate.hosts.terminal import complain, say
 from mlgate.hosts.usage import UsageError
 from mlgate.load.callers import STATS, TOLD, Callers, variables
 from mlgate.load.pins import PINS
 from mlgate.load.stats import Limits, Measured, NoStats, Told, faults, measured, shown, told
-
-OK, BROKEN, COULD_NOT_RUN = 0, 1, 3
 
 _ANSWER_SECONDS = 10.0  # for GET /model
 _ENDING_SECONDS = 5.0
@@ -66,7 +65,7 @@ def load(home: Path, asked: Load, limits: Limits) -> int:
         if asked.locustfile is None and body is None:
             why = f"the model at {url} has no example. Write a locustfile and use --locustfile."
             complain(f"mlgate: No request was made: {why}")
-            return BROKEN
+            return FAILED
         with tempfile.TemporaryDirectory(prefix="mlgate-load-") as folder:
             made = tool(home, PINS, Path(folder))
             callers = Callers(asked.users, asked.users, asked.seconds)
@@ -253,7 +252,7 @@ def _judged(
     lines += [f"mlgate: {sentence}" for sentence in wrong]
     for line in lines:
         complain(line.replace(key, "***") if key else line)
-    return BROKEN if wrong else OK
+    return FAILED if wrong else OK
 
 
 def _content(path: Path) -> bytes:

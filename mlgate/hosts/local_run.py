@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.files_handler import FolderFiles
 from mlgate.hosts.console import View, view
-from mlgate.hosts.ending import (
-    CANCEL_SECONDS,
-    COULD_NOT_RUN,
-    ENDING,
-    INTERRUPTED,
-    exit_code,
-    show_end,
-)
+from mlgate.hosts.ending import CANCEL_SECONDS, ENDING, exit_code, show_end
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, INTERRUPTED
 from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.locally import policy_here

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from handlers.models_handler import ModelStore
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED, OK
 from mlgate.hosts.terminal import complain, say, say_json
 from mlgate.orchestration.clock import Clock
 from mlgate.orchestration.durable import ModelsPort
@@ -18,7 +19,6 @@ from mlgate.orchestration.promotion.rollback import going_back
 from mlgate.orchestration.promotion.weighing import Weighed
 from mlgate.orchestration.text import number, one_line
 
-OK, REFUSED, COULD_NOT = 0, 1, 3
 MOST_SHOWN = 50  # entries of a log
 _TRIES = 5  # to append an entry when others keep appending first
 
@@ -91,7 +91,7 @@ def check(store: ModelsPort, model: str | None) -> int:
             say(f"{name}@{version}: {said}")
             for path in wrong[:20]:
                 say(f"  {one_line(path, 300)}")
-    return COULD_NOT if damaged else OK
+    return COULD_NOT_RUN if damaged else OK
 
 
 def roll_back(store: ModelsPort, clock: Clock, model: str, to: str | None, reason: str) -> int:
@@ -100,13 +100,13 @@ def roll_back(store: ModelsPort, clock: Clock, model: str, to: str | None, reaso
         found = going_back(store, model, to, reason, clock.now(), person=_person())
         if isinstance(found, Weighed):
             (say if found.passed else complain)(f"mlgate: {found.reason}")
-            return OK if found.passed else REFUSED
+            return OK if found.passed else FAILED
         if store.append(found):
             say(f"{model}@{found.id} is current again, by entry {found.number}.")
             say(f"It replaced {model}@{found.replaces}.")
             return OK
     complain(f"mlgate: another entry was added first, {_TRIES} times in a row. Try again.")
-    return COULD_NOT
+    return COULD_NOT_RUN
 
 
 def _needed(store: ModelsPort, model: str) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _needed(store: ModelsPort, model: str) -> Iterator[str]:
 
 def _unknown(store: ModelsPort, model: str) -> int:
     complain(f"mlgate: there is no model {one_line(model, 100)} in {store.location}")
-    return COULD_NOT
+    return COULD_NOT_RUN
 
 
 def _person() -> str | None:

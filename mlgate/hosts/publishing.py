@@ -22,7 +22,8 @@ from handlers.servicebus_handler import ServiceBusQueue
 from mlgate.hosts import github
 from mlgate.hosts.assembly import make_queue
 from mlgate.hosts.console import view
-from mlgate.hosts.ending import INTERRUPTED, PASSED, exit_code, show_end
+from mlgate.hosts.ending import exit_code, show_end
+from mlgate.hosts.exit_codes import INTERRUPTED, OK
 from mlgate.hosts.following import Followed, Follower, is_withdrawn, remains
 from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.settings import Settings
@@ -82,10 +83,10 @@ def _send(body: bytes, message: Request | LookMessage) -> int:
         queue.close()
     if isinstance(message, LookMessage):
         say(f"published as message {message_id}")
-        return PASSED
+        return OK
     key = build_key(None, message.attempt, message_id)
     say(f"published as build {key}; `mlgate builds {key}` shows its progress")
-    return PASSED
+    return OK
 
 
 def _send_and_wait(body: bytes, waiting: Waiting, stream: TextIO) -> int:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from mlgate.hosts.terminal import complain
+from mlgate.orchestration.errors import Finding
 
 
 class UsageError(Exception):
@@ -20,3 +24,12 @@ def read_message(path: str) -> bytes:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"the message {path} cannot be read: {error.strerror}") from error
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print every finding about a message to standard error, one per paragraph."""
+    noun = "finding" if len(findings) == 1 else "findings"
+    complain(f"mlgate: the message is not valid: {len(findings)} {noun}")
+    for finding in findings:
+        complain(f"  {finding.pointer or '/'}  [{finding.code}]")
+        complain(f"    {finding.message} {finding.remedy}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tree_sitter import Node
 
-from mlgate.hosts import model_commands
+from mlgate.hosts.commands import models as model_commands
 from mlgate.hosts.serving import app
 from mlgate.hosts.serving import settings as serving_settings
 from tests.deploy.bicep import Bicep, literal, properties, text, walk
@@ -107,7 +107,7 @@ def test_the_probes_ask_what_the_server_answers_where_it_listens() -> None:
         "port"
     }
     assert instructions("EXPOSE", "serving") == [port]
-    assert f'"--port", type=_port, default={port}' in re.sub(
+    assert f'"--port", type=port, default={port}' in re.sub(
         r"\s+", " ", Path(model_commands.__file__).read_text("utf-8")
     )
 

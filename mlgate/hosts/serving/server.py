@@ -14,6 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from handlers.local_handler import processes
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, OK
 from mlgate.hosts.serving import environments
 from mlgate.hosts.serving.app import App
 from mlgate.hosts.serving.keeper import DRAIN, Keeper
@@ -21,8 +22,6 @@ from mlgate.hosts.serving.settings import ServingSettings
 from mlgate.hosts.terminal import complain, say
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.durable import ModelsPort
-
-OK, COULD_NOT = 0, 3
 
 
 def serve(
@@ -46,7 +45,7 @@ def serve(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         complain(f"mlgate: cannot listen on {host}:{port}: {error.strerror or error}")
-        return COULD_NOT
+        return COULD_NOT_RUN
     maker = environments.Maker(home / "serving-environments")
     with tempfile.TemporaryDirectory(prefix="mlgate-", ignore_cleanup_errors=True) as folder:
         make = partial(

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from mlgate.hosts import cli, github
+from mlgate.hosts.commands import builds
 from mlgate.hosts.console import Lines, summary, view
+from mlgate.hosts.exit_codes import INVALID
 from mlgate.hosts.history import cancel, show_build, show_builds
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
@@ -160,7 +162,7 @@ def test_what_is_wrong_with_a_message(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("message.json").write_text(json.dumps(content))
-    assert cli.main(["validate", "message.json", *options]) == cli.INVALID
+    assert cli.main(["validate", "message.json", *options]) == INVALID
     said = capsys.readouterr()
     assert _ACTS.search(said.out + said.err) is None
 
@@ -201,7 +203,7 @@ def test_the_errors_of_a_command(
         def fails(_: object, raised: Exception = error) -> int:
             raise raised
 
-        monkeypatch.setattr(cli, "_schema", fails)
+        monkeypatch.setattr(builds, "_schema", fails)
         assert cli.main(["schema"]) != 0
         assert_shown(capsys.readouterr().err)
 

@@ -141,8 +141,9 @@ def test_an_invalid_message_removes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: dict[str, Any]
 ) -> None:
     from mlgate.hosts import cli
+    from mlgate.hosts.exit_codes import INVALID
 
     monkeypatch.chdir(tmp_path)
     fill(tmp_path, OURS | THEIRS | {"message.json": json.dumps(content)})
-    assert cli.main(["run", "message.json", "--output", "."]) == cli.INVALID
+    assert cli.main(["run", "message.json", "--output", "."]) == INVALID
     assert left(tmp_path).keys() == (OURS | THEIRS).keys() | {"message.json"}

@@ -1,22 +1,20 @@
-"""The arguments and help of the commands about models."""
+"""The commands about models."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import math
-import textwrap
 from typing import Any
 
+from mlgate.hosts.commands.arguments import command, count, number, port, share
+from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED
 from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import SettingsError, UsageError
-
-_MOST = 100_000  # callers, and seconds
 
 
 def add(commands: Any) -> None:
     """Add the commands to the subparsers of `mlgate`."""
-    models = _command(
+    models = command(
         commands,
         "models",
         "show the models and their current versions, or one model's log",
@@ -31,7 +29,7 @@ def add(commands: Any) -> None:
     how.add_argument("--init", action="store_true", help="create a model store in MLGATE_MODELS")
     models.set_defaults(command=_models)
 
-    promote = _command(
+    promote = command(
         commands,
         "promote",
         "promote the model of an earlier build",
@@ -52,7 +50,7 @@ def add(commands: Any) -> None:
     )
     promote.set_defaults(command=_promote)
 
-    rollback = _command(
+    rollback = command(
         commands,
         "rollback",
         "make an earlier version of a model current again",
@@ -68,7 +66,7 @@ def add(commands: Any) -> None:
     rollback.add_argument("--reason", metavar="TEXT", default="", help="why, for the model's log")
     rollback.set_defaults(command=_rollback)
 
-    load = _command(
+    load = command(
         commands,
         "load",
         "load-test a served model, and check it against limits",
@@ -80,18 +78,18 @@ def add(commands: Any) -> None:
     )
     load.add_argument("url", metavar="URL", help="http or https URL of the served model")
     load.add_argument(
-        "--users", metavar="N", type=_count, default=10, help="concurrent users; default 10"
+        "--users", metavar="N", type=count, default=10, help="concurrent users; default 10"
     )
     load.add_argument(
-        "--seconds", metavar="S", type=_count, default=15, help="duration in seconds; default 15"
+        "--seconds", metavar="S", type=count, default=15, help="duration in seconds; default 15"
     )
     load.add_argument(
-        "--p95-ms", metavar="L", type=_number, help="limit for the 95th percentile, in milliseconds"
+        "--p95-ms", metavar="L", type=number, help="limit for the 95th percentile, in milliseconds"
     )
     load.add_argument(
         "--failures",
         metavar="R",
-        type=_share,
+        type=share,
         default=0.0,
         help="limit for the share of failed requests, 0.01 for one percent; default 0",
     )
@@ -103,7 +101,7 @@ def add(commands: Any) -> None:
     )
     load.set_defaults(command=_load)
 
-    serve = _command(
+    serve = command(
         commands,
         "serve",
         "serve the current version of a model over HTTP",
@@ -116,7 +114,7 @@ def add(commands: Any) -> None:
     serve.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; default 127.0.0.1"
     )
-    serve.add_argument("--port", type=_port, default=5000, help="default 5000; 0 picks a free one")
+    serve.add_argument("--port", type=port, default=5000, help="default 5000; 0 picks a free one")
     serve.add_argument(
         "--own-environment",
         action="store_true",
@@ -124,22 +122,6 @@ def add(commands: Any) -> None:
         "creating environments",
     )
     serve.set_defaults(command=_serve)
-
-
-def _command(commands: Any, name: str, short: str, says: str, codes: str) -> Any:
-    return commands.add_parser(
-        name,
-        help=short,
-        description="\n".join(textwrap.wrap(says, 80)),
-        epilog=f"exit codes:\n  {codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
-    return int(text)
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -163,7 +145,6 @@ def _promote(options: argparse.Namespace) -> int:
     from mlgate.hosts import local_run
     from mlgate.hosts.history import find, unknown
     from mlgate.hosts.local_queue import LocalQueue
-    from mlgate.hosts.models import REFUSED
     from mlgate.hosts.settings import Settings
     from mlgate.hosts.stores import make_state
     from mlgate.orchestration.engine.promoting.candidates import NotOfferedError, earlier
@@ -180,7 +161,7 @@ def _promote(options: argparse.Namespace) -> int:
         build = earlier(state, options.build, options.run)
     except NotOfferedError as error:
         complain(f"mlgate: {error}")
-        return REFUSED
+        return FAILED
     model = options.model or (build.promote.model if build.promote else "")
     if not model:
         raise UsageError(f"build {build.build_id} offered no model: name one with --model")
@@ -205,7 +186,7 @@ def _serve(options: argparse.Namespace) -> int:
         if missing.name != "uvicorn":
             raise
         complain("mlgate: Install mlgate with what serving needs: pip install -e '.[serving]'.")
-        return 3
+        return COULD_NOT_RUN
     logging.getLogger("mlgate").setLevel(logging.INFO)
     settings = Settings.read()
     try:
@@ -252,27 +233,3 @@ def _load(options: argparse.Namespace) -> int:
 
     asked = Load(options.url, options.users, options.seconds, options.locustfile, options.key)
     return load(Settings.read().home, asked, Limits(options.p95_ms, options.failures))
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST:,}")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    """A finite number that is not negative."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return number
-
-
-def _share(text: str) -> float:
-    number = _number(text)
-    if number > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
-    return number
