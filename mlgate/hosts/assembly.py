@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A conductor and the queue that feeds it; `close` closes both.
+    """A conductor and the queue that feeds it; `close` closes both, and the state.
 
     `refresh_history` updates the history page if there is one and some time has passed.
     """
@@ -65,6 +65,7 @@ def assemble(
     is a client of the queue, if one was created already.
     """
     backends = _Backends(settings, on_ended, begun)
+    closing = ExitStack()
     from handlers.devops_handler import DevOpsHandler
     from handlers.service_handler import ServiceHandler
 
@@ -72,7 +73,7 @@ def assemble(
     queue = queue or make_queue(settings.service_bus)
     clock = SystemClock()
     identity = devops_identity_token if settings.devops_identity else None
-    state = make_state(settings)
+    state = make_state(settings, closing)
     conductor = Conductor(
         Ports(
             state=state,
@@ -91,11 +92,9 @@ def assemble(
         settings.policy,
     )
 
-    def close() -> None:
-        backends.close()
-        queue.close()
-
-    return Application(conductor, queue, close, make_refresh(settings, state, clock))
+    closing.callback(queue.close)
+    closing.callback(backends.close)
+    return Application(conductor, queue, closing.close, make_refresh(settings, state, clock))
 
 
 def make_doctor(settings: Settings, queue: Callable[[], ServiceBusQueue]) -> HostDoctor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from handlers.models_handler import ModelStore
 
 
-def make_state(settings: Settings) -> StatePort:
-    """The store of builds."""
+def make_state(settings: Settings, in_use: ExitStack | None = None) -> StatePort:
+    """The store of builds. Until the end of `in_use`, it is ready to be saved to often."""
     if "://" in settings.state:
         from handlers.state_handler.blobs import BlobState
 
@@ -27,7 +28,10 @@ def make_state(settings: Settings) -> StatePort:
         return BlobState(make_container(state), make_container(state.secrets()))
     from handlers.state_handler import SqliteState
 
-    return SqliteState(Path(settings.state.removeprefix("sqlite:")).absolute())
+    found = SqliteState(Path(settings.state.removeprefix("sqlite:")).absolute())
+    if in_use is not None:
+        in_use.enter_context(found.in_use())
+    return found
 
 
 def make_files(settings: Settings) -> BuildFiles:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -267,6 +269,41 @@ def test_a_place_that_cannot_be_written_is_refused_with_a_remedy(tmp_path: Path)
 
     with pytest.raises(Permanent, match="MLGATE_STATE"):
         SqliteState(tmp_path / "file/state.db")
+
+
+def create_elsewhere(path: Path, key: str) -> list[str]:
+    """Another process stores a build, lists all, and ends."""
+    program = (
+        "import sys; from dataclasses import replace; from pathlib import Path\n"
+        "from handlers.state_handler import SqliteState\n"
+        "from tests.unit.orchestration.engine.builders import build\n"
+        "state = SqliteState(Path(sys.argv[1]))\n"
+        "state.create(replace(build(), key=sys.argv[2]), None)\n"
+        "print(*sorted(each.key for each in state.builds()))"
+    )
+    shown = subprocess.check_output([sys.executable, "-c", program, str(path), key], text=True)
+    return shown.split()
+
+
+def test_a_host_that_saves_often_and_others_find_each_others_builds(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    state = SqliteState(path)
+    keys = []
+    with state.in_use():
+        for number in range(4):
+            assert state.create(replace(build(), key=f"here-{number}"), None)
+            SqliteState(path)  # the history's, in the same process
+            keys += [f"here-{number}", f"there-{number}"]
+            assert create_elsewhere(path, f"there-{number}") == sorted(keys)
+            assert sorted(each.key for each in state.builds()) == sorted(keys)
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["state.db"]
+
+
+def test_a_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "state.db").mkdir()
+
+    with pytest.raises(Permanent, match="MLGATE_STATE"):
+        SqliteState(tmp_path / "state.db")
 
 
 def test_a_token_whose_build_could_not_be_written_does_not_stay(tmp_path: Path) -> None:
