@@ -21,7 +21,7 @@ from typing import Any
 
 from mlgate.orchestration.checks import Check
 from mlgate.orchestration.errors import Finding
-from mlgate.orchestration.models import Promotion, PromotionRequest
+from mlgate.orchestration.promotions import Promotion, PromotionRequest
 from mlgate.orchestration.runs import Attempt, CellEvent, Failure, RunSpec, RunStatus, Task
 
 

@@ -8,9 +8,9 @@ from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.policy import HostPolicy
 from mlgate.orchestration.builds import Build, PipelineAddress, RepositoryRequest
 from mlgate.orchestration.durable import Envelope
-from mlgate.orchestration.models import Promotion
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.planning.promotion import verify_of
+from mlgate.orchestration.promotions import Promotion
 from mlgate.orchestration.wire.fields import Repository
 from mlgate.orchestration.wire.messages import Read, Request, StartMessage
 

@@ -19,9 +19,9 @@ from mlgate.orchestration.engine.promoting.permission import require, require_se
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.errors import Permanent, UnfitHost
 from mlgate.orchestration.findings import Code
-from mlgate.orchestration.models import Promotion, PromotionOutcome, PromotionRequest
 from mlgate.orchestration.planning.plan import plan
 from mlgate.orchestration.ports import Asked, Ports
+from mlgate.orchestration.promotions import Promotion, PromotionOutcome, PromotionRequest
 from mlgate.orchestration.runs import Failure, FailureKind, RunStatus
 from mlgate.orchestration.telling import Completion
 from mlgate.orchestration.verdict.completion import completion_of

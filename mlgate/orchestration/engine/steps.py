@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from mlgate.orchestration.builds import Build, Phase, RunState
 from mlgate.orchestration.engine import pace
-from mlgate.orchestration.models import Verification
+from mlgate.orchestration.promotions import Verification
 from mlgate.orchestration.runs import RunStatus
 
 SLICE = 25  # runs submitted before the state is saved

@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 from mlgate.orchestration.builds import Gate, GateMetric, RunState
 from mlgate.orchestration.errors import BadMessage, Finding
 from mlgate.orchestration.findings import Code, Findings, choices, finding
-from mlgate.orchestration.models import PromotionRequest
 from mlgate.orchestration.planning.globs import is_glob, matches
 from mlgate.orchestration.planning.linking import (
     Planned,
@@ -32,6 +31,7 @@ from mlgate.orchestration.planning.names import Unnamed, check_name, same, uniqu
 from mlgate.orchestration.planning.promotion import offered
 from mlgate.orchestration.planning.size import check_size
 from mlgate.orchestration.ports import Tree
+from mlgate.orchestration.promotions import PromotionRequest
 from mlgate.orchestration.runs import Failure, FailureKind, RunSpec, RunStatus
 from mlgate.orchestration.wire.fields import (
     MAX_RUNS,

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from mlgate.orchestration.findings import Code, Findings, choices
-from mlgate.orchestration.models import Comparison, PromotionRequest, Verify
 from mlgate.orchestration.planning.merging import Merged
 from mlgate.orchestration.planning.names import check_name
+from mlgate.orchestration.promotions import Comparison, PromotionRequest, Verify
 from mlgate.orchestration.runs import RunKind, RunSpec
 from mlgate.orchestration.wire.promotion import CompareRequest, PromoteRequest, VerifyRequest
 

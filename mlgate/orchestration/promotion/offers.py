@@ -8,15 +8,9 @@ from datetime import datetime
 
 from mlgate.orchestration.builds import Build, RunState
 from mlgate.orchestration.durable import Head
-from mlgate.orchestration.models import (
-    BuildOfEntry,
-    Entry,
-    EntryKind,
-    Manifest,
-    PromotionRequest,
-    RepositoryOfEntry,
-)
+from mlgate.orchestration.models import BuildOfEntry, Entry, EntryKind, Manifest, RepositoryOfEntry
 from mlgate.orchestration.promotion.weighing import Weighed
+from mlgate.orchestration.promotions import PromotionRequest
 from mlgate.orchestration.runs import RunKind, RunStatus
 from mlgate.orchestration.text import one_line
 

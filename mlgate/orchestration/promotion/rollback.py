@@ -7,9 +7,10 @@ from datetime import datetime
 
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.durable import ModelsPort
-from mlgate.orchestration.models import Entry, PromotionOutcome
+from mlgate.orchestration.models import Entry
 from mlgate.orchestration.promotion import history, offers
 from mlgate.orchestration.promotion.weighing import Weighed
+from mlgate.orchestration.promotions import PromotionOutcome
 
 
 def going_back(

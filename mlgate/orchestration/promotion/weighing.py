@@ -11,14 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from mlgate.orchestration.models import (
-    Compared,
-    Comparison,
-    Entry,
-    PromotionOutcome,
-    PromotionRequest,
-    Weight,
-)
+from mlgate.orchestration.models import Compared, Entry, Weight
+from mlgate.orchestration.promotions import Comparison, PromotionOutcome, PromotionRequest
 from mlgate.orchestration.text import as_float, exact, number
 
 Metrics = Mapping[str, Mapping[str, float]]  # by run, then by name

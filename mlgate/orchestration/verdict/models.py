@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
+from mlgate.orchestration.models import Compared
+from mlgate.orchestration.promotions import Promotion, PromotionOutcome
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import exact, finite
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mlgate.orchestration.builds import Build, Phase, RunState, Trouble, TroubleKind
 from mlgate.orchestration.checks import Check
-from mlgate.orchestration.models import Promotion
+from mlgate.orchestration.promotions import Promotion
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.text import number
 from mlgate.orchestration.verdict.facts import run_seconds

@@ -18,19 +18,18 @@ from mlgate.orchestration.durable import ModelsPort
 from mlgate.orchestration.engine.promoting import candidates, endings
 from mlgate.orchestration.engine.promoting.permission import require
 from mlgate.orchestration.errors import Busy, Temporary
-from mlgate.orchestration.models import (
-    Entry,
-    EntryKind,
+from mlgate.orchestration.models import Entry, EntryKind
+from mlgate.orchestration.ports import Ports
+from mlgate.orchestration.promotion import history, offers
+from mlgate.orchestration.promotion.rollback import going_back
+from mlgate.orchestration.promotion.weighing import Weighed, weigh
+from mlgate.orchestration.promotions import (
     Promotion,
     PromotionOutcome,
     PromotionRequest,
     TrendPoint,
     Verification,
 )
-from mlgate.orchestration.ports import Ports
-from mlgate.orchestration.promotion import history, offers
-from mlgate.orchestration.promotion.rollback import going_back
-from mlgate.orchestration.promotion.weighing import Weighed, weigh
 from mlgate.orchestration.wire.messages import message_of
 from mlgate.orchestration.wire.promotion import RollbackMessage
 

@@ -11,15 +11,10 @@ from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.durable import StatePort
 from mlgate.orchestration.engine.dispatch import NOT_KEPT
 from mlgate.orchestration.errors import Permanent
-from mlgate.orchestration.models import (
-    Manifest,
-    PromotionOutcome,
-    PromotionRequest,
-    is_inside,
-    manifest_of,
-)
+from mlgate.orchestration.models import Manifest, is_inside, manifest_of
 from mlgate.orchestration.ports import Ports
 from mlgate.orchestration.promotion import offers
+from mlgate.orchestration.promotions import PromotionOutcome, PromotionRequest
 from mlgate.orchestration.runs import RunKind
 from mlgate.orchestration.verdict.facts import listed
 from mlgate.orchestration.wire.messages import message_of

@@ -7,9 +7,10 @@ from dataclasses import replace
 from mlgate.orchestration.builds import Build, Verdict
 from mlgate.orchestration.engine import acts
 from mlgate.orchestration.engine.trouble import Doing
-from mlgate.orchestration.models import Entry, PromotionOutcome
+from mlgate.orchestration.models import Entry
 from mlgate.orchestration.ports import Ports
 from mlgate.orchestration.promotion.weighing import Weighed
+from mlgate.orchestration.promotions import PromotionOutcome
 
 
 def unentered(ports: Ports, build: Build, *, unknown: bool = False) -> Build:

@@ -6,8 +6,8 @@ from mlgate.orchestration.admission.allowed_models import ANY, SETTING, ModelPol
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.errors import BadMessage, Permanent, UnfitHost
 from mlgate.orchestration.findings import Code, finding
-from mlgate.orchestration.models import Verify
 from mlgate.orchestration.ports import Ports
+from mlgate.orchestration.promotions import Verify
 
 
 def require_service(policy: ModelPolicy, verify: Verify | None, where: str) -> None:

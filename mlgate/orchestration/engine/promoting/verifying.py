@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from mlgate.orchestration.builds import Build
 from mlgate.orchestration.engine.promoting import endings
 from mlgate.orchestration.errors import OrchestrationError
-from mlgate.orchestration.models import Entry, Promotion, PromotionOutcome, Verification
+from mlgate.orchestration.models import Entry
 from mlgate.orchestration.ports import Health, Ports
 from mlgate.orchestration.promotion import history, offers
 from mlgate.orchestration.promotion.weighing import Weighed
+from mlgate.orchestration.promotions import Promotion, PromotionOutcome, Verification
 from mlgate.orchestration.text import minutes
 
 HELD_BACK = "held_back"  # the status of a server that does not try again

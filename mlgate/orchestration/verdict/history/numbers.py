@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.promotions import PromotionOutcome
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.verdict.history.records import (
     MetricRecord,

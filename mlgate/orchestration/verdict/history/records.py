@@ -16,7 +16,7 @@ from datetime import datetime
 from pydantic import TypeAdapter, ValidationError
 
 from mlgate.orchestration.builds import Build, RunState, Verdict
-from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.promotions import PromotionOutcome
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.text import as_float, in_utc, one_line
 from mlgate.orchestration.verdict.facts import failures_of, run_seconds, seconds_between

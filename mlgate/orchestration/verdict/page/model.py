@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlgate.orchestration.builds import Build
-from mlgate.orchestration.models import TrendPoint
+from mlgate.orchestration.promotions import TrendPoint
 from mlgate.orchestration.text import exact, one_line
 from mlgate.orchestration.verdict.models import ModelStory, compared_values, story
 from mlgate.orchestration.verdict.page.markup import Child, Markup, fragment, tag

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile, PromotionOutcome
+from mlgate.orchestration.models import Entry, EntryKind, Manifest, ModelFile
 from mlgate.orchestration.promotion.rollback import going_back
 from mlgate.orchestration.promotion.weighing import Weighed
+from mlgate.orchestration.promotions import PromotionOutcome
 from tests.support.memory import MemoryModels
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

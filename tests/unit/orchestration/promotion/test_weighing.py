@@ -10,16 +10,9 @@ from itertools import product
 
 import pytest
 
-from mlgate.orchestration.models import (
-    BuildOfEntry,
-    Comparison,
-    Entry,
-    EntryKind,
-    PromotionOutcome,
-    PromotionRequest,
-    Weight,
-)
+from mlgate.orchestration.models import BuildOfEntry, Entry, EntryKind, Weight
 from mlgate.orchestration.promotion.weighing import Weighed, weigh
+from mlgate.orchestration.promotions import Comparison, PromotionOutcome, PromotionRequest
 
 NEW, OLD = "a" * 12, "b" * 12
 CURRENT = Entry(

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlgate.orchestration.models import Comparison, PromotionRequest
 from mlgate.orchestration.planning.plan import Plan, plan
 from mlgate.orchestration.planning.preflight import Added, added, preflight
+from mlgate.orchestration.promotions import Comparison, PromotionRequest
 from mlgate.orchestration.runs import Environment, Resources, RunKind, RunSpec, RunStatus
 from tests.unit.orchestration.wire.samples import (
     Files,

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.promotions import PromotionOutcome
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from mlgate.orchestration.verdict.history.numbers import (
     bins_of,

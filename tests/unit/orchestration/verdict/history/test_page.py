@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mlgate.orchestration.builds import Verdict
-from mlgate.orchestration.models import PromotionOutcome
+from mlgate.orchestration.promotions import PromotionOutcome
 from mlgate.orchestration.verdict.history.charts import Scale
 from mlgate.orchestration.verdict.history.page import history_html
 from mlgate.orchestration.verdict.history.records import MetricRecord, Project, Record, RunRecord

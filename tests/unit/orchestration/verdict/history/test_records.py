@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from mlgate.orchestration.builds import Build, GateMetric, MetricCheck, RepositoryRequest, Verdict
-from mlgate.orchestration.models import Compared, Promotion, PromotionOutcome
+from mlgate.orchestration.models import Compared
+from mlgate.orchestration.promotions import Promotion, PromotionOutcome
 from mlgate.orchestration.runs import Failure, RunStatus
 from mlgate.orchestration.verdict.history.numbers import run_stories
 from mlgate.orchestration.verdict.history.page import history_html
