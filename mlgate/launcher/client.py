@@ -28,7 +28,8 @@ def cell_error(reply: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -
             if payload.get("source") == "ask_exit":
                 code = payload.get("keepkernel")  # has the first argument, whatever it is
                 silent = isinstance(code, (bool, type(None)))
-                return Raised("SystemExit", "" if silent else str(code))
+                ends = 0 if silent else code if isinstance(code, int) else 1
+                return Raised("SystemExit", "" if silent else str(code), facts={"exit": ends})
         return None
     unnamed = reply.get("ename") in (None, "", "NoneType")
     error = shown[0] if shown and unnamed else reply

@@ -210,15 +210,17 @@ class NotebookRun:
             self.log.warn(f"{label} is tagged raises-exception but raised nothing")
         if error is None or expected:
             return False
-        if error.name == "SystemExit" and error.message in ("", "0", "None", "False"):
+        error = await self._known(error)
+        if _ends_well(error):
             return True
         sources = [c.source for c in self.notebook.cells if c.cell_type == "code"]
-        error = await self._known(error)
         kind = classify(error, Origins(self.place, sources))
         raise Failed(kind, explained(error), None, error.traceback)
 
     async def _known(self, error: Raised) -> Raised:
         """The exception with what the kernel knows of it, or else with what its traceback shows."""
+        if "exit" in error.facts:
+            return error
         record = await self.kernel.record()
         if record and record["name"] == error.name:
             return Raised.read(record, error.traceback)
@@ -302,3 +304,10 @@ class NotebookRun:
         except Exception as error:  # noqa: BLE001 -- a template may raise anything
             self.log.warn(f"the notebook could not be rendered as HTML: {error}")
             return ""
+
+
+def _ends_well(error: Raised) -> bool:
+    """Whether it is an exit without fault; by its text if the kernel could not say."""
+    if "exit" in error.facts:
+        return bool(error.facts["exit"] == 0)
+    return error.name == "SystemExit" and error.message in ("", "0", "None", "False")

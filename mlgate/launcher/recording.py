@@ -81,6 +81,7 @@ def _facts(error: BaseException) -> dict[str, Any]:
         "status": _status,
         "module": _module,
         "file": _file,
+        "exit": exit_code,
     }
     facts = {}
     for name, read in readings.items():
@@ -133,6 +134,15 @@ def _file(error: Any) -> str | None:
     if isinstance(target, ModuleType):
         return getattr(target, "__file__", None) or ""
     return None
+
+
+def exit_code(error: BaseException) -> int | None:
+    """With what the interpreter exits because of it; None if it is not an exit."""
+    if not isinstance(error, SystemExit):
+        return None
+    if error.code is None or isinstance(error.code, int):
+        return int(error.code or 0)
+    return 1
 
 
 def write(path: str) -> None:

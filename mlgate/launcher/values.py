@@ -115,9 +115,10 @@ class Raised:
     `name` is the name of the class without its module. `classes` are the class and its bases with
     their modules, empty if the text does not say. `frames` begin with the outermost. `facts` are
     attributes of the exception: `status` (HTTP's number or gRPC's name), `errno` (its name),
-    `module` (the one that is missing or lacks a name) and `file` (of the module that lacks the name
-    or the part; empty for a namespace). `causes` has what it was raised from, or what its handler
-    raised it for. `members` are those of a group.
+    `module` (the one that is missing or lacks a name), `file` (of the module that lacks the name
+    or the part; empty for a namespace) and `exit` (with what a `SystemExit` ends the interpreter).
+    `causes` has what it was raised from, or what its handler raised it for. `members` are those of
+    a group.
     """
 
     name: str

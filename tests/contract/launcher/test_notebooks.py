@@ -105,7 +105,17 @@ def test_a_cell_tagged_skip_execution_is_not_run(run_notebook: Start) -> None:
     assert [e["status"] for e in run.events[1:]] == ["skipped", "succeeded"]
 
 
-@pytest.mark.parametrize("source", ["import sys; sys.exit(0)", "exit()"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys; sys.exit(0)",
+        "raise SystemExit",
+        "raise SystemExit(False)",
+        "class Quit(SystemExit): pass\nraise Quit",
+        "exit()",
+        "exit(0)",
+    ],
+)
 def test_an_exit_without_fault_ends_the_notebook_early_and_passes(
     run_notebook: Start, source: str
 ) -> None:

@@ -337,11 +337,20 @@ UNNAMED = {**ERROR, "ename": None, "evalue": None, "traceback": ["\x1b[31mValueE
         ),
         ({"status": "error", "ename": "KeyError", "evalue": "1"}, [ERROR], Raised("KeyError", "1")),
         ({"status": "ok", "payload": [{"source": "page"}]}, [], None),
-        ({"status": "ok", "payload": [{"source": "ask_exit"}]}, [], Raised("SystemExit", "")),
+        (
+            {"status": "ok", "payload": [{"source": "ask_exit"}]},
+            [],
+            Raised("SystemExit", "", facts={"exit": 0}),
+        ),
         (
             {"status": "ok", "payload": [{"source": "ask_exit", "keepkernel": 2}]},
             [],
-            Raised("SystemExit", "2"),
+            Raised("SystemExit", "2", facts={"exit": 2}),
+        ),
+        (
+            {"status": "ok", "payload": [{"source": "ask_exit", "keepkernel": "0"}]},
+            [],
+            Raised("SystemExit", "0", facts={"exit": 1}),
         ),
     ],
 )
