@@ -62,7 +62,7 @@ class Finding:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.pointer or '/'}: {self.message} {self.remedy}".strip()
+        return f"{self.pointer or '/'} [{self.code}]: {self.message} {self.remedy}".strip()
 
 
 class BadMessage(OrchestrationError):

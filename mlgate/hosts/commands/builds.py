@@ -172,7 +172,7 @@ def _validate(options: argparse.Namespace) -> int:
         say_json(report)
         return INVALID if found.findings else OK
     for warning in found.warnings:
-        complain(f"mlgate: warning [{warning.code}]: {warning}")
+        complain(f"mlgate: warning: {warning}")
     if found.findings:
         print_findings(found.findings)
         return INVALID

@@ -82,7 +82,8 @@ def test_a_rejected_message_shows_its_findings(scene: Scene) -> None:
     finding = Finding("unknown-field", "/runs/0/nmae", "Unknown field 'nmae'.", "Use 'name'.")
     scene.complete(Completion(Verdict.FAILED, "The message was rejected.", (finding,)))
     assert (
-        "/runs/0/nmae: Unknown field 'nmae'. Use 'name'." in scene.task.record.issues[1]["message"]
+        "/runs/0/nmae [unknown-field]: Unknown field 'nmae'. Use 'name'."
+        in scene.task.record.issues[1]["message"]
     )
     assert scene.task.completions == ["failed"]
 
