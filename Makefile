@@ -55,6 +55,7 @@ check: $(STAMP) ## style, types and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/*.py
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## bring the code into shape

@@ -24,6 +24,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from handlers.files_handler import FolderFiles
 from mlgate.emulators.azure_devops.task import Task
 from mlgate.hosts.local_pipeline import local_pipeline
+from mlgate.hosts.local_queue import LocalQueue
 from mlgate.hosts.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +98,12 @@ def ended(root: Path, message: Mapping[str, Any]) -> Iterator[tuple[Task, Path]]
     repository = {**message.get("repository", {}), "url": str(root)}
     whole = {"version": 1, **message, "build_id": BUILD_ID, "repository": repository}
     folder = chdir(root.parent)  # where the model goes
-    with folder, local_pipeline(settings, whole, 1, FolderFiles(lambda _: files)) as local:
+    own = FolderFiles(lambda _: files)
+    with (
+        folder,
+        LocalQueue() as queue,
+        local_pipeline(settings, whole, 1, lambda _: own, queue) as local,
+    ):
         if not local.wait(60 * MINUTES):
             raise SystemExit(f"the build did not end within {MINUTES} minutes")
         yield local.task, files

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from handlers.files_handler.faults import gone, no_such_name, translated
 from handlers.files_handler.paths import parts_of
+from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import READ_LIMIT
 
 _PART = 1 << 20  # bytes
@@ -21,13 +22,16 @@ _SCRATCH = ".mlgate-"  # what the names of incomplete files begin with
 class FolderFiles:
     """`BuildFiles` in folders; `folder` returns a build's folder for its key.
 
+    Files in `taken` are somebody else's, and never replaced.
+
     Raises `Temporary` when the disk is full or does not work: the build goes on, and an operator
     can repair it. Raises `UnfitHost` when this host lacks a right, and `Permanent` when no file in
     the build's folder can have that name, for example because a folder has it.
     """
 
-    def __init__(self, folder: Callable[[str], Path]) -> None:
+    def __init__(self, folder: Callable[[str], Path], taken: Container[Path] = ()) -> None:
         self._folder = folder
+        self._taken = taken
 
     def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None:
         folder = self._folder(build)
@@ -104,6 +108,8 @@ class FolderFiles:
         """A scratch file that replaces `path` in one step when the block succeeds."""
         place = folder.joinpath(*parts_of(path))
         scratch = place.with_name(f"{_SCRATCH}{uuid.uuid4().hex}")
+        if place in self._taken:
+            raise Permanent(f"The file {place} was not written by mlgate. Move it away.")
         try:
             with translated(folder, path, "written"):
                 place.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -91,27 +91,21 @@ def local_pipeline(
     settings: Settings,
     message: Mapping[str, Any],
     attempt: int,
-    files: BuildFiles,
+    files: Callable[[str], BuildFiles],
     queue: LocalQueue,
     begun: Begun | None = None,
 ) -> Iterator[LocalBuild]:
     """Publish `message` as the Azure DevOps task would, and handle it until the block ends.
 
     A message without a `build_id` gets one. At the end, `queue` is stopped, and violations of the
-    pipeline's protocol are logged. `begun` is as in `assemble`. Raises what `assemble` and the
+    pipeline's protocol are logged. `files` returns where files go, for the build's key; `begun` is
+    as in `assemble`. Raises what `assemble` and the
     Azure DevOps emulator raise if they cannot start.
     """
     with queue, AzureDevOps() as devops:
         bus = ServiceBus(queue=NAME, connection_string=SecretStr(queue.connection_string))
         policy = replace(settings.policy, allowed_collections=(devops.collection_url,))
         hints = Hints()
-        application = assemble(
-            replace(settings, service_bus=bus, policy=policy),
-            files=files,
-            on_ended=hints.ended,
-            begun=begun,
-            queue=queue.client,
-        )
         said = str(message.get("build_id") or int(time.time()))
         number = int(said) if said.isascii() and said.isdigit() else None
         task = devops.new_task(build_id=number)
@@ -119,6 +113,13 @@ def local_pipeline(
         message_id = uuid.uuid4().hex
         found = pipeline_address(task.properties)
         key = build_key(found[0] if found else None, attempt, message_id)
+        application = assemble(
+            replace(settings, service_bus=bus, policy=policy),
+            files=files(key),
+            on_ended=hints.ended,
+            begun=begun,
+            queue=queue.client,
+        )
         # `only`: this worker must not continue an earlier build that was killed.
         worker = Worker(application, hints, listeners=LISTENERS, only=key)
         worker.start()

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handlers.files_handler import FolderFiles
+from handlers.files_handler import FolderFiles, SeparateFiles
 from mlgate.hosts.console import View, view
 from mlgate.hosts.ending import CANCEL_SECONDS, ENDING, exit_code, show_end
 from mlgate.hosts.exit_codes import COULD_NOT_RUN, INTERRUPTED
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """How a build is shown, and where its files go: `taken` are files of others in `output`."""
+
     output: Path | None
     as_json: bool
     quiet: bool
     parallel: int | None
+    taken: frozenset[Path] = frozenset()
 
 
 def run(
@@ -58,10 +62,10 @@ def run(
         policy=policy,
         parallel=options.parallel or settings.parallel,
     )
-    files = _files(settings, options.output)
     stream = sys.stderr if options.as_json else sys.stdout
     interrupts = Interrupts()
-    with local_pipeline(allowed, raw, message.attempt, files, queue, begun) as local:
+    files_of = partial(_files, settings, options)
+    with local_pipeline(allowed, raw, message.attempt, files_of, queue, begun) as local:
         if options.output is not None and "://" not in settings.builds:
             point_to(options.output, Path(settings.builds), local.key)
         try:
@@ -85,7 +89,7 @@ def run(
             interrupts.let_through()
             return _leave(local)
         if not options.quiet:
-            show_end(build, files, stream)
+            show_end(build, files_of(local.key), stream)
         if options.as_json:
             say_json_text(result_json(build).decode())
     if build.findings:
@@ -148,8 +152,9 @@ def _show_log(local: LocalBuild, shown: View, seen: int) -> int:
     return len(feed)
 
 
-def _files(settings: Settings, output: Path | None) -> BuildFiles:
-    if output is None:
+def _files(settings: Settings, options: Options, key: str) -> BuildFiles:
+    if options.output is None:
         return make_files(settings)
-    folder = output.absolute()
-    return FolderFiles(lambda _: folder)
+    folder = options.output.absolute()
+    own = FolderFiles(lambda _: folder, options.taken)
+    return SeparateFiles(key, own, partial(make_files, settings))

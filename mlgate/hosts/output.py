@@ -8,10 +8,12 @@ build of ours wrote it.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,37 @@ _BEGINNINGS = {  # how the other files of a build begin
     ),
 }
 _BEGINNING = 4096  # bytes
+_UNFINISHED = ".mlgate-unfinished"  # there while a build has written no result
+_NAMED = 3  # files of others that are named at most
 _OF_A_RUN = ("log.txt", "executed.ipynb", "executed.html")
 _LARGEST_RESULT = 64 << 20  # bytes
+
+
+@contextmanager
+def prepared(output: Path) -> Iterator[frozenset[Path]]:
+    """The folder for one build, without the files of an earlier build; gives those of others.
+
+    Raises `UsageError`, and removes nothing, if the folder cannot be written or has other files
+    where a build's files go.
+    """
+    with _writing(output):
+        prepare(output)
+        resumed = (output / _UNFINISHED).exists()
+        others = frozenset(() if resumed else _files_below(output.absolute() / "runs"))
+        (output / _UNFINISHED).touch()
+    try:
+        yield others
+    finally:
+        # Without a result, only this file says whose the others are.
+        if (output / _RESULT).exists() or not any(_of_runs(output)):
+            with suppress(OSError):
+                (output / _UNFINISHED).unlink(missing_ok=True)
 
 
 def prepare(output: Path) -> None:
     """Create the folder, and remove the files of an earlier build, which could be mistaken for new.
 
-    Raises `UsageError`, and removes nothing, if the folder cannot be written or has other files
-    where a build's files go.
+    Raises as `prepared`.
     """
     with _writing(output):
         output.mkdir(parents=True, exist_ok=True)
@@ -47,13 +71,16 @@ def prepare(output: Path) -> None:
         ]
         if result is None and (output / _RESULT).exists():
             others.append(_RESULT)
+        ours = {file for run in (result or {}).get("runs", []) for file in _files_of(run)}
+        if not (output / _UNFINISHED).exists():
+            others += islice((file for file in _of_runs(output) if file not in ours), _NAMED)
         if others:
             raise UsageError(
                 f"--output {output} has {', '.join(others)} that mlgate did not write; move "
                 "it away, or choose another folder"
             )
-        for run in (result or {}).get("runs", []):
-            _remove_run(output, run)
+        for file in sorted(ours):
+            _remove(output.resolve(), file)
         for name in (*_BEGINNINGS, _RESULT):
             (output / name).unlink(missing_ok=True)
         with suppress(OSError):  # it holds other files
@@ -102,26 +129,41 @@ def _begins(file: Path, beginning: re.Pattern[bytes]) -> bool:
         return False
 
 
-def _remove_run(output: Path, run: dict[str, Any]) -> None:
-    """Remove the files that a result lists for a run, and folders that are empty afterwards."""
-    root = output.resolve()
+def _of_runs(output: Path) -> Iterator[str]:
+    """The files that are where a run's files go, whoever wrote them."""
+    for folder in sorted((output / "runs").glob("*")):
+        files = [*(folder / name for name in _OF_A_RUN), *_files_below(folder / "outputs")]
+        yield from (file.relative_to(output).as_posix() for file in files if os.path.lexists(file))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _files_of(run: dict[str, Any]) -> Iterator[str]:
+    """The files that a result lists for a run."""
     folder = f"runs/{run['name']}"
-    names = [f"{folder}/{name}" for name in _OF_A_RUN]
-    names += [name for name in run["outputs"] if str(name).startswith(f"{folder}/")]
-    for name in names:
-        place = root.joinpath(name)
-        # Skip names with `..` and linked folders: they lead elsewhere.
-        if ".." in place.parts or place.parent.resolve() != place.parent:
-            continue
-        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            place.unlink()
-        for above in place.parents:
-            if above == root / "runs":
-                break
-            try:
-                above.rmdir()
-            except OSError:  # not empty, or missing
-                break
+    names = _OF_A_RUN[:1] if run.get("kind") == "training" else _OF_A_RUN
+    yield from (f"{folder}/{name}" for name in names)
+    yield from (str(file) for file in run["outputs"] if str(file).startswith(f"{folder}/"))
+
+
+def _remove(root: Path, file: str) -> None:
+    """Remove a run's file, and the run's folders that are empty afterwards."""
+    place = root.joinpath(file)
+    # Skip names with `..` and linked folders: they lead elsewhere.
+    if ".." in place.parts or place.parent.resolve() != place.parent:
+        return
+    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        place.unlink()
+    for above in place.parents:
+        if above == root / "runs":
+            break
+        try:
+            above.rmdir()
+        except OSError:  # not empty, or missing
+            break
 
 
 @contextmanager

@@ -154,6 +154,12 @@ def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) ->
     again = mlgate(tmp_path, "promote", build, "--model", "churn")
     assert (again.code, "is the current version already" in again.out) == (0, True)
 
+    said = {"version": 1, "kind": "promote", "model": "third", "build": build}
+    (tmp_path / "promote.json").write_text(json.dumps(said))
+    done = mlgate(tmp_path, "run", "promote.json", "--output", "elsewhere")
+    assert done.code == 0, done.err
+    assert (tmp_path / "elsewhere/result.json").exists()
+
     assert mlgate(tmp_path, "promote", "nobody", "--model", "churn").code == 3
     failed = offer(tmp_path, models, "two", 0.7, model="staging")
     assert failed.code == 1

@@ -54,7 +54,7 @@ def begin(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Begin]:
             )
             whole = {"version": 1, "repository": {"url": str(repository)}, **message}
             queue = LocalQueue()
-            return stack.enter_context(local_pipeline(settings, whole, 1, files, queue))
+            return stack.enter_context(local_pipeline(settings, whole, 1, lambda _: files, queue))
 
         yield publish
     assert "a strict pipeline would mind" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,7 +144,7 @@ def _run_message(options: argparse.Namespace, body: bytes, begun: Begun | None) 
         # Imported here, while the queue connects and `begun` imports what the runs need.
         from mlgate.hosts import local_run
         from mlgate.hosts.locally import localized
-        from mlgate.hosts.output import prepare
+        from mlgate.hosts.output import prepared
         from mlgate.hosts.settings import Settings
         from mlgate.orchestration.planning.plan import plan
         from mlgate.orchestration.wire.messages import StartMessage
@@ -152,10 +153,10 @@ def _run_message(options: argparse.Namespace, body: bytes, begun: Begun | None) 
         message, raw = localized(options, body)
         if isinstance(message, StartMessage):
             plan(message, None)
-        if options.output is not None:
-            prepare(options.output)
-        shown = local_run.Options(options.output, options.json, options.quiet, options.parallel)
-        return local_run.run(settings, message, raw, shown, queue, begun)
+        output = options.output
+        with nullcontext(frozenset[Path]()) if output is None else prepared(output) as taken:
+            shown = local_run.Options(output, options.json, options.quiet, options.parallel, taken)
+            return local_run.run(settings, message, raw, shown, queue, begun)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlgate.hosts.output import prepare
+from handlers.files_handler import FolderFiles
+from mlgate.hosts.output import prepare, prepared
 from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.errors import Permanent
 
 JUNIT = "<?xml version='1.0' encoding='utf-8'?>\n<testsuites name=\"mlgate 7\" tests=\"1\" />\n"
 PAGE = '<!doctype html>\n<html lang="en"><head><title>Failed: build 7</title></head></html>\n'
@@ -22,7 +25,11 @@ PYTEST = (
 
 def result(*names: str, **outputs: list[str]) -> str:
     runs = [
-        {"name": name, "outputs": outputs.get(name, [f"runs/{name}/outputs/model.bin"])}
+        {
+            "name": name,
+            "kind": "training" if name == "train" else "notebook",
+            "outputs": outputs.get(name, [f"runs/{name}/outputs/model.bin"]),
+        }
         for name in names
     ]
     return json.dumps({"version": 1, "verdict": "failed", "runs": runs})
@@ -91,6 +98,13 @@ def test_a_folder_of_an_earlier_build_alone_is_empty_afterwards(tmp_path: Path) 
         OURS | {"result.json": "{}"},
         {"junit.xml/a": "a folder"},
         {"result.json/a": "a folder"},
+        {"runs/t/log.txt": "of others"},
+        {"runs/t/executed.ipynb": "of others"},
+        {"runs/t/executed.html/a": "a folder"},
+        {"runs/t/outputs/deep/model.bin": "of others"},
+        OURS | {"runs/train/executed.html": "of others, beside a training's"},
+        OURS | {"runs/train/outputs/other.bin": "of others"},
+        OURS | {"runs/exp1/log.txt": "of others"},
     ],
 )
 def test_files_of_others_where_ours_would_go_are_a_usage_error_and_stay(
@@ -120,6 +134,50 @@ def test_a_result_that_lists_other_files_removes_none_of_them(tmp_path: Path) ->
     prepare(folder)
     assert left(elsewhere) == {"precious": "p", "log.txt": "l"}
     assert left(folder) == THEIRS
+
+
+def test_a_linked_folder_of_others_is_not_written_through(tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    fill(elsewhere, {"log.txt": "l"})
+    (project / "runs").mkdir(parents=True)
+    (project / "runs/t").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=r"runs/t/log\.txt that mlgate did not write"):
+        prepare(project)
+    assert left(elsewhere) == {"log.txt": "l"}
+
+
+def killed_in(folder: Path, files: dict[str, str]) -> None:
+    with suppress(KeyboardInterrupt), prepared(folder):
+        fill(folder, files)
+        raise KeyboardInterrupt
+
+
+def test_what_a_build_without_a_result_wrote_is_written_again(tmp_path: Path) -> None:
+    killed_in(tmp_path, {"runs/t/log.txt": "a", "runs/t/outputs/model.bin": "b"})
+    with prepared(tmp_path) as taken:
+        assert not taken
+        fill(tmp_path, {"result.json": result("t"), "runs/t/log.txt": "c"})
+    assert not [name for name in left(tmp_path) if name.startswith(".")]
+
+    fill(tmp_path, {"runs/other/log.txt": "mine"})
+    with pytest.raises(UsageError, match=r"runs/other/log\.txt that mlgate did not write"):
+        prepare(tmp_path)
+
+
+def test_other_files_where_outputs_may_go_are_never_replaced(tmp_path: Path) -> None:
+    fill(tmp_path, THEIRS)
+    with prepared(tmp_path) as taken:
+        files = FolderFiles(lambda _: tmp_path, taken)
+        for name in ("runs/exp1/model.bin", "runs/exp1/outputs/model.bin"):
+            files.write("", name, b"ours")
+        with pytest.raises(Permanent, match="was not written by mlgate"):
+            files.write("", "runs/exp1/events.out.tfevents.1", b"ours")
+    assert left(tmp_path).items() >= THEIRS.items()
+
+
+def test_a_build_that_never_began_leaves_nothing(tmp_path: Path) -> None:
+    killed_in(tmp_path, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
