@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import logging
-import os
 import sys
 from collections.abc import Sequence
 
 from mlgate import __version__
 from mlgate.hosts.commands import builds, hosts, models
 from mlgate.hosts.exit_codes import COULD_NOT_RUN, INTERRUPTED, INVALID
-from mlgate.hosts.terminal import complain, log_to_stderr
+from mlgate.hosts.terminal import OutputError, complain, log_to_stderr
 from mlgate.hosts.usage import SettingsError, UsageError, print_findings
 from mlgate.orchestration.errors import BadMessage, OrchestrationError
 
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             complain(line)
         return COULD_NOT_RUN
-    except OrchestrationError as error:
+    except (OrchestrationError, OutputError) as error:
         complain(f"mlgate: {error}")
         return COULD_NOT_RUN
     except UsageError as error:
@@ -54,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output is gone, so what Python still flushes goes to /dev/null.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
+        return INTERRUPTED  # the reader of our output is gone
 
 
 def parser() -> argparse.ArgumentParser:

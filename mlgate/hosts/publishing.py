@@ -28,7 +28,7 @@ from mlgate.hosts.following import Followed, Follower, is_withdrawn, remains
 from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
-from mlgate.hosts.terminal import complain, say, say_json_text
+from mlgate.hosts.terminal import OutputError, complain, say, say_json_text
 from mlgate.hosts.usage import SettingsError, UsageError
 from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.new_build import new_build
@@ -81,11 +81,12 @@ def _send(body: bytes, message: Request | LookMessage) -> int:
         queue.send(body, message_id)
     finally:
         queue.close()
-    if isinstance(message, LookMessage):
-        say(f"published as message {message_id}")
-        return OK
-    key = build_key(None, message.attempt, message_id)
-    say(f"published as build {key}; `mlgate builds {key}` shows its progress")
+    said = f"published as message {message_id}"
+    if not isinstance(message, LookMessage):
+        key = build_key(None, message.attempt, message_id)
+        said = f"published as build {key}; `mlgate builds {key}` shows its progress"
+    with suppress(OutputError, BrokenPipeError):  # it is sent, whoever reads that
+        say(said)
     return OK
 
 

@@ -36,9 +36,13 @@ def line_of(text: str) -> str:
     return _GITHUB.sub(r"\1 ", _COMMAND.sub(" #", _UNSEEN.sub("", line)))
 
 
+class OutputError(Exception):
+    """Standard output cannot be written, for example because its disk is full."""
+
+
 def say(line: str = "", *, file: TextIO | None = None) -> None:
-    """Print one line, to standard output by default."""
-    print(line_of(line), file=file or sys.stdout, flush=True)
+    """Print one line, to standard output by default. Raises as `_print`."""
+    _print(line_of(line), file or sys.stdout)
 
 
 def complain(line: str) -> None:
@@ -49,7 +53,7 @@ def complain(line: str) -> None:
 def annotate(level: str, text: str, *, file: TextIO) -> None:
     """Print a GitHub Actions annotation with `text`; `level` is "error" or "warning"."""
     shown = line_of(text).replace("%", "%25")
-    print(f"::{level} title=mlgate::{shown}", file=file, flush=True)
+    _print(f"::{level} title=mlgate::{shown}", file)
 
 
 def say_json(value: object) -> None:
@@ -63,7 +67,22 @@ def say_json_text(text: str) -> None:
     Its values stay the same.
     """
     text = _NOT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    print(_COMMAND.sub(r"\\u0023", text).rstrip("\n"), flush=True)
+    _print(_COMMAND.sub(r"\\u0023", text).rstrip("\n"), sys.stdout)
+
+
+def _print(text: str, file: TextIO) -> None:
+    """Raises `BrokenPipeError` if nobody reads standard output any more, else `OutputError`.
+
+    What standard error cannot take is dropped, as there is nowhere left to say so.
+    """
+    try:
+        print(text, file=file, flush=True)
+    except OSError as error:
+        if file is sys.stderr:
+            return
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
 class LogFormatter(logging.Formatter):

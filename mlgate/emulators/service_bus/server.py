@@ -207,8 +207,7 @@ def serve(
         emulator.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: emulator.request_stop())
-        sys.stdout.write(f"{emulator.connection_string}\n")
-        sys.stdout.flush()
+        _print(emulator.connection_string)
         emulator.wait()
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")
@@ -216,3 +215,13 @@ def serve(
     finally:
         emulator.stop()
     return 0
+
+
+def _print(line: str) -> None:
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise EmulatorError(
+            f"The connection string cannot be printed: {error.strerror}."
+        ) from error
