@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from azure.core.credentials import TokenCredential
-from azure.servicebus import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+from azure.servicebus import (
+    ServiceBusClient,
+    ServiceBusReceiver,
+    ServiceBusSender,
+    parse_connection_string,
+)
 from azure.servicebus.exceptions import (
     MessageSizeExceededError,
     MessagingEntityNotFoundError,
@@ -26,14 +31,21 @@ _TRY_SECONDS = 20.0  # for one answer; by default the SDK waits without end
 Connect = Callable[[], ServiceBusClient]
 
 
-def connect_with_string(connection_string: Callable[[], str]) -> Connect:
+def connect_with_string(connection_string: Callable[[], str], queue: str | None = None) -> Connect:
     """Connect with a shared access key, which the function returns.
 
-    Raises `Permanent` when the string cannot be parsed.
+    Raises `Permanent` when the string cannot be parsed, or is for another queue than `queue`.
     """
 
     def connect() -> ServiceBusClient:
         try:
+            only = parse_connection_string(connection_string()).entity_path
+            if queue and only and only != queue:
+                raise Permanent(
+                    f"serviceBusConnectionString is for the queue {only} alone (EntityPath), and "
+                    f"serviceBusQueueName is {queue}. Set serviceBusQueueName={only}, or use a "
+                    "connection string of the namespace."
+                )
             return ServiceBusClient.from_connection_string(
                 connection_string(), try_timeout=_TRY_SECONDS
             )

@@ -134,7 +134,8 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
     )
 
     if service_bus.connection_string is not None:
-        connect = connect_with_string(service_bus.connection_string.get_secret_value)
+        text = service_bus.connection_string.get_secret_value
+        connect = connect_with_string(text, service_bus.queue)
     elif service_bus.namespace is not None:
         from handlers.identity_handler import credential
 

@@ -304,6 +304,23 @@ def test_a_broken_connection_string_is_refused_without_showing_it() -> None:
     assert "AAAA" not in f"{caught.value!r}"
 
 
+def test_a_connection_string_of_another_queue_is_refused_with_a_remedy(emulator: Emulator) -> None:
+    connection = f"{emulator.connection_string.rstrip(';')};EntityPath=other"
+    queue = ServiceBusQueue(connect_with_string(lambda: connection, "listen"), "listen")
+
+    with pytest.raises(Permanent, match="Set serviceBusQueueName=other"):
+        queue.send(b"x", "id")
+
+
+def test_a_connection_string_of_this_queue_is_used(emulator: Emulator) -> None:
+    connection = f"{emulator.connection_string.rstrip(';')};EntityPath=listen"
+    queue = ServiceBusQueue(connect_with_string(lambda: connection, "listen"), "listen")
+
+    queue.send(b"x", "id")
+    assert queue.peek()
+    queue.close()
+
+
 def test_a_sender_survives_a_restart_of_the_queue(tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("queue") / "queue.db"
     emulator = Emulator([QueueConfig("q")], file=file)
