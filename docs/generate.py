@@ -337,8 +337,8 @@ _FINDINGS = """\
 ## Findings
 
 Each finding has a stable code, a JSON pointer to the place, the problem and a remedy. At most
-{most} are listed for a message; `more-findings` says how many more there are. `no-attempt` is only
-a warning of `mlgate validate`.
+{most} are listed for a message; `more-findings` says how many more there are. `no-attempt`
+and `unknown-kernel` are only warnings of `mlgate validate`.
 
 | code | meaning |
 |---|---|

@@ -13,7 +13,13 @@ from mlgate.orchestration.builds import RepositoryRequest
 from mlgate.orchestration.errors import BadMessage, Finding, Permanent, Temporary
 from mlgate.orchestration.findings import Code, finding
 from mlgate.orchestration.planning.plan import plan
-from mlgate.orchestration.planning.preflight import Added, added, preflight, warnings
+from mlgate.orchestration.planning.preflight import (
+    Added,
+    added,
+    kernel_warnings,
+    preflight,
+    warnings,
+)
 from mlgate.orchestration.wire.messages import StartMessage
 
 
@@ -62,7 +68,8 @@ def _checked_out(message: StartMessage) -> Validation:
     try:
         with repository.checkout(request) as tree:
             planned = plan(message, tree)
-            return Validation(preflight(planned, tree), warnings(message), added(message, planned))
+            warned = [*warnings(message), *kernel_warnings(planned, tree)]
+            return Validation(preflight(planned, tree), warned, added(message, planned))
     except (Permanent, Temporary) as error:
         remedy = "Correct its URL or ref, or leave out --checkout."
         found = finding(Code.UNAVAILABLE_REPOSITORY, "/repository", str(error), remedy)

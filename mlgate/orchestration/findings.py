@@ -101,6 +101,7 @@ class Code(StrEnum):
     DIFFERENT_BODY = "different-body", "An open build of the same identity has another message."
     NOT_STORED = "not-stored", "This host could not start the build for ten minutes."
     NO_ATTEMPT = "no-attempt", "Warning: the pipeline cannot run this message again."
+    UNKNOWN_KERNEL = "unknown-kernel", "Warning: a notebook may run with another Python kernel."
 
 
 def finding(code: Code, where: str, message: str, remedy: str) -> Finding:

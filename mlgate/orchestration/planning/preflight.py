@@ -66,6 +66,31 @@ def warnings(message: Request) -> list[Finding]:
     ]
 
 
+def kernel_warnings(plan: Plan, tree: Tree) -> list[Finding]:
+    """Notebooks whose kernel only the run's environment can know; `python3` always exists."""
+    found: dict[Finding, None] = {}
+    for run in plan.runs:
+        if run.spec.kind is not RunKind.NOTEBOOK:
+            continue
+        try:
+            notebook = read_notebook(tree.read(run.spec.path or ""))
+        except (Unreadable, KeyError):
+            continue  # `preflight` reports it
+        kernel = run.spec.kernel or notebook.kernel
+        if kernel in (None, "python3") or notebook.foreign_language(run.spec.kernel):
+            continue
+        field = "path" if run.spec.kernel is None else "kernel"
+        warning = finding(
+            Code.UNKNOWN_KERNEL,
+            f"{plan.sources[run.spec.name]}/{field}",
+            f"`{run.spec.path}` is to run with the kernel `{kernel}`. If its environment has no "
+            "Python kernel of that name, `python3` is used.",
+            "To use it in any case, set `kernel` to `python3`.",
+        )
+        found[warning] = None
+    return list(found)
+
+
 def preflight(plan: Plan, tree: Tree) -> list[Finding]:
     """Everything found wrong with the runs in this tree, each at the entry it comes from.
 

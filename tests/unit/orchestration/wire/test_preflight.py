@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlgate.orchestration.planning.plan import plan
-from mlgate.orchestration.planning.preflight import preflight
+from mlgate.orchestration.planning.preflight import kernel_warnings, preflight
 from tests.unit.orchestration.wire.samples import (
     Files,
     notebook,
@@ -154,3 +154,28 @@ def test_pointers_lead_into_the_file_that_names_the_run() -> None:
     )
     planned = plan(start(runs_from="plan.json"), files)
     assert places(preflight(planned, files)) == {("missing-script", "plan.json#/runs/0/command")}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "kernel", "pointer"),
+    [
+        ({"kernelspec": {"name": "weird", "language": "python"}}, None, "/runs/0/path"),
+        ({"kernelspec": {"name": "weird"}}, None, "/runs/0/path"),
+        ({}, "weird", "/runs/0/kernel"),
+        ({"kernelspec": {"name": "weird"}}, "python3", None),
+        ({"kernelspec": {"name": "python3"}}, None, None),
+        ({"kernelspec": {"name": "ir"}}, None, None),  # a finding, not a warning
+        ({}, None, None),
+    ],
+)
+def test_a_kernel_that_only_the_environment_can_know_is_a_warning(
+    metadata: dict[str, Any], kernel: str | None, pointer: str | None
+) -> None:
+    files = Files({"a.ipynb": notebook("1", **metadata), "b.ipynb": b"{"})
+    asked = {} if kernel is None else {"kernel": kernel}
+    runs = plan(start(notebook_run("*.ipynb", **asked)), files)
+
+    found = kernel_warnings(runs, files)
+    assert [(each.code, each.pointer) for each in found] == (
+        [("unknown-kernel", pointer)] if pointer else []
+    )
