@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from handlers.made_folders import unmade_again
 from handlers.repository_handler.credentials import GitCredential
 from handlers.repository_handler.handler import RepositoryHandler
 from handlers.repository_handler.scratch import scratch
@@ -37,7 +38,8 @@ def examinations(
     def clone(*, use_git: bool) -> str:
         if request is None:
             raise NotApplicable("No repository was named: give --repository URL.")
-        with scratch(home / "checkouts") as folder:
+        checkouts = home / "checkouts"
+        with unmade_again(checkouts), scratch(checkouts) as folder:
             handler = RepositoryHandler(
                 home=folder,
                 allowed=allowed,

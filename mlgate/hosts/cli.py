@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return INTERRUPTED  # the reader of our output is gone
+    except OSError as error:  # a name that is too long, or a disk that is full, at any place
+        where = f" ({error.filename})" if error.filename else ""
+        complain(f"mlgate: {error.strerror or error}{where}")
+        return COULD_NOT_RUN
 
 
 def parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from handlers.made_folders import unmade_again
 from mlgate.hosts.settings import DEFAULT_MODELS, Settings
 from mlgate.hosts.stores import make_models
 from mlgate.hosts.usage import SettingsError
@@ -208,15 +209,11 @@ class HostDoctor:
 
 def _try_folder(folder: Path) -> None:
     """Write a file there and remove it; raises `Wrong`."""
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".mlgate-check-") as file:
-            file.write(b"{}")
-            file.flush()
+        with unmade_again(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".mlgate-check-") as file:
+                file.write(b"{}")
+                file.flush()
     except OSError as error:
         raise Wrong(f"{folder} cannot be written: {error.strerror}.") from None
-    finally:
-        for each in made:
-            if each.exists():
-                each.rmdir()

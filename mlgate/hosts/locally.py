@@ -129,7 +129,7 @@ def _chosen(repository: dict[str, Any], options: argparse.Namespace) -> dict[str
             repository["ref"] = commit_worktree(path)
         except NoWorkTree as error:
             raise UsageError(f"--worktree: {error}") from error
-    elif path.is_absolute() and "ref" not in repository:
+    elif path.is_absolute() and (options.repository is not None or "ref" not in repository):
         _warn_of_changes(path)
     return repository
 

@@ -130,7 +130,7 @@ def _begins(file: Path, beginning: re.Pattern[bytes]) -> bool:
 
 
 def _of_runs(output: Path) -> Iterator[str]:
-    """The files that are where a run's files go, whoever wrote them."""
+    """What is where the files of runs go, by us or by others."""
     for folder in sorted((output / "runs").glob("*")):
         files = [*(folder / name for name in _OF_A_RUN), *_files_below(folder / "outputs")]
         yield from (file.relative_to(output).as_posix() for file in files if os.path.lexists(file))

@@ -85,7 +85,7 @@ def _send(body: bytes, message: Request | LookMessage) -> int:
     if not isinstance(message, LookMessage):
         key = build_key(None, message.attempt, message_id)
         said = f"published as build {key}; `mlgate builds {key}` shows its progress"
-    with suppress(OutputError, BrokenPipeError):  # it is sent, whoever reads that
+    with suppress(OutputError, BrokenPipeError):  # the message is sent
         say(said)
     return OK
 

@@ -240,8 +240,8 @@ class _Reader:
         text = self._text(name)
         if not text:
             return default
-        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-            self._error(name, f"{text!r} is not a whole number of at least 1")
+        if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
+            self._error(name, f"{text[:80]!r} is not a whole number from 1 to 999999999")
             return 1
         return int(text)
 

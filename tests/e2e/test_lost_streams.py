@@ -25,15 +25,6 @@ def ended(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[s
     )
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "file").touch()
-    commit(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -56,6 +47,8 @@ def repository(tmp_path: Path) -> Path:
 def test_the_exit_code_is_right_and_nothing_is_a_trace(
     tmp_path: Path, repository: Path, line: str, code: int
 ) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
     message(tmp_path, repository, {"kind": "training", "command": "true"})
     done = ended(tmp_path, line)
 
@@ -69,6 +62,8 @@ def test_the_exit_code_is_right_and_nothing_is_a_trace(
 def test_what_was_sent_is_not_reported_as_not_sent(
     tmp_path: Path, repository: Path, stream: str
 ) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
     message(tmp_path, repository, {"kind": "training", "command": "true"})
     with Emulator([QueueConfig("function-queue")]) as emulator:
         bus = {"serviceBusConnectionString": emulator.connection_string}
@@ -80,6 +75,8 @@ def test_what_was_sent_is_not_reported_as_not_sent(
 def test_a_worker_without_standard_error_works_and_ends(
     tmp_path: Path, repository: Path, stream: str
 ) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
     message(tmp_path, repository, {"kind": "training", "command": "true"})
     with Emulator([QueueConfig("function-queue")]) as emulator:
         settings = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,3 +94,71 @@ def test_an_output_that_cannot_be_written_is_a_usage_error(
 
     assert done.code == 2
     assert "--output" in done.err
+
+
+@pytest.mark.parametrize("command", ["builds", "cancel", "promote"])
+def test_a_build_whose_name_is_not_text_is_one_that_is_not_there(
+    tmp_path: Path, command: str
+) -> None:
+    done = mlgate(tmp_path, command, os.fsdecode(b"\xff\xfe"))
+
+    assert done.code == 3
+    assert done.err.startswith("mlgate: there is no build")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("MLGATE_HOME", "h" * 300, "File name too long"),
+        ("MLGATE_STATE", f"sqlite:{'h' * 300}", "File name too long"),
+        ("MLGATE_BUILDS", "h" * 300, "File name too long"),
+        ("MLGATE_PARALLEL", "9" * 5000, "is not a whole number"),
+    ],
+)
+def test_a_setting_that_no_machine_can_follow_is_a_sentence(
+    tmp_path: Path, repository: Path, name: str, value: str, sentence: str
+) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
+    path = message(tmp_path, repository, {"kind": "training", "command": "true"})
+    done = mlgate(tmp_path, "run", path, **{name: value})
+
+    assert done.code == 3
+    assert sentence in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [
+        ([], False),  # the message's own `ref`
+        (["--repository", "repository"], True),
+        (["--repository", "repository", "--ref", "main"], True),
+        (["--repository", "repository", "--worktree"], False),
+    ],
+)
+def test_uncommitted_changes_of_the_repository_that_is_named_are_a_warning(
+    tmp_path: Path, repository: Path, options: list[str], warns: bool
+) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
+    (repository / "new.txt").touch()
+    named = {"url": str(repository), "ref": "main"}
+    path = message(tmp_path, named, {"kind": "training", "command": "true"})
+    done = mlgate(tmp_path, "validate", path, *options)
+
+    assert done.code == 0
+    assert ("uncommitted changes" in done.err) == warns
+
+
+def test_a_doctor_leaves_an_empty_folder_empty(tmp_path: Path, repository: Path) -> None:
+    (repository / "keep.txt").touch()
+    commit(repository)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    allowed = {"MLGATE_ALLOWED_REPOSITORIES": str(repository)}
+    done = mlgate(folder, "doctor", "--repository", repository, "--json", **allowed)
+
+    checks = {each["name"]: each["status"] for each in json.loads(done.out)["checks"]}
+    assert checks["repository-git"] == checks["repository-dulwich"] == "ok"
+    assert [each.name for each in folder.iterdir()] == ["home"]  # the test's

@@ -35,6 +35,11 @@ def add_repository(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def build(text: str) -> str:
+    """A build's id or key; bytes that are not text become `?`, as they match no build."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlgate.hosts.commands.arguments import MESSAGE, add_repository, command, positive
+from mlgate.hosts.commands.arguments import MESSAGE, add_repository, build, command, positive
 from mlgate.hosts.exit_codes import INVALID, OK
 from mlgate.hosts.terminal import complain, say, say_json
 from mlgate.hosts.usage import UsageError, print_findings, read_message
@@ -107,7 +107,7 @@ def add(commands: Any) -> None:
         "List builds and rejected messages, or show one build with its runs.",
         "0 shown   3 no such build",
     )
-    builds.add_argument("build", metavar="BUILD", nargs="?", help="a build id or key")
+    builds.add_argument("build", metavar="BUILD", nargs="?", type=build, help="a build id or key")
     builds.add_argument(
         "--html",
         metavar="FOLDER",
@@ -123,7 +123,7 @@ def add(commands: Any) -> None:
         "Cancel every run of a build. Its gate fails with that reason.",
         "0 canceling, or the build has already ended   3 no such build",
     )
-    cancel.add_argument("build", metavar="BUILD", help="a build id or key")
+    cancel.add_argument("build", metavar="BUILD", type=build, help="a build id or key")
     cancel.set_defaults(command=_cancel)
 
 

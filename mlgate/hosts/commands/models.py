@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import Any
 
-from mlgate.hosts.commands.arguments import command, count, number, port, share
+from mlgate.hosts.commands.arguments import build, command, count, number, port, share
 from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED
 from mlgate.hosts.terminal import complain
 from mlgate.hosts.usage import SettingsError, UsageError
@@ -40,7 +40,10 @@ def add(commands: Any) -> None:
         "  3 no such build, or a store that cannot be reached",
     )
     promote.add_argument(
-        "build", metavar="BUILD", help="a build id or key, as `mlgate builds` lists them"
+        "build",
+        metavar="BUILD",
+        type=build,
+        help="a build id or key, as `mlgate builds` lists them",
     )
     promote.add_argument(
         "--model", metavar="M", help="promote to this model instead of the one the build offered"
@@ -158,15 +161,15 @@ def _promote(options: argparse.Namespace) -> int:
     if find(state, options.build) is None:
         return unknown(options.build)
     try:
-        build = earlier(state, options.build, options.run)
+        source = earlier(state, options.build, options.run)
     except NotOfferedError as error:
         complain(f"mlgate: {error}")
         return FAILED
-    model = options.model or (build.promote.model if build.promote else "")
+    model = options.model or (source.promote.model if source.promote else "")
     if not model:
-        raise UsageError(f"build {build.build_id} offered no model: name one with --model")
+        raise UsageError(f"build {source.build_id} offered no model: name one with --model")
     _require_name(model)
-    raw = {"version": 1, "kind": "promote", "model": model, "build": build.key}
+    raw = {"version": 1, "kind": "promote", "model": model, "build": source.key}
     if options.run:
         raw["run"] = options.run
     shown = local_run.Options(None, as_json=False, quiet=False, parallel=None)
