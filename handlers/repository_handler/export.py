@@ -77,7 +77,7 @@ class Exporter:
                 self.left_out,
             ),
             (
-                "LFS files were written as pointers, without their content: set `repository.lfs`",
+                "LFS pointers were written instead of their content: set `repository.lfs`",
                 self.pointers,
             ),
             ("Submodules were left out: set `repository.submodules`", self.submodules),

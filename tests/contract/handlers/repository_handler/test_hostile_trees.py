@@ -172,7 +172,7 @@ def test_lfs_pointers_stay_and_are_named(repository: Path, make_handler: MakeHan
     with make_handler(allowed=[str(repository)]).checkout(request) as checkout:
         assert checkout.read("big.bin") == POINTER
         assert checkout.warnings == (
-            "LFS files were written as pointers, without their content: set `repository.lfs` "
+            "LFS pointers were written instead of their content: set `repository.lfs` "
             "(1: big.bin).",
         )
 
