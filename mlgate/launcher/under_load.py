@@ -86,6 +86,11 @@ async def under_load(
             where = place.directory if file else folder
             at = replace(place, directory=where, environment=variables(passed, folder))
             log.line(f"load: {callers}")
+            if (late := callers.users / callers.spawn_rate) > callers.seconds:
+                log.warn(
+                    f"at a spawn_rate of {callers.spawn_rate:g}, {callers.users} users take "
+                    f"{late:g} s to begin: not all of them did in {callers.seconds:g} s"
+                )
             program = Program(command, at, log, scratch=(str(scratch),))
             try:
                 await _until_ended(program, model, made, callers, log, stopped)

@@ -215,7 +215,7 @@ def _check_tags(entries: Sequence[Entry], findings: Findings) -> None:
 
 
 def _check_loads(planned: Sequence[Planned], specs: Sequence[RunSpec], findings: Findings) -> None:
-    """Each with the timeout, which `defaults` may hold, and whether all its callers can begin."""
+    """Each with the timeout, which `defaults` may hold."""
     for each, spec in zip(planned, specs, strict=True):
         if spec.load is not None and spec.load.seconds >= spec.timeout_minutes * 60:
             findings.add(
@@ -224,16 +224,6 @@ def _check_loads(planned: Sequence[Planned], specs: Sequence[RunSpec], findings:
                 f"The load lasts {spec.load.seconds:g} s, and the run may last "
                 f"{spec.timeout_minutes:g} minutes.",
                 "Shorten it, or raise `timeout_minutes`.",
-            )
-        if spec.load is not None and spec.load.users / spec.load.spawn_rate >= spec.load.seconds:
-            load = spec.load
-            findings.add(
-                Code.OUT_OF_RANGE,
-                f"{each.entry.where}/load/spawn_rate",
-                f"{load.users} `users` with a `spawn_rate` of {load.spawn_rate:g} take "
-                f"{load.users / load.spawn_rate:g} s to begin, and the load lasts "
-                f"{load.seconds:g} `seconds`.",
-                "Raise `spawn_rate` or `seconds`, or lower `users`.",
             )
 
 

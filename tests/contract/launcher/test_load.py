@@ -46,6 +46,16 @@ def test_callers_are_answered_by_the_process_that_a_server_has(load: Any) -> Non
     assert recorded(run)["answer"] == [3.0, 7.5]
 
 
+def test_users_that_do_not_begin_in_time_are_a_warning(load: Any) -> None:
+    run = load(users=3, spawn_rate=1)
+
+    assert run.outcome["status"] == "succeeded", run.log
+    assert run.outcome["metrics"]["requests"] > 0
+    assert run.outcome["warnings"] == [
+        "at a spawn_rate of 1, 3 users take 3 s to begin: not all of them did in 1 s"
+    ]
+
+
 SLOW = SUM.replace("        return", "        import time; time.sleep(1.5)\n        return")
 
 
