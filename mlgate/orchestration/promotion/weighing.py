@@ -111,7 +111,8 @@ class _Scale:
         )
 
     def warnings(self) -> Iterator[str]:
-        if self.asked.current is not None and not self.measured and not self._first:
+        on_record = not self.measured and self.current is not None
+        if self.asked.current is not None and on_record:
             why = (
                 "Another version became current in the meantime"
                 if self._outdated

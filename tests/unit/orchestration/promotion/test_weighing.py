@@ -168,6 +168,7 @@ def test_a_measured_value_that_is_missing_is_the_one_on_record_with_a_warning(
     nothing = weigh(asked, NEW, {"evaluate": told}, replace(CURRENT, metrics={}))
     assert (nothing.outcome, nothing.passed) == (PromotionOutcome.REFUSED, False)
     assert "MLGATE_CURRENT_MODEL" in nothing.reason
+    assert nothing.warnings == ()  # nothing was compared with what is on record
 
 
 def test_a_value_that_is_not_on_record_is_refused_with_the_remedy() -> None:
