@@ -213,23 +213,27 @@ def _of_columns(said: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(names, [[said[name][row] for name in names] for row in first])
 
 
-def _check_even(values: Sequence[Any], what: str) -> None:
-    """Raise BadRequest unless the nested lists form an array: each row is like the first."""
+def _check_even(values: Sequence[Any], what: str, each: str = "row") -> None:
+    """Raise BadRequest unless the nested lists form an array: each row is like the first.
+
+    `each` is the word for one of `values`.
+    """
     depths = [isinstance(value, list) for value in values]
     if not any(depths):
         for number, value in enumerate(values, 1):
             if isinstance(value, dict):
-                raise BadRequest(f"{what}: row {number} is an object, but row 1 is not")
+                else_ = "but row 1 is not" if each == "row" else "not a value"
+                raise BadRequest(f"{what}: {each} {number} is an object, {else_}")
         return
     for number, value in enumerate(values, 1):
         if not isinstance(value, list):
-            raise BadRequest(f"{what}: row {number} is {_what(value)}, but others are lists")
+            raise BadRequest(f"{what}: {each} {number} is {_what(value)}, but others are lists")
         if len(value) != len(values[0]):
             raise BadRequest(
                 f"{what}: row {number} has {count_of_values(len(value))}, "
                 f"but row 1 has {len(values[0])}"
             )
-        _check_even(value, f"{what}: row {number}")
+        _check_even(value, f"{what}: row {number}", "value")
 
 
 def _check_depth(said: Any) -> None:

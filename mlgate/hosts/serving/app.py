@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from mlgate import __version__
@@ -16,6 +18,11 @@ from mlgate.hosts.serving.keeper import Died, Keeper, Unavailable
 from mlgate.hosts.serving.page import POLICY, page
 from mlgate.hosts.serving.versions import Version
 from mlgate.scorer.replies import CODES, JSON, ROUTES
+
+log = logging.getLogger("mlgate")
+
+_MOST_DROPPED = 1 << 30  # bytes of a body that is refused
+_DROP_SECONDS = 30.0
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -84,23 +91,26 @@ class App:
             after = {"retry-after": str(max(1, round(error.after)))}
             raise _Refusal(503, str(error), after) from None
         except Died as error:
-            message = f"The process of {error} ended during the request."
+            number = secrets.token_hex(4)
+            log.error("error %s: the process of %s ended during a request", number, error)  # noqa: TRY400 -- a traceback of ours says nothing of it
+            message = f"error {number}: the process of {error} ended during the request."
             message += " It is being restarted." if error.restarts else ""
             raise _Refusal(500, message, _named(error.version)) from None
         await _send(send, answer.status, answer.content_type, answer.body, _named(version))
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        body = bytearray()
         said = headers.get(b"content-length", b"0")
-        size = int(said) if said.isdigit() else 0
-        body, more = bytearray(), True
-        while more and size <= self._most:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                raise _Left
-            body += event.get("body", b"")
-            more = event.get("more_body", False)
-            size = max(size, len(body))
-        if size > self._most:
+        too_large = said.isdigit() and int(said) > self._most
+        asks_first = headers.get(b"expect", b"").lower() == b"100-continue"
+        if not (too_large and asks_first):
+            parts = _parts(receive)
+            async for part in parts:
+                if too_large := too_large or len(body) + len(part) > self._most:
+                    await _drop(parts)
+                    break
+                body += part
+        if too_large:
             raise _Refusal(
                 413,
                 f"The request is larger than {self._most:,} bytes, the limit of this server "
@@ -174,6 +184,32 @@ class App:
             },
             "proof": json.loads(entry.content),
         }
+
+
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    """The body's parts as they arrive. Raises `_Left`."""
+    more = True
+    while more:
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            raise _Left
+        yield event.get("body", b"")
+        more = event.get("more_body", False)
+
+
+async def _drop(parts: AsyncIterator[bytes]) -> None:
+    """Read the rest of a body that is refused, within limits.
+
+    Most clients send a whole request before they read the answer: if the connection were closed
+    meanwhile, they would see only that.
+    """
+    left = _MOST_DROPPED
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DROP_SECONDS):
+            async for part in parts:
+                left -= len(part)
+                if left < 0:
+                    return
 
 
 def _not_allowed(path: str, methods: str) -> _Refusal:

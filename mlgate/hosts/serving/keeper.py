@@ -165,7 +165,8 @@ class Keeper:
                 continue
             except Gone:
                 now = self.serving
-                raise Died(version, restarts=now is not None and now.child is child) from None
+                restarts = now is not None and now.child is child and self._may_restart()
+                raise Died(version, restarts=restarts) from None
 
     async def _ready(self) -> Child:
         if (now := self.alive) is not None:
@@ -340,12 +341,15 @@ class Keeper:
                 await self._restart(now)
             await asyncio.sleep(_WATCH)
 
-    async def _restart(self, dead: Serving) -> None:
+    def _may_restart(self) -> bool:
         now = time.monotonic()
         self._deaths = [each for each in self._deaths if now - each < _MINUTE]
-        if len(self._deaths) >= _RESTARTS:
-            return  # until a minute has passed
-        self._deaths.append(now)
+        return len(self._deaths) < _RESTARTS
+
+    async def _restart(self, dead: Serving) -> None:
+        if not self._may_restart():
+            return
+        self._deaths.append(time.monotonic())
         name = dead.child.version.name
         log.error("the process of %s ended; restarting it", name)
         try:

@@ -100,6 +100,8 @@ def test_what_json_has_not_is_null() -> None:
         ('[{"a": 1}, [1]]', "row 2 is a list, but row 1 is an object"),
         ('[1, {"a": 1}]', "row 2 is an object, but row 1 is not"),
         ("[[1, 2], [1]]", "row 2 has 1 value, but row 1 has 2"),
+        ('[[{"a": 1}, 2]]', "row 1: value 1 is an object, not a value"),
+        ("[[[1], 2]]", "row 1: value 2 is a number, but others are lists"),
         ("[[1], 2]", "row 2 is a number, but others are lists"),
         ("[[[1, 2], [1]]]", "row 1: row 2 has 1 value"),
         ('{"a": {"0": 1}, "b": {"1": 1}}', "the column `b` has no row `0`"),
