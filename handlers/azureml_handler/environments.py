@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 from handlers.azureml_handler.plugin import PLUGIN, lacks_plugin, plugin_lines, warning
 from handlers.azureml_handler.snapshots import UNUSABLE
@@ -27,6 +28,7 @@ from mlgate.orchestration.runs import Environment, RunKind, RunSpec
 # new tags, and old ones stay (Azure/AzureML-Containers, README.md): raise it with each release.
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
 PYTHON = "3.12"
+_WITH_HASHES = f"Add {PLUGIN} with its hashes, and those of what it needs."
 _FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
 
 
@@ -84,9 +86,8 @@ def recipe(spec: RunSpec, read: Read) -> Recipe:
         return _of_conda_file(file, read, asked.image or IMAGE)
     file = inside(PurePosixPath(asked.requirements or ""))
     packages = _packages(text_of(file, read), file, read)
-    # If one line has a hash, pip requires hashes for all.
-    hashed = any("--hash" in line or line == "--require-hashes" for line in packages)
     named = {name_of(line) for line in packages}
+    hashed = _is_hashed(packages)
     if not hashed:
         packages += plugin_lines(packages)
         if spec.kind is RunKind.NOTEBOOK:
@@ -96,7 +97,7 @@ def recipe(spec: RunSpec, read: Read) -> Recipe:
     conda = {"channels": ["conda-forge"], "dependencies": dependencies}
     note = None
     if hashed and lacks_plugin(named):
-        note = warning(file, f"Add {PLUGIN} with its hashes, and those of what it needs.")
+        note = warning(file, _WITH_HASHES)
     return Recipe(asked.image or IMAGE, json.dumps(conda, indent=1), warning=note)
 
 
@@ -158,19 +159,41 @@ def _of_conda_file(file: str, read: Read, image: str) -> Recipe:
     listed = content.get("dependencies") if isinstance(content, Mapping) else None
     if not isinstance(listed, Sequence) or isinstance(listed, str):
         raise Unusable(f"{file} has no list of dependencies.")
-    changed = False
     # A conda package may come after its channel: `conda-forge::mlflow=2.9`.
-    named = [name_of(each.rpartition("::")[2]) for each in listed if isinstance(each, str)]
+    named = [each.rpartition("::")[2] for each in listed if isinstance(each, str)]
+    parts, changed = [], False
     for entry in listed:
         if isinstance(entry, dict) and isinstance(lines := entry.get("pip"), list):
             if not all(isinstance(line, str) for line in lines):
                 raise Unusable(f"A pip part of {file} is not a list of requirements.")
             packages = _packages("\n".join(lines), file, read)
-            named += map(name_of, packages)
+            named += packages
+            parts.append(packages)
             if packages != lines:
                 entry["pip"], changed = packages, True
-    note = warning(file, f"Add {PLUGIN} to its pip part.") if lacks_plugin(named) else None
+    added, note = plugin_lines(named), None
+    if added and any(map(_is_hashed, parts)):
+        note = warning(file, _WITH_HASHES)
+    elif added:
+        content["dependencies"] = _with_pip(listed, added)
+        changed = True
     return Recipe(image, yaml.safe_dump(content) if changed else text, warning=note)
+
+
+def _with_pip(listed: Sequence[Any], added: Sequence[str]) -> list[Any]:
+    """A conda file's dependencies, with more lines in its pip part, which it may not have yet."""
+    made = list(listed)
+    for at, entry in enumerate(made):
+        if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
+            made[at] = {**entry, "pip": [*entry["pip"], *added]}
+            return made
+    conda = (name_of(each.rpartition("::")[2]) for each in made if isinstance(each, str))
+    return [*made, *([] if "pip" in conda else ["pip"]), {"pip": list(added)}]
+
+
+def _is_hashed(packages: Sequence[str]) -> bool:
+    """Whether pip requires hashes for all lines, as it does if one has them."""
+    return any("--hash" in line or line == "--require-hashes" for line in packages)
 
 
 def _packages(text: str, file: str, read: Read) -> list[str]:

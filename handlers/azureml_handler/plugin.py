@@ -29,7 +29,7 @@ def lacks_plugin(names: Iterable[str | None]) -> bool:
 
 
 def warning(file: str, remedy: str) -> str:
-    """For a file that mlgate adds nothing to."""
+    """For a file with hashes, which mlgate adds nothing to."""
     return (
         f"{file} names mlflow without {PLUGIN}, so MLflow cannot log to Azure ML, and mlgate adds "
         f"nothing to such a file. {remedy}"

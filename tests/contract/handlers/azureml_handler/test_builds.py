@@ -143,11 +143,11 @@ def test_runs_whose_environment_lacks_mlflows_plugin_are_warned(bench: Bench) ->
             name,
             RunKind.TRAINING,
             command="true",
-            environment=Environment(conda_file=f"{name}.yml"),
+            environment=Environment(requirements=f"{name}.txt"),
         )
         for name in ("plain", "mlflow")
     )
-    files = {f"{name}.yml": f"dependencies: [{name}]\n" for name in ("plain", "mlflow")}
+    files = {f"{name}.txt": f"{name}==1 --hash=sha256:{'0' * 64}\n" for name in ("plain", "mlflow")}
     word = bench.stage(files, plain, mlflow)
     told = {}
     for spec in (plain, mlflow):
@@ -155,7 +155,7 @@ def test_runs_whose_environment_lacks_mlflows_plugin_are_warned(bench: Bench) ->
         told[spec.name] = bench.run(task).warnings
     assert told["plain"] == ()
     [warning] = told["mlflow"]
-    assert warning.startswith("mlflow.yml names mlflow without azureml-mlflow")
+    assert warning.startswith("mlflow.txt names mlflow without azureml-mlflow")
 
 
 @pytest.mark.parametrize("call", ["codes.get", "environments.put"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import yaml
 
 from handlers.azureml_handler.environments import recipe, registered
 from handlers.azureml_handler.plugin import PLUGIN
@@ -84,6 +86,47 @@ def test_one_that_is_named_is_the_users(named: str) -> None:
     assert json.loads(made.conda)["dependencies"][2]["pip"] == ["mlflow", named]
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (["mlflow"], ["mlflow", "pip", {"pip": [PLUGIN]}]),
+        (["mlflow=2.9", "pip=24"], ["mlflow=2.9", "pip=24", {"pip": [PLUGIN]}]),
+        (
+            ["conda-forge::mlflow-skinny=2", "conda-forge::pip"],
+            ["conda-forge::mlflow-skinny=2", "conda-forge::pip", {"pip": [PLUGIN]}],
+        ),
+        (["pip", {"pip": ["MLflow>=2"]}], ["pip", {"pip": ["MLflow>=2", PLUGIN]}]),
+        (["pip", {"pip": ["-r more.txt"]}], ["pip", {"pip": ["mlflow", PLUGIN]}]),
+        (
+            ["mlflow", {"pip": ["six"]}, "numpy"],
+            ["mlflow", {"pip": ["six", PLUGIN]}, "numpy"],
+        ),
+        (
+            ["pip", {"pip": ["mlflow; python_version < '4'"]}],
+            [
+                "pip",
+                {"pip": ["mlflow; python_version < '4'", f"{PLUGIN}; python_version < '4'"]},
+            ],
+        ),
+        (["mlflow", PLUGIN], ["mlflow", PLUGIN]),
+        (["mlflow", {"pip": [f"{PLUGIN}==1"]}], ["mlflow", {"pip": [f"{PLUGIN}==1"]}]),
+    ],
+)
+def test_a_conda_file_that_names_mlflow_gets_the_plugin_in_its_pip_part(
+    listed: list[Any], expected: list[Any]
+) -> None:
+    asked = replace(RUNS[0], environment=Environment(conda_file="f.yml"))
+    text = json.dumps({"name": "mine", "channels": ["c"], "dependencies": listed})
+    made = recipe(asked, read({"f.yml": text, "more.txt": "mlflow"}))
+
+    assert made.warning is None
+    assert yaml.safe_load(made.conda) == {
+        "name": "mine",
+        "channels": ["c"],
+        "dependencies": expected,
+    }
+
+
 HASHED = "mlflow==2.9 --hash=sha256:0"
 
 
@@ -92,10 +135,8 @@ HASHED = "mlflow==2.9 --hash=sha256:0"
     [
         ({"requirements": "f"}, HASHED, "Add azureml-mlflow with its hashes, and those of what"),
         ({"requirements": "f"}, "--require-hashes\nmlflow", "Add azureml-mlflow with its hashes"),
-        ({"conda_file": "f"}, "dependencies: [mlflow]", "Add azureml-mlflow to its pip part."),
-        ({"conda_file": "f"}, "dependencies: ['conda-forge::mlflow-skinny=2']", "to its pip part."),
-        ({"conda_file": "f"}, "dependencies: [pip: [MLflow>=2]]", "to its pip part."),
-        ({"conda_file": "f"}, "dependencies: [pip: [-r more.txt]]", "to its pip part."),
+        ({"conda_file": "f"}, f"dependencies: [pip: ['{HASHED}']]", "with its hashes"),
+        ({"conda_file": "f"}, "dependencies: [mlflow, pip: [-r hashed.txt]]", "with its hashes"),
         ({"requirements": "f"}, f"{HASHED}\nazureml-mlflow==1 --hash=sha256:0", None),
         ({"conda_file": "f"}, "dependencies: [mlflow, pip: [azureml-mlflow]]", None),
         ({"conda_file": "f"}, "dependencies: [mlflow, azureml-mlflow]", None),
@@ -106,7 +147,7 @@ def test_a_file_that_is_left_as_it_is_has_a_warning_with_the_remedy(
     asked: dict[str, str], text: str, remedy: str | None
 ) -> None:
     run = replace(RUNS[1], environment=Environment(**asked))
-    files = read({"f": text, "more.txt": "mlflow"})
+    files = read({"f": text, "hashed.txt": "six==1 --hash=sha256:0"})
     names, warnings = registered([run], files, lambda made: made.version, "2026-W48")
     assert warnings.keys() == (names.keys() if remedy else set())
     for told in warnings.values():
