@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -30,6 +31,7 @@ _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[^\]]*\])?\s*([(<>=!~;@].*
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # An address may hold a semicolon, so after one a marker has space before it, as of PEP 508.
 _MARKER = re.compile(r"(?:^[^;@]*|\s);(?P<marker>.*?)(?:\s--?\w.*)?$")
+_EDITABLE = ("-e", "--editable")  # may have options of its own after it
 _ARCHIVES = (".whl", ".tar.gz", ".zip", ".tar.bz2")
 _HARMLESS = (
     "--index-url", "-i", "--extra-index-url", "--pre", "--no-index", "--no-binary",
@@ -135,7 +137,24 @@ def inside(path: PurePosixPath) -> str:
 def _logical_lines(text: str) -> Iterator[str]:
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         if stripped := _COMMENT.sub("", line).strip():
-            yield stripped
+            yield from _one_by_one(stripped)
+
+
+def _one_by_one(line: str) -> list[str]:
+    """A line of options as a line for each, as not every installer reads several in one."""
+    if not line.startswith("-") or line.startswith(_EDITABLE):
+        return [line]
+    try:
+        words = shlex.split(line)
+    except ValueError:  # a quote that is not closed: the installer says so
+        return [line]
+    made: list[str] = []
+    for word in words:
+        if word.startswith("-"):
+            made.append(word)
+        else:
+            made[-1] += f" {word}"
+    return made if len(made) > 1 else [line]
 
 
 def _points_inside(line: str) -> bool:

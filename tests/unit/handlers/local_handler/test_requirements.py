@@ -222,6 +222,28 @@ def test_find_links_are_from_their_file_where_they_lead_to_something(tmp_path: P
     )  # fmt: skip
 
 
+def test_several_options_in_a_line_are_read_as_pip_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "env" / "our wheels").mkdir(parents=True)
+    (tmp_path / "env" / "more.txt").write_text("six")
+    (tmp_path / "env" / "pins.txt").write_text("six==1")
+    text = (
+        "--no-index --find-links 'our wheels' --pre\n"
+        "-i https://a.b/c --trusted-host a.b\n"
+        "-r more.txt -c pins.txt\n"
+        "-e ./package --config-settings=a=b\n"
+        "--find-links 'not closed\n"
+    )
+    found = planned(tmp_path, "env/r.txt", text)
+    assert found.requirements == (
+        "--no-index", "--find-links env/our wheels", "--pre",
+        "-i https://a.b/c", "--trusted-host a.b",
+        "six",
+        "-e ./package --config-settings=a=b",
+        "--find-links 'not closed",
+    )  # fmt: skip
+    assert found.constraints == ("six==1",)
+
+
 def test_a_conda_file_of_aliases_is_as_small_as_it_looks(tmp_path: Path) -> None:
     aliases = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     aliases += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
