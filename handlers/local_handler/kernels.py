@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import copyreg
 import ctypes
+import itertools
+import logging
 import os
 import sys
 import tempfile
+import threading
 import traceback
 import types
 import warnings
@@ -74,14 +77,17 @@ class KernelSeeds:
             os.environ.update(environment)
 
     def _grow(self, pipe: int) -> int:
-        _, _, code, *arguments = receive(pipe)
+        command = receive(pipe)
+        _, _, code, *arguments = command
+        self._forget_loggers()
         self._forget()
         if self.library.modules:
             self._let_library_appear()
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         sys.path.insert(0, "")
-        sys.argv = ["-c", *arguments]
+        sys.argv, sys.orig_argv = ["-c", *arguments], list(command)
+        vars(threading)["_counter"] = self._thread_numbers().__next__
         status = 0
         try:
             exec(code, main.__dict__)  # noqa: S102 -- as the interpreter does for `-c`
@@ -93,6 +99,21 @@ class KernelSeeds:
         # Exit as an interpreter does: end threads, run hooks, flush open files.
         ctypes.pythonapi.Py_Exit(status)
         return status
+
+    def _thread_numbers(self) -> Iterator[int]:
+        """The numbers in the names of threads: debugpy takes one when it is imported, which a
+        kernel does after ipykernel has named three."""
+        debugger = "debugpy" in self._modules
+        return itertools.chain(range(1, 4), itertools.count(5 if debugger else 4))
+
+    def _forget_loggers(self) -> None:
+        """Undo the loggers that were made by modules which are about to be forgotten."""
+        kept = {name.partition(".")[0] for name in (*self._modules, *self.library.modules)}
+        loggers = logging.root.manager.loggerDict
+        for name in list(loggers):
+            package = name.partition(".")[0]
+            if package in sys.modules and package not in kept:
+                del loggers[name]
 
     def _forget(self) -> None:
         """Undo the other imports of this process and their effects; reset what each kernel needs

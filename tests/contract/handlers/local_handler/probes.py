@@ -72,6 +72,11 @@ CELLS: Mapping[str, str] = {
         "lines = [l.split() for l in open('/proc/self/status')]\n"
         "{l[0]: int(l[1], 16) & 0x7fffffff for l in lines if l[0] in ('SigBlk:', 'SigIgn:')}"
     ),
+    "command": "import sys\n[len(sys.orig_argv), sys.orig_argv[1], sys.orig_argv[3:4]]",
+    "names of threads": (
+        "import threading\nsorted(t.name for t in threading.enumerate()), threading.Thread().name"
+    ),
+    "loggers": "import logging\nsorted(logging.root.manager.loggerDict)",
     "threads": (
         "import threading\n"
         "sorted(t.name.split(' ')[0].rstrip('-0123456789') for t in threading.enumerate()),"
