@@ -297,7 +297,8 @@ _KINDS = """\
 The kind depends on the exception that ended the run: its class, and the file that raised it. An
 exception that your code handled does not count.
 
-- Your own exception classes and assertions are `code`.
+- Your own exception classes and assertions are `code`, unless their base, or their name and message
+  together, say otherwise: `ConnectionTimeout: timed out` is `network`.
 - A name that is missing in your own module is `code`; one that is missing in an installed package
   is `environment`.
 - The message counts only if a library's class is too general to decide.
