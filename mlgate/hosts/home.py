@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from mlgate.hosts.usage import SettingsError
 
 DEFAULT_HOME = ".mlgate"
 
@@ -13,6 +16,18 @@ DEFAULT_HOME = ".mlgate"
 def home_of(environ: Mapping[str, str] = os.environ) -> Path:
     """The folder that these variables name, as an absolute path."""
     return Path(environ.get("MLGATE_HOME", "").strip() or DEFAULT_HOME).absolute()
+
+
+def require(home: Path) -> None:
+    """Make the folder if needed. Raises `SettingsError` if it cannot be written."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"MLGATE_HOME: {home} cannot be written: {error.strerror}. Set it to another folder."
+        ) from error
 
 
 def keep_out_of_git(home: Path) -> None:

@@ -15,6 +15,7 @@ from handlers.files_handler import FolderFiles, SeparateFiles
 from mlgate.hosts.console import View, view
 from mlgate.hosts.ending import CANCEL_SECONDS, ENDING, exit_code, show_end
 from mlgate.hosts.exit_codes import COULD_NOT_RUN, INTERRUPTED
+from mlgate.hosts.home import require
 from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.locally import policy_here
@@ -56,6 +57,7 @@ def run(
 
     The message goes through `queue`; `begun` is a warm process that runs start from.
     """
+    require(settings.home)  # a host that runs for days waits until somebody repairs it
     policy = policy_here(settings, message)
     allowed = replace(
         settings,

@@ -110,6 +110,8 @@ def test_a_build_whose_name_is_not_text_is_one_that_is_not_there(
     ("name", "value", "sentence"),
     [
         ("MLGATE_HOME", "h" * 300, "File name too long"),
+        ("MLGATE_HOME", "message.json", "File exists"),
+        ("MLGATE_HOME", "/proc/mlgate", "/proc/mlgate cannot be written"),
         ("MLGATE_STATE", f"sqlite:{'h' * 300}", "File name too long"),
         ("MLGATE_BUILDS", "h" * 300, "File name too long"),
         ("MLGATE_PARALLEL", "9" * 5000, "is not a whole number"),
