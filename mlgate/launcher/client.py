@@ -8,7 +8,7 @@ from typing import Any
 
 from mlgate.launcher.jupyter import jupyter
 from mlgate.launcher.log import Log
-from mlgate.launcher.text import clipped, plain
+from mlgate.launcher.text import clipped, one_line, plain
 from mlgate.launcher.values import TRACE_CHARACTERS, Notebook, Raised
 
 CELL_CHARACTERS = 10_000_000  # of one cell's output that are kept; the log has more
@@ -39,6 +39,13 @@ def cell_error(reply: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]]) -
     if not name:
         name, _, message = trace.strip().rpartition("\n")[2].partition(": ")
     return Raised(name or "Error", message, trace)
+
+
+def is_json(kind: str) -> bool:
+    """Whether a media type is JSON, which may have any type (nbformat's schema, `mimebundle`)."""
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
 
 
 class Printed:
@@ -102,6 +109,17 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
             while await self.hears(parent, cell, cell_index):
                 pass
 
+        def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:
+            """A message that is not as the protocol says is left out: the code may have sent it."""
+            try:
+                return super().process_message(msg, cell, cell_index)
+            except complete:
+                raise
+            except Exception as error:  # noqa: BLE001 -- other content can fail in any way
+                why = one_line(f"{type(error).__name__}: {error}", 200)
+                log.warn(f"an output of a cell cannot be shown and was left out: {why}")
+                return None
+
         async def hears(self, parent: str, cell: Any, cell_index: int) -> bool:
             """Handles one message; returns whether the cell may have more."""
             try:
@@ -118,6 +136,8 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
 
         def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
             if msg["msg_type"] != "stream":
+                if isinstance(data := msg["content"].get("data"), dict):
+                    self.leave_out_parts(data)
                 return super().output(outs, msg, display_id, cell_index)
             name, text = msg["content"]["name"], msg["content"]["text"]
             log.write(text)
@@ -134,6 +154,20 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
                 return None
             msg["content"]["text"] = text
             return super().output(outs, msg, display_id, cell_index)
+
+        def leave_out_parts(self, data: dict[Any, Any]) -> None:
+            """Remove what no notebook can hold: parts that are neither text nor JSON by name."""
+            for kind, value in list(data.items()):
+                if is_json(str(kind)):
+                    continue
+                lines = value if isinstance(value, list) else [value]
+                if not all(isinstance(line, str) for line in lines):
+                    del data[kind]
+                    if value is not None:  # which means that there is none
+                        shown = one_line(f"{kind} is {value!r}", 200)
+                        log.warn(
+                            f"a part of a displayed value was left out, as it is no text: {shown}"
+                        )
 
     def begin(**_: Any) -> None:
         client.replied = False

@@ -45,12 +45,16 @@ def read_notebook(path: Path, log: Log) -> Notebook:
     nbformat = jupyter("nbformat")
     try:
         notebook: Notebook = nbformat.reader.reads(content.decode("utf-8-sig"))
+        check_format(notebook)
         if notebook.nbformat < 4:
             log.warn(f"the notebook was upgraded from format {notebook.nbformat} to 4")
+        language = old_language(notebook)
         notebook = nbformat.convert(notebook, 4)
         for part in (notebook, *notebook.cells):
             part.metadata = part.get("metadata") or nbformat.NotebookNode()
         notebook.metadata.pop("widgets", None)
+        if language and "language_info" not in notebook.metadata:
+            notebook.metadata["language_info"] = {"name": language}
         for cell in notebook.cells:
             cell.setdefault("source", "")
         check_parts(notebook)
@@ -60,6 +64,20 @@ def read_notebook(path: Path, log: Log) -> Notebook:
     except Exception as error:  # noqa: BLE001 -- other content can fail in any way
         raise Failed("invalid", f"{path.name} is not a readable notebook: {error}") from None
     return notebook
+
+
+def old_language(notebook: Notebook) -> str | None:
+    """The language of a notebook before format 4, in which each code cell names its own."""
+    sheets = notebook.get("worksheets") or []
+    cells = [cell for sheet in sheets for cell in sheet.get("cells", [])]
+    return next((cell["language"] for cell in cells if cell.get("language")), None)
+
+
+def check_format(notebook: Notebook) -> None:
+    """Raises ValueError if the numbers of the notebook's format are not numbers."""
+    for name in ("nbformat", "nbformat_minor"):
+        if type(value := notebook.get(name, 0)) is not int:
+            raise ValueError(f"`{name}` cannot be {one_line(repr(value), 80)}")
 
 
 def check_parts(notebook: Notebook) -> None:
@@ -80,6 +98,11 @@ def check_parts(notebook: Notebook) -> None:
         check(f"the metadata of cell {number}", cell.metadata, dict)
         check(f"the tags of cell {number}", cell.metadata.get("tags"), list, nothing)
         check(f"the source of cell {number}", cell.source, str)
+        if cell.cell_type == "code":
+            try:
+                cell.source.encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"cell {number} has half a surrogate pair, not text") from None
         if cell.cell_type not in ("code", "markdown", "raw"):
             raise ValueError(f"cell {number} has an unknown type")
 

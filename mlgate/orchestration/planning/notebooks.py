@@ -75,8 +75,10 @@ def read_notebook(content: bytes) -> Notebook:
         document = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise Unreadable("The file is not JSON.") from None
-    if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
+    if not isinstance(document, dict) or type(document.get("nbformat")) is not int:
         raise Unreadable("The file is JSON, but not a notebook: it has no `nbformat`.")
+    if type(document.get("nbformat_minor", 0)) is not int:
+        raise Unreadable("The notebook's `nbformat_minor` is not a number.")
     nbformat = document["nbformat"]
     if not 2 <= nbformat <= 4:
         raise Unreadable(f"The notebook has format {nbformat}; mlgate reads formats 2 to 4.")
@@ -89,9 +91,15 @@ def read_notebook(content: bytes) -> Notebook:
         or next((word for cell in code if (word := _word(cell.get("language")))), None)
     )
     cells = tuple(
-        CodeCell(number, _text(cell.get("source", cell.get("input"))), _tags(cell))
-        for number, cell in enumerate(code, 1)
+        CodeCell(number, _text(each.get("source", each.get("input"))), _tags(each))
+        for number, each in enumerate(code, 1)
     )
+    for cell in cells:
+        try:
+            cell.source.encode()
+        except UnicodeEncodeError:
+            problem = f"Code cell {cell.number} has half a surrogate pair, which is not text."
+            raise Unreadable(problem) from None
     return Notebook(nbformat, language, _word(kernelspec.get("name")), cells)
 
 

@@ -163,6 +163,11 @@ BROKEN: dict[str, dict[str, Any]] = {
     "cells": {"cells": {"a": 1}},
     "no cell type": {"cells": [{"source": "1"}]},
     "unknown cell type": {"cells": [cell(cell_type="video")]},
+    "minor format as text": {"nbformat_minor": "4"},
+    "minor format null": {"nbformat_minor": None},
+    "minor format a list": {"nbformat_minor": [1]},
+    "format true": {"nbformat": True},
+    "half a surrogate pair": {"cells": [cell(source="x = '\ud800'")]},
 }
 
 
@@ -173,6 +178,64 @@ def test_a_broken_notebook_is_invalid(run_notebook: Start, fields: dict[str, Any
 
     assert run.failure["kind"] == "invalid", run.failure
     assert run.failure["message"].startswith("notebook.ipynb is not a readable notebook: ")
+
+
+@pytest.mark.parametrize("language", ["R", "julia"])
+def test_a_cell_of_an_old_notebook_in_another_language_is_invalid(
+    run_notebook: Start, language: str
+) -> None:
+    old = {"cell_type": "code", "input": "1", "language": language, "outputs": [], "metadata": {}}
+    content = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}}
+    run = run_notebook({**content, "worksheets": [{"cells": [old]}]})
+
+    assert run.failure["kind"] == "invalid", run.failure
+    assert language in run.failure["message"]
+
+
+BUNDLE = """
+class Shown:
+    def _repr_mimebundle_(self, **_): return {"text/plain": "plain", "image/png": %s}
+Shown()
+"""
+SENT = """
+from IPython import get_ipython
+session, socket = get_ipython().kernel.session, get_ipython().kernel.iopub_socket
+session.send(socket, %r, %r, parent=get_ipython().kernel.get_parent())
+print("after")
+"""
+ODD_MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "no text": ("stream", {"name": "stdout"}),
+    "a number as text": ("stream", {"name": "stdout", "text": 5}),
+    "no value of an error": ("error", {"ename": "E", "traceback": []}),
+    "a number as data": ("display_data", {"data": 7, "metadata": {}}),
+    "a number as transient": ("display_data", {"data": {}, "metadata": {}, "transient": 5}),
+    "no data of a comm": ("comm_msg", {"comm_id": "c"}),
+    "no state": ("status", {}),
+}
+
+
+@pytest.mark.parametrize("value", ["None", "5", "3.5", "['a', 5, None]"])
+def test_a_part_of_a_value_that_no_notebook_can_hold_is_left_out(
+    run_notebook: Start, value: str
+) -> None:
+    run = run_notebook(notebook(BUNDLE % value, "print('after')"))
+
+    assert run.outcome["status"] == "succeeded", run.failure
+    [output] = run.cells[0].outputs
+    assert output.data == {"text/plain": "plain"}
+    assert len(run.outcome["warnings"]) == (value != "None")
+
+
+@pytest.mark.parametrize("sent", ODD_MESSAGES.values(), ids=ODD_MESSAGES.keys())
+def test_a_message_that_is_not_as_the_protocol_says_is_left_out(
+    run_notebook: Start, sent: tuple[str, dict[str, Any]]
+) -> None:
+    run = run_notebook(notebook(SENT % sent, "print('next')"))
+
+    assert run.outcome["status"] == "succeeded", run.failure
+    assert [output.text for each in run.cells for output in each.outputs] == ["after\n", "next\n"]
+    [warning] = run.outcome["warnings"]
+    assert warning.startswith("an output of a cell cannot be shown and was left out: ")
 
 
 @pytest.mark.parametrize("name", ["sql", "rust", "go", "sas"])
