@@ -46,6 +46,8 @@ _AFTERWARDS = re.compile(
     r"\s*$|.*\d+%\s*[|\u2500-\u259f#=>.]|.*\d(it/s|s/it)\b|[\u2500-\u259f\s]+$|.*:\d+: \w*Warning: "
     r"|  warnings\.warn\(|Unclosed |(client_session|connector|connections): |sys:1: "
     r"|wandb: |[\U0001f300-\U0001faff]|\[(rank\d+\]:\[)?W\d|make(\[\d+\])?: "
+    r"|(real|user|sys)\s+\d+m[\d.,]+s$|Command exited with non-zero status|[\d.]+user [\d.]+system "
+    r"|\d+inputs\+\d+outputs "  # of `time`
 )
 # How libraries begin the further lines of a message.
 _CONTINUED = re.compile(
@@ -161,6 +163,11 @@ def _blocks(lines: Sequence[str]) -> list[_Block]:
         if block is None:
             index += 1
             continue
+        quotes = lines[block.end - 1].rstrip().endswith(":")
+        if quotes and block.end < len(lines) and _HEADER.search(lines[block.end]):
+            # As in `raise RuntimeError("the program failed:\n" + its_output)`.
+            quoted = _plain(lines, block.end, drawn=False)
+            block = replace(block, end=quoted.end if quoted else block.end)
         blocks.append(block)
         index = block.end
     return blocks

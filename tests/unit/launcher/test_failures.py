@@ -206,6 +206,14 @@ ConnectionRefusedError: [Errno 111] Connection refused
         ("", "Exception ignored in: <function f>\n" + PYTHON_TRACE, True),
         ("", "Unclosed client session\nclient_session: <aiohttp.client object>\n", True),
         ("", "make: *** [Makefile:2: all] Error 1\n", True),
+        ("", "\nreal\t0m1.234s\nuser\t0m0,006s\nsys\t0m0.002s\n", True),
+        (
+            "",
+            "Command exited with non-zero status 1\n"
+            "0.02user 0.01system 0:00.03elapsed 97%CPU (0avgtext+0avgdata 9000maxresident)k\n"
+            "0inputs+0outputs (0major+900minor)pagefaults 0swaps\n",
+            True,
+        ),
         ("ERROR:root:no table\n", "", False),
         ("", "the cached table it is\n", None),
         ("Exception in thread Thread-1 (f):\n", "", None),
@@ -218,6 +226,14 @@ def test_the_exception_that_ended_a_program_is_the_last_thing_it_says(
     found = ending(before + REFUSED + after)
 
     assert (found[1] if found else None) == sure
+
+
+def test_a_traceback_that_a_message_quotes_is_part_of_it() -> None:
+    raising = PYTHON_TRACE.replace("package.errors.LoaderError: no\ndata", "RuntimeError: it said:")
+    found = ending(f"{raising}\n{REFUSED}")
+
+    assert found is not None
+    assert found[0].name == "RuntimeError"
 
 
 @pytest.mark.parametrize(
