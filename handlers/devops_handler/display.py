@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import islice
 
 from handlers.devops_handler.client import Caller
-from handlers.devops_handler.pacing import Pace
+from handlers.devops_handler.pacing import FILES_AT_ONCE, Pace
 from handlers.devops_handler.testtab import KnownRun
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.telling import Progress, RunResult
@@ -96,13 +96,14 @@ class Display:
 class Displays:
     """The displays of the builds seen last. If one is dropped, its record has to be read again."""
 
-    def __init__(self) -> None:
+    def __init__(self, files_at_once: int = FILES_AT_ONCE) -> None:
+        self._files_at_once = files_at_once
         self._known: OrderedDict[PipelineAddress, Display] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, address: PipelineAddress) -> Display:
         with self._lock:
-            display = self._known.setdefault(address, Display())
+            display = self._known.setdefault(address, Display(pace=Pace(self._files_at_once)))
             self._known.move_to_end(address)
             if len(self._known) > BUILDS_KEPT:
                 self._known.popitem(last=False)

@@ -21,7 +21,7 @@ from handlers.devops_handler.callbacks import Callbacks
 from handlers.devops_handler.client import Access, Client
 from handlers.devops_handler.display import Display, Displays, drop_sent
 from handlers.devops_handler.endpoints import endpoints_of
-from handlers.devops_handler.pacing import AT_THE_END, Kind
+from handlers.devops_handler.pacing import AT_THE_END, FILES_AT_ONCE, Kind
 from handlers.devops_handler.publishing import fill_tab, has_tests_tab, publish_all
 from handlers.devops_handler.testcalls import TabCalls
 from handlers.devops_handler.testtab import Tab
@@ -59,7 +59,8 @@ class DevOpsHandler:
 
     `allowed` are the URL prefixes of collections that may be called and sent tokens. `identity`
     returns the host's own bearer token, used when the job's is no longer accepted; it may raise
-    Temporary and Permanent. `timeout_seconds` limits the wait for one answer.
+    Temporary and Permanent. `timeout_seconds` limits the wait for one answer. `files_at_once` are
+    sent in a burst, and then one a second.
     """
 
     def __init__(
@@ -69,11 +70,12 @@ class DevOpsHandler:
         identity: Callable[[], SecretStr] | None = None,
         clock: Clock,
         timeout_seconds: float = 30,
+        files_at_once: int = FILES_AT_ONCE,
     ) -> None:
         self._allowed = tuple(allowed)
         self._clock = clock
         self._client = Client(identity, clock, timeout_seconds)
-        self._displays = Displays()
+        self._displays = Displays(files_at_once)
 
     def is_waiting(self, address: PipelineAddress, token: SecretStr) -> bool:
         """Whether neither the step nor its job nor its plan has ended.

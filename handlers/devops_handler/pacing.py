@@ -30,15 +30,15 @@ _AT_ONCE: Mapping[Kind, int] = {
     Kind.RECORD: 1 + AT_THE_END,
     Kind.FEED: 1 + AT_THE_END,
     Kind.LOG: 1 + AT_THE_END,
-    Kind.STEP_FILE: FILES_AT_ONCE,
-    Kind.RESULT_FILE: FILES_AT_ONCE,
 }
+_OF_FILES = (Kind.STEP_FILE, Kind.RESULT_FILE)
 
 
 @dataclass(slots=True)
 class Pace:
     """The pace of one step."""
 
+    files_at_once: int = FILES_AT_ONCE
     _spent_until: dict[Kind, datetime] = field(default_factory=dict)
 
     def wait(self, kind: Kind | None, now: datetime, requests: int = 1) -> float:
@@ -48,7 +48,7 @@ class Pace:
         """
         if kind is None:
             return 0.0
-        most = _AT_ONCE.get(kind, 1)
+        most = self._at_once(kind)
         spent = self._spent_until.get(kind, now) - now
         if spent > most * SECOND:
             return 0.0
@@ -60,6 +60,9 @@ class Pace:
         if kind is None:
             return
         spent_until = self._spent_until.get(kind, now)
-        if not now < spent_until <= now + _AT_ONCE.get(kind, 1) * SECOND:
+        if not now < spent_until <= now + self._at_once(kind) * SECOND:
             spent_until = now
         self._spent_until[kind] = spent_until + SECOND
+
+    def _at_once(self, kind: Kind) -> int:
+        return self.files_at_once if kind in _OF_FILES else _AT_ONCE.get(kind, 1)

@@ -57,16 +57,18 @@ def assemble(
     on_ended: Callable[[Attempt], None] | None = None,
     begun: Begun | None = None,
     queue: ServiceBusQueue | None = None,
+    files_at_once: int | None = None,
 ) -> Application:
     """The application for these settings; raises `SettingsError` or `Permanent`.
 
     `files` replaces where build files go. `on_ended` is called for runs that ended on this machine.
     `begun` is a warm process that runs start from, if one was started already. `queue`
-    is a client of the queue, if one was created already.
+    is a client of the queue, if one was created already. `files_at_once` is how many files the
+    pipeline takes in a burst, if it is not Azure DevOps.
     """
     backends = _Backends(settings, on_ended, begun)
     closing = ExitStack()
-    from handlers.devops_handler import DevOpsHandler
+    from handlers.devops_handler import FILES_AT_ONCE, DevOpsHandler
     from handlers.service_handler import ServiceHandler
 
     keep_out_of_git(settings.home)
@@ -80,7 +82,10 @@ def assemble(
             queue=queue,
             repository=_Repositories(settings),
             pipeline=DevOpsHandler(
-                allowed=settings.policy.allowed_collections, identity=identity, clock=clock
+                allowed=settings.policy.allowed_collections,
+                identity=identity,
+                clock=clock,
+                files_at_once=files_at_once or FILES_AT_ONCE,
             ),
             backend=backends.of,
             files=files or make_files(settings),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mlgate")
 
+FILES_AT_ONCE = 100_000  # this pipeline has no limit of requests
 LISTENERS = 1  # one build has one look at a time
 _SAVED_SECONDS = 0.01  # between checks for a build's end once its step has ended
 
@@ -119,6 +120,7 @@ def local_pipeline(
             on_ended=hints.ended,
             begun=begun,
             queue=queue.client,
+            files_at_once=FILES_AT_ONCE,
         )
         # `only`: this worker must not continue an earlier build that was killed.
         worker = Worker(application, hints, listeners=LISTENERS, only=key)

@@ -156,6 +156,15 @@ def test_the_next_request_waits_for_its_turn(
     assert sent(kind, *before).wait(kind, NOON + now * SECOND, requests) == wait
 
 
+def test_a_pipeline_without_limits_gets_all_files_at_once() -> None:
+    pace = Pace(files_at_once=1000)
+    for _ in range(900):
+        pace.send(Kind.RESULT_FILE, NOON)
+    assert pace.wait(Kind.RESULT_FILE, NOON, 50) == 0
+    pace.send(Kind.RESULTS_ADDED, NOON)
+    assert pace.wait(Kind.RESULTS_ADDED, NOON) == 1
+
+
 def test_kinds_do_not_wait_for_one_another() -> None:
     pace = sent(Kind.FEED, 0, 0)
     assert [pace.wait(kind, NOON) for kind in (Kind.FEED, Kind.LOG, None)] == [1, 0, 0]
