@@ -52,10 +52,16 @@ def passed_on(host: Mapping[str, str]) -> dict[str, str]:
 def for_run(variables: Mapping[str, str]) -> dict[str, str]:
     """The `passed_on` variables without the credentials, which only making an environment needs."""
     return {
-        name: without_credentials(value, "")
+        name: without_credentials(_with_scheme(name, value), "")
         for name, value in variables.items()
         if not name.startswith(_INSTALLERS) or name in _SOURCES_OF_PACKAGES
     }
+
+
+def _with_scheme(name: str, value: str) -> str:
+    """The address of a proxy as a URL; curl and requests take it without `http://`, too."""
+    proxy = name.lower() in ("http_proxy", "https_proxy", "pip_proxy")
+    return f"http://{value}" if proxy and "@" in value and "://" not in value else value
 
 
 def without_credentials(text: str, instead: str = "***@") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import errno
 import shutil
 import signal
 import subprocess
@@ -117,6 +118,15 @@ async def run_training(task: Task, place: Place, log: Log, stopped: Stopped) -> 
     kills = oom_kills()
     # With pipefail, a training that fails does not pass because the end of its pipe succeeded.
     command = [shell, "-o", "pipefail", "-c", task.command]
-    code, tail = await run_command(command, place, log, stopped)
+    try:
+        code, tail = await run_command(command, place, log, stopped)
+    except OSError as error:
+        if error.errno != errno.E2BIG:
+            raise
+        raise Failed(
+            "invalid",
+            "the command or a variable is too long for the system, which takes 128 KiB of each: "
+            "put it into a file of the repository",
+        ) from None
     if code:
         raise command_failure(code, tail, oom_kills() > kills, Origins(place))

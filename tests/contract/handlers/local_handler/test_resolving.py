@@ -248,6 +248,7 @@ CREDENTIALS = {
     "UV_PUBLISH_TOKEN": SECRET,
     "HTTPS_PROXY": f"http://u:{SECRET}@proxy:1",
     "http_proxy": f"http://{SECRET}@proxy",
+    "https_proxy": f"u:{SECRET}@proxy:2",
 }
 
 
@@ -267,6 +268,7 @@ def test_no_credentials_of_indexes_and_proxies_reach_a_run(
     assert found["PIP_EXTRA_INDEX_URL"] == "https://a.b/x https://c.d/y"
     assert found["UV_DEFAULT_INDEX"] == "ours=https://a.b/simple"
     assert found["HTTPS_PROXY"] == "http://proxy:1"
+    assert found["https_proxy"] == "http://proxy:2"
     assert not {"PIP_TARGET", "PIP_ANYTHING", "UV_GITLAB_API_KEY"} & set(found)
 
 

@@ -65,6 +65,14 @@ def test_a_training_is_executed_with_its_metrics_and_outputs(real: Bench) -> Non
     assert "trained" in real.log(task)
 
 
+def test_a_command_that_is_too_long_for_the_system_is_invalid(real: Bench) -> None:
+    outcome = real.run(real.task("", command=f"true # {'x' * 140_000}"))
+
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.INVALID
+    assert outcome.failure.message.startswith("the command or a variable is too long")
+
+
 def test_a_notebook_is_executed_and_its_cells_are_seen(real: Bench) -> None:
     task = of_notebook(real, "x = 1", "print('x is', x)")
     outcome = real.run(task)
