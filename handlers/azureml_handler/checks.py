@@ -124,7 +124,8 @@ class AzureMLChecks:
     def _find_environment(self) -> str:
         own = _OWN_ENVIRONMENT.fullmatch(self.environment)
         if own is None:
-            return f"{self.environment} is not in the workspace, so it is not checked."
+            why = "is not in the workspace" if "://" in self.environment else "names no version"
+            return f"{self.environment} {why}, so it is not checked."
         if not self._control.has_environment(*own.groups()):
             raise Wrong(f"The workspace has no environment {self.environment}.")
         return f"The environment {self.environment} exists."

@@ -29,6 +29,7 @@ from mlgate.orchestration.runs import Environment, RunKind, RunSpec
 IMAGE = "mcr.microsoft.com/azureml/openmpi5.0-ubuntu24.04:20260901.v1"
 PYTHON = "3.12"
 _WITH_HASHES = f"Add {PLUGIN} with its hashes, and those of what it needs."
+_CURATED = "AzureML-"  # how the names of Azure ML's old environments begin
 _FOR_NOTEBOOKS = ("ipykernel", "nbclient", "nbconvert", "nbformat")
 
 
@@ -74,6 +75,9 @@ def key(spec: RunSpec) -> str | None:
 def named(asked: Environment | None, default: str) -> str:
     """The reference of an existing environment, as jobs write it."""
     name = default if asked is None or asked.azureml is None else asked.azureml
+    plain = name.removeprefix("azureml:")
+    if "@" in plain and "://" not in plain and not plain.startswith(_CURATED):
+        return plain  # azure-ai-ml takes the prefix for a part of a name with a label
     return name if name.startswith(("azureml:", "azureml://")) else f"azureml:{name}"
 
 

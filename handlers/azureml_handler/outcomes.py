@@ -35,8 +35,13 @@ _REASONS = tuple(
         (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b", ""),
         (
             FailureKind.OUT_OF_MEMORY,
-            r"out of memory|\bOOM|exit(ed with)? code:? 137\b|memory limit",
+            r"out of memory|\bOOM|exit(ed)?( with)?( status)? code:? 137\b|memory limit",
             "",
+        ),
+        (
+            FailureKind.ENVIRONMENT,
+            r"\b(python|base64): (command )?not found",
+            "The environment needs `python` and `base64` on its PATH.",
         ),
         (
             FailureKind.ENVIRONMENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -28,8 +29,11 @@ from handlers.azureml_handler.transport import Transport
 from handlers.azureml_handler.workspace import OUTPUT, Workspace
 from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.runs import Resources
+from mlgate.orchestration.text import one_line
 
 ENVIRONMENT = "mlgate"
+# As the SDK formats what is wrong (`format_validation_error` of azure-ai-ml).
+_DETAILS = re.compile(r"Details: (?:\(x\) )?(.+?) Resolutions: ")
 
 # The SDK logs experimental classes and uploads, which a host's log does not need.
 logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
@@ -148,4 +152,11 @@ def _translated(workspace: Workspace) -> Iterator[None]:
         try:
             yield
         except (MlException, ValueError, TypeError, RecursionError) as error:
-            raise Permanent(f"azure-ai-ml refuses: {' '.join(str(error).split())[:500]}") from error
+            raise Permanent(f"azure-ai-ml refuses: {_detail(str(error))}") from error
+
+
+def _detail(text: str) -> str:
+    """What the SDK says is wrong, without the advice around it and without its colors."""
+    line = one_line(text, 4000)
+    found = _DETAILS.search(line)
+    return one_line(found[1] if found else line, 500)

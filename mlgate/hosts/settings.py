@@ -17,6 +17,7 @@ from mlgate.orchestration.addresses.allowlist import url_allowed
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed, shown
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
 from mlgate.orchestration.admission.policy import HostPolicy
+from mlgate.orchestration.wire.types import ENVIRONMENT_NAME
 
 DEFAULT_QUEUE = "function-queue"
 DEFAULT_STATE = "sqlite:.mlgate/state.db"
@@ -109,7 +110,7 @@ class _Reader:
             git_credentials=self._git_credentials(),
             services=services,
             compute=self._text("MLGATE_COMPUTE") or "serverless",
-            environment=self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT,
+            environment=self._environment(),
             job_identity=self._job_identity(),
             state=state,
             builds=builds,
@@ -147,6 +148,12 @@ class _Reader:
                 self._error(name, f"{value!r} is not subscription/resource-group/name")
         default = self._text("MLGATE_WORKSPACE")
         return self._list(name) or ((default,) if default else ())
+
+    def _environment(self) -> str:
+        name = self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT
+        if not re.fullmatch(ENVIRONMENT_NAME, name):
+            self._error("MLGATE_ENVIRONMENT", f"{name!r} has no version: write name:version")
+        return name
 
     def _job_identity(self) -> str | None:
         name = "MLGATE_JOB_IDENTITY"

@@ -13,6 +13,8 @@ from mlgate.orchestration.findings import Code
 from mlgate.orchestration.wire.model_types import KeptPath, LoadRequest
 from mlgate.orchestration.wire.promotion import PromoteRequest
 from mlgate.orchestration.wire.types import (
+    ENVIRONMENT_NAME,
+    SIZE,
     List,
     Minutes,
     Nodes,
@@ -89,7 +91,7 @@ class EnvironmentFiles(Wire):
     image: Text | None = Field(
         default=None, description="The base image that the conda file extends."
     )
-    azureml: Annotated[str, Field(pattern=r"^[^\s:]\S*[:@]\S+$")] | None = Field(
+    azureml: Annotated[str, Field(pattern=f"^{ENVIRONMENT_NAME}$")] | None = Field(
         default=None, description='An Azure ML environment, `"name:version"`.'
     )
 
@@ -123,7 +125,9 @@ class ComputeResources(Wire):
     instance_count: Nodes | None = Field(
         default=None, description="Number of nodes: a run has one."
     )
-    shm_size: Text | None = Field(default=None, description="Shared memory, for example `2g`.")
+    shm_size: Annotated[str, Field(pattern=f"^{SIZE}$")] | None = Field(
+        default=None, description="Shared memory, for example `2g`."
+    )
 
 
 class RunFields(Wire):

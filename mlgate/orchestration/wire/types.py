@@ -25,6 +25,8 @@ _LONGEST_ID = 128
 # the backend takes three to find a build's jobs by.
 MOST_TAGS = 47
 _LONGEST_TAG_NAME = 100
+ENVIRONMENT_NAME = r"[^\s:]\S*[:@]\S+"  # of Azure ML: with a version or a label
+SIZE = r"[1-9][0-9]*[bBkKmMgG]"  # as Docker and Azure ML take it
 _LONGEST_TAG_VALUE = 1000
 
 

@@ -133,6 +133,7 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
         "MLGATE_ALLOWED_WORKSPACES": "a/b",
         "MLGATE_GIT_CREDENTIALS": "ghp_radioactive,https://github.com/=ghp_radioactive",
         "MLGATE_PARALLEL": "many",
+        "MLGATE_ENVIRONMENT": "mine",
         "MLGATE_STATE": "redis://somewhere",
     }
     with pytest.raises(SettingsError) as caught:

@@ -161,7 +161,9 @@ def test_resources_are_passed_on() -> None:
         (Environment(azureml="mine:3"), "azureml:mine:3"),
         (Environment(azureml="azureml:mine:3"), "azureml:mine:3"),
         (Environment(azureml="azureml://registries/r/environments/e/versions/1"),) * 2,
-        (Environment(azureml="mine@latest", requirements="r.txt"), "azureml:mine@latest"),
+        (Environment(azureml="mine@latest", requirements="r.txt"), "mine@latest"),
+        (Environment(azureml="azureml:mine@prod"), "mine@prod"),
+        (Environment(azureml="azureml://registries/r/environments/e/labels/latest"),) * 2,
     ],
     ids=str,
 )
