@@ -5,33 +5,34 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from handlers.files_handler.faults import gone, no_such_name, translated
 from handlers.files_handler.paths import parts_of
-from mlgate.orchestration.errors import Permanent
 from mlgate.orchestration.ports import READ_LIMIT
 
 _PART = 1 << 20  # bytes
-_SCRATCH = ".mlgate-"  # what the names of incomplete files begin with
+SCRATCH = ".mlgate-"  # what the names of incomplete files begin with
 
 
 class FolderFiles:
     """`BuildFiles` in folders; `folder` returns a build's folder for its key.
 
-    Files in `taken` are somebody else's, and never replaced.
+    `claim` is called with each file's place before it is written, and may raise `Permanent`.
 
     Raises `Temporary` when the disk is full or does not work: the build goes on, and an operator
     can repair it. Raises `UnfitHost` when this host lacks a right, and `Permanent` when no file in
     the build's folder can have that name, for example because a folder has it.
     """
 
-    def __init__(self, folder: Callable[[str], Path], taken: Container[Path] = ()) -> None:
+    def __init__(
+        self, folder: Callable[[str], Path], claim: Callable[[Path], None] = lambda _: None
+    ) -> None:
         self._folder = folder
-        self._taken = taken
+        self._claim = claim
 
     def write(self, build: str, path: str, content: bytes | Iterable[bytes]) -> None:
         folder = self._folder(build)
@@ -107,11 +108,10 @@ class FolderFiles:
     def _replacing(self, folder: Path, path: str) -> Iterator[Path]:
         """A scratch file that replaces `path` in one step when the block succeeds."""
         place = folder.joinpath(*parts_of(path))
-        scratch = place.with_name(f"{_SCRATCH}{uuid.uuid4().hex}")
-        if place in self._taken:
-            raise Permanent(f"The file {place} was not written by mlgate. Move it away.")
+        scratch = place.with_name(f"{SCRATCH}{uuid.uuid4().hex}")
         try:
             with translated(folder, path, "written"):
+                self._claim(place)
                 place.parent.mkdir(parents=True, exist_ok=True)
             yield scratch
             with translated(folder, path, "written"):
@@ -132,5 +132,5 @@ def _files_below(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder, onerror=fail):
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(_SCRATCH) and path.is_file():
+            if not name.startswith(SCRATCH) and path.is_file():
                 yield path

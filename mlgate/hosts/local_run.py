@@ -19,7 +19,7 @@ from mlgate.hosts.home import require
 from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.local_pipeline import LocalBuild, local_pipeline
 from mlgate.hosts.locally import policy_here
-from mlgate.hosts.output import point_to
+from mlgate.hosts.output import Output, point_to
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files
 from mlgate.hosts.terminal import complain, say_json_text
@@ -36,13 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a build is shown, and where its files go: `taken` are files of others in `output`."""
+    """How a build is shown, and where its files go."""
 
-    output: Path | None
+    output: Output | None
     as_json: bool
     quiet: bool
     parallel: int | None
-    taken: frozenset[Path] = frozenset()
 
 
 def run(
@@ -69,7 +68,7 @@ def run(
     files_of = partial(_files, settings, options)
     with local_pipeline(allowed, raw, message.attempt, files_of, queue, begun) as local:
         if options.output is not None and "://" not in settings.builds:
-            point_to(options.output, Path(settings.builds), local.key)
+            point_to(options.output.folder, Path(settings.builds), local.key)
         try:
             with view(stream, quiet=options.quiet) as shown:
                 build = _follow(local, shown, interrupts, policy.backend)
@@ -155,8 +154,7 @@ def _show_log(local: LocalBuild, shown: View, seen: int) -> int:
 
 
 def _files(settings: Settings, options: Options, key: str) -> BuildFiles:
-    if options.output is None:
+    if (output := options.output) is None:
         return make_files(settings)
-    folder = options.output.absolute()
-    own = FolderFiles(lambda _: folder, options.taken)
+    own = FolderFiles(lambda _: output.folder, output.claim)
     return SeparateFiles(key, own, partial(make_files, settings))

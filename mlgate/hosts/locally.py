@@ -23,7 +23,7 @@ from mlgate.orchestration.errors import OrchestrationError
 from mlgate.orchestration.wire.data_contract import unwrap
 from mlgate.orchestration.wire.json_text import read_object
 from mlgate.orchestration.wire.messages import LookMessage, Request, StartMessage, message_of
-from mlgate.orchestration.wire.promotion import RollbackMessage
+from mlgate.orchestration.wire.promotion import PromoteMessage, RollbackMessage
 
 
 def localized(options: argparse.Namespace, body: bytes) -> tuple[Request, dict[str, Any]]:
@@ -81,6 +81,19 @@ def policy_here(settings: Settings, message: Request) -> HostPolicy:
         allowed_workspaces=_named_workspace(message) or policy.allowed_workspaces,
         allowed_repositories=allowed_here(settings, message),
     )
+
+
+def require_other_folder(settings: Settings, message: Request, output: Path | None) -> None:
+    """Raise `UsageError` if `output` has the files of the build that is to be promoted."""
+    if output is None or not isinstance(message, PromoteMessage):
+        return
+    with suppress(NotOfferedError):  # the build will report it
+        source = earlier(make_state(settings), message.build, message.run)
+        if (Path(settings.builds) / source.key).resolve() == output.resolve():
+            raise UsageError(
+                f"--output {output} has the files of build {source.build_id}, which is to be "
+                "promoted; choose another folder"
+            )
 
 
 def _models_here(settings: Settings, message: Request) -> ModelPolicy:

@@ -7,17 +7,20 @@ build of ours wrote it.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Iterable, Iterator, Set
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from handlers.files_handler.folder import SCRATCH
 from mlgate.hosts.usage import UsageError
+from mlgate.orchestration.errors import Permanent
 
 _RESULT = "result.json"
 _BEGINNINGS = {  # how the other files of a build begin
@@ -27,64 +30,113 @@ _BEGINNINGS = {  # how the other files of a build begin
     ),
 }
 _BEGINNING = 4096  # bytes
-_UNFINISHED = ".mlgate-unfinished"  # there while a build has written no result
+_LEDGER = ".mlgate-files"  # there while a build has written no result
 _NAMED = 3  # files of others that are named at most
 _OF_A_RUN = ("log.txt", "executed.ipynb", "executed.html")
 _LARGEST_RESULT = 64 << 20  # bytes
 
 
+class Output:
+    """The folder for one build. `claim` says before each file that mlgate is to write it.
+
+    What was claimed is listed in a file of the folder until the build's result is there, which
+    lists it then: a build that is killed leaves files that are known as ours.
+    """
+
+    def __init__(self, folder: Path, ours: Iterable[str], ledger: TextIO) -> None:
+        self.folder = folder
+        self._root = folder.resolve()
+        self._ours = set(ours)
+        self._ledger = ledger
+        self._lock = threading.Lock()
+
+    def claim(self, place: Path) -> None:
+        """Raises `Permanent` if somebody else's file is there, or a folder on the way is a link."""
+        name = place.relative_to(self.folder).as_posix()
+        with self._lock:
+            if name in self._ours:
+                return
+            inside = self._root / name
+            if os.path.lexists(inside) or inside.parent.resolve() != inside.parent:
+                raise Permanent(f"The file {place} was not written by mlgate. Move it away.")
+            self._ledger.write(f"{json.dumps(name)}\n")
+            self._ledger.flush()
+            self._ours.add(name)
+
+    def settle(self) -> None:
+        """Keep what the result lists, and remove what else was written, as by earlier attempts."""
+        result = _result(self.folder / _RESULT)
+        if result is None and self._ours:
+            return
+        listed = {*_BEGINNINGS, _RESULT, *_listed(result or {"runs": []})}
+        for name in sorted(self._ours - listed):
+            _remove(self._root, name)
+        with suppress(OSError):
+            (self.folder / _LEDGER).unlink(missing_ok=True)
+
+
 @contextmanager
-def prepared(output: Path) -> Iterator[frozenset[Path]]:
-    """The folder for one build, without the files of an earlier build; gives those of others.
+def prepared(folder: Path) -> Iterator[Output]:
+    """The folder for one build, in which the files of an earlier build are removed.
 
-    Raises `UsageError`, and removes nothing, if the folder cannot be written or has other files
-    where a build's files go.
+    Raises `UsageError`, and removes nothing, if the folder cannot be written, is in use, or has
+    other files where a build's files go.
     """
-    with _writing(output):
-        prepare(output)
-        resumed = (output / _UNFINISHED).exists()
-        others = frozenset(() if resumed else _files_below(output.absolute() / "runs"))
-        (output / _UNFINISHED).touch()
-    try:
-        yield others
-    finally:
-        # Without a result, only this file says whose the others are.
-        if (output / _RESULT).exists() or not any(_of_runs(output)):
-            with suppress(OSError):
-                (output / _UNFINISHED).unlink(missing_ok=True)
+    folder = folder.absolute()
+    with ExitStack() as stack:
+        with _writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            ledger = stack.enter_context((folder / _LEDGER).open("a+", encoding="utf-8"))
+        try:
+            fcntl.flock(ledger, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"--output {folder} is in use by another mlgate run") from None
+        ledger.seek(0)
+        claimed = set(_names(ledger))
+        try:
+            with _writing(folder):
+                _clear(folder, claimed)
+        except UsageError:
+            if not claimed:
+                (folder / _LEDGER).unlink()
+            raise
+        ledger.truncate(0)
+        output = Output(folder, (), ledger)
+        try:
+            yield output
+        finally:
+            output.settle()
 
 
-def prepare(output: Path) -> None:
-    """Create the folder, and remove the files of an earlier build, which could be mistaken for new.
+def _clear(folder: Path, claimed: Set[str]) -> None:
+    """Remove the files of an earlier build, which could be mistaken for new. Raises `UsageError`.
 
-    Raises as `prepared`.
+    `claimed` are those of a build that has left no result.
     """
-    with _writing(output):
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output):
-            pass
-        result = _result(output / _RESULT)
-        others = [
-            name
-            for name, beginning in _BEGINNINGS.items()
-            if (output / name).exists() and not _begins(output / name, beginning)
-        ]
-        if result is None and (output / _RESULT).exists():
-            others.append(_RESULT)
-        ours = {file for run in (result or {}).get("runs", []) for file in _files_of(run)}
-        if not (output / _UNFINISHED).exists():
-            others += islice((file for file in _of_runs(output) if file not in ours), _NAMED)
-        if others:
-            raise UsageError(
-                f"--output {output} has {', '.join(others)} that mlgate did not write; move "
-                "it away, or choose another folder"
-            )
-        for file in sorted(ours):
-            _remove(output.resolve(), file)
-        for name in (*_BEGINNINGS, _RESULT):
-            (output / name).unlink(missing_ok=True)
-        with suppress(OSError):  # it holds other files
-            (output / "runs").rmdir()
+    result = _result(folder / _RESULT)
+    others = [
+        name
+        for name, beginning in _BEGINNINGS.items()
+        if (folder / name).exists() and not _begins(folder / name, beginning)
+    ]
+    if result is None and (folder / _RESULT).exists():
+        others.append(_RESULT)
+    if (folder / "runs").is_symlink():
+        others.append("runs, a link,")
+    ours = claimed | set(_listed(result or {"runs": []}))
+    others += islice((file for file in _of_runs(folder) if file not in ours), _NAMED)
+    if others:
+        more = " and perhaps others" if len(others) > _NAMED - 1 else ""
+        raise UsageError(
+            f"--output {folder} has {', '.join(others)}{more} that mlgate did not write; move "
+            "that away, or choose another folder"
+        )
+    for name in sorted(ours):
+        _remove(folder.resolve(), name)
+    for name in (*_BEGINNINGS, _RESULT):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # it holds other files
+        (folder / "runs").rmdir()
 
 
 def point_to(output: Path, builds: Path, key: str) -> None:
@@ -129,11 +181,13 @@ def _begins(file: Path, beginning: re.Pattern[bytes]) -> bool:
         return False
 
 
-def _of_runs(output: Path) -> Iterator[str]:
-    """What is where the files of runs go, by us or by others."""
-    for folder in sorted((output / "runs").glob("*")):
-        files = [*(folder / name for name in _OF_A_RUN), *_files_below(folder / "outputs")]
-        yield from (file.relative_to(output).as_posix() for file in files if os.path.lexists(file))
+def _of_runs(folder: Path) -> Iterator[str]:
+    """What is where the files of runs go, by us or by others; our unfinished files left out."""
+    for run in sorted((folder / "runs").glob("*")):
+        files = [*(run / name for name in _OF_A_RUN), *_files_below(run / "outputs")]
+        for file in files:
+            if os.path.lexists(file) and not file.name.startswith(SCRATCH):
+                yield file.relative_to(folder).as_posix()
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -141,12 +195,21 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names))
 
 
-def _files_of(run: dict[str, Any]) -> Iterator[str]:
-    """The files that a result lists for a run."""
-    folder = f"runs/{run['name']}"
-    names = _OF_A_RUN[:1] if run.get("kind") == "training" else _OF_A_RUN
-    yield from (f"{folder}/{name}" for name in names)
-    yield from (str(file) for file in run["outputs"] if str(file).startswith(f"{folder}/"))
+def _listed(result: dict[str, Any]) -> Iterator[str]:
+    """The files of runs that a result lists."""
+    for run in result["runs"]:
+        folder = f"runs/{run['name']}"
+        names = _OF_A_RUN[:1] if run.get("kind") == "training" else _OF_A_RUN
+        yield from (f"{folder}/{name}" for name in names)
+        yield from (str(file) for file in run["outputs"] if str(file).startswith(f"{folder}/"))
+
+
+def _names(ledger: TextIO) -> Iterator[str]:
+    """The names in it; the last line may be torn."""
+    for line in ledger:
+        with suppress(ValueError):
+            if isinstance(name := json.loads(line), str):
+                yield name
 
 
 def _remove(root: Path, file: str) -> None:

@@ -159,6 +159,9 @@ def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) ->
     done = mlgate(tmp_path, "run", "promote.json", "--output", "elsewhere")
     assert done.code == 0, done.err
     assert (tmp_path / "elsewhere/result.json").exists()
+    refused = mlgate(tmp_path, "run", "promote.json", "--output", "output")
+    assert (refused.code, "which is to be promoted" in refused.err) == (2, True)
+    assert (tmp_path / "output/result.json").exists()
 
     assert mlgate(tmp_path, "promote", "nobody", "--model", "churn").code == 3
     failed = offer(tmp_path, models, "two", 0.7, model="staging")

@@ -143,7 +143,7 @@ def _run_message(options: argparse.Namespace, body: bytes, begun: Begun | None) 
     with LocalQueue() as queue:
         # Imported here, while the queue connects and `begun` imports what the runs need.
         from mlgate.hosts import local_run
-        from mlgate.hosts.locally import localized
+        from mlgate.hosts.locally import localized, require_other_folder
         from mlgate.hosts.output import prepared
         from mlgate.hosts.settings import Settings
         from mlgate.orchestration.planning.plan import plan
@@ -153,9 +153,9 @@ def _run_message(options: argparse.Namespace, body: bytes, begun: Begun | None) 
         message, raw = localized(options, body)
         if isinstance(message, StartMessage):
             plan(message, None)
-        output = options.output
-        with nullcontext(frozenset[Path]()) if output is None else prepared(output) as taken:
-            shown = local_run.Options(output, options.json, options.quiet, options.parallel, taken)
+        require_other_folder(settings, message, options.output)
+        with nullcontext() if options.output is None else prepared(options.output) as output:
+            shown = local_run.Options(output, options.json, options.quiet, options.parallel)
             return local_run.run(settings, message, raw, shown, queue, begun)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from handlers.files_handler import FolderFiles
-from mlgate.hosts.output import prepare, prepared
+from mlgate.hosts.output import prepared
 from mlgate.hosts.usage import UsageError
 from mlgate.orchestration.errors import Permanent
 
@@ -50,6 +50,12 @@ def left(folder: Path) -> dict[str, str]:
     }
 
 
+def clear(folder: Path) -> None:
+    """Begin a build there that never writes anything."""
+    with prepared(folder):
+        pass
+
+
 OURS = {
     "result.json": result("train", "report"),
     "junit.xml": JUNIT,
@@ -70,14 +76,14 @@ THEIRS = {
 
 def test_an_earlier_build_goes_and_what_lies_beside_it_stays(tmp_path: Path) -> None:
     fill(tmp_path, OURS | THEIRS)
-    prepare(tmp_path)
+    clear(tmp_path)
     assert left(tmp_path) == THEIRS
     assert not (tmp_path / "runs" / "report").exists()
 
 
 def test_a_folder_of_an_earlier_build_alone_is_empty_afterwards(tmp_path: Path) -> None:
     fill(tmp_path, OURS)
-    prepare(tmp_path)
+    clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,7 +118,7 @@ def test_files_of_others_where_ours_would_go_are_a_usage_error_and_stay(
 ) -> None:
     fill(tmp_path, others | THEIRS)
     with pytest.raises(UsageError, match=r"--output .* that mlgate did not write; move"):
-        prepare(tmp_path)
+        clear(tmp_path)
     assert left(tmp_path) == others | THEIRS
 
 
@@ -131,7 +137,7 @@ def test_a_result_that_lists_other_files_removes_none_of_them(tmp_path: Path) ->
     (folder / "runs" / "t").mkdir()
     (folder / "runs" / "t" / "link").symlink_to(elsewhere)
     (folder / "runs" / "u").symlink_to(elsewhere)
-    prepare(folder)
+    clear(folder)
     assert left(elsewhere) == {"precious": "p", "log.txt": "l"}
     assert left(folder) == THEIRS
 
@@ -142,46 +148,87 @@ def test_a_linked_folder_of_others_is_not_written_through(tmp_path: Path) -> Non
     (project / "runs").mkdir(parents=True)
     (project / "runs/t").symlink_to(elsewhere)
     with pytest.raises(UsageError, match=r"runs/t/log\.txt that mlgate did not write"):
-        prepare(project)
+        clear(project)
     assert left(elsewhere) == {"log.txt": "l"}
 
 
-def killed_in(folder: Path, files: dict[str, str]) -> None:
-    with suppress(KeyboardInterrupt), prepared(folder):
-        fill(folder, files)
-        raise KeyboardInterrupt
+def build(folder: Path, files: dict[str, str], *, killed: bool = False) -> list[str]:
+    """A build that writes these files, `result.json` last unless it is killed; those refused."""
+    refused = []
+    with suppress(KeyboardInterrupt), prepared(folder) as output:
+        writer = FolderFiles(lambda _: output.folder, output.claim)
+        for name, content in files.items():
+            try:
+                writer.write("", name, content.encode())
+            except Permanent:
+                refused.append(name)
+        if killed:
+            raise KeyboardInterrupt
+    return refused
 
 
-def test_what_a_build_without_a_result_wrote_is_written_again(tmp_path: Path) -> None:
-    killed_in(tmp_path, {"runs/t/log.txt": "a", "runs/t/outputs/model.bin": "b"})
-    with prepared(tmp_path) as taken:
-        assert not taken
-        fill(tmp_path, {"result.json": result("t"), "runs/t/log.txt": "c"})
-    assert not [name for name in left(tmp_path) if name.startswith(".")]
-
-    fill(tmp_path, {"runs/other/log.txt": "mine"})
-    with pytest.raises(UsageError, match=r"runs/other/log\.txt that mlgate did not write"):
-        prepare(tmp_path)
-
-
-def test_other_files_where_outputs_may_go_are_never_replaced(tmp_path: Path) -> None:
+def test_what_a_killed_build_wrote_is_ours_whatever_comes_next(tmp_path: Path) -> None:
     fill(tmp_path, THEIRS)
-    with prepared(tmp_path) as taken:
-        files = FolderFiles(lambda _: tmp_path, taken)
-        for name in ("runs/exp1/model.bin", "runs/exp1/outputs/model.bin"):
-            files.write("", name, b"ours")
-        with pytest.raises(Permanent, match="was not written by mlgate"):
-            files.write("", "runs/exp1/events.out.tfevents.1", b"ours")
-    assert left(tmp_path).items() >= THEIRS.items()
+    first = {"runs/t/log.txt": "a", "runs/t/outputs/model.bin": "b", "runs/gone/log.txt": "g"}
+    assert build(tmp_path, first, killed=True) == []
+    assert left(tmp_path).items() >= (THEIRS | first).items()
+
+    (tmp_path / "runs/t/outputs/.mlgate-0123").write_text("half a copy")
+    second = {"runs/t/log.txt": "c", "result.json": result("t", t=[])}
+    for _ in range(3):
+        assert build(tmp_path, second) == []
+        found = left(tmp_path)
+        found.pop("runs/t/outputs/.mlgate-0123", None)
+        assert found == THEIRS | second
+
+
+def test_what_an_earlier_attempt_wrote_is_removed_with_the_result(tmp_path: Path) -> None:
+    listed = result("t", t=["runs/t/outputs/second"])
+    files = {"runs/t/outputs/first": "1", "runs/t/outputs/second": "2", "result.json": listed}
+    for _ in range(2):
+        assert build(tmp_path, files) == []
+        assert left(tmp_path).keys() == {"runs/t/outputs/second", "result.json"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_files_of_others_are_never_replaced_killed_or_not(tmp_path: Path, killed: bool) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    theirs = THEIRS | {"runs/train/model.pkl": "mine"}
+    fill(project, theirs)
+    fill(elsewhere, {"x.csv": "precious"})
+    (project / "runs/train/data").symlink_to(elsewhere)
+    files = {"runs/train/log.txt": "l", "runs/train/model.pkl": "ours"}
+    files |= {"runs/train/data/x.csv": "ours", "runs/train/data/new.csv": "ours"}
+    for _ in range(3):
+        refused = build(project, files | {"result.json": result("train", train=[])}, killed=killed)
+        assert refused == list(files)[1:]
+        assert left(project).items() >= theirs.items()
+        assert left(elsewhere) == {"x.csv": "precious"}
+
+
+def test_a_folder_in_use_is_a_usage_error(tmp_path: Path) -> None:
+    with prepared(tmp_path) as output:
+        output.claim(output.folder / "runs/t/log.txt")
+        with pytest.raises(UsageError, match="is in use by another"):
+            clear(tmp_path)
+    assert left(tmp_path)[".mlgate-files"] == '"runs/t/log.txt"\n'
+
+
+def test_runs_that_are_a_link_are_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/runs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="has runs, a link, that mlgate did not write"):
+        clear(tmp_path / "output")
 
 
 def test_a_build_that_never_began_leaves_nothing(tmp_path: Path) -> None:
-    killed_in(tmp_path, {})
+    build(tmp_path, {}, killed=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
-    prepare(tmp_path / "a" / "b")
+    clear(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
 
 
