@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from mlgate.orchestration.clock import Clock
@@ -66,8 +66,10 @@ class Database:
         The last connection to close moves the journal into the file and removes it, which takes
         four more waits. So one stays open, which is not used.
         """
-        with closing(sqlite3.connect(self._path, check_same_thread=False)) as kept:
+        with ExitStack() as stack:
             with suppress(sqlite3.Error):  # slower without, nothing else
+                kept = sqlite3.connect(self._path, check_same_thread=False)
+                stack.enter_context(closing(kept))
                 kept.execute("SELECT 1 FROM builds").fetchone()
             yield
 
@@ -99,7 +101,7 @@ def _create(path: Path) -> None:
     process would remove a journal in use.
     """
     try:
-        os.close(os.open(path.resolve(), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         wrong = errno.EISDIR if path.is_dir() else errno.EACCES
         if path.is_dir() or not os.access(path, os.R_OK | os.W_OK):

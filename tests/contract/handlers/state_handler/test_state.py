@@ -296,7 +296,15 @@ def test_a_host_that_saves_often_and_others_find_each_others_builds(tmp_path: Pa
             keys += [f"here-{number}", f"there-{number}"]
             assert create_elsewhere(path, f"there-{number}") == sorted(keys)
             assert sorted(each.key for each in state.builds()) == sorted(keys)
+            assert (tmp_path / "state.db-wal").exists()  # kept, so saves are cheap
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["state.db"]
+
+
+def test_links_in_a_circle_are_refused_with_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "state.db").symlink_to("state.db")
+
+    with pytest.raises(Permanent, match="MLGATE_STATE"):
+        SqliteState(tmp_path / "state.db")
 
 
 def test_a_folder_is_refused_with_a_remedy(tmp_path: Path) -> None:
