@@ -185,9 +185,9 @@ def _end(
     if build.open:
         complain(f"mlgate: exiting before build {key} has ended. {remains(key)}")
         return INTERRUPTED
-    show_end(build, files, stream)
     if waiting.junit is not None:
         _write_junit(waiting.junit, build, files)
+    show_end(build, files, stream)
     github.show(build, stream)
     if waiting.as_json:
         say_json_text(result_json(build).decode())

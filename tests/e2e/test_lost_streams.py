@@ -17,7 +17,7 @@ def ended(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[s
     return subprocess.run(
         ["bash", "-c", line],
         cwd=folder,
-        env=environment(folder, MLGATE=str(MLGATE), **more),
+        env=environment(folder, MLGATE=str(MLGATE), PYTHONUNBUFFERED="", **more),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -39,6 +39,9 @@ def ended(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[s
         ("$MLGATE schema >&-", 0),
         ("$MLGATE schema >/dev/full 2>/dev/full", 3),
         ("$MLGATE builds >/dev/full", 3),
+        ("$MLGATE --version >/dev/full 2>&1", 3),
+        ("$MLGATE nosuch 2>/dev/full", 2),
+        ("$MLGATE --help | true; exit ${PIPESTATUS[0]}", 130),
         ("$MLGATE validate message.json >/dev/full", 3),
         ("$MLGATE emulator --port 0 >/dev/full", 3),
         ("$MLGATE schema | true; exit ${PIPESTATUS[0]}", 130),

@@ -152,7 +152,7 @@ def test_a_message_that_the_host_rejects_is_invalid(site: Site, publish: Publish
 
     assert done.code == 2
     assert "[repository-not-allowed]" in done.err
-    assert "::error title=mlgate::/repository/url: " in done.out
+    assert "::error title=mlgate::/repository/url [repository-not-allowed]: " in done.out
 
 
 def test_what_is_published_can_be_looked_up_by_the_name_that_is_printed(
