@@ -165,9 +165,7 @@ def make_client(notebook: Notebook, log: Log, channels: Any) -> Any:
                     del data[kind]
                     if value is not None:  # which means that there is none
                         shown = one_line(f"{kind} is {value!r}", 200)
-                        log.warn(
-                            f"a part of a displayed value was left out, as it is no text: {shown}"
-                        )
+                        log.warn(f"a value was displayed without a part that is not text: {shown}")
 
     def begin(**_: Any) -> None:
         client.replied = False

@@ -333,4 +333,5 @@ def _ends_well(error: Raised) -> bool:
     """Whether it is an exit without fault; by its text if the kernel could not say."""
     if "exit" in error.facts:
         return bool(error.facts["exit"] == 0)
-    return error.name == "SystemExit" and error.message in ("", "0", "None", "False")
+    known = bool(error.classes)  # the kernel said what it is
+    return not known and error.name == "SystemExit" and error.message in ("", "0", "None", "False")

@@ -26,6 +26,7 @@ OTHER_LANGUAGE = {"kernelspec": {"name": "ir", "language": "R", "display_name": 
         ("raise SystemExit('None')", "code", "SystemExit: None"),
         ("raise SystemExit(0.0)", "code", "SystemExit: 0.0"),
         ("exit('')", "code", "SystemExit"),
+        ("class SystemExit(Exception): pass\nraise SystemExit", "code", "SystemExit"),
         ("import no_such_package", "dependency", "ModuleNotFoundError: No module named"),
         ("import subprocess; subprocess.run(['no-such-program'])", "dependency", "FileNotFoundErr"),
         ("from json import nope", "environment", "ImportError: cannot import name 'nope'"),
