@@ -14,6 +14,6 @@ def unmade_again(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # one is missing, or holds something by now
-            for each in missing:
+        for each in missing:
+            with suppress(OSError):  # it is missing, or holds something by now
                 each.rmdir()

@@ -187,7 +187,7 @@ def _of_conda_file(file: str, read: Read, image: str) -> Recipe:
 def _with_pip(listed: Sequence[Any], added: Sequence[str]) -> list[Any]:
     """A conda file's dependencies, with more lines in its pip part, which it may not have yet."""
     made = list(listed)
-    for at, entry in enumerate(made):
+    for at, entry in reversed(list(enumerate(made))):  # conda uses the last part
         if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
             made[at] = {**entry, "pip": [*entry["pip"], *added]}
             return made

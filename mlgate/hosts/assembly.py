@@ -148,7 +148,7 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
     else:
         raise SettingsError(
             "serviceBusConnectionString: neither it nor "
-            "serviceBusConnectionString__fullyQualifiedNamespace is set. Set one of them; "
+            "serviceBusConnectionString__fullyQualifiedNamespace is set. Set one of them. "
             "To try things out, use the connection string that `mlgate emulator` prints."
         )
     return ServiceBusQueue(connect, service_bus.queue)

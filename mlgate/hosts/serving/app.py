@@ -101,9 +101,10 @@ class App:
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         body = bytearray()
         said = headers.get(b"content-length", b"0")
-        too_large = said.isdigit() and int(said) > self._most
+        size = int(said) if said.isdigit() and len(said) < 20 else len(said)
+        too_large = size > self._most
         asks_first = headers.get(b"expect", b"").lower() == b"100-continue"
-        if not (too_large and asks_first):
+        if not (too_large and (asks_first or size > _MOST_DROPPED)):
             parts = _parts(receive)
             async for part in parts:
                 if too_large := too_large or len(body) + len(part) > self._most:

@@ -174,7 +174,7 @@ def _decided(
             "`promote.first` to true to promote the first one."
         )
     if not scales:
-        return _promoted(f"{new} replaces {request.model}@{current.id}: nothing to compare.")
+        return _promoted(f"{new} replaces {request.model}@{current.id}; they were not compared.")
     weights = {scale.weight() for scale in scales}
     said = "; ".join(scale.sentence() for scale in scales) + "."
     if Weight.WORSE in weights:

@@ -98,7 +98,7 @@ def _note(course: Course) -> Markup:
     many = f"medians of {few} or {few + 1} builds" if rest else f"medians of {few} builds"
     parts = [
         f"must be {must}" if must else None,
-        many if course.merged else f"{course.builds} builds",
+        many if course.merged else f"{course.builds} build{'s' * (course.builds != 1)}",
     ]
     return fragment(", ".join(part for part in parts if part))
 

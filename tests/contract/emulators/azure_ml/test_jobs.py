@@ -38,6 +38,7 @@ def test_a_job_runs_and_its_outputs_are_downloaded(
     }
 
 
+@pytest.mark.usefixtures("azurite")  # which skips where it is not installed
 def test_datastores_without_keys_are_read_with_an_identity(
     led_to: Callable[[AzureML], MLClient], tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_datastores_without_keys_are_read_with_an_identity(
         assert server.violations == []
 
 
+@pytest.mark.usefixtures("azurite")  # as above
 def test_a_job_without_keys_has_an_identity_or_cannot_begin(
     led_to: Callable[[AzureML], MLClient],
 ) -> None:

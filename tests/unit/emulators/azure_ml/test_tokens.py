@@ -65,6 +65,7 @@ def test_a_token_is_good_for_what_it_was_asked_for(azurite: Azurite) -> None:
         assert asked() == (401, 401)
 
 
+@pytest.mark.usefixtures("azurite")  # which skips where it is not installed
 def test_storage_without_keys_takes_nothing_that_a_key_has_signed() -> None:
     with AzureML(keyless=True) as server:
         client = Client(server)
