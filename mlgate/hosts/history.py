@@ -158,7 +158,10 @@ def _open_builds(state: StatePort) -> Iterator[Build]:
 def unknown(name: str) -> int:
     """Report that there is no such build; returns the exit code."""
     shown = one_line(name, 100)
-    complain(f"mlgate: there is no build {shown}; `mlgate builds` lists them")
+    complain(
+        f"mlgate: there is no build {shown}, or no worker has received its message yet; "
+        "`mlgate builds` lists them"
+    )
     return COULD_NOT_RUN
 
 

@@ -39,8 +39,9 @@ def add(commands: Any) -> None:
     emulator.add_argument(
         "--queue",
         action="append",
-        metavar="NAME[,lock=PT30S][,max-delivery=10][,dedup=PT10M]",
-        help="a queue to serve (repeatable); default: the one that the settings name",
+        metavar="NAME[,OPTION=VALUE]",
+        help="a queue to serve (repeatable), with options such as lock=PT30S, max-delivery=10, "
+        "dedup=PT10M, ttl=PT1H, dead-letter-on-expiry=true; default: the one in the settings",
     )
     emulator.set_defaults(command=_emulator)
 

@@ -223,6 +223,8 @@ class Keeper:
         if not self._looked:
             self._looked = True
             self._taking = entry is not None
+            if entry is None:
+                log.warning("%s; requests get 503 until it has one", self._why().rstrip("."))
             await self._notify()
         return entry
 
