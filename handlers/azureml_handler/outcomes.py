@@ -35,7 +35,7 @@ _REASONS = tuple(
         (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b", ""),
         (
             FailureKind.OUT_OF_MEMORY,
-            r"out of memory|\bOOM|exit(ed)?( with)?( status)? code:? 137\b|memory limit",
+            r"out of memory|\bOOM|exit(ed with)? code:? 137\b|memory limit",
             "",
         ),
         (

@@ -120,7 +120,6 @@ def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None
         ("Container ran out of memory", FailureKind.OUT_OF_MEMORY),
         ("OOMKilled", FailureKind.OUT_OF_MEMORY),
         ("exited with code 137", FailureKind.OUT_OF_MEMORY),
-        ("'/bin/bash' exited with status code 137", FailureKind.OUT_OF_MEMORY),
         ("bash: line 1: exec: python: not found", FailureKind.ENVIRONMENT),
         ("base64: command not found", FailureKind.ENVIRONMENT),
         ("Image build failed.", FailureKind.ENVIRONMENT),
