@@ -12,7 +12,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -43,10 +43,10 @@ class Output:
     lists it then: a build that is killed leaves files that are known as ours.
     """
 
-    def __init__(self, folder: Path, ours: Iterable[str], ledger: TextIO) -> None:
+    def __init__(self, folder: Path, ledger: TextIO) -> None:
         self.folder = folder
         self._root = folder.resolve()
-        self._ours = set(ours)
+        self._ours = set[str]()
         self._ledger = ledger
         self._lock = threading.Lock()
 
@@ -86,7 +86,7 @@ def prepared(folder: Path) -> Iterator[Output]:
     with ExitStack() as stack:
         with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            ledger = stack.enter_context((folder / _LEDGER).open("a+", encoding="utf-8"))
+            ledger = stack.enter_context(_opened(folder / _LEDGER))
         try:
             fcntl.flock(ledger, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -101,7 +101,7 @@ def prepared(folder: Path) -> Iterator[Output]:
                 (folder / _LEDGER).unlink()
             raise
         ledger.truncate(0)
-        output = Output(folder, (), ledger)
+        output = Output(folder, ledger)
         try:
             yield output
         finally:
@@ -204,11 +204,17 @@ def _listed(result: dict[str, Any]) -> Iterator[str]:
         yield from (str(file) for file in run["outputs"] if str(file).startswith(f"{folder}/"))
 
 
+def _opened(ledger: Path) -> TextIO:
+    """Never through a link: the folder may be a checkout, and its links lead anywhere."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(ledger, flags, 0o666), "a+", encoding="utf-8", errors="replace")
+
+
 def _names(ledger: TextIO) -> Iterator[str]:
-    """The names in it; the last line may be torn."""
+    """The files of runs in it; the last line may be torn, and others may have written it."""
     for line in ledger:
-        with suppress(ValueError):
-            if isinstance(name := json.loads(line), str):
+        with suppress(ValueError, RecursionError):
+            if isinstance(name := json.loads(line), str) and name.startswith("runs/"):
                 yield name
 
 

@@ -25,6 +25,14 @@ def ended(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.fixture(autouse=True)
+def a_message(tmp_path: Path, repository: Path) -> None:
+    """`message.json`, for a command of the repository."""
+    (repository / "keep.txt").touch()
+    commit(repository)
+    message(tmp_path, repository, {"kind": "training", "command": "true"})
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -48,11 +56,8 @@ def ended(folder: Path, line: str, **more: str) -> subprocess.CompletedProcess[s
     ],
 )
 def test_the_exit_code_is_right_and_nothing_is_a_trace(
-    tmp_path: Path, repository: Path, line: str, code: int
+    tmp_path: Path, line: str, code: int
 ) -> None:
-    (repository / "keep.txt").touch()
-    commit(repository)
-    message(tmp_path, repository, {"kind": "training", "command": "true"})
     done = ended(tmp_path, line)
 
     assert done.returncode == code, done.stderr
@@ -62,12 +67,7 @@ def test_the_exit_code_is_right_and_nothing_is_a_trace(
 
 
 @pytest.mark.parametrize("stream", [">&-", ">/dev/full", "| true; exit ${PIPESTATUS[0]}"])
-def test_what_was_sent_is_not_reported_as_not_sent(
-    tmp_path: Path, repository: Path, stream: str
-) -> None:
-    (repository / "keep.txt").touch()
-    commit(repository)
-    message(tmp_path, repository, {"kind": "training", "command": "true"})
+def test_what_was_sent_is_not_reported_as_not_sent(tmp_path: Path, stream: str) -> None:
     with Emulator([QueueConfig("function-queue")]) as emulator:
         bus = {"serviceBusConnectionString": emulator.connection_string}
         done = ended(tmp_path, f"$MLGATE publish message.json {stream}", **bus)
@@ -78,9 +78,6 @@ def test_what_was_sent_is_not_reported_as_not_sent(
 def test_a_worker_without_standard_error_works_and_ends(
     tmp_path: Path, repository: Path, stream: str
 ) -> None:
-    (repository / "keep.txt").touch()
-    commit(repository)
-    message(tmp_path, repository, {"kind": "training", "command": "true"})
     with Emulator([QueueConfig("function-queue")]) as emulator:
         settings = {
             "serviceBusConnectionString": emulator.connection_string,

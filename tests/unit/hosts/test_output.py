@@ -214,6 +214,28 @@ def test_a_folder_in_use_is_a_usage_error(tmp_path: Path) -> None:
     assert left(tmp_path)[".mlgate-files"] == '"runs/t/log.txt"\n'
 
 
+def test_a_list_that_others_wrote_removes_nothing_outside_the_runs(tmp_path: Path) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    fill(elsewhere, {"precious": "p"})
+    names = [f"{elsewhere}/precious", "../elsewhere/precious", "runs/../../elsewhere/precious"]
+    names += ["train.py", "runs/link/precious"]
+    lines = [json.dumps(name) for name in names] + ["[" * 100_000, "7", '"runs/torn']
+    fill(project, {**THEIRS, ".mlgate-files": "\n".join(lines)})
+    (project / "runs/link").symlink_to(elsewhere)
+    clear(project)
+    assert left(elsewhere) == {"precious": "p"}
+    assert left(project) == THEIRS
+
+
+def test_a_list_that_is_a_link_is_a_usage_error_and_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("p")
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/.mlgate-files").symlink_to(tmp_path / "precious")
+    with pytest.raises(UsageError, match="cannot be written"):
+        clear(tmp_path / "output")
+    assert (tmp_path / "precious").read_text() == "p"
+
+
 def test_runs_that_are_a_link_are_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "output").mkdir()
