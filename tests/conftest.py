@@ -16,6 +16,9 @@ from mlgate.emulators.azure_ml import Azurite, StorageUnavailable
 # interrupt; the programs under test are interrupted as at a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Programs under test keep what they print in a buffer, as they do for most users.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # No test fails because the machine is busy.
 settings.register_profile(
     "any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]

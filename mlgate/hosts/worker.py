@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from mlgate.hosts.assembly import Application, assemble
 from mlgate.hosts.hints import Hints
@@ -142,10 +140,10 @@ def _touch(file: Path) -> None:
         log.warning("%s cannot be written: %s", file, error.strerror)
 
 
-def serve(settings: Settings) -> NoReturn:
-    """Run a worker until SIGTERM or SIGINT, then end the process with exit code 0.
+def serve(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. A second signal ends the process at once.
 
-    A second signal ends it at once.
+    Threads of the SDK's lock renewer may be left, for which an interpreter would wait.
     """
     asked = _signals()
     hints = Hints()
@@ -164,10 +162,6 @@ def serve(settings: Settings) -> NoReturn:
     complain("mlgate worker: finishing what has begun; send the signal again to exit at once")
     worker.stop()
     worker.join()
-    # Not sys.exit: the interpreter would wait for the threads of the SDK's lock renewer.
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _signals() -> int:

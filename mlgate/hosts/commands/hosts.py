@@ -70,6 +70,7 @@ def _worker(_: argparse.Namespace) -> int:
 
     logging.getLogger("mlgate").setLevel(logging.INFO)
     serve(Settings.read())
+    return 0
 
 
 def _emulator(options: argparse.Namespace) -> int:
