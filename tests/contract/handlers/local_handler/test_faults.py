@@ -17,7 +17,7 @@ from tests.contract.handlers.local_handler.faulty import FAULTS, NOBODY
 from tests.contract.handlers.local_handler.test_supervision import ROOT
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")
-MOUNT = 'mount -t tmpfs -o size=16m,nr_inodes=400 tmpfs "$1" && shift && exec "$@"'
+MOUNT = 'mount -t tmpfs -o size=16m,nr_inodes=800 tmpfs "$1" && shift && exec "$@"'
 OWN_DISK = ("full", "read_only")
 # Root may read anything, but for this.
 MORTAL = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
