@@ -84,7 +84,7 @@ class _Reader:
         backends = self._list("MLGATE_ALLOWED_BACKENDS") or (backend,)
         for name in backends:
             if name not in _BACKENDS:
-                self._error("MLGATE_ALLOWED_BACKENDS", f"{name!r} is not one of {_BACKENDS}")
+                self._not_one_of("MLGATE_ALLOWED_BACKENDS", name, _BACKENDS)
         state = self._text("MLGATE_STATE") or DEFAULT_STATE
         self._check_state(state)
         builds = self._text("MLGATE_BUILDS") or DEFAULT_BUILDS
@@ -152,7 +152,7 @@ class _Reader:
     def _environment(self) -> str:
         name = self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT
         if not re.fullmatch(ENVIRONMENT_NAME, name):
-            self._error("MLGATE_ENVIRONMENT", f"{name!r} has no version: write name:version")
+            self._error("MLGATE_ENVIRONMENT", f"{name!r} has no version; write name:version")
         return name
 
     def _job_identity(self) -> str | None:
@@ -301,14 +301,18 @@ class _Reader:
     def _choice(self, name: str, default: str, known: tuple[str, ...]) -> str:
         value = self._text(name) or default
         if value not in known:
-            self._error(name, f"{value!r} is not one of {known}")
+            self._not_one_of(name, value, known)
+            return default
         return value
 
     def _switch(self, name: str) -> bool:
         value = self._text(name).lower()
         if value not in ("", *_ON, *_OFF):
-            self._error(name, f"{value!r} is not one of {_ON + _OFF}")
+            self._not_one_of(name, value, _ON + _OFF)
         return value in _ON
+
+    def _not_one_of(self, name: str, value: str, known: tuple[str, ...]) -> None:
+        self._error(name, f"{value!r} is not one of {', '.join(known)}")
 
     def _error(self, name: str, what: str) -> None:
         self._errors.append(f"{name}: {what}.")

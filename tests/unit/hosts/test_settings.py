@@ -125,6 +125,13 @@ def test_a_switch_that_is_neither_is_an_error(value: str) -> None:
         Settings.read({"MLGATE_DEVOPS_IDENTITY": value})
 
 
+def test_an_error_does_not_cause_a_second_one() -> None:
+    """The backend is also the default of the allowed ones."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.read({"MLGATE_BACKEND": "gpu"})
+    assert str(caught.value) == "MLGATE_BACKEND: 'gpu' is not one of local, azureml."
+
+
 def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
     wrong = {
         "MLGATE_BACKEND": "gpu",
