@@ -14,8 +14,11 @@ from mlgate.orchestration.engine.promoting.candidates import NotOfferedError
 from mlgate.orchestration.engine.trouble import Doing
 from mlgate.orchestration.engine.work import DeadlyError, Work
 from mlgate.orchestration.errors import BadMessage, Busy, OrchestrationError
+from mlgate.orchestration.text import one_line
 
 log = logging.getLogger("mlgate")
+
+_SAID = 1000  # characters of a reason in the log
 
 
 def sort(work: Work, error: Exception) -> datetime:
@@ -83,6 +86,7 @@ def complete(work: Work, build: Build) -> None:
     work.well_done(Doing.FORGET, lambda: state.forget_token(build.key))
     work.end()
     work.save(build)
+    log.info("build %s: %s: %s", build.build_id, build.verdict, one_line(build.reason, _SAID))
     _let_go(build, state.forget_token)
     _let_go(build, lambda key: work.ports.backend(build).release(key))
 

@@ -63,6 +63,7 @@ def start(
             log.warning("build %s: nobody waits for it any more", build.build_id)
             return
     if known is None and ports.state.create(build, token):
+        log.info("build %s: received", build.build_id)
         wake(ports.queue, build.key, build.look)
     elif known := known or ports.state.load(build.key):
         _meet(ports, known.build, build, token, envelope.delivery_count)

@@ -181,6 +181,13 @@ class Turn:
         with self._work.on(Doing.PREPARE):
             prepared = acts.prepare(self._ports, self._build, self._policy)
         self._work.save(prepared)
+        if prepared.runs:
+            log.info(
+                "build %s: %d runs of commit %s",
+                prepared.build_id,
+                len(prepared.runs),
+                prepared.commit,
+            )
         # A checkout may be long: if the end was asked for meanwhile, submit nothing.
         self._news.ask("after the checkout", again=True)
 

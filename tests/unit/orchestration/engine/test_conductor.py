@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,22 @@ def test_a_message_becomes_runs_a_verdict_and_files(world: World) -> None:
     assert {"result.json", "junit.xml", "report.html"} <= set(world.files.list(key))
     assert json.loads(world.files.read(key, "result.json") or b"")["verdict"] == "succeeded"
     assert world.backend.released == [key]
+
+
+def test_the_hosts_log_has_the_life_of_a_build(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mlgate")
+    key = world.start({"name": "train"}, {"name": "test"})
+    assert key
+    world.run_to_end()
+
+    build = world.build(key)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"build {build.build_id}: received",
+        f"build {build.build_id}: 2 runs of commit {build.commit}",
+        f"build {build.build_id}: succeeded: {build.reason}",
+    ]
 
 
 def test_without_a_pipeline_the_verdict_is_in_the_files_alone(world: World) -> None:
