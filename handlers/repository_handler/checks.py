@@ -22,6 +22,9 @@ _REMEDY = (
     "MLGATE_GIT_CREDENTIALS names a token for it."
 )
 
+_UNNAMED = "No repository was named: give --repository URL."
+_NONE_ALLOWED = "MLGATE_ALLOWED_REPOSITORIES is empty: a worker here rejects every repository."
+
 
 def examinations(
     request: RepositoryRequest | None,
@@ -37,7 +40,7 @@ def examinations(
 
     def clone(*, use_git: bool) -> str:
         if request is None:
-            raise NotApplicable("No repository was named: give --repository URL.")
+            raise NotApplicable(_UNNAMED if allowed else f"{_UNNAMED} {_NONE_ALLOWED}")
         checkouts = home / "checkouts"
         with unmade_again(checkouts), scratch(checkouts) as folder:
             handler = RepositoryHandler(

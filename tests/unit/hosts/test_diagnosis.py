@@ -1,0 +1,66 @@
+"""What `mlgate doctor` says of settings that cannot be used, and of a host that allows nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from handlers.repository_handler.checks import examinations
+from mlgate.hosts.diagnosis import diagnose
+from mlgate.orchestration.checks import examine
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says", "remedy"),
+    [
+        (
+            "MLGATE_BACKEND",
+            "gpu",
+            "MLGATE_BACKEND: 'gpu' is not one of local, azureml.",
+            "Correct MLGATE_BACKEND, or what it names.",
+        ),
+        (
+            "MLGATE_BACKEND",
+            "local; azureml",
+            "MLGATE_BACKEND: 'local; azureml' is not one of local, azureml.",
+            "Correct MLGATE_BACKEND, or what it names.",
+        ),
+        (
+            "MLGATE_ENVIRONMENT",
+            "mine",
+            "MLGATE_ENVIRONMENT: 'mine' has no version.",
+            "Correct MLGATE_ENVIRONMENT: write name:version.",
+        ),
+    ],
+)
+def test_a_wrong_setting_has_what_is_wrong_and_what_to_do(
+    name: str,
+    value: str,
+    says: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert diagnose(None, as_json=False) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.startswith(f"✗ settings {says} {remedy}")
+
+
+@pytest.mark.parametrize(("allowed", "warned"), [((), True), (("https://example.org/",), False)])
+def test_a_host_that_allows_no_repository_is_told_so(
+    tmp_path: Path, allowed: tuple[str, ...], warned: bool
+) -> None:
+    tried = examinations(
+        None,
+        home=tmp_path,
+        allowed=allowed,
+        credentials=(),
+        host_identity=None,
+        collection=None,
+        token=None,
+    )
+    for check in examine(tried):
+        assert ("a worker here rejects every repository" in check.says) is warned
+        assert "give --repository URL" in check.says
