@@ -35,7 +35,8 @@ def add(commands: Any) -> None:
         "promote the model of an earlier build",
         "Promote the model that an earlier build offered: its version becomes current. The build "
         "must have passed its gate. Use --model to promote to another model, for example from "
-        "staging to production. Nothing is trained or tested again.",
+        "staging to production. Nothing is trained or tested again, nor compared with the "
+        "current version.",
         "0 promoted, or already current   1 refused   2 usage\n"
         "  3 no such build, or a store that cannot be reached",
     )

@@ -170,7 +170,7 @@ class ModelMessage(Wire):
 
 
 class PromoteMessage(ModelMessage):
-    """Promote the model of an earlier build whose gate passed; runs nothing."""
+    """Promote the model of an earlier build whose gate passed; runs and compares nothing."""
 
     kind: Literal["promote"] = Field(description="Promote what an earlier build kept.")
     build: BuildId = Field(description="The earlier build: its id or its key.")
