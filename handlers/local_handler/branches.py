@@ -6,7 +6,8 @@ the last one forks the run. An import that is refused (see `watching`) ends the 
 it; it and what follows it are left to the kernels.
 
 A branch answers its parent with lines: `refused NAME` and `grown`, any number of times, then
-`ready`, `yes` or `no`, as a template answers the worker.
+`ready`, `yes` or `no`, as a template answers the worker, or `again` when it ends because its import
+made files.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _MOST = 16  # branches of a template in all; of some 10 MB each, beside what the
 _MARGIN = 5.0  # seconds to pass a request on
 _REFUSED = "refused "
 _GROWN = "grown"
+_AGAIN = b"again\n"
 
 
 class Branched(BaseException):
@@ -79,9 +81,25 @@ class Branches:
         self._grown = 0
 
     def _grow(self, name: str, variables: Mapping[str, str], until: float) -> _Branch | None:
-        """A new branch that has imported `name`; None if there is none."""
-        if time.monotonic() > until:
-            return None
+        """A new branch that has imported `name`; None if there is none.
+
+        An import that made files is tried once more: some libraries make those of their user when
+        they are imported for the first time, as matplotlib does.
+        """
+        for last in (False, True):
+            if time.monotonic() > until:
+                return None
+            branch = self._fork(name, variables, last=last)
+            answer = branch.answer(until, self._learn)
+            if answer == b"ready\n":
+                return branch
+            branch.end()
+            if answer != _AGAIN:
+                break
+        self._learn(f"{_REFUSED}{name}")
+        return None
+
+    def _fork(self, name: str, variables: Mapping[str, str], *, last: bool) -> _Branch:
         parent = os.getpid()
         (theirs, requests), (answers, back) = os.pipe(), os.pipe()
         pid = os.fork()
@@ -92,7 +110,7 @@ class Branches:
                 os.dup2(theirs, 0)
                 os.dup2(back, 1)
                 os.closerange(3, 1 << 16)
-                self._become(name, variables)
+                self._become(name, variables, last=last)
                 grown = True
             except BaseException:  # noqa: BLE001 -- nothing may escape the forked process
                 traceback.print_exc()
@@ -102,14 +120,9 @@ class Branches:
             raise Branched
         os.close(theirs)
         os.close(back)
-        branch = _Branch(pid, requests, answers)
-        if branch.answer(until, self._learn) == b"ready\n":
-            return branch
-        branch.end()
-        self._learn(f"{_REFUSED}{name}")
-        return None
+        return _Branch(pid, requests, answers)
 
-    def _become(self, name: str, variables: Mapping[str, str]) -> None:
+    def _become(self, name: str, variables: Mapping[str, str], *, last: bool) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as in a kernel
         self._known.clear()
         self._is_branch = True
@@ -117,7 +130,10 @@ class Branches:
             with self._kernels.as_imported():
                 watching.add(self._kernels.library, name, variables)
         except Impure as why:
-            os.write(2, f"{name} is left to the notebooks that import it: it {why}\n".encode())
+            if why.again and not last:
+                os.write(1, _AGAIN)
+            else:
+                os.write(2, f"{name} is left to the notebooks that import it: it {why}\n".encode())
             os._exit(0)
         self._learn(_GROWN)
 
@@ -158,7 +174,7 @@ class _Branch:
             line, end, rest = self._unread.partition(b"\n")
             if end:
                 self._unread = rest
-                if line in (b"ready", b"yes", b"no"):
+                if line + end in (b"ready\n", b"yes\n", b"no\n", _AGAIN):
                     return line + end
                 learn(line.decode())
                 continue

@@ -34,7 +34,14 @@ _PATHS = {"genericpath", "os", "pathlib", "pathlib._local", "posixpath", __name_
 
 
 class Impure(Exception):
-    """An import failed, or did more than make modules; the message says what."""
+    """An import failed, or did more than make modules; the message says what.
+
+    `again`: it made files and folders, and nothing else. The next time it may find them.
+    """
+
+    def __init__(self, what: str, *, again: bool = False) -> None:
+        super().__init__(what)
+        self.again = again
 
 
 class Recording:
@@ -48,6 +55,7 @@ class Recording:
         self._differs = differs
         self._folder = ""  # the working directory
         self._reasons: list[str] = []  # to refuse the import
+        self._made: list[str] = []  # files and folders that it may have made
         self._askers: set[str] = set()  # modules that asked for the working directory
         self._numpy = numpy_generators.state_of_own()  # None if it is not imported yet
         self._processes: list[Any] = []  # the ids of this process that were given
@@ -105,6 +113,8 @@ class Recording:
                 variables.update(dict.items(read))
         if self._reasons:
             raise Impure(self._reasons[0])
+        if self._made:
+            raise Impure(f"opened {self._made[0]} to write", again=True)
 
     def release(self) -> list[tuple[Any, Any, str]]:
         """Give the original functions to whatever keeps what replaced them; see `holders`.
@@ -197,7 +207,7 @@ class Recording:
                 and path != os.devnull
                 and not tries
             ):
-                self._refuse(f"opened {path!r} to write")
+                self._made.append(repr(path))
             name = "" if isinstance(path, int) else os.fsdecode(path)
             if name.startswith(self._folder):
                 name = name[len(self._folder) + 1 :] or "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import site
 import subprocess
 import venv
@@ -158,6 +159,35 @@ def test_what_is_refused_is_imported_by_the_notebook(bench: Bench) -> None:
     for number in (4, 5):
         answers = shown(bench, "import numpy", AHEAD.format("numpy"), number=number)
     assert answers[-1] == "True"
+
+
+MAKING = """
+import pathlib
+folder = pathlib.Path({folder!r})
+if not folder.exists() or {always}:
+    folder.mkdir(exist_ok=True)
+    (folder / "cache").write_text("made")
+"""
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_library_that_makes_files_when_first_imported_is_shared(
+    bench: Bench, always: bool
+) -> None:
+    [packages] = bench.folder.glob("venv/lib/python*/site-packages")
+    made = bench.folder / "of-the-user"
+    (packages / "making").mkdir()
+    text = MAKING.format(folder=str(made), always=always)
+    (packages / "making" / "__init__.py").write_text(text)
+    warm_up(bench)
+    ahead = []
+    for number in (1, 2, 3):
+        ahead += shown(bench, "import making", AHEAD.format("making"), number=number)[-1:]
+        if number == 1:  # the template is the first
+            shutil.rmtree(made)
+    assert ahead == ["False", *[str(not always)] * 2]
+    left = "making is left to the notebooks that import it: it opened"
+    assert (left in (bench.home / "templates.log").read_text()) is always
 
 
 def test_a_library_that_seeds_another_is_left_to_the_notebook(bench: Bench) -> None:
