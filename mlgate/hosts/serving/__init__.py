@@ -7,6 +7,7 @@ Each version is loaded by a child process in its own environment.
     environments  the Python that loads it
     child         the process that loads it and answers
     keeper        switches to new versions, and keeps the old one if a new one fails
+    leaving       the child that a newer version has replaced
     app           the HTTP interface
     page          the web page for people
 """

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from mlgate.hosts.serving import child as children
 from mlgate.hosts.serving import versions
 from mlgate.hosts.serving.child import Answer, Child, Gone, NotAsked
 from mlgate.hosts.serving.faults import HeldBack, held_back, is_foreseen
+from mlgate.hosts.serving.leaving import Leaving, remove
 from mlgate.hosts.serving.memory import available
 from mlgate.hosts.serving.versions import Version
 from mlgate.orchestration.durable import ModelsPort
@@ -111,6 +111,7 @@ class Keeper:
         self._swap_wait = swap_wait
         self._answer_limit = answer_limit
         self._drain_limit = drain
+        self._leaving = Leaving(answer_limit)
         self._free = free
         self._start = start
         self._looked = False  # whether the log has been read
@@ -118,8 +119,6 @@ class Keeper:
         self._taking = False
         self._changed = asyncio.Condition()
         self._deaths = list[float]()
-        self._draining: asyncio.Task[None] | None = None
-        self._draining_since = 0.0
 
     @property
     def alive(self) -> Serving | None:
@@ -147,7 +146,7 @@ class Keeper:
                 tasks.create_task(self._follow())
                 tasks.create_task(self._watch())
         finally:
-            await self._end_draining(0.0)
+            await self._leaving.finish(0.0)
             if self.serving is not None:
                 await self.serving.child.close(self._drain_limit)
 
@@ -269,38 +268,19 @@ class Keeper:
         try:
             python = await asyncio.to_thread(self._python_for, version.manifest)
             await asyncio.to_thread(versions.copy, self._models, version, files)
-            waited = time.monotonic() - self._draining_since
-            await self._end_draining(self._drain_limit - waited)  # two children at most
+            await self._leaving.finish(self._drain_limit)  # two children at most
             before = self.alive
             if before is None or self._has_room(version, before):
                 child = await self._start(version, python, files, self._home)
             else:
                 child = await self._start_alone(before, version, python, files)
         except BaseException:
-            await _remove(files)
+            await remove(files)
             raise
         before = self.serving
         await self._put(Serving(child, files, python, datetime.now(UTC)))
         if before is not None:
-            self._draining_since = time.monotonic()
-            self._draining = asyncio.create_task(self._drain(before))
-
-    async def _drain(self, old: Serving) -> None:
-        """End the old child within the answer limit, by which its callers have given up.
-
-        Canceling this ends the child at once.
-        """
-        try:
-            await old.child.close(self._answer_limit)
-        finally:
-            await _remove(old.files)
-
-    async def _end_draining(self, patience: float) -> None:
-        if self._draining is not None:
-            await asyncio.wait([self._draining], timeout=max(0.0, patience))
-            self._draining.cancel()
-            await asyncio.wait([self._draining])
-            self._draining = None
+            self._leaving.begin(before.child, before.files)
 
     async def _start_alone(
         self, before: Serving, version: Version, python: str, files: Path
@@ -313,7 +293,7 @@ class Keeper:
         except BaseException:
             self.serving = before  # `_watch` restarts its process
             raise
-        await _remove(before.files)
+        await remove(before.files)
         return child
 
     async def _put(self, serving: Serving) -> None:
@@ -366,7 +346,3 @@ class Keeper:
         child.version = dead.child.version  # may have got a newer entry in the meantime
         self.serving = replace(dead, child=child)
         await self._notify()
-
-
-async def _remove(folder: Path) -> None:
-    await asyncio.to_thread(shutil.rmtree, folder, True)
