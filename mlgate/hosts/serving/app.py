@@ -27,6 +27,7 @@ _DROP_SECONDS = 30.0
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Reply = tuple[int, str, bytes, dict[str, str]]  # status, content type, body, headers
 
 
 class _Refusal(Exception):
@@ -67,19 +68,25 @@ class App:
         path, method = scope["path"], scope["method"]
         try:
             if path in ROUTES:
-                await self._ask(scope, receive, send)
-                return
-            status, kind, body, headers = self._look(path, method)
+                status, kind, body, headers = await self._ask(scope, receive)
+            else:
+                status, kind, body, headers = self._look(path, method)
         except _Refusal as refusal:
             status, kind, headers = refusal.status, JSON, dict(refusal.headers)
             body = _json({"error_code": CODES[status], "message": str(refusal)})
         except _Left:
             return
+        except Exception:
+            number = secrets.token_hex(4)
+            log.exception("error %s: %s %s could not be answered", number, method, path)
+            status, kind, headers = 500, JSON, {}
+            message = f"error {number}: the server's log says more."
+            body = _json({"error_code": CODES[status], "message": message})
         now = self._keeper.serving
         headers = {**(_named(now.child.version) if now else {}), **headers}
         await _send(send, status, kind, body, headers)
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _ask(self, scope: Scope, receive: Receive) -> _Reply:
         if scope["method"] != "POST":
             raise _not_allowed(scope["path"], "POST")
         headers = dict(scope["headers"])
@@ -96,7 +103,7 @@ class App:
             message = f"error {number}: the process of {error} ended during the request."
             message += " It is being restarted." if error.restarts else ""
             raise _Refusal(500, message, _named(error.version)) from None
-        await _send(send, answer.status, answer.content_type, answer.body, _named(version))
+        return answer.status, answer.content_type, answer.body, _named(version)
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         body = bytearray()
@@ -120,7 +127,7 @@ class App:
             )
         return bytes(body)
 
-    def _look(self, path: str, method: str) -> tuple[int, str, bytes, dict[str, str]]:
+    def _look(self, path: str, method: str) -> _Reply:
         looks: Mapping[str, Callable[[], tuple[int, Any]]] = {
             "/ping": self._ping,
             "/live": lambda: (200, {"status": "ok"}),
