@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Protocol
 
@@ -56,8 +56,14 @@ class Message(Protocol):
 
 
 def received(message: Message) -> Envelope:
-    """The message as the envelope that a worker would receive."""
+    """The message as the envelope that a worker would receive.
+
+    The extension passes its time in UTC without saying so (`value.EnqueuedTime.DateTime` in
+    ServiceBusTriggerBindingStrategy.cs of Azure/azure-sdk-for-net).
+    """
     enqueued_at = message.enqueued_time_utc
+    if enqueued_at is not None and enqueued_at.tzinfo is None:
+        enqueued_at = enqueued_at.replace(tzinfo=UTC)
     return Envelope(
         body=message.get_body(),
         properties={key: str(value) for key, value in message.application_properties.items()},

@@ -162,7 +162,10 @@ def _text(value: str | bytes) -> str:
 
 
 def _dotnet(moment: datetime | None) -> str:
-    """A .NET DateTime in UTC, with its seven digits; `DateTime.MaxValue` when there is none."""
+    """A .NET DateTime of no stated zone, as `DateTimeOffset.DateTime` is, in UTC.
+
+    Its fraction has no zeros at the end; `DateTime.MaxValue` when there is none.
+    """
     if moment is None:
-        return "9999-12-31T23:59:59.9999999Z"
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}0Z"
+        return "9999-12-31T23:59:59.9999999"
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}".rstrip("0").rstrip(".")
