@@ -36,7 +36,8 @@ _PATHS = {"genericpath", "os", "pathlib", "pathlib._local", "posixpath", __name_
 class Impure(Exception):
     """An import failed, or did more than make modules; the message says what.
 
-    `again`: it made files and folders, and nothing else. The next time it may find them.
+    `again`: it made files or folders, and no other call was refused. The next time it may find
+    them.
     """
 
     def __init__(self, what: str, *, again: bool = False) -> None:
@@ -135,7 +136,7 @@ class Recording:
 
         Raises `Impure` if it is kept otherwise, and for a random number or a time that is kept.
         """
-        found, now = [], (time.time(), time.monotonic())
+        found: list[tuple[str, str]] = []
         for name, module in made.items():
             for key, value in vars(module).items():
                 if type(value) is str and self._folder in value:
@@ -144,7 +145,7 @@ class Recording:
                     found.append((name, key))
                 elif type(value) is int and value in self._drawn:
                     raise Impure(f"keeps a random number in {name}.{key}")
-                elif type(value) is float and any(at - 60 < value <= at for at in now):
+                elif type(value) is float and _is_now(value):
                     raise Impure(f"keeps the time in {name}.{key}")
         if others := self._askers - {name for name, _ in found}:
             raise Impure(f"asked for the working directory in {min(others)}")
@@ -276,6 +277,13 @@ def _may_write(
     if isinstance(mode, str):
         return not _WRITES.isdisjoint(mode)
     return function == "open" and isinstance(mode, int) and bool(mode & _FLAGS)
+
+
+def _is_now(value: float) -> bool:
+    """Whether a value may be a clock's of the last minute. 3600.0 is an hour, also where the
+    machine was started an hour ago."""
+    wall, steady = time.time(), time.monotonic()
+    return wall - 60 < value <= wall or (steady - 60 < value <= steady and not value.is_integer())
 
 
 def _set(stack: ExitStack, owner: Any, name: str, value: Any) -> None:

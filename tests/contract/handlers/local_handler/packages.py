@@ -169,6 +169,8 @@ UNSEEMLY: Mapping[str, tuple[str, str]] = {
     ),
     "draws": ("import random\nrandom.random()", "random numbers"),
     "keeps the time": ("import time\nSTARTED = time.time()", "time"),
+    "keeps the time in seconds": ("import time\nSTARTED = float(int(time.time()))", "time"),
+    "keeps how long the machine runs": ("import time\nSTARTED = time.monotonic()", "time"),
     "makes a folder": ("import tempfile\ntempfile.mkdtemp()", "to write"),
     "makes a file": ("import tempfile\ntempfile.mkstemp()", "to write"),
     "writes": ("open('/tmp/mlgate-written', 'w').close()", "to write"),

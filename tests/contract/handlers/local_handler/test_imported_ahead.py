@@ -239,7 +239,9 @@ def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
     names = {f"unseemly_{number}": case for number, case in enumerate(UNSEEMLY)}
     for name, case in names.items():
         (packages / f"{name}.py").write_text(UNSEEMLY[case][0])
-    (packages / "harmless.py").write_text("import json\nVALUE = 1\n")
+    # Any whole number of seconds is the time since this machine started, once.
+    harmless = "import json, time\nVALUE = 1\nHOUR = float(int(time.monotonic()))\n"
+    (packages / "harmless.py").write_text(harmless)
     done = subprocess.run(
         [folder / "venv" / "bin" / "python", "-c", DRIVER, ROOT, "harmless", *names],
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
