@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlgate.orchestration.addresses.allowlist import parse_url, url_allowed
+from mlgate.orchestration.addresses.allowlist import collection_allowed, parse_url
 from mlgate.orchestration.builds import PipelineAddress
 from mlgate.orchestration.errors import Permanent
 
@@ -55,7 +55,7 @@ def endpoints_of(address: PipelineAddress, allowed: Sequence[str]) -> Endpoints:
     """The plan's endpoints. Raises `Permanent` if the address may not be called."""
     collection = address.plan_url.rstrip("/")
     url = parse_url(collection)
-    if url is None or not url_allowed(collection, allowed):
+    if url is None or not collection_allowed(collection, allowed):
         raise Permanent(
             f"This host may not call the pipeline's collection {address.plan_url[:200]!r}. If it "
             "is yours, add its URL to MLGATE_ALLOWED_COLLECTIONS."

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import unquote_to_bytes
 
@@ -84,12 +84,46 @@ def url_allowed(
     (`127.0.0.1`, `[::1]`). A prefix that is not a plain URL allows nothing.
     """
     address = parse_url(url)
-    if address is None:
+    if address is None or not _may_be_followed(address, schemes):
         return False
-    if address.scheme not in schemes and not (address.scheme == "http" and address.loopback):
+    return any(address.within(prefix) for prefix in _parsed(prefixes))
+
+
+def collection_allowed(url: str, prefixes: Iterable[str]) -> bool:
+    """As `url_allowed` for https, for the URL of a collection of Azure DevOps.
+
+    An organization may be written in its new form or its old one, in any case: a pipeline's
+    `$(System.CollectionUri)` has `https://{organization}.visualstudio.com/` where the organization
+    was never changed.
+    """
+    address = parse_url(url)
+    if address is None or not _may_be_followed(address, ("https",)):
         return False
+    return any(
+        address.within(prefix)
+        or (azure_organization(prefix) is not None and _new_form(address).within(_new_form(prefix)))
+        for prefix in _parsed(prefixes)
+    )
+
+
+def _may_be_followed(address: Address, schemes: Collection[str]) -> bool:
+    return address.scheme in schemes or (address.scheme == "http" and address.loopback)
+
+
+def _parsed(prefixes: Iterable[str]) -> Iterator[Address]:
     parsed = (parse_url(prefix) for prefix in prefixes)
-    return any(prefix is not None and address.within(prefix) for prefix in parsed)
+    return (prefix for prefix in parsed if prefix is not None)
+
+
+def _new_form(address: Address) -> Address:
+    """The address below `https://dev.azure.com/{organization}` in lower case, if it has one."""
+    organization = azure_organization(address)
+    if organization is None:
+        return address
+    rest = address.segments
+    if address.host == "dev.azure.com" or rest[:1] == ("DefaultCollection",):
+        rest = rest[1:]
+    return replace(address, host="dev.azure.com", segments=(organization, *rest))
 
 
 def path_allowed(path: str, prefixes: Iterable[str]) -> bool:
@@ -115,10 +149,13 @@ def _place(url: str) -> object:
 
 
 def azure_organization(address: Address) -> str | None:
-    """The organization of an Azure Repos URL, in its new form or its old one."""
+    """The organization of an Azure Repos URL, in its new form or its old one.
+
+    Its name is ASCII: lower case makes a k of a Kelvin sign, too.
+    """
     if (address.scheme, address.port) != ("https", 443):
         return None
-    if address.host == "dev.azure.com" and address.segments:
+    if address.host == "dev.azure.com" and address.segments and address.segments[0].isascii():
         return address.segments[0].lower()
     old = re.fullmatch(r"([a-z0-9-]+)\.visualstudio\.com", address.host)
     return old[1] if old else None

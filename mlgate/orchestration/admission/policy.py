@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlgate.orchestration.addresses.allowlist import path_allowed, url_allowed
+from mlgate.orchestration.addresses.allowlist import collection_allowed, path_allowed
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed
 from mlgate.orchestration.admission.allowed_models import ModelPolicy
 from mlgate.orchestration.builds import PipelineAddress
@@ -57,7 +57,7 @@ def check(message: Request, policy: HostPolicy, address: PipelineAddress | None)
     else:
         found = _of_model(message.model, None, "/model", policy)
         found += _of_service(message.verify, "/verify/url", policy)
-    if address is not None and not url_allowed(address.plan_url, policy.allowed_collections):
+    if address is not None and not collection_allowed(address.plan_url, policy.allowed_collections):
         found.append(
             finding(
                 Code.COLLECTION_NOT_ALLOWED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlgate.orchestration.addresses.allowlist import parse_url, url_allowed
+from mlgate.orchestration.addresses.allowlist import collection_allowed, parse_url, url_allowed
 
 AZURE = "https://dev.azure.com/org"
 LOOPBACK = "http://127.0.0.1:8080/org"
@@ -169,6 +169,54 @@ def test_the_ssh_user_is_part_of_the_address() -> None:
 )
 def test_a_prefix_that_is_no_url_allows_nothing(prefix: str) -> None:
     assert not url_allowed(f"{AZURE}/x", [prefix])
+
+
+NEW, OLD = "https://dev.azure.com/contoso/", "https://contoso.visualstudio.com/"
+
+
+@pytest.mark.parametrize("prefix", [NEW, OLD, "https://dev.azure.com/Contoso"])
+@pytest.mark.parametrize(
+    "url", [NEW, OLD, "https://dev.azure.com/CONTOSO/", f"{OLD}DefaultCollection/"]
+)
+def test_an_organization_is_the_same_however_it_is_written(url: str, prefix: str) -> None:
+    assert collection_allowed(url, [prefix])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://fabrikam.visualstudio.com/",
+        "https://dev.azure.com/",
+        "https://dev.azure.com/fabrikam/contoso/",
+        "https://dev.azure.com/contoso.visualstudio.com/",
+        "https://contoso.visualstudio.com.example.org/",
+        "https://x.contoso.visualstudio.com/",
+        "https://contoso.visualstudio.com:8443/",
+        "http://contoso.visualstudio.com/",
+        "ssh://contoso.visualstudio.com/",
+        "https://me@contoso.visualstudio.com/",
+        "https://visualstudio.com/contoso/",
+    ],
+)
+@pytest.mark.parametrize("prefix", [NEW, OLD])
+def test_another_organization_is_not(url: str, prefix: str) -> None:
+    assert not collection_allowed(url, [prefix])
+
+
+def test_collections_elsewhere_are_compared_as_any_url() -> None:
+    own = "https://devops.example.org/tfs/Collection/"
+    assert collection_allowed(own, [own])
+    assert not collection_allowed(own.lower(), [own])
+    assert collection_allowed("http://127.0.0.1:8080/contoso/", ["http://127.0.0.1:8080/"])
+    assert not collection_allowed("https://dev.azure.com/contoso/", ["http://127.0.0.1:8080/"])
+
+
+def test_all_organizations_are_not_all_that_are_called_alike() -> None:
+    every = ["https://dev.azure.com/"]
+    assert collection_allowed("https://dev.azure.com/contoso/", every)
+    assert not collection_allowed("https://marketplace.visualstudio.com/", every)
+    kelvin = "https://dev.azure.com/%E2%84%AAontoso/"  # its lower case is a k
+    assert not collection_allowed(kelvin, ["https://dev.azure.com/kontoso/"])
 
 
 def test_an_address_is_told_apart() -> None:
