@@ -29,10 +29,14 @@ _LET_IN = (
     "the compute an identity, and give that identity the role Storage Blob Data Contributor on the "
     "storage account."
 )
+_PULLED = (
+    "The compute may not pull the environment's image. Give its identity the role AcrPull on the "
+    "registry that has the image: the workspace's, unless the message names another."
+)
 _REASONS = tuple(
     (kind, re.compile(pattern, re.IGNORECASE), remedy)
     for kind, pattern, remedy in (
-        (FailureKind.PREEMPTED, r"preempt|\bevict|low.?priority node|\bspot\b", ""),
+        (FailureKind.PREEMPTED, r"pre-?empt|\bevict|low.?priority node|\bspot\b", ""),
         (
             FailureKind.OUT_OF_MEMORY,
             r"out of memory|\bOOM|exit(ed with)? code:? 137\b|memory limit",
@@ -45,7 +49,17 @@ _REASONS = tuple(
         ),
         (
             FailureKind.ENVIRONMENT,
-            r"image build|ImageBuild|EnvironmentBuild|failed to build|\bconda\b|docker image",
+            r"image build|ImageBuild|EnvironmentBuild|failed to build",
+            "",
+        ),
+        (
+            FailureKind.INFRASTRUCTURE,
+            r"UnauthorizedAccess.{0,80}pull docker image|not authenticate with the docker registry",
+            _PULLED,
+        ),
+        (
+            FailureKind.ENVIRONMENT,
+            r"\bconda\b|docker image",
             "",
         ),
         (FailureKind.INFRASTRUCTURE, r"StreamAccess\.Authentication", _LET_IN),

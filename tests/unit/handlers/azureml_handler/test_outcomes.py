@@ -114,6 +114,7 @@ def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None
     ("message", "kind"),
     [
         ("The node was preempted.", FailureKind.PREEMPTED),
+        ("Nodes of this job got pre-empted", FailureKind.PREEMPTED),
         ("Node was evicted", FailureKind.PREEMPTED),
         ("a low-priority node was lost", FailureKind.PREEMPTED),
         ("The spot capacity ended", FailureKind.PREEMPTED),
@@ -123,6 +124,10 @@ def test_a_canceled_job_is_canceled_whatever_is_claimed(claimed: object) -> None
         ("bash: line 1: exec: python: not found", FailureKind.ENVIRONMENT),
         ("base64: command not found", FailureKind.ENVIRONMENT),
         ("Image build failed.", FailureKind.ENVIRONMENT),
+        (
+            "Image build failed: could not authenticate with the Docker registry x.azurecr.io",
+            FailureKind.ENVIRONMENT,
+        ),
         ("Failed to create the conda environment", FailureKind.ENVIRONMENT),
         ("ScriptExecution.StreamAccess.NotFound", FailureKind.DATA),
         ("mounting the input failed", FailureKind.DATA),
@@ -142,6 +147,19 @@ def test_what_the_platform_did_is_read_from_its_words(
     assert found is not None
     assert found.kind is (kind or FailureKind.INFRASTRUCTURE)
     assert f"SystemError: {message}" in found.message
+
+
+def test_an_image_that_may_not_be_pulled_names_the_role() -> None:
+    """As in public reports."""
+    said = (
+        "AggregatedUnauthorizedAccessError: Failed to pull Docker image "
+        "contoso.azurecr.io/azureml/x: could not authenticate with the Docker registry"
+    )
+    found = ended(run("Failed", ("AzureMLCompute job failed.", said)), None).failure
+    assert found is not None
+    assert found.kind is FailureKind.INFRASTRUCTURE
+    assert found.message.startswith("The compute may not pull")
+    assert "AcrPull" in found.message
 
 
 def test_a_job_that_storage_refuses_tells_who_is_to_be_let_in() -> None:
