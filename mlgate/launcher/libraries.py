@@ -152,21 +152,30 @@ _LOOSE = tuple(
     )
 )
 
-# Messages of MLflow on Azure ML that don't say that the environment does not fit. The first two
-# mean that the plugin for Azure ML's addresses is missing (mlflow/mlflow#11283), the last one that
-# the server lacks a feature of MLflow 2.19 (Azure/azure-sdk-for-python#44896).
+# Messages of MLflow on Azure ML that don't say what to do. The first two mean that the plugin for
+# Azure ML's addresses is missing (mlflow/mlflow#11283), the next one that the server lacks a
+# feature of MLflow 2.19 (Azure/azure-sdk-for-python#44896), the last one that the script has chosen
+# another experiment than that of the job's run (`start_run` in mlflow/tracking/fluent.py).
 _REMEDIES = tuple(
-    (re.compile(words), remedy)
-    for words, remedy in (
+    (kind, re.compile(words), remedy)
+    for kind, words, remedy in (
         (
+            "environment",
             r"got unsupported URI 'azureml:|registered artifact repository for: azureml:",
             "MLflow needs the package azureml-mlflow to log to Azure ML, and the environment lacks "
             "it. Add azureml-mlflow to the environment.",
         ),
         (
+            "environment",
             r"/mlflow/logged-models\S* failed with error code 404\b",
             "The MLflow server, such as Azure ML's, does not know the logged models of MLflow 2.19 "
             "and later. Write the model below outputs/ instead, or pin mlflow<2.19.",
+        ),
+        (
+            "code",
+            r"^Cannot start run with ID \S+ because active experiment ID does not match",
+            "An Azure ML job has its own run and experiment. Remove mlflow.set_experiment, or call "
+            "it only where MLFLOW_RUN_ID is not set before the first run.",
         ),
     )
 )
@@ -268,17 +277,13 @@ def status_of(message: str, *, named: bool = False, loose: bool = False) -> int 
 
 def kind_of_words(message: str, *, loose: bool) -> str | None:
     """The kind for a message that only libraries use; `loose`: also for messages of anyone."""
-    if remedy_of(message):
-        return "environment"
-    for kind, words in (*_EXACT, *(_LOOSE if loose else ())):
+    known = ((kind, words) for kind, words, _ in _REMEDIES)
+    for kind, words in (*known, *_EXACT, *(_LOOSE if loose else ())):
         if words.search(message):
             return kind
     return None
 
 
 def remedy_of(message: str) -> str | None:
-    """What to do about an exception that means that the environment does not fit.
-
-    None for others, and for those whose own message says what to do.
-    """
-    return next((remedy for words, remedy in _REMEDIES if words.search(message)), None)
+    """What to do about an exception whose own message does not say it; None for all others."""
+    return next((remedy for _, words, remedy in _REMEDIES if words.search(message)), None)

@@ -24,7 +24,7 @@ from mlgate.launcher.preparation import add_jupyter
 from mlgate.launcher.processes import adopt_orphans, kill_children
 from mlgate.launcher.records import OUTCOME, Records, make_executable, now
 from mlgate.launcher.stores import elsewhere
-from mlgate.launcher.tracking import metrics_of_mlflow
+from mlgate.launcher.tracking import metrics_of_mlflow, tagged
 from mlgate.launcher.values import Canceled, Ended, Failed, Fork, Place, Stopped, Task
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str], fork: Fork | None = None) -> int:
         output.mkdir(parents=True, exist_ok=True)
         if options.executable:
             make_executable(root, options.executable)
-        environment = variables_of_runs(os.environ)
+        environment = tagged(variables_of_runs(os.environ))
         overlay = options.overlay and options.overlay.resolve()
         directory = root / task.directory
         place = Place(root, directory, output, overlay, environment, fork, options.locust)

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,14 @@ def database_of(place: Place) -> Path | None:
     return place.directory / uri[len("sqlite:///") :].partition("?")[0]
 
 
-# Prints each metric of the run and of its nested runs as a line of JSON, and problems as strings.
-# These are not MLflow's messages, which may have the store's credentials. If MLflow is not
-# installed, or does not know the store, nothing was logged there.
+# A tag of the MLflow runs that a run starts; its value is the id of the one that it was given.
+TAG = "mlgate_run"
+
+# Prints each metric of the run, of its nested runs and of others that it has made as a line of
+# JSON, and problems as strings. These are not MLflow's messages, which may have the store's
+# credentials. If MLflow is not installed, or does not know the store, nothing was logged there.
+# A search finds runs, but in Azure ML not always all of their metrics, so each run is asked for
+# after all searches (Azure/azure-sdk-for-python#39198).
 ASK_MLFLOW = """
 import sys
 sys.path[:] = filter(None, sys.path)  # import nothing from the working directory
@@ -85,22 +90,39 @@ def report_metrics(run):
         report([metric.key, metric.value, metric.timestamp, metric.step])
 
 try:
-    client, token = MlflowClient(), None
+    client = MlflowClient()
     run = client.get_run(os.environ["MLFLOW_RUN_ID"])
     report_metrics(run)
-    nested = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
-    while True:
-        page = client.search_runs([run.info.experiment_id], nested, page_token=token)
-        for child in page:
-            report_metrics(child)
-        token = page.token
-        if not token:
-            break
+    own, others = run.info.run_id, {}
+    for made in (f"tags.mlflow.parentRunId = '{own}'", f"tags.mlgate_run = '{own}'"):
+        token = None
+        while True:
+            page = client.search_runs([run.info.experiment_id], made, page_token=token)
+            for other in page:
+                report_metrics(other)
+                others[other.info.run_id] = True
+            token = page.token
+            if not token:
+                break
+    for other in others:
+        report_metrics(client.get_run(other))
 except Exception as error:
     name = type(error).__name__
     if not name.startswith("Unsupported"):
         report(f"{name} {getattr(error, 'error_code', '')}".strip())
 """
+
+
+def tagged(found: Mapping[str, str]) -> dict[str, str]:
+    """The variables with which MLflow's `start_run` gives each run there `TAG`.
+
+    MLflow takes the run that it was given once; the next one that is started is another, which
+    nothing else connects with it (`start_run` in mlflow/tracking/fluent.py).
+    """
+    given = found.get("MLFLOW_RUN_ID")
+    if not given or "MLFLOW_RUN_CONTEXT" in found:
+        return {**found}
+    return {**found, "MLFLOW_RUN_CONTEXT": json.dumps({TAG: given})}
 
 
 async def metrics_of_server(

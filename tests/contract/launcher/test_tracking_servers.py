@@ -8,16 +8,18 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from mlgate.launcher.tracking import metrics_of_server
 from mlgate.launcher.values import Place, Stopped
-from tests.contract.launcher.harness import Start
+from tests.contract.launcher.harness import Start, notebook
 
 LOG = """
 import math, mlflow, time
@@ -31,6 +33,44 @@ with mlflow.start_run():
     with mlflow.start_run(nested=True):
         mlflow.log_metric("score", 0.9)
 """
+
+
+AGAIN = """
+import mlflow
+for number in (1, 2, 3):
+    with mlflow.start_run():
+        mlflow.log_metric(f"of_{number}", number)
+        with mlflow.start_run(nested=True), mlflow.start_run(nested=True):
+            mlflow.log_metric(f"below_{number}", number)
+"""
+
+
+class Lagging(BaseHTTPRequestHandler):
+    """A tracking server whose searches lack metrics of one of two nested runs, as Azure ML's."""
+
+    def do_GET(self) -> None:
+        [asked] = parse_qs(urlsplit(self.path).query)["run_id"]
+        self._say({"run": self._run(asked, 1)})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say({"runs": [self._run("a", 1), self._run("b", 0)]})
+
+    def _run(self, name: str, metrics: int) -> dict[str, Any]:
+        metric = {"key": f"of_{name}", "value": 1.0, "timestamp": 1, "step": 0}
+        info = {"run_id": name, "run_uuid": name, "experiment_id": "0", "status": "FINISHED"}
+        return {"info": info, "data": {"metrics": [metric] * metrics}}
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 class Forbidding(BaseHTTPRequestHandler):
@@ -62,12 +102,18 @@ def given_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, s
     }
 
 
-@pytest.fixture
-def forbidding() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
+@contextmanager
+def served(by: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), by) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+@pytest.fixture
+def forbidding() -> Iterator[int]:
+    with served(Forbidding) as port:
+        yield port
 
 
 def test_the_latest_value_of_each_key_counts_also_of_nested_runs(
@@ -84,6 +130,47 @@ def test_the_latest_value_of_each_key_counts_also_of_nested_runs(
         "the metric `broken` is left out: it is nan, not a finite number",
         "the metric `infinite` is left out: it is inf, not a finite number",
     ]
+
+
+def test_runs_that_are_started_after_the_first_count(
+    start: Start, given_run: Mapping[str, str]
+) -> None:
+    """MLflow takes the job's own run for the first one alone."""
+    run = start({"train.py": AGAIN}, given_run, kind="training", command="python train.py").wait()
+
+    kinds = ("of", "below")
+    assert run.outcome["metrics"] == {f"{kind}_{n}": n for kind in kinds for n in (1, 2, 3)}
+    assert run.outcome["warnings"] == []
+
+
+def test_a_run_that_a_search_has_without_its_metrics_is_asked_for(start: Start) -> None:
+    with served(Lagging) as port:
+        variables = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_RUN_ID": "own"}
+        run = start({}, variables, kind="training", command="true").wait()
+
+    assert run.outcome["metrics"] == {"of_own": 1.0, "of_a": 1.0, "of_b": 1.0}
+    assert run.outcome["warnings"] == []
+
+
+@pytest.mark.parametrize("kind", ["notebook", "training"])
+def test_another_experiment_than_the_jobs_fails_with_what_to_do(
+    start: Start, given_run: Mapping[str, str], kind: str
+) -> None:
+    source = "import mlflow\nmlflow.set_experiment('mine')\nmlflow.start_run()"
+    files = {"notebook.ipynb": notebook(source), "train.py": source}
+    run = start(files, given_run, kind=kind, command="python train.py").wait()
+
+    assert run.failure["kind"] == "code"
+    assert "Remove mlflow.set_experiment, or call it only where" in run.failure["message"]
+    assert "Cannot start run with ID" in run.failure["message"]
+
+
+def test_a_context_of_ones_own_stays(start: Start, given_run: Mapping[str, str]) -> None:
+    shown = "import os\nassert os.environ['MLFLOW_RUN_CONTEXT'] == '{}'"
+    variables = {**given_run, "MLFLOW_RUN_CONTEXT": "{}"}
+    run = start({"a.py": shown}, variables, kind="training", command="python a.py").wait()
+
+    assert run.outcome["status"] == "succeeded"
 
 
 def test_a_store_that_refuses_is_a_warning_without_the_credentials(
