@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from handlers.azureml_handler.submission import Submission
 
 AT_ONCE = 8  # concurrent calls; beyond that, the interpreter limits the SDK
+_CODE = "code"  # the folder of the files in their container: the SDK never uses its root either
 _REGISTER_SECONDS = 45.0  # a verdict waits for it
 _NO_ROOM = "This host has no room for more. Set TMPDIR to a folder on a larger disk."
 
@@ -135,9 +136,10 @@ class AzureMLHandler:
         code = self._control.code_id(name)
         if code is None:
             place = self._control.start_upload(name)
+            below = {f"{_CODE}/{path}": file for path, file in files.items()}
             with translated(str(self._workspace)):
-                access.upload(place, self._credential, files, self._pool(), self._clock)
-            code = self._control.put_code(name, place[0])
+                access.upload(place, self._credential, below, self._pool(), self._clock)
+            code = self._control.put_code(name, f"{place[0].rstrip('/')}/{_CODE}")
         return code
 
     def stage_model(self, version: str, folder: Path) -> str:

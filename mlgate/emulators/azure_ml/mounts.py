@@ -12,7 +12,7 @@ from mlgate.emulators.azure_ml.workspace import BLOB_STORE, Workspace
 
 _BINDING = re.compile(r"\$\{\{\s*(inputs|outputs)\.(\w+)\s*\}\}")
 _CODE_ID = re.compile(r"/codes/([^/]+)/versions/([^/]+)$")
-_CODE_URI = re.compile(r"https://[^/]+/([^/]+)/?(.*)")
+CODE_URI = re.compile(r"https://[^/]+/([^/]+)/(.+)")  # container and folder
 
 
 class NotMountable(Exception):
@@ -59,7 +59,7 @@ def code_of(workspace: Workspace, code_id: str) -> Folder | None:
     """Where a code version's files are; None if there is no such version."""
     found = _CODE_ID.search(code_id)
     asset = workspace.codes.get((found[1], found[2])) if found else None
-    uri = _CODE_URI.fullmatch(asset.properties["codeUri"]) if asset else None
+    uri = CODE_URI.fullmatch(asset.properties["codeUri"]) if asset else None
     return Folder(uri[1], uri[2].strip("/")) if uri else None
 
 

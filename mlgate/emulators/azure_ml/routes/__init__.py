@@ -12,6 +12,7 @@ recording shows the following, so it was decided here:
   such an input
 - the message for a job whose immutable part differs is from the public report
   MicrosoftDocs/azure-docs#122250; its inner code is ours
+- code: 400 for a `codeUri` without a folder below its container, as the SDK always names one
 - compute: a job without one is serverless; the name "serverless" is an unknown target like others
 - statuses of a job: Starting in the answer, then Queued, Preparing, Running, Finalizing
 - the error of a failing command has the message of Azure/azureml-examples#2614, in the structure

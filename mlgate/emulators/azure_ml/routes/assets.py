@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from mlgate.emulators.azure_ml.bodies import CODE_VERSION, ENVIRONMENT_VERSION, PENDING_UPLOAD
 from mlgate.emulators.azure_ml.exchange import Answer, Refusal
+from mlgate.emulators.azure_ml.mounts import CODE_URI
 from mlgate.emulators.azure_ml.records import asset
 from mlgate.emulators.azure_ml.routing import ARM, WORKSPACE, Call, route
 from mlgate.emulators.azure_ml.workspace import Asset
@@ -54,6 +55,8 @@ def start_upload(call: Call) -> Answer:
 def put_code(call: Call) -> Answer:
     key = call.groups["name"], call.groups["version"]
     asked = call.body["properties"]
+    if not CODE_URI.fullmatch(asked["codeUri"]):  # no recording has files at a container's root
+        raise Refusal(400, "UserError", "codeUri must name a folder of a container.")
     there = call.workspace.codes.get(key)
     if there is not None and there.properties["codeUri"] != asked["codeUri"]:
         raise Refusal(

@@ -74,7 +74,7 @@ def test_a_signature_that_storage_does_not_take_gives_way_to_the_identity(keyles
     told = json.dumps({"blobReferenceForConsumption": place}).encode()
     keyless.server.faults.add("codes.upload", Fault.saying(told))
     assert keyless.run(keyless.task("python train.py")).failure is None
-    assert "tree/train.py" in storage.list(Folder("handed-out", ""))
+    assert "code/tree/train.py" in storage.list(Folder("handed-out", ""))
 
 
 def test_a_signature_that_is_refused_for_another_reason_is_told(bench: Bench) -> None:

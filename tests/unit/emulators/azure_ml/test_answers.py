@@ -192,6 +192,13 @@ def test_a_code_version_is_not_moved(client: Client) -> None:
     assert client.send("PUT", url, "2023-04-01", json=body).status_code == 400
 
 
+@pytest.mark.parametrize("uri", ["https://storage/container", "https://storage/container/"])
+def test_code_is_in_a_folder_of_its_container(client: Client, uri: str) -> None:
+    body = {"properties": {"codeUri": uri}}
+    answer = client.send("PUT", f"{client.workspace}/codes/b/versions/1", "2023-04-01", json=body)
+    assert answer.status_code == 400
+
+
 MISSING: dict[str, Callable[[Client], requests.Response]] = {
     "job": lambda c: c.get_job("a"),
     "job to cancel": lambda c: c.cancel_job("a"),
