@@ -57,11 +57,7 @@ _REASONS = tuple(
             r"UnauthorizedAccess.{0,80}pull docker image|not authenticate with the docker registry",
             _PULLED,
         ),
-        (
-            FailureKind.ENVIRONMENT,
-            r"\bconda\b|docker image",
-            "",
-        ),
+        (FailureKind.ENVIRONMENT, r"\bconda\b|docker image", ""),
         (FailureKind.INFRASTRUCTURE, r"StreamAccess\.Authentication", _LET_IN),
         (
             FailureKind.DATA,

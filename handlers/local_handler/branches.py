@@ -31,6 +31,7 @@ _MARGIN = 5.0  # seconds to pass a request on
 _REFUSED = "refused "
 _GROWN = "grown"
 _AGAIN = b"again\n"
+_ANSWERS = (b"ready\n", b"yes\n", b"no\n", _AGAIN)
 
 
 class Branched(BaseException):
@@ -174,8 +175,8 @@ class _Branch:
             line, end, rest = self._unread.partition(b"\n")
             if end:
                 self._unread = rest
-                if line + end in (b"ready\n", b"yes\n", b"no\n", _AGAIN):
-                    return line + end
+                if (answer := line + end) in _ANSWERS:
+                    return answer
                 learn(line.decode())
                 continue
             if not waiting.poll(max(0.0, until - time.monotonic()) * 1000):

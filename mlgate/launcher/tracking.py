@@ -68,7 +68,7 @@ TAG = "mlgate_run"
 # JSON, and problems as strings. These are not MLflow's messages, which may have the store's
 # credentials. If MLflow is not installed, or does not know the store, nothing was logged there.
 # A search finds runs, but in Azure ML not always all of their metrics, so each run is asked for
-# after all searches (Azure/azure-sdk-for-python#39198).
+# after all searches (Azure/azure-sdk-for-python#39198). The argument is `TAG`.
 ASK_MLFLOW = """
 import sys
 sys.path[:] = filter(None, sys.path)  # import nothing from the working directory
@@ -94,10 +94,11 @@ try:
     run = client.get_run(os.environ["MLFLOW_RUN_ID"])
     report_metrics(run)
     own, others = run.info.run_id, {}
-    for made in (f"tags.mlflow.parentRunId = '{own}'", f"tags.mlgate_run = '{own}'"):
+    for tag in ("mlflow.parentRunId", sys.argv[1]):
         token = None
         while True:
-            page = client.search_runs([run.info.experiment_id], made, page_token=token)
+            found = f"tags.{tag} = '{own}'"
+            page = client.search_runs([run.info.experiment_id], found, page_token=token)
             for other in page:
                 report_metrics(other)
                 others[other.info.run_id] = True
@@ -129,7 +130,7 @@ async def metrics_of_server(
     place: Place, stopped: Stopped, seconds: float = MLFLOW_SECONDS
 ) -> tuple[dict[str, float], list[str]]:
     """The latest value of each key, as far as the environment's own MLflow returns them in time."""
-    command = [sys.executable, "-c", ASK_MLFLOW]
+    command = [sys.executable, "-c", ASK_MLFLOW, TAG]
     with tempfile.TemporaryFile() as answer:
         process = Process(
             start_program(command, place.directory, place.environment, answer.fileno())
