@@ -22,7 +22,7 @@ from mlgate.hosts.history_page import make_refresh
 from mlgate.hosts.home import keep_out_of_git
 from mlgate.hosts.settings import ServiceBus, Settings
 from mlgate.hosts.stores import make_container, make_files, make_models, make_state
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, WrongSetting
 from mlgate.orchestration.checks import Examination
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.engine.conductor import Conductor
@@ -147,9 +147,12 @@ def make_queue(service_bus: ServiceBus) -> ServiceBusQueue:
         connect = connect_with_identity(service_bus.namespace, credential(service_bus.client_id))
     else:
         raise SettingsError(
-            "serviceBusConnectionString: neither it nor "
-            "serviceBusConnectionString__fullyQualifiedNamespace is set. Set one of them. "
-            "To try things out, use the connection string that `mlgate emulator` prints."
+            WrongSetting(
+                "serviceBusConnectionString",
+                "neither it nor serviceBusConnectionString__fullyQualifiedNamespace is set",
+                "set one of them; to try things out, use the connection string that "
+                "`mlgate emulator` prints",
+            )
         )
     return ServiceBusQueue(connect, service_bus.queue)
 

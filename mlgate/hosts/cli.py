@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INVALID
     except SettingsError as error:
         complain("mlgate: the settings cannot be used:")
-        for line in str(error).splitlines():
-            complain(line)
+        for wrong in error.settings:
+            complain(str(wrong))
         return COULD_NOT_RUN
     except (OrchestrationError, OutputError) as error:
         complain(f"mlgate: {error}")

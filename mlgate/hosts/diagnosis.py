@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from mlgate.orchestration.ports import Asked
 from mlgate.orchestration.verdict.result import checks as as_json_values
 
 _BESIDE = 24  # columns
-_REMEDY = re.compile(r"(.*?); ([^']+)\.")  # of a wrong setting; its value is within quotes
 _MARKS = {CheckStatus.OK: "✓", CheckStatus.WRONG: "✗", CheckStatus.NOT_APPLICABLE: "-"}
 
 
@@ -46,8 +44,8 @@ def _checks(request: RepositoryRequest | None) -> Iterator[Check]:
     try:
         settings = Settings.read()
     except SettingsError as error:
-        for line in str(error).splitlines():
-            yield _of_settings(line)
+        for wrong in error.settings:
+            yield Check("settings", CheckStatus.WRONG, wrong.finding, wrong.advice)
         return
     yield Check("settings", CheckStatus.OK, "The settings are valid.")
     with ExitStack() as stack:
@@ -60,14 +58,6 @@ def _checks(request: RepositoryRequest | None) -> Iterator[Check]:
 
         asked = Asked(settings.policy.backend, settings.policy.workspace, request)
         yield from make_doctor(settings, queue).examine(asked)
-
-
-def _of_settings(error: str) -> Check:
-    name = error.partition(":")[0]
-    found = _REMEDY.fullmatch(error)
-    if found is None:
-        return Check("settings", CheckStatus.WRONG, error, f"Correct {name}, or what it names.")
-    return Check("settings", CheckStatus.WRONG, f"{found[1]}.", f"Correct {name}: {found[2]}.")
 
 
 def _show(check: Check) -> None:

@@ -116,8 +116,8 @@ class HostDoctor:
             try:
                 return self.queue()
             except SettingsError as error:
-                what, _, remedy = str(error).partition(". ")
-                raise Wrong(f"{what}.", remedy) from None
+                (wrong,) = error.settings
+                raise Wrong(wrong.finding, wrong.advice) from None
 
         return examinations(queue, self.settings.service_bus.queue)
 

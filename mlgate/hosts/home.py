@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, WrongSetting
 
 DEFAULT_HOME = ".mlgate"
 
@@ -25,9 +25,9 @@ def require(home: Path) -> None:
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        raise SettingsError(
-            f"MLGATE_HOME: {home} cannot be written: {error.strerror}. Set it to another folder."
-        ) from error
+        what = f"{home} cannot be written: {error.strerror}"
+        wrong = WrongSetting("MLGATE_HOME", what, "set it to another folder")
+        raise SettingsError(wrong) from error
 
 
 def keep_out_of_git(home: Path) -> None:

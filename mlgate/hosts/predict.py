@@ -33,7 +33,7 @@ from mlgate.hosts.serving.keeper import Keeper
 from mlgate.hosts.serving.settings import ServingSettings
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_models
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, WrongSetting
 from mlgate.orchestration.durable import ModelsPort
 from mlgate.scorer.replies import Reply
 
@@ -70,22 +70,22 @@ async def answered(method: str, url: str, headers: Mapping[str, str], body: byte
 def _server() -> _Server:
     """This process's server. Raises `SettingsError` with everything that is wrong."""
     wrong = [
-        f"{name}: it is not set; set it to {what}."
+        WrongSetting(name, "it is not set", f"set it to {what}")
         for name, what in _REQUIRED.items()
         if not os.environ.get(name, "").strip()
     ]
     settings = _read(Settings.read, wrong)
     serving = _read(ServingSettings.read, wrong)
     if wrong or settings is None or serving is None or serving.model is None:
-        raise SettingsError("\n".join(wrong))
+        raise SettingsError(*wrong)
     return _Server(make_models(settings), serving.model, serving)
 
 
-def _read(read: Callable[[], Read], wrong: list[str]) -> Read | None:
+def _read(read: Callable[[], Read], wrong: list[WrongSetting]) -> Read | None:
     try:
         return read()
     except SettingsError as error:
-        wrong.append(str(error))
+        wrong.extend(error.settings)
         return None
 
 

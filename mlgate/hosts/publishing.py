@@ -29,7 +29,7 @@ from mlgate.hosts.interrupts import Interrupts
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_files, make_state
 from mlgate.hosts.terminal import OutputError, complain, say, say_json_text
-from mlgate.hosts.usage import SettingsError, UsageError
+from mlgate.hosts.usage import SettingsError, UsageError, WrongSetting
 from mlgate.orchestration.admission.identity import build_key
 from mlgate.orchestration.admission.new_build import new_build
 from mlgate.orchestration.builds import Build
@@ -131,8 +131,11 @@ def _require_shared_state(settings: Settings) -> None:
     here = endpoint is not None and endpoint[1] in _HERE
     if not here and not os.environ.get("MLGATE_STATE", "").strip():
         raise SettingsError(
-            "MLGATE_STATE: it is not set, so builds on other machines cannot be followed; set it "
-            "to the same value as on the hosts that handle the queue."
+            WrongSetting(
+                "MLGATE_STATE",
+                "it is not set, so builds on other machines cannot be followed",
+                "set it to the same value as on the hosts that handle the queue",
+            )
         )
 
 

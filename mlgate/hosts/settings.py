@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.home import home_of
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, WrongSetting
 from mlgate.orchestration.addresses.allowlist import url_allowed
 from mlgate.orchestration.addresses.repository_urls import repository_url_allowed, shown
 from mlgate.orchestration.admission.allowed_models import AllowedModel, ModelPolicy
@@ -77,7 +77,7 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str], in_functions: bool) -> None:
         self._environ = environ
         self._in_functions = in_functions
-        self._errors: list[str] = []
+        self._wrong: list[WrongSetting] = []
 
     def settings(self) -> Settings:
         backend = self._choice("MLGATE_BACKEND", "local", _BACKENDS)
@@ -121,8 +121,8 @@ class _Reader:
         )
         if self._in_functions:
             self._check_functions(settings)
-        if self._errors:
-            raise SettingsError("\n".join(self._errors))
+        if self._wrong:
+            raise SettingsError(*self._wrong)
         return settings
 
     def _service_bus(self) -> ServiceBus:
@@ -152,7 +152,7 @@ class _Reader:
     def _environment(self) -> str:
         name = self._text("MLGATE_ENVIRONMENT") or DEFAULT_ENVIRONMENT
         if not re.fullmatch(ENVIRONMENT_NAME, name):
-            self._error("MLGATE_ENVIRONMENT", f"{name!r} has no version; write name:version")
+            self._error("MLGATE_ENVIRONMENT", f"{name!r} has no version", "write name:version")
         return name
 
     def _job_identity(self) -> str | None:
@@ -171,8 +171,9 @@ class _Reader:
             if not url_allowed(prefix, [prefix]):
                 self._error(
                     name,
-                    f"{shown(prefix)} can match no collection; write it as https://host/path, "
-                    "without user name or query; http is for a loopback address such as 127.0.0.1",
+                    f"{shown(prefix)} can match no collection",
+                    "write it as https://host/path, without user name or query; http is for a "
+                    "loopback address such as 127.0.0.1",
                 )
         return self._list(name)
 
@@ -182,8 +183,9 @@ class _Reader:
             if not prefix.startswith("/") and not repository_url_allowed(prefix, [prefix]):
                 self._error(
                     name,
-                    f"{shown(prefix)} can match no repository; write it as https://host/path or "
-                    "ssh://git@host/path, without password or query, or as an absolute path",
+                    f"{shown(prefix)} can match no repository",
+                    "write it as https://host/path or ssh://git@host/path, without password or "
+                    "query, or as an absolute path",
                 )
         return self._list(name)
 
@@ -195,7 +197,7 @@ class _Reader:
                 allowed.append(AllowedModel.parse(entry))
             except ValueError as error:
                 form = "model=https://host/path or model=https://host/path@branch"
-                self._error(name, f"entry {number} {error}; write it as {form}")
+                self._error(name, f"entry {number} {error}", f"write it as {form}")
         keep = self._count("MLGATE_MODELS_KEEP", 10)
         register = self._switch("MLGATE_REGISTER_MODELS")
         return ModelPolicy(tuple(allowed), keep, tuple(prefix for prefix, _ in services), register)
@@ -209,14 +211,15 @@ class _Reader:
             if not url_allowed(prefix, [prefix]):
                 self._error(
                     name,
-                    f"entry {number} can match no server; write it as https://host/path or "
-                    "https://host/path=NAME_OF_VARIABLE, without user name or query; http is for a "
-                    "loopback address such as 127.0.0.1",
+                    f"entry {number} can match no server",
+                    "write it as https://host/path or https://host/path=NAME_OF_VARIABLE, without "
+                    "user name or query; http is for a loopback address such as 127.0.0.1",
                 )
             elif not separator:
                 services.append((prefix, None))
-            elif what := _no_secret(key):
-                self._error(name, f"the variable that entry {number} names {what}")
+            elif no_secret := _no_secret(key):
+                what, remedy = no_secret
+                self._error(name, f"the variable that entry {number} names {what}", remedy)
             else:
                 services.append((prefix, SecretStr(key)))
         return tuple(services)
@@ -233,12 +236,13 @@ class _Reader:
             elif not url_allowed(prefix, [prefix]):
                 self._error(
                     name,
-                    f"entry {number} can match no repository; write its prefix as "
-                    "https://host/path, without user name, password or query (ssh URLs are opened "
-                    "with the host's own key)",
+                    f"entry {number} can match no repository",
+                    "write its prefix as https://host/path, without user name, password or query "
+                    "(ssh URLs are opened with the host's own key)",
                 )
-            elif what := _no_secret(token):
-                self._error(name, f"the variable that entry {number} names {what}")
+            elif no_secret := _no_secret(token):
+                what, remedy = no_secret
+                self._error(name, f"the variable that entry {number} names {what}", remedy)
             else:
                 credentials.append((prefix, SecretStr(token)))
         return tuple(credentials)
@@ -272,7 +276,8 @@ class _Reader:
         if "local" in (settings.policy.backend, *settings.policy.allowed_backends):
             self._error(
                 "MLGATE_ALLOWED_BACKENDS",
-                "local cannot be allowed inside Azure Functions; set MLGATE_BACKEND=azureml",
+                "local cannot be allowed inside Azure Functions",
+                "set MLGATE_BACKEND=azureml",
             )
         if settings.state.startswith("sqlite:"):
             self._error(
@@ -281,16 +286,17 @@ class _Reader:
             )
         # Relative paths are below the app's folder, which is often read-only.
         if not _writable(settings.home):
-            what = f"{settings.home} cannot be written; set it to /tmp/mlgate, for example"
-            self._error("MLGATE_HOME", what)
+            what = f"{settings.home} cannot be written"
+            self._error("MLGATE_HOME", what, "set it to /tmp/mlgate, for example")
         builds = Path(settings.builds).absolute()
         if "://" not in settings.builds and not _writable(builds):
-            what = f"{builds} cannot be written; set it to the URL of a blob container"
-            self._error("MLGATE_BUILDS", what)
+            what = f"{builds} cannot be written"
+            self._error("MLGATE_BUILDS", what, "set it to the URL of a blob container")
         bus = settings.service_bus
         if bus.connection_string is None and bus.namespace is None:
             name = "serviceBusConnectionString"
-            self._error(name, f"neither it nor {name}__fullyQualifiedNamespace is set; set one")
+            what = f"neither it nor {name}__fullyQualifiedNamespace is set"
+            self._error(name, what, "set one of them")
 
     def _text(self, name: str) -> str:
         return self._environ.get(name, "").strip()
@@ -314,18 +320,18 @@ class _Reader:
     def _not_one_of(self, name: str, value: str, known: tuple[str, ...]) -> None:
         self._error(name, f"{value!r} is not one of {', '.join(known)}")
 
-    def _error(self, name: str, what: str) -> None:
-        self._errors.append(f"{name}: {what}.")
+    def _error(self, name: str, what: str, remedy: str = "") -> None:
+        self._wrong.append(WrongSetting(name, what, remedy))
 
 
-def _no_secret(value: str) -> str | None:
-    """Why the value of a variable is not a secret; None if it may be one."""
+def _no_secret(value: str) -> tuple[str, str] | None:
+    """Why the value of a variable is not a secret, and the remedy; None if it may be one."""
     if not value:
-        return "is not set"
+        return "is not set", "set that variable"
     if value.startswith(_REFERENCE):
         return (
-            "is a Key Vault reference that the app could not resolve; check that its identity may "
-            "read the vault's secret"
+            "is a Key Vault reference that the app could not resolve",
+            "check that its identity may read the vault's secret",
         )
     return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from handlers.blobs.address import ContainerAddress
 from mlgate.hosts.settings import DEFAULT_MODELS, Settings
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, WrongSetting
 from mlgate.orchestration.clock import SystemClock
 from mlgate.orchestration.durable import StatePort
 from mlgate.orchestration.ports import BuildFiles
@@ -48,9 +48,9 @@ def make_files(settings: Settings) -> BuildFiles:
         with tempfile.TemporaryFile(dir=root):
             pass
     except OSError as error:
-        raise SettingsError(
-            f"MLGATE_BUILDS: {root} cannot be written: {error.strerror}."
-        ) from error
+        what = f"{root} cannot be written: {error.strerror}"
+        wrong = WrongSetting("MLGATE_BUILDS", what, "set it to another folder")
+        raise SettingsError(wrong) from error
     return FolderFiles(lambda key: root / key)
 
 

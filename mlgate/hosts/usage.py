@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlgate.hosts.terminal import complain
@@ -14,8 +15,33 @@ class UsageError(Exception):
     """The command line is wrong; the error's text says what to change."""
 
 
+@dataclass(frozen=True, slots=True)
+class WrongSetting:
+    """Two clauses without a full stop; the remedy is empty if what is wrong says it already."""
+
+    name: str
+    wrong: str
+    remedy: str = ""
+
+    @property
+    def finding(self) -> str:
+        return f"{self.name}: {self.wrong}."
+
+    @property
+    def advice(self) -> str:
+        return f"Correct {self.name}: {self.remedy}." if self.remedy else f"Correct {self.name}."
+
+    def __str__(self) -> str:
+        clauses = filter(None, (self.wrong, self.remedy))
+        return f"{self.name}: {'; '.join(clauses)}."
+
+
 class SettingsError(Exception):
-    """The settings cannot be used; one line per finding."""
+    """The settings cannot be used; its text has a line for each of them."""
+
+    def __init__(self, *settings: WrongSetting) -> None:
+        super().__init__("\n".join(map(str, settings)))
+        self.settings = settings
 
 
 def read_message(path: str) -> bytes:

@@ -87,7 +87,8 @@ def conclusion(checks: Sequence[Check]) -> str:
     tried = sum(check.status is not CheckStatus.NOT_APPLICABLE for check in checks)
     if not wrong:
         return f"All is well: {tried} checks."
-    return f"{len(wrong)} of {tried} checks found something wrong: {', '.join(wrong)}."
+    names = ", ".join(dict.fromkeys(wrong))
+    return f"{len(wrong)} of {tried} checks found something wrong: {names}."
 
 
 def _without_ground(each: Examination, made: dict[str, Check]) -> Check | None:

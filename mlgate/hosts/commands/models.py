@@ -9,7 +9,7 @@ from typing import Any
 from mlgate.hosts.commands.arguments import build, command, count, number, port, share
 from mlgate.hosts.exit_codes import COULD_NOT_RUN, FAILED
 from mlgate.hosts.terminal import complain
-from mlgate.hosts.usage import SettingsError, UsageError
+from mlgate.hosts.usage import UsageError
 
 
 def add(commands: Any) -> None:
@@ -193,15 +193,9 @@ def _serve(options: argparse.Namespace) -> int:
         return COULD_NOT_RUN
     logging.getLogger("mlgate").setLevel(logging.INFO)
     settings = Settings.read()
-    try:
-        serving = ServingSettings.read(options.model)
-    except SettingsError as error:
-        if options.model:
-            raise UsageError(str(error)) from error
-        raise
     return serve(
         make_models(settings),
-        serving,
+        ServingSettings.read(options.model),
         settings.home,
         host=options.host,
         port=options.port,

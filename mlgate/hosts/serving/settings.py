@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, UsageError, WrongSetting
 from mlgate.orchestration.models import FORMATS, is_id, is_name
 
 
@@ -28,26 +28,28 @@ class ServingSettings:
     ) -> ServingSettings:
         """Read the settings; `named`, a command's `MODEL[@ID]`, overrides `MLGATE_MODEL`.
 
-        Raises `SettingsError`.
+        Raises `UsageError` for `named`, `SettingsError` for a setting.
         """
         found = os.environ if environ is None else environ
         name = named or found.get("MLGATE_MODEL", "").strip()
         model, at, pinned = name.partition("@")
         if name and (not is_name(model) or (at and not is_id(pinned))):
-            raise SettingsError(
-                f"{'MODEL' if named else 'MLGATE_MODEL'}: {name[:80]!a} is not MODEL or MODEL@ID, "
-                "the name of a model and the 12 hexadecimal digits of a version"
+            what = (
+                f"{name[:80]!a} is not MODEL or MODEL@ID, the name of a model and the 12 "
+                "hexadecimal digits of a version"
             )
+            if named:
+                raise UsageError(f"MODEL: {what}")
+            raise SettingsError(WrongSetting("MLGATE_MODEL", what))
         formats = frozenset(
             each.strip()
             for each in found.get("MLGATE_MODEL_FORMATS", "").split(",")
             if each.strip()
         )
         if unknown := formats - FORMATS:
-            raise SettingsError(
-                f"MLGATE_MODEL_FORMATS: {', '.join(sorted(unknown))} is unknown; choose from "
-                f"{', '.join(sorted(FORMATS))}"
-            )
+            what = f"{', '.join(sorted(unknown))} is unknown"
+            remedy = f"choose from {', '.join(sorted(FORMATS))}"
+            raise SettingsError(WrongSetting("MLGATE_MODEL_FORMATS", what, remedy))
         return cls(
             model=model or None,
             pinned=pinned or None,
@@ -65,5 +67,5 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1e12:
-        raise SettingsError(f"{name}: {text[:80]!a} is not a number above 0")
+        raise SettingsError(WrongSetting(name, f"{text[:80]!a} is not a number above 0"))
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,19 +19,31 @@ from mlgate.orchestration.checks import examine
             "MLGATE_BACKEND",
             "gpu",
             "MLGATE_BACKEND: 'gpu' is not one of local, azureml.",
-            "Correct MLGATE_BACKEND, or what it names.",
+            "Correct MLGATE_BACKEND.",
         ),
         (
             "MLGATE_BACKEND",
             "local; azureml",
             "MLGATE_BACKEND: 'local; azureml' is not one of local, azureml.",
-            "Correct MLGATE_BACKEND, or what it names.",
+            "Correct MLGATE_BACKEND.",
         ),
         (
             "MLGATE_ENVIRONMENT",
             "mine",
             "MLGATE_ENVIRONMENT: 'mine' has no version.",
             "Correct MLGATE_ENVIRONMENT: write name:version.",
+        ),
+        (
+            "MLGATE_ENVIRONMENT",
+            "it's; mine",
+            'MLGATE_ENVIRONMENT: "it\'s; mine" has no version.',
+            "Correct MLGATE_ENVIRONMENT: write name:version.",
+        ),
+        (
+            "MLGATE_SERVICES",
+            "https://example.org/=NOT_SET",
+            "MLGATE_SERVICES: the variable that entry 1 names is not set.",
+            "Correct MLGATE_SERVICES: set that variable.",
         ),
     ],
 )
@@ -46,6 +59,28 @@ def test_a_wrong_setting_has_what_is_wrong_and_what_to_do(
     assert diagnose(None, as_json=False) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert printed.startswith(f"✗ settings {says} {remedy}")
+
+
+def test_a_host_without_a_queue_is_told_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert diagnose(None, as_json=True) == 1
+    found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+    for name in ("queue-receive", "queue-send"):
+        assert found[name]["says"] == (
+            "serviceBusConnectionString: neither it nor "
+            "serviceBusConnectionString__fullyQualifiedNamespace is set."
+        )
+        assert found[name]["remedy"].startswith(
+            "Correct serviceBusConnectionString: set one of them; "
+        )
+
+
+def test_settings_that_are_wrong_are_one_name_in_the_conclusion(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLGATE_BACKEND", "gpu")
+    monkeypatch.setenv("MLGATE_ENVIRONMENT", "mine")
+    assert diagnose(None, as_json=False) == 1
+    assert capsys.readouterr().out.endswith("\n2 of 2 checks found something wrong: settings.\n")
 
 
 @pytest.mark.parametrize(("allowed", "warned"), [((), True), (("https://example.org/",), False)])

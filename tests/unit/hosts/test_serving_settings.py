@@ -8,7 +8,7 @@ import pytest
 
 from mlgate.hosts.serving import memory
 from mlgate.hosts.serving.settings import ServingSettings
-from mlgate.hosts.usage import SettingsError
+from mlgate.hosts.usage import SettingsError, UsageError
 from mlgate.orchestration.models import FORMATS
 
 
@@ -52,6 +52,17 @@ def test_the_command_counts_more() -> None:
 def test_what_is_wrong_names_its_setting(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
         ServingSettings.read(None, {name: value})
+
+
+@pytest.mark.parametrize("environ", [{}, {"MLGATE_MODEL": "churn"}])
+def test_a_wrong_name_on_the_command_line_is_not_a_wrong_setting(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=r"^MODEL: 'churn@' is not MODEL or MODEL@ID"):
+        ServingSettings.read("churn@", environ)
+
+
+def test_a_wrong_setting_is_one_beside_a_name_on_the_command_line() -> None:
+    with pytest.raises(SettingsError, match=r"^MLGATE_SWAP_WAIT: '-1' is not a number above 0\.$"):
+        ServingSettings.read("churn", {"MLGATE_SWAP_WAIT": "-1"})
 
 
 def test_a_container_has_what_its_limit_leaves(
