@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from handlers.local_handler import own, processes, trees, views
-from handlers.local_handler.attempts import AttemptFolder, Ended, State, timestamp
+from handlers.local_handler.attempts import AttemptFolder, Ended, State, replace_file, timestamp
 from handlers.local_handler.children import Children
 
 # Used as the build's key for mlgate's own tools: their pinned versions are resolved only once.
@@ -209,20 +209,22 @@ class Supervisor:
         return made
 
     def _keep_bytecode(self) -> None:
-        """Compile, in the shared environment, the sources that this run had to compile.
+        """Compile, where runs share them, the sources that this run had to compile.
 
-        The bytecode that the run wrote is not used: the run could have put anything there.
+        The bytecode that the run wrote is not used: the run could have put anything there. Nor is
+        its code executed, though it may write to this folder, hence `-I -S`.
         """
-        if self._view is None or not self._task["plan"]:
+        if self._view is None:
             return
-        sources = self._view.compiled(Path(self._task["environments"]))
+        sources = self._view.compiled()
         if not sources:
             return
         listed = self._folder.path / "sources.txt"
-        listed.write_text("".join(f"{source}\n" for source in sources))
-        command = [str(self._python), "-m", "compileall", "-q", "-i", str(listed)]
+        command = [str(self._python), "-I", "-S", "-m", "compileall", "-q", "-i", str(listed)]
         try:
             self._view.leave()
+            found = [each for each in sources if each.is_file() and os.access(each.parent, os.W_OK)]
+            replace_file(listed, "".join(f"{source}\n" for source in found).encode())
             self._within(_COMPILING)
             self.execute(command, self._folder.path, {})
         except (OSError, Stopped):  # the next run compiles them instead

@@ -37,12 +37,10 @@ class View(NamedTuple):
         for folder in self.layers:
             _call("umount2", os.fsencode(folder), _MNT_DETACH)
 
-    def compiled(self, root: Path) -> list[Path]:
-        """The sources below `root` whose bytecode was written to a layer."""
+    def compiled(self) -> list[Path]:
+        """The sources whose bytecode was written to a layer."""
         sources = []
         for folder, upper in self.layers.items():
-            if not folder.is_relative_to(root):
-                continue
             for directory, _, names in os.walk(upper):
                 here = folder / Path(directory).relative_to(upper).parent
                 if os.path.basename(directory) == "__pycache__":  # noqa: PTH119 -- there are many

@@ -9,6 +9,7 @@ import shutil
 import site
 import subprocess
 import sys
+import textwrap
 import venv
 from pathlib import Path
 from typing import Any
@@ -231,18 +232,41 @@ def test_packages_of_the_users_own_are_the_runs(
     assert not list((tmp_path / "user").rglob("*tiny*"))
 
 
-def test_what_a_run_had_to_compile_is_compiled_for_the_next(bench: Bench) -> None:
+@pytest.mark.parametrize("where", ["host", "home/environments"])
+def test_what_a_run_had_to_compile_is_compiled_for_the_next(
+    bench: Bench, host: Path, where: str
+) -> None:
     """From the sources as they were installed, whatever the run made of them."""
+    asked: dict[str, Any] = {}
+    if where != host.name:
+        asked = {
+            "files": {"r.txt": f"--no-index\n--find-links file://{bench.folder}\nbase\n"},
+            "environment": Environment(requirements="r.txt"),
+        }
+    poisons = "import base\nopen(base.__file__, 'a').write('version = 7.0')\n"
+    poisons += "import importlib; importlib.reload(base); assert base.version == 7.0"
+    succeeded(bench, bench.task(poisons, **asked))
+    assert list((bench.folder / where).rglob("__pycache__/base.*.pyc"))
+    assert sees(bench, number=2, **asked) == FRESH
+
+
+@pytest.mark.parametrize("name", ["compileall", "struct", "sitecustomize"])
+def test_code_of_a_run_does_not_compile_for_the_next(bench: Bench, name: str) -> None:
+    """What compiles is outside of the run's view, with the credentials of package indexes."""
     index(bench.folder)
     asked: dict[str, Any] = {
         "files": {"r.txt": f"--no-index\n--find-links file://{bench.folder}\nbase\n"},
         "environment": Environment(requirements="r.txt"),
     }
-    poisons = "import base\nopen(base.__file__, 'a').write('version = 7.0')\n"
-    poisons += "import importlib; importlib.reload(base); assert base.version == 7.0"
-    succeeded(bench, bench.task(poisons, **asked))
+    executed = bench.folder / "executed"
+    plants = f"""
+        import base, os, pathlib
+        for folder in ("..", *os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+            pathlib.Path(folder, "{name}.py").write_text("open({str(executed)!r}, 'w').close()")
+    """
+    succeeded(bench, bench.task(textwrap.dedent(plants), **asked))
     assert list((bench.home / "environments").rglob("__pycache__/base.*.pyc"))
-    assert sees(bench, number=2, **asked) == FRESH
+    assert not executed.exists()
 
 
 @pytest.mark.parametrize(
