@@ -20,21 +20,24 @@ def view(folder: AttemptFolder, python: Path, *tools: Path | None) -> views.View
     """Put a layer of the attempt's own over what runs share; see `views.enter`.
 
     `python` and the `tools` are interpreters of shared environments. The kept files of needed runs
-    and the current model become read-only, as on Azure ML.
+    and the current model become read-only, as on Azure ML. So do mlgate's sources and what was
+    staged, where nothing is installed; a layer would cost more than a short run.
     """
     task = folder.task()
     read_only = [Path(path) for path in (*task["inputs"], task.get("model")) if path]
-    models = Path(task["environments"]).with_name(CURRENT_MODELS)
-    if models.is_dir():  # also the models of other builds
-        read_only.append(models)
+    read_only += [*interpreters.SOURCES, Path(task["launcher"]).parent]
+    # Also of other builds.
+    read_only += [
+        Path(task["snapshot"]).parent,
+        Path(task["environments"]).with_name(CURRENT_MODELS),
+    ]
     pythons = {python, Path(task["python"])}
     shared = [each for one in pythons for each in interpreters.folders(one)]
     made = [
         one for one in (python, *filter(None, tools)) if one.is_relative_to(task["environments"])
     ]
     shared += [one.parents[2] for one in made]  # includes the trees of editable packages
-    shared += [*interpreters.SOURCES, interpreters.user_base(os.environ)]
-    shared += [Path(task["launcher"]).parent, Path(task["snapshot"])]
+    shared.append(interpreters.user_base(os.environ))
     return views.enter(shared, read_only, folder.changes)
 
 

@@ -52,15 +52,17 @@ class View(NamedTuple):
 def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> View | None:
     """Keep what this process, and all that it starts from now on, changes in `shared` to itself.
 
-    The changes go below `changes`; `read_only` folders cannot be changed at all. The process must
-    have only one thread. Returns None if the system doesn't allow this, or a folder has another
-    file system below it; then a part of it may have been done.
+    The changes go below `changes`. `read_only` folders that are not inside of shared ones cannot be
+    changed at all. The process must have only one thread. Returns None if the system doesn't allow
+    this, a shared folder has another file system below it, or any has `changes` in it; then a part
+    of it may have been done.
     """
     folders = _outermost(shared)
+    fixed = [each for each in _outermost([*folders, *read_only]) if each not in folders]
     changes = changes.resolve()
-    if sys.platform != "linux" or any(changes.is_relative_to(folder) for folder in folders):
+    if sys.platform != "linux" or any(map(changes.is_relative_to, (*folders, *fixed))):
         return None
-    layers = {folder: changes / str(n) / "upper" for n, folder in enumerate(folders)}
+    layers = {folder: changes / str(n) for n, folder in enumerate(folders)}
     try:
         below = tuple(f"{folder}".rstrip("/") + "/" for folder in folders)
         if any(mount.startswith(below) for mount in _mounts()):
@@ -69,14 +71,14 @@ def enter(shared: Sequence[Path], read_only: Sequence[Path], changes: Path) -> V
         _mount("none", Path("/"), _MS_REC | _MS_PRIVATE)
         changes.mkdir(exist_ok=True)  # without parents: an attempt that is gone must stay gone
         for folder, upper in layers.items():
-            work = upper.with_name("work")
-            for made in (upper.parent, upper, work):
-                made.mkdir()
+            work = upper.with_name(f"{upper.name}-work")
+            work.mkdir()
+            upper.mkdir()
             upper.chmod(folder.stat().st_mode & 0o7777)  # the view shows this mode as the folder's
             parts = (("lowerdir", folder), ("upperdir", upper), ("workdir", work))
             named = [f"{name}={str(path).translate(_ESCAPED)}" for name, path in parts]
             _mount("overlay", folder, 0, ",".join([*named, *options]), kind="overlay")
-        for folder in read_only:
+        for folder in fixed:
             _mount(str(folder), folder, _MS_BIND)
             _mount("none", folder, _MS_BIND | _MS_REMOUNT | _MS_RDONLY | _flags(folder))
     except OSError:

@@ -19,7 +19,7 @@ from uv import find_uv_bin
 
 from handlers.local_handler import environments
 from mlgate.orchestration.runs import Environment, RunStatus, Task
-from tests.contract.handlers.local_handler.conftest import Bench, settle, warm_up
+from tests.contract.handlers.local_handler.conftest import STUB, Bench, settle, warm_up
 from tests.contract.handlers.local_handler.test_environments import WHEELS, wheel
 from tests.contract.handlers.local_handler.warmth import LINUX_ALONE, ROOT, of_cells, was_warm
 
@@ -248,6 +248,29 @@ def test_what_a_run_had_to_compile_is_compiled_for_the_next(
     succeeded(bench, bench.task(poisons, **asked))
     assert list((bench.folder / where).rglob("__pycache__/base.*.pyc"))
     assert sees(bench, number=2, **asked) == FRESH
+
+
+@LINUX_ALONE
+@pytest.mark.parametrize("where", ["staged files", "launcher", "handlers"])
+def test_what_no_install_changes_a_run_cannot_change(bench: Bench, where: str) -> None:
+    """Not even as root, whom no permission stops."""
+    task = bench.task("")
+    folders = {
+        "staged files": bench.home / "snapshots" / task.snapshot,
+        "launcher": STUB.parent,
+        "handlers": Path(environments.__file__).parent,
+    }
+    tried = folders[where] / "added.py"
+    writes = f"""
+        try:
+            open({str(tried)!r}, "w").close()
+        except OSError as error:
+            finish(metrics={{"number": error.errno}})
+    """
+    writes = textwrap.dedent(writes)
+    assert bench.run(bench.task(writes, number=2)).metrics == {"number": float(errno.EROFS)}
+    assert folders[where].is_dir()
+    assert not tried.exists()
 
 
 @pytest.mark.parametrize("name", ["compileall", "struct", "sitecustomize"])
