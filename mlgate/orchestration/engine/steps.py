@@ -117,13 +117,16 @@ def next_step(
     now: datetime,
     exhausted: frozenset[type[Step]] = frozenset(),
     left: frozenset[str] = frozenset(),
+    after: type[Step] | None = None,
 ) -> Step:
     """What to do next; `exhausted`: kinds of steps that this look is done with.
 
     `Submit` is exhausted once the backend has no free place, `Cancel` and `Verify` once it was
     asked, `Write` once nothing is left to write. `left`: names of runs that this look could not
     collect. A build is not judged before all runs that ended were collected; those in `left` come
-    after all else, since they may take long to fail again.
+    after all else, since they may take long to fail again. `after`: the kind of the step before. A
+    place that became free is filled before what was in it is collected, which may take long, and
+    then the two take turns.
     """
     if build.phase is Phase.COMPLETED:
         return Stop()
@@ -142,12 +145,14 @@ def next_step(
     if build.phase is Phase.RECEIVED:
         return Prepare()
     uncollected = [run for run in _uncollected(build) if run.spec.name not in left]
-    if names := [run.spec.name for run in uncollected if not run.troubles]:
-        return Collect(tuple(names[:SLICE]))
+    new = tuple(run.spec.name for run in uncollected if not run.troubles)
+    ready = () if Submit in exhausted else _ready(build, now)
+    if ready and not (new and after is Submit):
+        return Submit(ready[:SLICE])
+    if new:
+        return Collect(new[:SLICE])
     if all(run.status.ended for run in build.runs):
         return Judge()
-    if Submit not in exhausted and (ready := _ready(build, now)):
-        return Submit(ready[:SLICE])
     if names := [run.spec.name for run in uncollected if _due(run, now)]:
         return Collect(tuple(names[:SLICE]))
     return Watch(pace.next_look(build, now))

@@ -118,9 +118,11 @@ class Turn:
         exhausted: frozenset[type[steps.Step]] = frozenset()
         left: frozenset[str] = frozenset()
         obstacle: Exception | None = None
+        step: steps.Step | None = None
         while True:
             now = self._work.now()
-            step = steps.next_step(self._build, now, exhausted, left)
+            after = None if step is None else type(step)
+            step = steps.next_step(self._build, now, exhausted, left, after)
             over = isinstance(step, steps.Watch) or (now - began).total_seconds() > TURN_SECONDS
             if over and obstacle is not None:
                 self._work.failed(Doing.SUBMIT)

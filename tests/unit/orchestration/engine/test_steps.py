@@ -43,8 +43,8 @@ ADDRESS = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3
         ),
         pytest.param(
             build(run("a", submitted=True, ended=True), run("b")),
-            steps.Collect(("a",)),
-            id="collect before more is submitted",
+            steps.Submit(("b",)),
+            id="a free place is filled before what was in it is collected",
         ),
         pytest.param(build(passed("a"), failed("b")), steps.Judge(), id="all over"),
         pytest.param(
@@ -71,6 +71,25 @@ ADDRESS = PipelineAddress("https://dev.azure.com/o/", "p", "build", "1", "2", "3
 )
 def test_next_step(state: Build, step: steps.Step) -> None:
     assert steps.next_step(state, SOON) == step
+
+
+@pytest.mark.parametrize(
+    ("after", "step"),
+    [
+        (steps.Submit, steps.Collect(("a",))),
+        (steps.Collect, steps.Submit(("b",))),
+        (steps.Prepare, steps.Submit(("b",))),
+    ],
+)
+def test_submitting_and_collecting_take_turns(after: type[steps.Step], step: steps.Step) -> None:
+    """With a thousand runs, either would otherwise keep the other waiting for very long."""
+    state = build(run("a", submitted=True, ended=True), run("b"))
+    assert steps.next_step(state, SOON, after=after) == step
+
+
+def test_where_nothing_has_ended_one_slice_is_submitted_after_the_other() -> None:
+    state = build(run("a", submitted=True), run("b"))
+    assert steps.next_step(state, SOON, after=steps.Submit) == steps.Submit(("b",))
 
 
 def test_a_full_backend_is_not_asked_again_in_the_same_look() -> None:
