@@ -100,6 +100,7 @@ class LocalHandler:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name in _FOLDERS:
                 (self._home / name).mkdir(mode=0o700, exist_ok=True)
+            trees.spread(self._attempts)
             self._own_launcher = launcher is None
             launcher = launcher or tasks.own_launcher(self._home / "launchers")
             create_file(self._home / "host-id", secrets.token_hex(8).encode())

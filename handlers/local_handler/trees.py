@@ -6,10 +6,13 @@ can share blocks until one side is written (Btrfs, XFS), copy_file_range(2) does
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
 import stat
+import struct
+import sys
 import time
 from contextlib import suppress
 from importlib.machinery import all_suffixes
@@ -17,11 +20,34 @@ from pathlib import Path
 
 _ABANDONED = 24 * 3600.0  # seconds after which a half-made or half-removed tree is left for good
 _LONG = 2000  # characters of a path, of which there may be 4,095
+# From <linux/fs.h>: _IOR('f', 1, long), _IOW('f', 2, long), and a flag.
+_LONG_INTEGER = struct.calcsize("l")
+_GETFLAGS = 2 << 30 | _LONG_INTEGER << 16 | ord("f") << 8 | 1
+_SETFLAGS = 1 << 30 | _LONG_INTEGER << 16 | ord("f") << 8 | 2
+_TOPDIR_FL = 0x20000
 
 
 def copy_tree(source: Path, target: Path) -> None:
     """Copy regular files and folders with their permissions; `target` must not exist."""
     shutil.copytree(source, target, symlinks=True, copy_function=_copy_file)
+
+
+def spread(folder: Path) -> None:
+    """Have each folder that will be made in this one be placed apart from the others, on ext4.
+
+    Files made in one place take the first inode there that is free and was not removed in the last
+    minutes (`recently_deleted` in the kernel's fs/ext4/ialloc.c). Where runs have come and gone,
+    thousands are passed over for each file, and copying a tree takes ten times as long. The flag is
+    that of `chattr +T`; file systems that don't have it refuse it.
+    """
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            found = fcntl.ioctl(opened, _GETFLAGS, bytes(_LONG_INTEGER))
+            flags = int.from_bytes(found, sys.byteorder) | _TOPDIR_FL
+            fcntl.ioctl(opened, _SETFLAGS, flags.to_bytes(_LONG_INTEGER, sys.byteorder))
+        finally:
+            os.close(opened)
 
 
 def new_name(target: Path) -> Path:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from handlers.local_handler import trees
 from handlers.local_handler.snapshots import KEPT, Snapshots
@@ -26,6 +30,27 @@ def test_a_copy_has_the_content_and_permissions_and_shares_nothing(tmp_path: Pat
     copied.write_text("changed")
     assert (source / "sub" / "script.sh").read_bytes()[:2] == b"#!"
     assert (target / "empty").read_bytes() == b""
+
+
+@pytest.mark.skipif(shutil.which("chattr") is None, reason="e2fsprogs is not installed")
+def test_what_is_made_in_a_folder_is_spread_where_the_file_system_can(tmp_path: Path) -> None:
+    """As by `chattr +T`, which some file systems refuse."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+    subprocess.run(["chattr", "+T", theirs], capture_output=True, check=False)
+    for _ in range(2):
+        trees.spread(ours)
+    listed = subprocess.run(["lsattr", "-d", ours, theirs], capture_output=True, check=False)
+    flags = [line.split()[0] for line in listed.stdout.splitlines()]
+    assert flags == flags[:1] * len(flags)
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_what_cannot_be_spread_is_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("content")
+    trees.spread(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_first_to_finish_gives_the_name(tmp_path: Path) -> None:
