@@ -45,6 +45,7 @@ class KernelSeeds:
         self._filters = filters
         self._picklers = picklers
         self.library = Library()  # what each kernel finds imported besides
+        self._forgotten: Mapping[str, types.ModuleType] = {}
 
     def sow(self) -> KernelSeed:
         """Fork the seed of one kernel."""
@@ -80,6 +81,7 @@ class KernelSeeds:
         command = receive(pipe)
         _, _, code, *arguments = command
         self._forget_loggers()
+        self._forgotten = dict(sys.modules)  # kept: taking them apart takes longer than a cell
         self._forget()
         if self.library.modules:
             self._let_library_appear()

@@ -10,10 +10,13 @@ Ending: the launcher ends a kernel's children, because ipykernel would signal th
 minute, even those that it has killed. Files are flushed before anything that may keep the
 interpreter from ending. It may indeed never end: ipykernel's publishing thread goes first, and the
 thread that answers the request to shut down waits for it. An interpreter that ends collects garbage
-several times. That leaves out what was imported before the notebook, most of all that there is,
-unless something that the notebook has made may do something when it is collected.
+several times, and takes apart one module after the other. That leaves out what was imported before
+the notebook, most of all that there is, unless something that the notebook has made may do
+something when it is collected.
 """
 
+import atexit
+import ctypes
 import gc
 import io
 import sys
@@ -36,6 +39,7 @@ FILES: Any = io.IOBase.__base__
 KERNELS = frozenset(
     ("IPython", "_asyncio", "_io", "asyncio", "ipykernel", "socket", "tornado", "zmq")
 )
+NEEDED = frozenset(("__main__", "builtins", "sys", "threading"))  # by an interpreter that ends
 SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 IPythonKernel._process_children = lambda _: []  # type: ignore[method-assign] # noqa: SLF001 -- the only way
@@ -132,9 +136,28 @@ class App(IPKernelApp):
         if self.control_thread:
             self.control_thread.stop()
             self.control_thread.join()
-        if may_finalize():
+        self.may_finalize = may_finalize()
+        if self.may_finalize:
             gc.unfreeze()
 
 
+def leave_imported() -> None:
+    """Have the interpreter that is about to end leave what was imported before the notebook.
+
+    It waits for threads and calls the functions registered for its end before it takes apart
+    modules. So that is done here: they may import something.
+    """
+    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 -- as Py_FinalizeEx does
+    atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
+    sys.setswitchinterval(60)  # seconds; no other thread may import something from now on
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(IMPORTED))
+    for name, module in IMPORTED.items():
+        if name not in NEEDED and sys.modules.get(name) is module:
+            sys.modules[name] = None  # type: ignore[assignment]  # as the interpreter does itself
+
+
 gc.freeze()
+IMPORTED = dict(sys.modules)
 App.launch_instance()
+if not App.instance().may_finalize:
+    leave_imported()

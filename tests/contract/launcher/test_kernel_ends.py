@@ -54,3 +54,55 @@ def test_collections_leave_out_what_was_imported_before(run_notebook: Start) -> 
     run = run_notebook(notebook("import gc\nprint(gc.get_freeze_count() > 10_000)"))
 
     assert run.log.splitlines()[-1] == "True"
+
+
+OBJECTS = {
+    "an object": (
+        "class Writes:\n    def __del__(self):\n        open('wrote.txt', 'w').close()\n"
+        "found = Writes()"
+    ),
+    "a finalizer": (
+        "import weakref\nclass Own: pass\nfound = Own()\n"
+        "weakref.finalize(found, lambda: open('wrote.txt', 'w').close())"
+    ),
+    "a hook that imports": (
+        "import atexit\ndef hook():\n    import json, ipykernel, wave\n"
+        "    json.dump(1, open('wrote.txt', 'w'))\natexit.register(hook)"
+    ),
+    "a thread": (
+        "import threading, time\ndef write():\n    time.sleep(0.3)\n    import json\n"
+        "    open('wrote.txt', 'w').write(json.dumps(1))\nthreading.Thread(target=write).start()"
+    ),
+    "an executor": (
+        "import concurrent.futures, time\npool = concurrent.futures.ThreadPoolExecutor(1)\n"
+        "pool.submit(lambda: (time.sleep(0.3), open('wrote.txt', 'w').close()))"
+    ),
+}
+ENDLESS = """
+import threading
+def endless():
+    while True:
+        import json, os.path, ipykernel.kernelapp
+        json.dumps(os.path.sep)
+for _ in range(4):
+    threading.Thread(target=endless, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize("made", OBJECTS.values(), ids=OBJECTS)
+def test_what_acts_at_the_end_of_an_interpreter_acts(run_notebook: Start, made: str) -> None:
+    run = run_notebook(notebook(made))
+
+    assert run.outcome["status"] == "succeeded"
+    assert run.outcome["warnings"] == []
+    assert (run.root / "wrote.txt").exists()
+    assert "Traceback" not in run.log
+    assert "ignored" not in run.log
+
+
+def test_threads_that_go_on_do_not_disturb_the_end(run_notebook: Start) -> None:
+    run = run_notebook(notebook(ENDLESS))
+
+    assert run.outcome["status"] == "succeeded"
+    assert run.outcome["warnings"] == []
+    assert run.log.splitlines()[1:] == []
