@@ -44,13 +44,17 @@ class KernelSeeds:
         self._finders = finders
         self._filters = filters
         self._picklers = picklers
+        self._own_packages = {name.partition(".")[0] for name in self._modules}
         self.library = Library()  # what each kernel finds imported besides
         self._forgotten: Mapping[str, types.ModuleType] = {}
 
     def sow(self) -> KernelSeed:
         """Fork the seed of one kernel."""
-        packages = {name.partition(".")[0] for name in (*self._modules, *self.library.modules)}
-        return KernelSeed(Seed(self._grow), packages, self.library.absent)
+        return KernelSeed(Seed(self._grow), self._packages(), self.library.absent)
+
+    def _packages(self) -> set[str]:
+        """The packages that a kernel finds imported."""
+        return self._own_packages | {name.partition(".")[0] for name in self.library.modules}
 
     @contextmanager
     def as_imported(self) -> Iterator[None]:
@@ -110,7 +114,7 @@ class KernelSeeds:
 
     def _forget_loggers(self) -> None:
         """Undo the loggers that were made by modules which are about to be forgotten."""
-        kept = {name.partition(".")[0] for name in (*self._modules, *self.library.modules)}
+        kept = self._packages()
         loggers = logging.root.manager.loggerDict
         for name in list(loggers):
             package = name.partition(".")[0]

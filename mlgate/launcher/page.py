@@ -34,7 +34,8 @@ IMAGES_BYTES = 50 * 2**20  # the limit for all images together
 # No policy can stop a `<meta>` that refreshes. The replacements look the same.
 HARMLESS = {"meta": "wbr", "base": "wbr", "form": "div"}
 HARMFUL = re.compile(r"(?<=<)(/?)(meta|base|form)\b", re.IGNORECASE)
-SOURCE = re.compile(r"""(<img\b[^>]*?\ssrc=)(["'])([^"'>]*)\2""", re.IGNORECASE)
+# The data of an image that is in the page has no name of a file, but perhaps a thousand slashes.
+SOURCE = re.compile(r"""(<img\b[^>]*?\ssrc=)(["'])(?!data:)([^"'>]*)\2""", re.IGNORECASE)
 ATTACHED = re.compile(r"attachment:([^\s)\"'>]+)")
 
 
