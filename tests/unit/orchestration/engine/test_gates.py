@@ -74,7 +74,8 @@ def test_metric_gates(value: float | None, bound: dict[str, float], holds: bool)
     judgment = judge(build(passed("a", metrics=metrics), gate=gate))
 
     assert (judgment.verdict is Verdict.SUCCEEDED) is holds
-    assert [check.passed for check in judgment.metric_checks] == [holds]
+    [check] = judgment.metric_checks
+    assert (check.metric, check.passed) == (gate.metrics[0], holds)
     assert "accuracy" in judgment.reason
 
 

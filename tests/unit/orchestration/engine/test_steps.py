@@ -17,6 +17,8 @@ from mlgate.orchestration.builds import (
     TroubleKind,
 )
 from mlgate.orchestration.engine import pace, progress, steps
+from mlgate.orchestration.engine.trouble import Doing
+from mlgate.orchestration.engine.work import is_suspect
 from mlgate.orchestration.runs import CellEvent, FailureKind, Observation, RunStatus
 from tests.unit.orchestration.engine.builders import NOON, build, failed, outcome, passed, run
 
@@ -233,6 +235,63 @@ def test_absorb_takes_progress_in_and_leaves_the_end_to_collection() -> None:
 
     assert (after.run("a").status, after.run("a").cells) == (RunStatus.RUNNING, cells)
     assert (after.run("b").ended, after.run("b").status.ended) == (True, False)
+
+
+def test_a_run_has_an_activity_until_it_begins_or_ends() -> None:
+    state = build(run("a", submitted=True))
+    attempt = state.attempt_of(state.run("a"))
+    copying = Observation(RunStatus.QUEUED, activity="copying files")
+
+    found = progress.absorb(state, {attempt: copying}, SOON)
+    begun = progress.absorb(found, {attempt: SILENT}, SOON)
+    over = progress.absorb(found, {attempt: replace(copying, status=RunStatus.FAILED)}, SOON)
+
+    assert found.run("a").activity == "copying files"
+    assert begun.run("a").activity is None
+    assert over.run("a").activity is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "since"),
+    [
+        ({}, None),
+        ({"hindered": 1.0, "ended_at": NOON}, NOON),
+        ({"begun": {Doing.TURN: 2}, "ended_at": NOON}, NOON),
+        ({"begun": {Doing.TURN: 1}, "ended_at": NOON}, None),
+        ({"hindered": 1.0, "ending_since": NOON}, NOON - pace.LONGEST_ENDING),
+        (
+            {"hindered": 1.0, "ending_since": NOON, "ended_at": NOON - timedelta(hours=1)},
+            NOON - timedelta(hours=1),
+        ),
+        ({"hindered": 1.0}, None),
+        ({"ending_since": NOON}, None),
+    ],
+)
+def test_a_verdict_that_something_hinders_is_told_after_minutes(
+    changes: dict[str, Any], since: datetime | None
+) -> None:
+    state = build(run("a"), **changes)
+    late = NOON + timedelta(days=1)
+    due = late if since is None else since + pace.TELLING_LIMIT
+
+    assert not pace.must_be_told(state, due - timedelta(seconds=1))
+    assert pace.must_be_told(state, due) is (since is not None)
+
+
+@pytest.mark.parametrize(
+    ("begun", "suspect"),
+    [
+        ({}, False),
+        ({Doing.TURN: 1}, False),
+        ({Doing.TURN: 2}, True),
+        ({Doing.TURN: 1, "collect:a": 1}, True),
+        ({Doing.TURN: 1, "collect:a": 0}, False),
+    ],
+)
+def test_a_build_that_may_have_killed_hosts_is_suspect(
+    begun: dict[str, int], suspect: bool
+) -> None:
+    assert is_suspect(build(run("a"), begun=begun)) is suspect
 
 
 def test_what_a_look_or_an_outcome_does_not_say_stays_as_it_was_seen() -> None:
