@@ -184,11 +184,10 @@ class Turn:
             prepared = acts.prepare(self._ports, self._build, self._policy)
         self._work.save(prepared)
         if prepared.runs:
+            count = len(prepared.runs)
+            noun = "run" if count == 1 else "runs"
             log.info(
-                "build %s: %d runs of commit %s",
-                prepared.build_id,
-                len(prepared.runs),
-                prepared.commit,
+                "build %s: %d %s of commit %s", prepared.build_id, count, noun, prepared.commit
             )
         # A checkout may be long: if the end was asked for meanwhile, submit nothing.
         self._news.ask("after the checkout", again=True)
