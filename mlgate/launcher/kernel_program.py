@@ -12,7 +12,8 @@ interpreter from ending. It may indeed never end: ipykernel's publishing thread 
 thread that answers the request to shut down waits for it. An interpreter that ends collects garbage
 several times, and takes apart one module after the other. That leaves out what was imported before
 the notebook, most of all that there is, unless something that the notebook has made may do
-something when it is collected.
+something when it is collected, or a thread of it goes on. What the notebook has put into such a
+module, and nowhere else, is then not deallocated.
 """
 
 import atexit
@@ -87,8 +88,13 @@ def forget_printed() -> None:
 def may_finalize() -> bool:
     """Whether an object that the notebook has made may do something when it is collected."""
     seen: set[type] = set()
+    shell: Any = App.instance().shell
     for each in gc.get_objects():
         kind = type(each)
+        if each is getattr(
+            shell.history_manager, "db", None
+        ):  # a class with `__del__` from Python 3.12 on
+            continue
         if kind in SUSPENDED:
             codes = (getattr(each, name, None) for name in ("gi_code", "cr_code", "ag_code"))
             code: Any = next(filter(None, codes))
@@ -128,6 +134,7 @@ class App(IPKernelApp):
         del context.sndhwm  # later sockets have no limit
 
     def start(self) -> None:
+        self.threads = set(threading.enumerate())
         super().start()  # type: ignore[no-untyped-call]
         for each in gc.get_objects():
             if issubclass(type(each), FILES):
@@ -145,11 +152,14 @@ def leave_imported() -> None:
     """Have the interpreter that is about to end leave what was imported before the notebook.
 
     It waits for threads and calls the functions registered for its end before it takes apart
-    modules. So that is done here: they may import something.
+    modules. So that is done here: they may import something. So may a thread that goes on.
     """
-    threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 -- as Py_FinalizeEx does
+    with suppress(BaseException):  # the interpreter would go on as well
+        threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 -- as Py_FinalizeEx does
     atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
-    sys.setswitchinterval(60)  # seconds; no other thread may import something from now on
+    left = set(threading.enumerate()) - App.instance().threads
+    if any(top(type(each).__module__) not in KERNELS for each in left):
+        return
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(IMPORTED))
     for name, module in IMPORTED.items():
         if name not in NEEDED and sys.modules.get(name) is module:

@@ -100,6 +100,38 @@ def test_what_acts_at_the_end_of_an_interpreter_acts(run_notebook: Start, made: 
     assert "ignored" not in run.log
 
 
+SHORT = """
+import sys
+def hook(event, given):
+    if event == "ctypes.dlsym" and "Py_IncRef" in given:
+        open("short.txt", "w").close()
+sys.addaudithook(hook)
+"""
+
+
+@pytest.mark.parametrize(
+    ("cell", "short"),
+    [
+        ("import csv, decimal, json\nprint(json.dumps(1))", True),
+        ("import threading\nthreading.Thread(target=print).start()", True),
+        (
+            "import threading, time\n"
+            "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
+            False,
+        ),
+        (OBJECTS["an object"], False),
+    ],
+    ids=["a plain one", "a thread that ended", "a thread that goes on", "an object that acts"],
+)
+def test_what_was_imported_before_is_left_unless_something_may_act(
+    run_notebook: Start, cell: str, short: bool
+) -> None:
+    run = run_notebook(notebook(SHORT, cell))
+
+    assert run.outcome["status"] == "succeeded"
+    assert (run.root / "short.txt").exists() is short
+
+
 def test_threads_that_go_on_do_not_disturb_the_end(run_notebook: Start) -> None:
     run = run_notebook(notebook(ENDLESS))
 
