@@ -224,6 +224,8 @@ class Supervisor:
         try:
             self._view.leave()
             found = [each for each in sources if each.is_file() and os.access(each.parent, os.W_OK)]
+            if not found:  # an empty list means all of `sys.path`
+                return
             replace_file(listed, "".join(f"{source}\n" for source in found).encode())
             self._within(_COMPILING)
             self.execute(command, self._folder.path, {})

@@ -89,6 +89,9 @@ def _begin() -> list[tuple[str, int]]:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     if not views.possible():
         sys.exit("Runs need their own environment on this system, so they cannot be forked.")
+    for folder in _packages():
+        with suppress(OSError):  # else the first bytecode there would look like an installation
+            (folder / "__pycache__").mkdir(exist_ok=True)
     return _installed()
 
 
@@ -216,9 +219,12 @@ def _passed_on(branches: Branches, request: Mapping[str, Any]) -> bytes | None:
 
 def _installed() -> list[tuple[str, int]]:
     """A value that changes whenever a package is installed, removed or replaced."""
+    return [(str(folder), folder.stat().st_mtime_ns) for folder in _packages()]
+
+
+def _packages() -> list[Path]:
     names = ("site-packages", "dist-packages")
-    folders = [folder for folder in map(Path, sys.path) if folder.name in names]
-    return [(str(folder), folder.stat().st_mtime_ns) for folder in folders if folder.is_dir()]
+    return [folder for folder in map(Path, sys.path) if folder.name in names and folder.is_dir()]
 
 
 def _reap(*_: object) -> None:

@@ -251,6 +251,33 @@ def test_what_a_run_had_to_compile_is_compiled_for_the_next(
 
 
 @LINUX_ALONE
+def test_a_run_that_puts_a_pipe_in_the_way_of_compiling_ends(bench: Bench, host: Path) -> None:
+    succeeded(bench, bench.task("import base, os; os.mkfifo('../sources.txt')"))
+    assert list(host.rglob("__pycache__/base.*.pyc"))
+
+
+@LINUX_ALONE
+def test_what_a_run_installed_itself_is_not_compiled_for_others(bench: Bench, host: Path) -> None:
+    task = bench.task(shell(INSTALLS["uv"], bench.folder))
+    succeeded(bench, task)
+    assert list(bench.attempt_folder(task).rglob("__pycache__/tiny.*.pyc"))
+    assert not (bench.attempt_folder(task) / "sources.txt").exists()
+
+
+@LINUX_ALONE
+def test_compiling_for_the_next_runs_keeps_their_template(bench: Bench, host: Path) -> None:
+    bench.handler = bench.new_handler(launcher=None, python=host / "bin" / "python")
+    warm_up(bench)
+    warmths = []
+    for number in (1, 2, 3):
+        task = of_cells(bench, "import base", number=number)
+        succeeded(bench, task)
+        warmths.append(was_warm(bench, task))
+    assert list(host.rglob("__pycache__/base.*.pyc"))
+    assert warmths == [True, True, True]
+
+
+@LINUX_ALONE
 @pytest.mark.parametrize("where", ["staged files", "launcher", "handlers"])
 def test_what_no_install_changes_a_run_cannot_change(bench: Bench, where: str) -> None:
     """Not even as root, whom no permission stops."""
@@ -273,7 +300,7 @@ def test_what_no_install_changes_a_run_cannot_change(bench: Bench, where: str) -
     assert not tried.exists()
 
 
-@pytest.mark.parametrize("name", ["compileall", "struct", "sitecustomize"])
+@pytest.mark.parametrize("name", ["compileall", "struct"])
 def test_code_of_a_run_does_not_compile_for_the_next(bench: Bench, name: str) -> None:
     """What compiles is outside of the run's view, with the credentials of package indexes."""
     index(bench.folder)
@@ -282,12 +309,9 @@ def test_code_of_a_run_does_not_compile_for_the_next(bench: Bench, name: str) ->
         "environment": Environment(requirements="r.txt"),
     }
     executed = bench.folder / "executed"
-    plants = f"""
-        import base, os, pathlib
-        for folder in ("..", *os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-            pathlib.Path(folder, "{name}.py").write_text("open({str(executed)!r}, 'w').close()")
-    """
-    succeeded(bench, bench.task(textwrap.dedent(plants), **asked))
+    planted = f"open({str(executed)!r}, 'w').close()"
+    plants = f"import base, pathlib; pathlib.Path('..', '{name}.py').write_text({planted!r})"
+    succeeded(bench, bench.task(plants, **asked))
     assert list((bench.home / "environments").rglob("__pycache__/base.*.pyc"))
     assert not executed.exists()
 
