@@ -269,7 +269,8 @@ class _Reader:
             if with_secrets:
                 address.secrets()
         except ValueError as error:
-            self._error(name, f"{shown(url)} {error}")
+            what, remedy = error.args
+            self._error(name, f"{shown(url)} {what}", remedy)
 
     def _check_functions(self, settings: Settings) -> None:
         # Instances come and go, so local runs and a state on the disk would be lost.

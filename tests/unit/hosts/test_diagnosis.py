@@ -40,6 +40,12 @@ from mlgate.orchestration.checks import examine
             "Correct MLGATE_ENVIRONMENT: write name:version.",
         ),
         (
+            "MLGATE_MODELS",
+            "ftp://example.org/models",
+            "MLGATE_MODELS: 'ftp://example.org/models' is not the URL of a blob container.",
+            "Correct MLGATE_MODELS: write it as https://ACCOUNT.blob.core.windows.net/CONTAINER.",
+        ),
+        (
             "MLGATE_SERVICES",
             "https://example.org/=NOT_SET",
             "MLGATE_SERVICES: the variable that entry 1 names is not set.",
@@ -61,7 +67,7 @@ def test_a_wrong_setting_has_what_is_wrong_and_what_to_do(
     assert printed.startswith(f"✗ settings {says} {remedy}")
 
 
-def test_a_host_without_a_queue_is_told_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_without_a_queue_has_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert diagnose(None, as_json=True) == 1
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
     for name in ("queue-receive", "queue-send"):
