@@ -15,7 +15,7 @@ IDLE_LOOK = timedelta(seconds=60)  # while no pipeline waits
 LONGEST_PAUSE = timedelta(seconds=60)  # between two looks, whatever the reason
 ENDING_GRACE = timedelta(minutes=4)  # for canceled attempts to be seen as ended
 POSTING_LIMIT = timedelta(hours=24)  # after the deadline, a completion is given up
-TELLING_LIMIT = timedelta(minutes=7)  # after the runs' end, where something is in the way
+TELLING_LIMIT = timedelta(minutes=6)  # after the runs' end, where something is in the way
 LONGEST_ENDING = timedelta(minutes=2)  # of one call, once the build must end
 LONGEST_TELLING = timedelta(minutes=4)  # and once its verdict is known
 HOST_GONE = timedelta(minutes=10)  # without a look of the host that local runs belong to

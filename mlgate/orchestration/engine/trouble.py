@@ -26,7 +26,7 @@ pipeline itself refuses the completion. Waiting for one's turn (`Busy`) is not t
 A waiting step is promised its verdict ten minutes after the last run's end. So what failures of
 `keep`, `offer`, `write` and `publish` have cost since then, tries and pauses, is added up
 (`Build.hindered`) and has a limit for each of them, `LIMIT`: beyond it no file is kept or written,
-and nothing is published. What else fails meanwhile is not added up, so seven minutes of any clock
+and nothing is published. What else fails meanwhile is not added up, so six minutes of any clock
 are a limit as well (`pace.must_be_told`). What goes well may take as long as it takes.
 """
 
