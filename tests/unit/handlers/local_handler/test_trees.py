@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from handlers.local_handler import trees
+from handlers.local_handler.handler import LocalHandler
 from handlers.local_handler.snapshots import KEPT, Snapshots
 from handlers.local_handler.staging import IDLE
 
@@ -33,14 +34,14 @@ def test_a_copy_has_the_content_and_permissions_and_shares_nothing(tmp_path: Pat
 
 
 @pytest.mark.skipif(shutil.which("chattr") is None, reason="e2fsprogs is not installed")
-def test_what_is_made_in_a_folder_is_spread_where_the_file_system_can(tmp_path: Path) -> None:
+def test_attempts_are_placed_apart_where_the_file_system_can(tmp_path: Path) -> None:
     """As by `chattr +T`, which some file systems refuse."""
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    for folder in (ours, theirs):
-        folder.mkdir()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
     subprocess.run(["chattr", "+T", theirs], capture_output=True, check=False)
     for _ in range(2):
-        trees.spread(ours)
+        LocalHandler(home=tmp_path / "home", parallel=1).close()
+    ours = tmp_path / "home" / "attempts"
     listed = subprocess.run(["lsattr", "-d", ours, theirs], capture_output=True, check=False)
     flags = [line.split()[0] for line in listed.stdout.splitlines()]
     assert flags == flags[:1] * len(flags)

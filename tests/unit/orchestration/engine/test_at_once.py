@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlgate.orchestration.builds import Verdict
+from mlgate.orchestration.engine.steps import SLICE
 from mlgate.orchestration.errors import Permanent, UnusableEnvironment
 from mlgate.orchestration.runs import FailureKind, RunStatus
 from tests.unit.orchestration.engine.twins import World
@@ -30,6 +31,17 @@ def test_as_many_calls_are_under_way_at_once_as_the_backend_takes(world: World) 
 
     assert world.build(key).verdict is Verdict.SUCCEEDED
     assert len(world.backend.submitted) == len(RUNS)
+
+
+def test_in_one_look_submitting_and_collecting_take_turns(world: World) -> None:
+    """Two runs end at once, and many need one of them: neither the other nor these wait long."""
+    submitted = list[int]()
+    world.backend.on_collect = lambda: submitted.append(len(world.backend.submitted))
+    needy = [{"name": f"run-{number}", "needs": ["a"]} for number in range(60)]
+    assert world.start({"name": "a"}, {"name": "b"}, *needy)
+    world.run_to_end()
+
+    assert submitted[:2] == [2, 2 + SLICE]
 
 
 @pytest.mark.parametrize(

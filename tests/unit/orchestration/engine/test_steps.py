@@ -84,7 +84,7 @@ def test_next_step(state: Build, step: steps.Step) -> None:
     ],
 )
 def test_submitting_and_collecting_take_turns(after: type[steps.Step], step: steps.Step) -> None:
-    """With a thousand runs, either would otherwise keep the other waiting for very long."""
+    """With hundreds of runs, either would otherwise keep the other waiting for very long."""
     state = build(run("a", submitted=True, ended=True), run("b"))
     assert steps.next_step(state, SOON, after=after) == step
 

@@ -112,6 +112,7 @@ class BackendTwin:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     endless: bool = False
     on_submit: Callable[[], object] | None = None
+    on_collect: Callable[[], object] | None = None
     at_once: int = 1
 
     def stage(self, checkout: Checkout, request: RepositoryRequest, runs: Sequence[RunSpec]) -> str:
@@ -151,6 +152,8 @@ class BackendTwin:
 
     def collect(self, task: Task, files: BuildFiles | None) -> Outcome:
         self._fault("collect")
+        if self.on_collect is not None:
+            self.on_collect()
         for path, content in self.kept.get(task.spec.name, {}).items() if files else ():
             assert files is not None
             files.write(task.attempt.build, f"runs/{task.spec.name}/{path}", content)
