@@ -89,11 +89,10 @@ def may_finalize() -> bool:
     """Whether an object that the notebook has made may do something when it is collected."""
     seen: set[type] = set()
     shell: Any = App.instance().shell
+    history = getattr(shell.history_manager, "db", None)  # has `__del__` from Python 3.12 on
     for each in gc.get_objects():
         kind = type(each)
-        if each is getattr(
-            shell.history_manager, "db", None
-        ):  # a class with `__del__` from Python 3.12 on
+        if each is history:
             continue
         if kind in SUSPENDED:
             codes = (getattr(each, name, None) for name in ("gi_code", "cr_code", "ag_code"))
