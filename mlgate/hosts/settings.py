@@ -207,7 +207,6 @@ class _Reader:
         services: list[tuple[str, SecretStr | None]] = []
         for number, entry in enumerate(self._list(name), 1):
             prefix, separator, variable = entry.rpartition("=") if "=" in entry else (entry, "", "")
-            key = self._environ.get(variable, "")
             if not url_allowed(prefix, [prefix]):
                 self._error(
                     name,
@@ -217,11 +216,8 @@ class _Reader:
                 )
             elif not separator:
                 services.append((prefix, None))
-            elif no_secret := _no_secret(key):
-                what, remedy = no_secret
-                self._error(name, f"the variable that entry {number} names {what}", remedy)
-            else:
-                services.append((prefix, SecretStr(key)))
+            elif key := self._secret(name, number, variable):
+                services.append((prefix, key))
         return tuple(services)
 
     def _git_credentials(self) -> tuple[tuple[str, SecretStr], ...]:
@@ -229,7 +225,6 @@ class _Reader:
         credentials = []
         for number, entry in enumerate(self._list(name), 1):
             prefix, separator, variable = entry.rpartition("=")
-            token = self._environ.get(variable, "")
             if not separator or not prefix:
                 # Name the entry by its number: a wrong one may contain the token itself.
                 self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
@@ -240,12 +235,22 @@ class _Reader:
                     "write its prefix as https://host/path, without user name, password or query "
                     "(ssh URLs are opened with the host's own key)",
                 )
-            elif no_secret := _no_secret(token):
-                what, remedy = no_secret
-                self._error(name, f"the variable that entry {number} names {what}", remedy)
-            else:
-                credentials.append((prefix, SecretStr(token)))
+            elif token := self._secret(name, number, variable):
+                credentials.append((prefix, token))
         return tuple(credentials)
+
+    def _secret(self, name: str, number: int, variable: str) -> SecretStr | None:
+        """The secret in the variable that an entry names; None, with an error, if it has none."""
+        value = self._environ.get(variable, "")
+        named = f"the variable that entry {number} names is"
+        if not value:
+            self._error(name, f"{named} not set", "set that variable")
+        elif value.startswith(_REFERENCE):
+            what = f"{named} a Key Vault reference that the app could not resolve"
+            self._error(name, what, "check that its identity may read the vault's secret")
+        else:
+            return SecretStr(value)
+        return None
 
     def _count(self, name: str, default: int) -> int:
         text = self._text(name)
@@ -323,18 +328,6 @@ class _Reader:
 
     def _error(self, name: str, what: str, remedy: str = "") -> None:
         self._wrong.append(WrongSetting(name, what, remedy))
-
-
-def _no_secret(value: str) -> tuple[str, str] | None:
-    """Why the value of a variable is not a secret, and the remedy; None if it may be one."""
-    if not value:
-        return "is not set", "set that variable"
-    if value.startswith(_REFERENCE):
-        return (
-            "is a Key Vault reference that the app could not resolve",
-            "check that its identity may read the vault's secret",
-        )
-    return None
 
 
 def _writable(folder: Path) -> bool:
