@@ -31,6 +31,7 @@ class Served:
         *,
         python: str | Path = sys.executable,
         environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.PIPE,
         **asked: Any,
     ) -> None:
         (folder / "work").mkdir(parents=True)
@@ -43,7 +44,7 @@ class Served:
                 [str(python), "-c", child.BOOT, str(ROOT), str(folder)],
                 cwd=folder / "work",
                 env=environment,
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -97,8 +98,8 @@ class Served:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        assert self.process.stdin
-        self.process.stdin.close()
+        if self.process.stdin:
+            self.process.stdin.close()
 
 
 def running(group: int) -> Iterator[str]:

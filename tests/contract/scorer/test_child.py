@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mlgate.scorer import child, frames
-from tests.contract.scorer.served import ROOT, SECONDS, Connection, Served
+from tests.contract.scorer.served import ROOT, SECONDS, Served
 from tests.support.models import SUM, pickled
 
 ROWS = [{"b": 2, "a": 1}, {"b": 4, "a": 3.5}]
@@ -184,25 +184,18 @@ def test_it_ends_with_its_input_while_it_loads(serve: Serve, line: str) -> None:
     served.ended()
 
 
-def test_it_ends_with_an_input_that_is_a_socket(serve: Serve, tmp_path: Path) -> None:
+def test_it_ends_with_an_input_that_is_a_socket(serve: Serve) -> None:
     """As asyncio makes it up to Python 3.11."""
-    with serve(predict(HANGS["lets no thread run"])).connect() as connection:
-        connection.send([["odd"]])
     ours, its = socket.socketpair()
-    folder = tmp_path / "other"
-    folder.mkdir()
-    (folder / child.ASKED).write_bytes((tmp_path / "0" / child.ASKED).read_bytes())
-    command = [sys.executable, "-c", child.BOOT, str(ROOT), str(folder)]
-    with its, subprocess.Popen(command, stdin=its.fileno()) as process:
+    with ours, its:
+        served = serve(predict(HANGS["lets no thread run"]), stdin=its.fileno())
         its.close()
-        while not (folder / child.SOCKET).exists():
-            time.sleep(0.01)
-        with Connection(folder / child.SOCKET) as connection:
+        with served.connect() as connection:
             connection.send([["odd"]])
             time.sleep(0.3)
             ours.close()
             assert connection.frame() is None
-        process.wait(10)
+    assert served.ended() == -signal.SIGKILL
 
 
 def test_it_ends_with_a_server_that_is_killed(serve: Serve, tmp_path: Path) -> None:
@@ -220,9 +213,11 @@ def test_it_ends_with_a_server_that_is_killed(serve: Serve, tmp_path: Path) -> N
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         number = int(server.stdout.readline())
-        while not (folder / child.SOCKET).exists():
+        begun = time.monotonic()
+        while not (folder / child.SOCKET).exists() and time.monotonic() < begun + SECONDS:
             time.sleep(0.01)
         server.kill()
+    assert (folder / child.SOCKET).exists()
     end = time.monotonic() + 10
     while Path(f"/proc/{number}").exists() and time.monotonic() < end:
         time.sleep(0.01)
