@@ -42,6 +42,28 @@ def test_an_installed_kernel_of_another_name_is_used(start: Start, tmp_path: Pat
     assert "y\n" in run.log
 
 
+# Twice as fast as a launcher reads, so that in the end thousands wait: more than its queue would
+# hold if it had a limit. After every fifty it waits for the threads that carry them, because
+# ipykernel's own socket drops what comes while a thousand wait to be sent.
+PRINTS = """
+import threading, time
+kernel = get_ipython().kernel
+pack = kernel.session.serialize
+messages = []
+for i in range(12_000):
+    content = {"data": {"text/plain": str(i)}, "metadata": {}, "transient": {}}
+    message = kernel.session.msg("display_data", content=content, parent=kernel.get_parent())
+    messages.append([b"display_data", *pack(message)])
+for i, message in enumerate(messages):
+    kernel.iopub_thread.send_multipart(message)
+    if i % 50 == 0:
+        sent = threading.Event()
+        kernel.iopub_thread.schedule(sent.set)
+        sent.wait()
+        time.sleep(0.01)
+"""
+
+
 def test_a_kernel_that_does_not_wait_for_its_reader_loses_nothing(
     start: Start, tmp_path: Path
 ) -> None:
@@ -51,14 +73,12 @@ def test_a_kernel_that_does_not_wait_for_its_reader_loses_nothing(
     arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     fields = {"argv": arguments, "language": "python", "display_name": "Stock"}
     (spec / "kernel.json").write_text(json.dumps(fields))
-    book = notebook(
-        "for i in range(2500): display(i)", kernelspec={"name": "stock", "display_name": "Stock"}
-    )
+    book = notebook(PRINTS, kernelspec={"name": "stock", "display_name": "Stock"})
 
     run = start({"notebook.ipynb": book}, {"JUPYTER_PATH": str(tmp_path / "jupyter")}).wait()
 
     shown = [output.data["text/plain"] for output in run.cells[0].outputs]
-    assert shown == [str(i) for i in range(2500)]
+    assert shown == [str(i) for i in range(12_000)]
 
 
 def test_a_kernel_that_does_not_start_is_an_environment_failure(
