@@ -18,6 +18,8 @@ module, and nowhere else, is then not deallocated.
 
 import atexit
 import ctypes
+import dis
+import functools
 import gc
 import io
 import sys
@@ -40,7 +42,13 @@ FILES: Any = io.IOBase.__base__
 KERNELS = frozenset(
     ("IPython", "_asyncio", "_io", "asyncio", "ipykernel", "socket", "tornado", "zmq")
 )
+# Packages with a `__del__` that can only warn: that of pyparsing, of a mistake in a grammar.
+QUIET = frozenset(("pyparsing",))
 NEEDED = frozenset(("__main__", "builtins", "sys", "threading"))  # by an interpreter that ends
+# How a handler begins that the compiler has added. From Python 3.12 on, all of a generator is in
+# one that only changes the exception; on 3.12, what waits for another generator is in one whose own
+# handler is that of the `try` around it.
+OF_ALL, OF_WAITING = "CALL_INTRINSIC_1", "CLEANUP_THROW"
 SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 IPythonKernel._process_children = lambda _: []  # type: ignore[method-assign] # noqa: SLF001 -- the only way
@@ -88,26 +96,50 @@ def forget_printed() -> None:
 def may_finalize() -> bool:
     """Whether an object that the notebook has made may do something when it is collected."""
     seen: set[type] = set()
-    shell: Any = App.instance().shell
-    history = getattr(shell.history_manager, "db", None)  # has `__del__` from Python 3.12 on
     for each in gc.get_objects():
         kind = type(each)
-        if each is history:
+        if each is App.history:
             continue
         if kind in SUSPENDED:
             codes = (getattr(each, name, None) for name in ("gi_code", "cr_code", "ag_code"))
             code: Any = next(filter(None, codes))
-            if KERNELS.isdisjoint(code.co_filename.split("/")):
+            if KERNELS.isdisjoint(code.co_filename.split("/")) and acts_when_closed(each, code):
                 return True
         elif issubclass(kind, weakref.ref):
             if getattr(each.__callback__, "__module__", None) == "__main__":
                 return True
         elif kind not in seen:
             seen.add(kind)
-            known = top(kind.__module__) in KERNELS or issubclass(kind, App)
+            known = top(kind.__module__) in KERNELS | QUIET or issubclass(kind, App)
             if hasattr(kind, "__del__") and not known:
                 return True
     return False
+
+
+def acts_when_closed(suspended: Any, code: types.CodeType) -> bool:
+    """Whether a generator waits in a `try` or `with`, so that closing it executes more of it.
+
+    Also true for coroutines, which warn, and for a generator that waits for another kind of
+    iterator, which may have a `close`.
+    """
+    if type(suspended) is not types.GeneratorType:
+        return True
+    if type(suspended.gi_yieldfrom) not in (types.NoneType, types.GeneratorType):
+        return True
+    at = suspended.gi_frame.f_lasti if suspended.gi_frame else -1
+    while found := [each for each in handlers(code) if each[0] <= at < each[1]]:
+        [(_, _, at, begins)] = found
+        if begins != OF_WAITING:
+            return begins != OF_ALL
+    return False
+
+
+@functools.cache
+def handlers(code: types.CodeType) -> list[tuple[int, int, int, str]]:
+    """The ranges of instructions that have a handler, each with its place and first instruction."""
+    found = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+    own = code.co_code
+    return [(each.start, each.end, each.target, dis.opname[own[each.target]]) for each in found]
 
 
 def top(module: Any) -> str:
@@ -119,6 +151,9 @@ OutStream.flush = flush  # type: ignore[method-assign]
 
 
 class App(IPKernelApp):
+    threads: frozenset[threading.Thread] = frozenset()  # its own
+    history: Any = None  # its database, which has `__del__` from Python 3.12 on
+
     def parse_command_line(self, argv: Any = None) -> None:  # noqa: ARG002 -- they are in `sys`
         _, file, history, parent = sys.argv[1:]
         app = {"connection_file": file, "parent_handle": int(parent.partition("=")[2])}
@@ -133,31 +168,41 @@ class App(IPKernelApp):
         del context.sndhwm  # later sockets have no limit
 
     def start(self) -> None:
-        self.threads = set(threading.enumerate())
+        App.threads = frozenset(threading.enumerate())
         super().start()  # type: ignore[no-untyped-call]
-        for each in gc.get_objects():
-            if issubclass(type(each), FILES):
-                with suppress(Exception):
-                    each.flush()
+        shell: Any = self.shell
+        App.history = getattr(shell.history_manager, "db", None)
+        flush_files()
         if self.control_thread:
             self.control_thread.stop()
             self.control_thread.join()
-        self.may_finalize = may_finalize()
-        if self.may_finalize:
-            gc.unfreeze()
 
 
-def leave_imported() -> None:
-    """Have the interpreter that is about to end leave what was imported before the notebook.
+def flush_files() -> None:
+    for each in gc.get_objects():
+        if issubclass(type(each), FILES):
+            with suppress(Exception):
+                each.flush()
 
-    It waits for threads and calls the functions registered for its end before it takes apart
-    modules. So that is done here: they may import something. So may a thread that goes on.
+
+def end() -> None:
+    """Do what an interpreter does first when it ends, and have it leave what was imported before.
+
+    It waits for threads, and calls the functions registered for its end, before it takes apart
+    modules. These may import something, write to a file, or make something that acts; so may a
+    thread that goes on.
     """
     with suppress(BaseException):  # the interpreter would go on as well
         threading._shutdown()  # type: ignore[attr-defined] # noqa: SLF001 -- as Py_FinalizeEx does
     atexit._run_exitfuncs()  # noqa: SLF001 -- likewise
-    left = set(threading.enumerate()) - App.instance().threads
-    if any(top(type(each).__module__) not in KERNELS for each in left):
+    flush_files()
+    try:
+        left = {type(each).__module__ for each in set(threading.enumerate()) - App.threads}
+        acts = not KERNELS.issuperset(map(top, left)) or may_finalize()
+    except BaseException:  # noqa: BLE001 -- asking may execute code of the notebook's classes
+        acts = True
+    if acts:
+        gc.unfreeze()
         return
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(IMPORTED))
     for name, module in IMPORTED.items():
@@ -168,5 +213,4 @@ def leave_imported() -> None:
 gc.freeze()
 IMPORTED = dict(sys.modules)
 App.launch_instance()
-if not App.instance().may_finalize:
-    leave_imported()
+end()

@@ -78,6 +78,58 @@ OBJECTS = {
         "pool.submit(lambda: (time.sleep(0.3), open('wrote.txt', 'w').close()))"
     ),
 }
+# Kept by a module that was imported before the notebook, which the notebook's own end leaves alone,
+# with all that they need then.
+KEPT = {
+    "an object": (
+        "import json, os\nclass Writes:\n"
+        "    def __del__(self, make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "        make(path)\njson.kept = Writes()\ndel Writes"
+    ),
+    "a generator": (
+        "import json, os\ndef write(make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "    try:\n        yield 1\n    finally:\n        make(path)\n"
+        "json.kept = write()\nnext(json.kept)\ndel write"
+    ),
+    "a generator that another one waits for": (
+        "import json, os\ndef write(make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "    try:\n        yield 1\n    finally:\n        make(path)\n"
+        "def outer(inner):\n    yield from inner\n"
+        "json.kept = outer(write())\nnext(json.kept)\ndel write, outer"
+    ),
+    "a generator that waits for another one": (
+        "import json, os\ndef write(inner, make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "    try:\n        yield from inner\n    finally:\n        make(path)\n"
+        "json.kept = write(each for each in (1, 2))\nnext(json.kept)\ndel write"
+    ),
+    "an object beside a class that cannot be asked": (
+        "import json, os\ntable = {}\nclass Meta(type):\n    def __getattr__(cls, name):\n"
+        "        raise (AttributeError if name in table else KeyError)(name)\n"
+        "class Thing(metaclass=Meta): pass\nclass Writes:\n"
+        "    def __del__(self, make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "        make(path)\n"
+        "json.kept, json.JSONEncoder.kept = Thing(), Writes()\ndel Writes"
+    ),
+    "an iterator that a generator waits for": (
+        "import json, os\nclass Writes:\n    def __iter__(self):\n        return self\n"
+        "    def __next__(self):\n        return 1\n"
+        "    def close(self, make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "        make(path)\n"
+        "def outer(inner):\n    yield from inner\n"
+        "json.kept = outer(Writes())\nnext(json.kept)\ndel Writes, outer"
+    ),
+    "a generator that a hook goes on with": (
+        "import atexit, json, os\ndef write(make=os.mknod, path=os.path.abspath('wrote.txt')):\n"
+        "    yield 1\n    try:\n        yield 2\n    finally:\n        make(path)\n"
+        "json.kept = write()\nnext(json.kept)\natexit.register(next, json.kept)\ndel write"
+    ),
+    "a file that a thread writes to": (
+        "import json, os, threading, time\njson.kept = open(os.devnull, 'w')\n"
+        "def write(json=json, path=os.path.abspath('wrote.txt')):\n    time.sleep(0.5)\n"
+        "    json.kept = open(path, 'w')\n    json.kept.write('end')\n"
+        "threading.Thread(target=write).start()"
+    ),
+}
 ENDLESS = """
 import threading
 def endless():
@@ -100,6 +152,17 @@ def test_what_acts_at_the_end_of_an_interpreter_acts(run_notebook: Start, made: 
     assert "ignored" not in run.log
 
 
+@pytest.mark.parametrize("made", KEPT.values(), ids=KEPT)
+def test_what_acts_at_the_end_acts_wherever_it_is_kept(run_notebook: Start, made: str) -> None:
+    run = run_notebook(notebook(SHORT, made))
+
+    assert run.outcome["status"] == "succeeded"
+    assert (run.root / "wrote.txt").exists()
+    by_thread = "thread" in made
+    assert (run.root / "short.txt").exists() is by_thread
+    assert (run.root / "wrote.txt").read_text() == ("end" if by_thread else "")
+
+
 SHORT = """
 import sys
 def hook(event, given):
@@ -119,9 +182,22 @@ sys.addaudithook(hook)
             "threading.Thread(target=time.sleep, args=(9,), daemon=True).start()",
             False,
         ),
-        (OBJECTS["an object"], False),
+        (OBJECTS["an object"], True),
+        ("found = (each for each in range(3))\nnext(found)", True),
+        (
+            "class Forward:  # which matplotlib keeps once it has drawn a formula\n"
+            "    __module__ = 'pyparsing.core'\n    def __del__(self): pass\nfound = Forward()",
+            True,
+        ),
     ],
-    ids=["a plain one", "a thread that ended", "a thread that goes on", "an object that acts"],
+    ids=[
+        "a plain one",
+        "a thread that ended",
+        "a thread that goes on",
+        "an object that acts before",
+        "a generator that does not act",
+        "an object that only warns",
+    ],
 )
 def test_what_was_imported_before_is_left_unless_something_may_act(
     run_notebook: Start, cell: str, short: bool

@@ -20,7 +20,7 @@ pytestmark = LINUX_ALONE
 
 # What differs between two cold runs as well.
 VARYING = "VARYING = {'JPY_PARENT_PID', 'MLGATE_ATTEMPT'}"
-ADDRESS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)? ?([nµm]?s|MiB)\b|(?<=/ipykernel_)\d+")
+ADDRESS = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)? ?([nµm]?s|MiB)\b|(?<=/ipykernel_)\d+|(?<=\(pid=)\d+")
 
 
 def test_no_cell_can_tell(cold: Bench) -> None:
