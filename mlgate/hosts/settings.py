@@ -95,7 +95,8 @@ class _Reader:
             self._check_container("MLGATE_MODELS", models)
         services = self._services()
         if backend not in backends:
-            self._error("MLGATE_BACKEND", f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS")
+            what = f"{backend!r} is not in MLGATE_ALLOWED_BACKENDS"
+            self._error("MLGATE_BACKEND", what, "add it there, or choose another one")
         settings = Settings(
             service_bus=self._service_bus(),
             policy=HostPolicy(
@@ -137,15 +138,19 @@ class _Reader:
 
     def _workspace(self, name: str) -> str | None:
         value = self._text(name)
-        if value and not _WORKSPACE.fullmatch(value):
-            self._error(name, f"{value!r} is not subscription/resource-group/name")
+        if value:
+            self._check_workspace(name, value)
         return value or None
+
+    def _check_workspace(self, name: str, value: str) -> None:
+        if not _WORKSPACE.fullmatch(value):
+            what = f"{value!r} is not the name of a workspace"
+            self._error(name, what, "write it as subscription/resource-group/name")
 
     def _allowed_workspaces(self) -> tuple[str, ...]:
         name = "MLGATE_ALLOWED_WORKSPACES"
         for value in self._list(name):
-            if not _WORKSPACE.fullmatch(value):
-                self._error(name, f"{value!r} is not subscription/resource-group/name")
+            self._check_workspace(name, value)
         default = self._text("MLGATE_WORKSPACE")
         return self._list(name) or ((default,) if default else ())
 
@@ -159,8 +164,8 @@ class _Reader:
         name = "MLGATE_JOB_IDENTITY"
         value = self._text(name)
         if value and not _JOB_IDENTITY.fullmatch(value):
-            what = "is not user, managed or managed:CLIENT_ID with the client id of an identity"
-            self._error(name, f"{value!r} {what}")
+            form = "user, managed or managed:CLIENT_ID with the client id of an identity"
+            self._error(name, f"{value!r} is unknown", f"write {form}")
         return value or None
 
     # A prefix that doesn't match itself can match nothing, so it is a typo.
@@ -227,7 +232,8 @@ class _Reader:
             prefix, separator, variable = entry.rpartition("=")
             if not separator or not prefix:
                 # Name the entry by its number: a wrong one may contain the token itself.
-                self._error(name, f"entry {number} is not url-prefix=NAME_OF_VARIABLE")
+                what = f"entry {number} has no prefix, or names no variable"
+                self._error(name, what, "write it as https://host/path=NAME_OF_VARIABLE")
             elif not url_allowed(prefix, [prefix]):
                 self._error(
                     name,
@@ -257,7 +263,8 @@ class _Reader:
         if not text:
             return default
         if not (text.isascii() and text.isdecimal() and len(text) < 10) or int(text) < 1:
-            self._error(name, f"{text[:80]!r} is not a whole number from 1 to 999999999")
+            what = f"{text[:80]!r} is not a whole number above 0"
+            self._error(name, what, "write one from 1 to 999999999")
             return 1
         return int(text)
 
@@ -265,8 +272,8 @@ class _Reader:
         if "://" in state:
             self._check_container("MLGATE_STATE", state, with_secrets=True)
         elif not state.startswith("sqlite:"):
-            what = "is neither sqlite:PATH nor the URL of a blob container"
-            self._error("MLGATE_STATE", f"{shown(state)} {what}")
+            what = f"{shown(state)} is not the address of a store"
+            self._error("MLGATE_STATE", what, "write sqlite:PATH or the URL of a blob container")
 
     def _check_container(self, name: str, url: str, *, with_secrets: bool = False) -> None:
         try:
@@ -288,7 +295,8 @@ class _Reader:
         if settings.state.startswith("sqlite:"):
             self._error(
                 "MLGATE_STATE",
-                "inside Azure Functions it must be the URL of a blob container, not sqlite:",
+                "sqlite: cannot be used inside Azure Functions",
+                "set it to the URL of a blob container",
             )
         # Relative paths are below the app's folder, which is often read-only.
         if not _writable(settings.home):
@@ -324,9 +332,9 @@ class _Reader:
         return value in _ON
 
     def _not_one_of(self, name: str, value: str, known: tuple[str, ...]) -> None:
-        self._error(name, f"{value!r} is not one of {', '.join(known)}")
+        self._error(name, f"{value!r} is unknown", f"choose from {', '.join(known)}")
 
-    def _error(self, name: str, what: str, remedy: str = "") -> None:
+    def _error(self, name: str, what: str, remedy: str) -> None:
         self._wrong.append(WrongSetting(name, what, remedy))
 
 

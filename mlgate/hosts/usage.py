@@ -17,11 +17,11 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WrongSetting:
-    """Two clauses without a full stop; the remedy is empty if what is wrong says it already."""
+    """Two clauses without a full stop."""
 
     name: str
     wrong: str
-    remedy: str = ""
+    remedy: str
 
     @property
     def finding(self) -> str:
@@ -29,11 +29,10 @@ class WrongSetting:
 
     @property
     def advice(self) -> str:
-        return f"Correct {self.name}: {self.remedy}." if self.remedy else f"Correct {self.name}."
+        return f"Correct {self.name}: {self.remedy}."
 
     def __str__(self) -> str:
-        clauses = filter(None, (self.wrong, self.remedy))
-        return f"{self.name}: {'; '.join(clauses)}."
+        return f"{self.name}: {self.wrong}; {self.remedy}."
 
 
 class SettingsError(Exception):

@@ -128,7 +128,11 @@ def test_a_workspace_without_keys_takes_one_setting(
     ("variables", "code", "sentence"),
     [
         ({"MLGATE_WORKSPACE": ""}, 2, r"Neither the message nor this host names an Azure ML work"),
-        ({"MLGATE_WORKSPACE": "mine"}, 3, r"MLGATE_WORKSPACE: 'mine' is not subscription/"),
+        (
+            {"MLGATE_WORKSPACE": "mine"},
+            3,
+            r"MLGATE_WORKSPACE: 'mine' is not the name of a workspace",
+        ),
         ({"MLGATE_WORKSPACE": "{other}"}, 3, r"MLGATE_WORKSPACE.*workspaces/other' .*not found"),
         (NO_IDENTITY, 3, r"The host has no identity that Azure ML accepts\. Give it"),
     ],

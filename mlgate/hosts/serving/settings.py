@@ -40,7 +40,8 @@ class ServingSettings:
             )
             if named:
                 raise UsageError(f"MODEL: {what}")
-            raise SettingsError(WrongSetting("MLGATE_MODEL", what))
+            remedy = "take it from what `mlgate models` prints"
+            raise SettingsError(WrongSetting("MLGATE_MODEL", what, remedy))
         formats = frozenset(
             each.strip()
             for each in found.get("MLGATE_MODEL_FORMATS", "").split(",")
@@ -67,5 +68,6 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1e12:
-        raise SettingsError(WrongSetting(name, f"{text[:80]!a} is not a number above 0"))
+        remedy = f"write such a number; without it, it is {default:g}"
+        raise SettingsError(WrongSetting(name, f"{text[:80]!a} is not a number above 0", remedy))
     return value

@@ -18,14 +18,14 @@ from mlgate.orchestration.checks import examine
         (
             "MLGATE_BACKEND",
             "gpu",
-            "MLGATE_BACKEND: 'gpu' is not one of local, azureml.",
-            "Correct MLGATE_BACKEND.",
+            "MLGATE_BACKEND: 'gpu' is unknown.",
+            "Correct MLGATE_BACKEND: choose from local, azureml.",
         ),
         (
             "MLGATE_BACKEND",
             "local; azureml",
-            "MLGATE_BACKEND: 'local; azureml' is not one of local, azureml.",
-            "Correct MLGATE_BACKEND.",
+            "MLGATE_BACKEND: 'local; azureml' is unknown.",
+            "Correct MLGATE_BACKEND: choose from local, azureml.",
         ),
         (
             "MLGATE_ENVIRONMENT",

@@ -61,7 +61,7 @@ def test_a_wrong_name_on_the_command_line_is_not_a_wrong_setting(environ: dict[s
 
 
 def test_a_wrong_setting_is_one_beside_a_name_on_the_command_line() -> None:
-    with pytest.raises(SettingsError, match=r"^MLGATE_SWAP_WAIT: '-1' is not a number above 0\.$"):
+    with pytest.raises(SettingsError, match=r"^MLGATE_SWAP_WAIT: '-1' is not a number above 0;"):
         ServingSettings.read("churn", {"MLGATE_SWAP_WAIT": "-1"})
 
 

@@ -74,7 +74,9 @@ def test_jobs_have_the_identity_that_is_asked_for(asked: str) -> None:
 def test_another_identity_is_told_with_those_that_there_are(asked: str) -> None:
     with pytest.raises(SettingsError) as told:
         Settings.read({"MLGATE_JOB_IDENTITY": asked})
-    assert str(told.value).startswith(f"MLGATE_JOB_IDENTITY: {asked!r} is not user, managed")
+    assert str(told.value).startswith(
+        f"MLGATE_JOB_IDENTITY: {asked!r} is unknown; write user, managed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,9 @@ def test_a_server_that_cannot_be_asked_is_an_error(entry: str, says: str) -> Non
 
 @pytest.mark.parametrize("value", ["2", "y", "enabled"])
 def test_a_switch_that_is_neither_is_an_error(value: str) -> None:
-    with pytest.raises(SettingsError, match=f"MLGATE_DEVOPS_IDENTITY: '{value}' is not one of"):
+    with pytest.raises(
+        SettingsError, match=f"MLGATE_DEVOPS_IDENTITY: '{value}' is unknown; choose from"
+    ):
         Settings.read({"MLGATE_DEVOPS_IDENTITY": value})
 
 
@@ -129,7 +133,7 @@ def test_an_error_does_not_cause_a_second_one() -> None:
     """The backend is also the default of the allowed ones."""
     with pytest.raises(SettingsError) as caught:
         Settings.read({"MLGATE_BACKEND": "gpu"})
-    assert str(caught.value) == "MLGATE_BACKEND: 'gpu' is not one of local, azureml."
+    assert str(caught.value) == "MLGATE_BACKEND: 'gpu' is unknown; choose from local, azureml."
 
 
 def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
@@ -148,8 +152,9 @@ def test_all_errors_are_told_at_once_each_with_its_variable() -> None:
 
     for name in wrong:
         assert f"{name}: " in str(caught.value)
-    assert "entry 1 is not" in str(caught.value)
+    assert "entry 1 has no prefix" in str(caught.value)
     assert "entry 2 names is not set" in str(caught.value)
+    assert all(each.remedy for each in caught.value.settings)
     assert "radioactive" not in str(caught.value)
 
 
