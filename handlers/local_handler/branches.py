@@ -26,7 +26,7 @@ from handlers.local_handler import processes, watching
 from handlers.local_handler.kernels import KernelSeeds
 from handlers.local_handler.recording import Impure
 
-_MOST = 16  # branches of a template in all; of some 10 MB each, beside what they share
+_MOST = 24  # branches of a template in all; of some 10 MB each, beside what they share
 _MARGIN = 5.0  # seconds to pass a request on
 _REFUSED = "refused "
 _GROWN = "grown"
@@ -53,7 +53,7 @@ class Branches:
 
         `variables` are the kernel's. Raises `Branched` in the fork of a new branch.
         """
-        missing = [name for name in request["imports"] if not self._kernels.library.has(name)]
+        missing = [name for name in request["imports"] if not self._kernels.have(name)]
         if not missing or self._refused & set(missing[:1]):
             return None
         common = {name: each for name, each in variables.items() if not watching.differs(name)}

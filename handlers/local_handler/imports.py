@@ -24,7 +24,7 @@ from mlgate.orchestration.runs import RunKind, RunSpec
 
 _REMEMBERED = 8  # builds
 _MOST_BYTES = 1 << 20  # of a notebook that is read for its imports
-_MOST_IMPORTS = 40
+_MOST_IMPORTS = 100  # names, of packages and what is in them
 _LONGEST = 100  # characters of a name
 # Magics that neither execute code of the notebook nor change what an import finds.
 _HARMLESS = re.compile(r"%(matplotlib|autoreload|load_ext\s+autoreload|config\s+InlineBackend)\b")
@@ -70,8 +70,9 @@ class SharedImports:
 def leading(notebook: Path, own: Set[str]) -> tuple[str, ...]:
     """The names of installed modules that a notebook imports before it does anything else.
 
-    With `from a import b`, both `a` and `a.b`, which may be a module. `own` are the modules of the
-    repository that the notebook can import. Empty for a file that is not a readable notebook.
+    Both `a` and `a.b` with `import a.b`, which imports `a` first, and with `from a import b`, where
+    `a.b` may be a module. `own` are the modules of the repository that the notebook can import.
+    Empty for a file that is not a readable notebook.
     """
     names: dict[str, None] = {}
     with suppress(Exception):  # any content may fail in any way, and this only saves time
@@ -108,8 +109,9 @@ def _imported(notebook: Any, own: Set[str]) -> Iterator[str]:
                     return  # the repository's own code, which may do anything
                 if top in sys.stdlib_module_names:
                     continue
-                yield module
-                yield from (f"{module}.{name}" for name in members if name.islower())
+                parts = module.split(".")
+                yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+                yield from (f"{module}.{name}" for name in members if name != "*")
 
 
 def _sources(notebook: Any) -> Iterator[str]:

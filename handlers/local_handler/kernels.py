@@ -52,6 +52,14 @@ class KernelSeeds:
         """Fork the seed of one kernel."""
         return KernelSeed(Seed(self._grow), self._packages(), self.library.absent)
 
+    def have(self, name: str) -> bool:
+        """Whether importing `name`, a module or a name in one, would import nothing in a kernel."""
+        parent, _, child = name.rpartition(".")
+        found = vars(sys.modules[parent]).get(child) if parent in self._modules else None
+        # A module may be there because this process has imported it for itself.
+        known = found is not None and not isinstance(found, types.ModuleType)
+        return known or name in self._modules or self.library.has(name)
+
     def _packages(self) -> set[str]:
         """The packages that a kernel finds imported."""
         return self._own_packages | {name.partition(".")[0] for name in self.library.modules}

@@ -106,6 +106,8 @@ def add(library: Library, name: str, variables: Mapping[str, str]) -> None:
 def _import(name: str) -> None:
     parent, _, child = name.rpartition(".")
     __import__(parent or name, fromlist=[child] if parent else [])
+    if parent and name not in sys.modules and not hasattr(sys.modules[parent], child):
+        raise ImportError(f"{parent} has no {child}")
 
 
 @contextmanager

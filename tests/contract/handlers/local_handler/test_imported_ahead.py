@@ -113,25 +113,65 @@ def test_notebooks_share_what_they_begin_with(bench: Bench) -> None:
     loaded = "import sys\n'seemly' in sys.modules"
     assert shown(bench, "import numpy", loaded, number=4)[-1] == "False"
     # Each import once: what a kernel has imported itself needs no branch.
-    assert len(below(process_of(known(bench)[0]))) <= 5
+    assert len(below(process_of(known(bench)[0]))) == 3
+
+
+def test_a_module_is_imported_with_its_package(bench: Bench) -> None:
+    """However a notebook names it."""
+    package(bench, "whole", __init__="", part="")
+    warm_up(bench)
+    ways = ("import whole.part", "from whole import part\nimport whole", "import whole, whole.part")
+    ahead, begun = [AHEAD.format(name) for name in ("whole", "whole.part")], []
+    for number, way in enumerate(ways, 1):
+        assert shown(bench, way, *ahead, number=number)[1:] == [str(number > 1)] * 2
+        begun.append(len(below(process_of(known(bench)[0]))))
+    assert begun[2] == begun[1] == begun[0] + 2
+
+
+def test_a_module_is_imported_where_its_package_is(bench: Bench) -> None:
+    package(bench, "whole", __init__="import time\nMADE = time.monotonic_ns()", part="")
+    warm_up(bench)
+    made = [
+        shown(bench, way, "whole.MADE", number=number)[-1]
+        for number, way in enumerate(("import whole", "import whole.part") * 3, 1)
+    ]
+    assert len(set(made[3:])) == 1
+
+
+def test_what_is_refused_is_tried_once(bench: Bench) -> None:
+    package(bench, "deep", __init__="print('loud')", part="")
+    warm_up(bench)
+    for number in (1, 2, 3, 4):
+        assert shown(bench, "import deep.part", "deep.part.__name__", number=number)[0] == "loud\n"
+    refused = (bench.home / "templates.log").read_text().split(" is left to the notebooks")
+    assert [text.split()[-1] for text in refused[:-1]] == ["deep"]
+
+
+@pytest.mark.parametrize("name", ["nope", "Nope"])
+def test_what_follows_an_import_that_fails_is_not_imported(bench: Bench, name: str) -> None:
+    package(bench, "whole", __init__="")
+    warm_up(bench)
+    cells = (f"from whole import {name}\nimport seemly", "import sys\n'seemly' in sys.modules")
+    for number in (1, 2, 3):
+        assert shown(bench, *cells, number=number)[-1] == "False"
 
 
 @pytest.mark.slow
 def test_a_template_has_a_bounded_number_of_branches(bench: Bench) -> None:
     """When there would be more, all end, and those that are asked for are made again."""
     [packages] = bench.folder.glob("venv/lib/python*/site-packages")
-    for number in range(20):
+    for number in range(30):
         (packages / f"many{number}").mkdir()
         (packages / f"many{number}" / "__init__.py").touch()
     warm_up(bench)
     most = 0
-    for number in range(20):
+    for number in range(30):
         for twice in (1, 2):
             cells = (f"import many{number}", AHEAD.format(f"many{number}"))
             answers = shown(bench, *cells, number=2 * number + twice)
         assert answers[-1] == "True"
         most = max(most, len(below(process_of(known(bench)[0]))))
-    assert 16 <= most <= 18
+    assert 24 <= most <= 26
 
 
 @pytest.mark.parametrize("name", ["seemly.py", "numpy/__init__.py", "seemly.ini"])
@@ -261,6 +301,14 @@ def test_an_import_that_only_makes_modules_is_shared(reasons: dict[str, str | No
 @pytest.mark.parametrize("case", UNSEEMLY)
 def test_what_no_import_may_do_is_refused(reasons: dict[str, str | None], case: str) -> None:
     assert UNSEEMLY[case][1] in (reasons[case] or "")
+
+
+def package(bench: Bench, name: str, **modules: str) -> None:
+    """Install a package with these modules."""
+    [packages] = bench.folder.glob("venv/lib/python*/site-packages")
+    (packages / name).mkdir()
+    for module, text in modules.items():
+        (packages / name / f"{module}.py").write_text(text)
 
 
 def of_cells(bench: Bench, *cells: str, number: int, more: dict[str, str] | None = None) -> Task:

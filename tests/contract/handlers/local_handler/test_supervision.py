@@ -52,15 +52,15 @@ def endless(request: pytest.FixtureRequest, bench: Bench) -> str:
 
 
 def below(pid: int) -> set[int]:
-    """The processes below one, by what /proc says now."""
+    """The processes below one, by what /proc says now; one that has ended is not there."""
     parents = {}
     for name in (path.name for path in Path("/proc").glob("[0-9]*")):
         try:
-            parents[int(name)] = int(
-                Path("/proc", name, "stat").read_text().rsplit(")")[1].split()[1]
-            )
+            state, parent = Path("/proc", name, "stat").read_text().rsplit(")")[1].split()[:2]
         except OSError:
             continue
+        if state != "Z":
+            parents[int(name)] = int(parent)
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more

@@ -15,11 +15,18 @@ from mlgate.orchestration.runs import RunKind, RunSpec
 CASES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "modules": (
         ("import numpy as np, pandas", "import scipy.stats"),
-        ("numpy", "pandas", "scipy.stats"),
+        ("numpy", "pandas", "scipy", "scipy.stats"),
     ),
     "names, which may be modules": (
         ("from scipy import stats\nfrom sklearn.svm import SVC, l1_min_c",),
-        ("scipy", "scipy.stats", "sklearn.svm", "sklearn.svm.l1_min_c"),
+        (
+            "scipy",
+            "scipy.stats",
+            "sklearn",
+            "sklearn.svm",
+            "sklearn.svm.SVC",
+            "sklearn.svm.l1_min_c",
+        ),
     ),
     "not Python's own": (
         ("import os, numpy\nfrom pathlib import Path\nimport this, a",),
