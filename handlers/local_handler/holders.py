@@ -59,6 +59,8 @@ def _kept(fakes: list[Any]) -> list[tuple[Any, Any, Any]]:
     for holder in holders:
         if holder is fakes or holder is ids or isinstance(holder, types.FrameType):
             continue
+        if isinstance(holder, tuple) and list(map(id, holder)) == list(ids):
+            continue  # the arguments of `get_referrers`, which Python 3.13 finds, too
         owners, items = [holder], []
         if isinstance(holder, dict):
             items = list(holder.items())
