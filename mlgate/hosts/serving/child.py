@@ -164,12 +164,16 @@ async def start(
         "example": manifest.example,
         "answer": manifest.answer,
     }
-    (home / ASKED).write_text(json.dumps(asked), "utf-8")
-    process = await asyncio.create_subprocess_exec(
-        python, "-c", BOOT, str(_ROOT), str(home),
-        stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home, python),
-        start_new_session=True,
-    )  # fmt: skip
+    try:
+        (home / ASKED).write_text(json.dumps(asked), "utf-8")
+        process = await asyncio.create_subprocess_exec(
+            python, "-c", BOOT, str(_ROOT), str(home),
+            stdin=asyncio.subprocess.PIPE, cwd=home, env=_variables(home, python),
+            start_new_session=True,
+        )  # fmt: skip
+    except BaseException:  # asyncio has ended a process that it had started
+        shutil.rmtree(home, ignore_errors=True)
+        raise
     child = Child(version, process, home)
     late = False
     try:

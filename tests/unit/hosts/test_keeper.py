@@ -344,6 +344,33 @@ def test_the_pauses_between_tries_grow(store: Store) -> None:
     assert (another.lasting, another.alone, another.again) == (True, False, 600.0)
 
 
+def homes(root: Path) -> list[Path]:
+    """The folders of children."""
+    return list(root.glob("c-*"))
+
+
+def test_nothing_is_left_of_a_start_that_is_canceled_at_any_point(store: Store) -> None:
+    left: list[Path] = []
+
+    async def start(version: Version, python: str, files: Path, root: Path) -> Child:
+        for turns in range(20):
+            task = asyncio.ensure_future(children.start(version, python, files, root))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            left.extend(homes(root))
+        return await children.start(version, python, files, root)
+
+    async def test() -> None:
+        store.promote(answering(1))
+        async with keeping(store, start) as keeper:
+            await until(lambda: keeper.alive)
+
+    asyncio.run(test())
+    assert left == []
+
+
 def test_one_that_hangs_while_it_is_loaded_is_held_back(store: Store) -> None:
     begun = store.root.with_name("begun")
 
