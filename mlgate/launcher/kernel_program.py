@@ -137,7 +137,7 @@ def acts_when_closed(suspended: Any, code: types.CodeType) -> bool:
 @functools.cache
 def handlers(code: types.CodeType) -> list[tuple[int, int, int, str]]:
     """The ranges of instructions that have a handler, each with its place and first instruction."""
-    found = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]
+    found = dis.Bytecode(code).exception_entries  # type: ignore[attr-defined]  # its stub lacks it
     own = code.co_code
     return [(each.start, each.end, each.target, dis.opname[own[each.target]]) for each in found]
 
