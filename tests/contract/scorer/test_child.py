@@ -20,6 +20,7 @@ import pytest
 from mlgate.scorer import child, frames
 from tests.contract.scorer.served import ROOT, SECONDS, Served
 from tests.support.models import SUM, pickled
+from tests.support.processes import started
 
 ROWS = [{"b": 2, "a": 1}, {"b": 4, "a": 3.5}]
 ANSWER = [3.0, 7.5]
@@ -210,7 +211,7 @@ def test_it_ends_with_a_server_that_is_killed(serve: Serve, tmp_path: Path) -> N
     (folder / child.ASKED).write_bytes((served.folder / child.ASKED).read_bytes())
     command = [sys.executable, "-c", program, sys.executable, "-c", child.BOOT]
     command += [str(ROOT), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with started(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         number = int(server.stdout.readline())
         begun = time.monotonic()

@@ -28,6 +28,7 @@ from tests.contract.handlers.local_handler.warmth import (
     told,
     was_warm,
 )
+from tests.support.processes import started
 
 pytestmark = LINUX_ALONE
 
@@ -92,11 +93,8 @@ def test_a_template_that_nobody_asks_ends_by_itself() -> None:
         "import sys; sys.path[0] = sys.argv[1]; from handlers.local_handler import template; "
         "template.IDLE_SECONDS = 0.1; template.main({}, [], [], {})"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as template:
+    command = [sys.executable, "-c", code, str(ROOT)]
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as template:
         assert template.wait(PATIENCE) == 0
 
 

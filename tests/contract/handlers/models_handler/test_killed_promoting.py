@@ -36,6 +36,7 @@ from tests.contract.handlers.models_handler.promoting_host import (
 )
 from tests.contract.handlers.models_handler.some import MODEL, entry_after, keep
 from tests.servers.blob_relay import BlobRelay
+from tests.support.processes import started
 from tests.unit.orchestration.engine.builders import NOON
 
 Make = Callable[..., "Scene"]
@@ -61,7 +62,7 @@ class Lives:
 @pytest.fixture(scope="module")
 def lives() -> Iterator[Lives]:
     command = [sys.executable, "-m", "tests.contract.handlers.models_handler.promoting_host"]
-    with subprocess.Popen(
+    with started(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as program:
         assert program.stdin is not None

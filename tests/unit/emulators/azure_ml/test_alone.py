@@ -14,17 +14,15 @@ import pytest
 import requests
 
 from mlgate.emulators.azure_ml import Azurite
+from tests.support.processes import started
 
 COMMAND = [sys.executable, "-m", "mlgate.emulators.azure_ml"]
 
 
 @pytest.fixture
 def program(azurite: Azurite) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
+    with started(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         yield running
-        running.kill()
 
 
 def exports(program: subprocess.Popen[str]) -> dict[str, str]:
