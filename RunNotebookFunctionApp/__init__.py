@@ -16,6 +16,6 @@ def main(message: func.ServiceBusMessage) -> None:
     envelope = received(message)
     running = application()
     running.queue.heard(envelope)
-    rejected = running.conductor.handle(envelope)
+    rejected = running.conductor.handle(envelope, dead_letters=False)
     if rejected is not None:
         raise RejectedError(rejected)

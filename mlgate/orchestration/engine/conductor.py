@@ -24,8 +24,9 @@ from mlgate.orchestration.engine.looks import hanging, held, wake
 from mlgate.orchestration.engine.saved import SupersededError
 from mlgate.orchestration.engine.turn import Turn
 from mlgate.orchestration.engine.work import is_suspect
-from mlgate.orchestration.errors import BadMessage, Temporary
+from mlgate.orchestration.errors import BadMessage, Busy, Temporary
 from mlgate.orchestration.ports import Ports
+from mlgate.orchestration.text import one_line
 from mlgate.orchestration.wire.messages import LookMessage, read
 
 log = logging.getLogger("mlgate")
@@ -34,6 +35,7 @@ CHECKOUTS = 2  # at once, on one host: they take minutes, and a look of a second
 MOST_REMEMBERED = 10_000  # builds with a look that was handed back
 LONGEST_WAIT = 30.0  # seconds; a message that waits keeps its worker from leaving
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0  # seconds until a look that was handed back comes again
+UNANSWERED_PAUSE = timedelta(seconds=30)  # so one that hangs does not take all of a pass
 MOST_WAITS = 5  # a minute in all, which a suspect waits for another one
 
 
@@ -47,12 +49,21 @@ class Conductor:
         self._suspects = threading.BoundedSemaphore(1)
         self._handed_back: dict[str, tuple[int, datetime]] = {}  # the look, and when it comes again
         self._seen_elsewhere: dict[str, tuple[int, datetime]] = {}  # the look, and since when
+        self._unanswered: dict[str, datetime] = {}  # collections not asked for dead letters until
 
-    def handle(self, envelope: Envelope) -> Rejected | None:
-        """Handle one message; None: complete it. Raises what must be delivered again."""
+    def handle(self, envelope: Envelope, *, dead_letters: bool = True) -> Rejected | None:
+        """Handle one message; None: complete it. Raises what must be delivered again.
+
+        `dead_letters`: the host can dead-letter a message, instead of letting its deliveries run
+        out.
+        """
         try:
             return self._handle(envelope)
         except Exception as error:
+            if dead_letters and isinstance(error, reception.UnansweredError):
+                # If it waited here for its own pipeline, the messages of others would wait, too.
+                log.warning("message %s is dead-lettered: %s", one_line(envelope.message_id), error)
+                return error.rejected
             # Redelivery is immediate in Functions: without a wait, all deliveries burn in seconds.
             delay = error.delay if isinstance(error, Temporary) else LONGEST_WAIT
             self._wait(min(delay, LONGEST_WAIT))
@@ -101,7 +112,29 @@ class Conductor:
                 wake(self.ports.queue, message.build, message.look)
             return True
         useless = reception.of_no_use(self.ports, envelope, found, reason)
-        return self._handle(envelope) is None if useless is None else useless
+        if useless is not None:
+            return useless
+        origin = reception.Origin.of(envelope, found)
+        collection = "" if origin.address is None else origin.address.plan_url
+        pause = self._unanswered.get(collection, self._now()) - self._now()
+        if NOW < pause <= UNANSWERED_PAUSE:  # a clock that was set back makes it no longer
+            raise Busy(f"{collection} did not answer a moment ago.")
+        # Hosts only peek at dead letters, so each of them may be here with this one.
+        with held(self.ports.state, origin.key, uuid.uuid4().hex) as ours:
+            if not ours:
+                raise Busy("Another host handles this dead letter.")
+            useless = reception.of_no_use(self.ports, envelope, found, reason)
+            if useless is not None:
+                return useless
+            # It may have been reported when it was delivered.
+            again = replace(envelope, delivery_count=max(2, envelope.delivery_count))
+            try:
+                return self._handle(again) is None
+            except reception.UnansweredError:
+                if len(self._unanswered) >= MOST_REMEMBERED:
+                    self._unanswered.clear()
+                self._unanswered[collection] = self._now() + UNANSWERED_PAUSE
+                raise
 
     def build(self, key: str) -> Build | None:
         """The build as stored."""

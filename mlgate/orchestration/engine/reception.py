@@ -7,6 +7,7 @@ start of an identity that was judged before, or of an open build with another bo
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Self
@@ -40,6 +41,16 @@ SHOWN_FOR = timedelta(days=7)  # a rejected message stays among the dead letters
 PATIENCE = timedelta(minutes=10)  # with what keeps a start from being stored, before its step ends
 MOST_SAID = 4_000  # characters of a reason; its findings say more
 NOT_STORED = "NotStored"  # the reason of one that could not be
+UNANSWERED = "PipelineUnanswered"  # the reason of one whose pipeline could not be asked
+
+
+class UnansweredError(Temporary):
+    """The message's own pipeline does not answer: it is tried again among the dead letters."""
+
+    def __init__(self, rejected: Rejected, error: Exception) -> None:
+        delay = error.delay if isinstance(error, Temporary) else math.inf
+        super().__init__(f"its pipeline does not answer: {trouble.sentence(error)}", delay)
+        self.rejected = rejected
 
 
 def start(
@@ -128,14 +139,18 @@ def _waits(ports: Ports, build: Build, token: SecretStr | None, *, otherwise: bo
     except Permanent as error:
         log.warning("build %s: its pipeline cannot be asked: %s", build.build_id, error)
         return None
+    except Exception as error:  # of this one message, whatever it is
+        why = f"Its pipeline cannot be asked whether it still waits: {trouble.sentence(error)}"
+        raise UnansweredError(Rejected(UNANSWERED, why), error) from error
 
 
 def reject(ports: Ports, envelope: Envelope, read: Read, error: BadMessage) -> Rejected:
     """Remember a message that cannot be handled, and end the step that waits for it.
 
-    Raises what the pipeline and the state raise, except when the pipeline refuses the completion.
+    Raises what the state raises, and `UnansweredError` unless the step has ended or the pipeline
+    refuses that.
     """
-    origin = _Origin.of(envelope, read)
+    origin = Origin.of(envelope, read)
     error = origin.completed(error)
     said = one_line(str(error), MOST_SAID)
     log.warning("rejected message %s: %s", one_line(envelope.message_id), said)
@@ -149,7 +164,7 @@ def reject(ports: Ports, envelope: Envelope, read: Read, error: BadMessage) -> R
     finally:
         # The step is completed even if the rejection cannot be stored, which is tried again.
         if waits:
-            _end_step(ports, origin, error, doubt=doubt)
+            _end_step(ports, origin, error, Rejected(INVALID, said), doubt=doubt)
     if waits:
         ports.state.reject(rejection)
     return Rejected(INVALID, said)
@@ -158,14 +173,14 @@ def reject(ports: Ports, envelope: Envelope, read: Read, error: BadMessage) -> R
 def give_up(ports: Ports, envelope: Envelope, read: Read, error: Exception) -> Rejected | None:
     """End the step of a start that could not be stored for too long; None before then, where nobody
     waits, and where it is stored after all."""
-    origin = _Origin.of(envelope, read)
+    origin = Origin.of(envelope, read)
     if not _is_late(ports, envelope) or origin.token is None:
         return None
     if _is_stored(ports, origin.key):
         return None
     what = f"The build could not be started: {trouble.sentence(error)}"
     found = BadMessage([_not_stored(what)])
-    _end_step(ports, origin, found, doubt=True)
+    _end_step(ports, origin, found, Rejected(UNANSWERED, what), doubt=True)
     rejection = origin.rejection(what, found.findings, envelope, ports.clock.now())
     try:
         ports.state.reject(rejection)
@@ -174,35 +189,46 @@ def give_up(ports: Ports, envelope: Envelope, read: Read, error: Exception) -> R
     return Rejected(NOT_STORED, what)
 
 
-def _end_step(ports: Ports, origin: _Origin, error: BadMessage, *, doubt: bool) -> None:
+def _end_step(
+    ports: Ports, origin: Origin, error: BadMessage, rejected: Rejected, *, doubt: bool
+) -> None:
     """End the waiting step with what is wrong."""
     assert origin.address is not None
     assert origin.token is not None
     completion = Completion(Verdict.FAILED, "The message was rejected.", findings=error.findings)
     try:
         ports.pipeline.complete(origin.address, origin.token, completion, doubt=doubt)
-    except UnfitHost:
-        raise
-    except Permanent as refused:
-        log.warning("the step of a rejected message cannot be completed: %s", refused)
+    except Exception as failed:
+        if not isinstance(failed, Permanent) or isinstance(failed, UnfitHost):
+            raise UnansweredError(rejected, failed) from failed
+        log.warning("the step of a rejected message cannot be completed: %s", failed)
 
 
 def of_no_use(ports: Ports, envelope: Envelope, read: Read, reason: str | None) -> bool | None:
     """Whether a start among the dead letters may go; None: it is still to be handled.
 
-    One that was rejected stays for people to see.
+    One that was rejected stays for people to see, and is still to be handled if its step still
+    waits. Once a later message of the same step is a rejection or a build, that one ends the step.
     """
     since = envelope.enqueued_at
     shown = since is not None and ports.clock.now() > since + SHOWN_FOR
-    if reason in (INVALID, NOT_STORED):
+    origin = Origin.of(envelope, read)
+    waits = origin.address is not None and origin.token is not None
+    if reason == NOT_STORED or (reason == INVALID and not waits):
         return shown
-    key = _Origin.of(envelope, read).key
-    rejection = ports.state.rejection(key)
-    if rejection is not None and rejection.told and rejection.message_id == envelope.message_id:
-        return shown
-    stored = ports.state.load(key)
-    known = stored is not None and stored.build.message_id == envelope.message_id
-    return True if known else None
+    rejection = ports.state.rejection(origin.key)
+    ours = rejection is not None and rejection.message_id == envelope.message_id
+    if shown and (ours or reason in (INVALID, UNANSWERED)):
+        return True
+    if rejection is not None and (rejection.told if ours else reason == INVALID):
+        return False
+    stored = ports.state.load(origin.key)
+    if stored is not None and stored.build.message_id == envelope.message_id:
+        return True
+    if stored is not None and stored.build.open and (ours or reason == INVALID):
+        later = since is not None and since < stored.build.received_at
+        return False if later else None
+    return None
 
 
 def _known(ports: Ports, key: str) -> bool:
@@ -230,7 +256,7 @@ def _not_stored(what: str) -> Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Origin:
+class Origin:
     """Whose message it is, however bad: its key, the waiting step, and what is wrong there."""
 
     key: str

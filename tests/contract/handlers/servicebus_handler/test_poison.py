@@ -17,10 +17,11 @@ import pytest
 from azure.servicebus import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
-from mlgate.emulators.azure_devops import AzureDevOps, Task
+from mlgate.emulators.azure_devops import AzureDevOps, FaultKind, Task
 from mlgate.emulators.service_bus import Emulator, QueueConfig
 from mlgate.hosts.settings import Settings
 from mlgate.hosts.stores import make_state
+from mlgate.hosts.worker import LISTENERS
 from mlgate.orchestration.durable import StatePort
 from tests.contract.handlers.servicebus_handler.conftest import client_of, peeked
 from tests.contract.handlers.servicebus_handler.poison import LARGE, TOKEN, VALID, Poison, poisons
@@ -129,6 +130,25 @@ def odd_bodies() -> list[AmqpAnnotatedMessage]:
         AmqpAnnotatedMessage(data_body=[b"{", b'"version": 1', b"}"]),
         AmqpAnnotatedMessage(data_body=b""),
     ]
+
+
+def test_what_cannot_be_reported_now_holds_nobody_up_and_is_reported_once(site: Site) -> None:
+    """Their organization resets each connection for a while."""
+    site.devops.faults.add("*", FaultKind.RESET, times=24)
+    told = [*waited_for(site.devops), *waited_for(site.devops)]
+    with site.client() as client:
+        send(client, [each.message() for _, each in told])
+        site.drain(20)
+        until = time.monotonic() + 120
+        while not all(task.completions for task, _ in told):
+            assert time.monotonic() < until, site.log.read_text()[-5000:]
+            time.sleep(0.2)
+        dead = peeked(client, QUEUE, dead=True)
+
+    assert site.log.read_text().count("is dead-lettered: its pipeline does not answer") >= LISTENERS
+    assert [task.completions for task, _ in told] == [["failed"]] * len(told)
+    reasons = {(each.dead_letter_reason, bool(each.dead_letter_error_description)) for each in dead}
+    assert reasons == {("InvalidMessage", True)}
 
 
 @pytest.mark.parametrize(

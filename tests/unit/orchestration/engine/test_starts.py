@@ -102,13 +102,19 @@ def test_the_step_of_an_open_build_is_not_ended_because_its_pipeline_refuses_the
 
 
 def test_a_start_whose_pipeline_does_not_answer_comes_again(world: World) -> None:
+    """From the dead letters: no handler waits for it."""
     judged(world)
     world.pipeline.waiting = True
     world.pipeline.faults["is_waiting"] = [Temporary("503")]
-    with pytest.raises(Temporary):
-        again(world)
+    slept = len(world.clock.slept)
+    rejected = again(world)
+    assert rejected is not None
+    assert rejected.reason == "PipelineUnanswered"
+    assert "503" in rejected.description
+    assert len(world.clock.slept) == slept
+    assert world.state.rejections() == []
 
-    assert again(world) is not None
+    assert not world.conductor.mend(world.envelope({"name": "a"}), "PipelineUnanswered")
     assert_told(world, "already-judged")
 
 

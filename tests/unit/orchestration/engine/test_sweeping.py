@@ -187,6 +187,7 @@ def test_a_start_that_cannot_be_handled_then_is_asked_about_again(world: World) 
 
     with pytest.raises(Temporary):
         world.conductor.mend(envelope, "MaxDeliveryCountExceeded")
+    world.clock.time += timedelta(seconds=30)
     world.conductor.mend(envelope, "MaxDeliveryCountExceeded")
     assert completion_of(world)[0] is Verdict.FAILED
 
