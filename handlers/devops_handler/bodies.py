@@ -8,7 +8,6 @@ from typing import Any
 
 from handlers.devops_handler.display import Display, Line
 from mlgate.orchestration.builds import PipelineAddress, Verdict
-from mlgate.orchestration.errors import Temporary
 from mlgate.orchestration.telling import Completion
 from mlgate.orchestration.text import one_line
 
@@ -21,20 +20,24 @@ GATES_QUIRK = 12  # up to this plan version, events of gates use other ids
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The step's own record. `present`: it exists; `ended`: the step or its job has ended."""
+    """The step's own record. `present`: it exists; `ended`: the step or its job has ended.
+
+    `readable`: the answer was a timeline.
+    """
 
     present: bool
     ended: bool
+    readable: bool = True
     in_progress: bool = False
     percent: int = 0
     log_id: int | None = None
 
 
 def read_row(answer: Any, address: PipelineAddress) -> Row:
-    """The step in a timeline's records. Raises Temporary if they cannot be read."""
+    """The step in a timeline's records."""
     records = answer.get("value") if isinstance(answer, dict) else None
     if not isinstance(records, list):
-        raise Temporary("Azure DevOps returned a timeline that cannot be read.")
+        return Row(present=False, ended=False, readable=False)
     by_id = {
         str(record.get("id", "")).lower(): record for record in records if isinstance(record, dict)
     }

@@ -63,6 +63,7 @@ class Display:
     tab_refused: str = ""  # why the Tests tab gets nothing more
     kept: set[str] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
+    posted: bool = False  # the event that ends the step was accepted, but not confirmed
     closed: bool = False  # the step has ended or is being completed: nothing more is shown
     files_until: datetime | None = None  # after this, a finished build gets no more files
     pace: Pace = field(default_factory=Pace)

@@ -180,10 +180,14 @@ class DevOpsHandler:
         callbacks = self._callbacks(address, token, COMPLETION_PATIENCE, COMPLETION_LIMIT)
         describing = self._callbacks(address, token, COMPLETION_PATIENCE, DESCRIPTION_LIMIT)
         try:
-            if not (doubt and callbacks.row().ended):
+            row = callbacks.row() if doubt else None
+            # Where no timeline can be read, nothing more can be confirmed.
+            ended = row is not None and (row.ended or (display.posted and not row.readable))
+            if not ended:
                 self._flush(self._callbacks(address, token, LOOK_PATIENCE, FLUSH_LIMIT), display)
                 _describe_end(describing, completion, excused)
                 callbacks.post_completed(completion.verdict)
+                display.posted = True
                 self._confirm(callbacks)
         except PlanOverError as over:
             log.info("plan %s ended without our verdict: %s", address.plan_id, over)
@@ -252,7 +256,7 @@ class DevOpsHandler:
         for pause in CONFIRMATION_PAUSES:
             self._clock.sleep(pause)
             row = callbacks.row()
-            if row.ended or not row.present:
+            if row.ended or (row.readable and not row.present):
                 return
         raise Temporary(
             "Azure DevOps accepted the completion, but the step still waits. mlgate will check "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlgate.orchestration.errors import Temporary
+from mlgate.orchestration.errors import Permanent, Temporary
 from mlgate.orchestration.runs import RunStatus
 from mlgate.orchestration.telling import Results, RunResult
 from mlgate.orchestration.text import in_utc, one_line, plain, utc
@@ -125,13 +125,13 @@ def read_files(answer: Any) -> set[str]:
 
 def read_run_id(answer: Any) -> int:
     if not isinstance(answer, dict) or not isinstance(answer.get("id"), int):
-        raise Temporary("Azure DevOps returned a test run that cannot be read.")
+        raise Permanent("Azure DevOps returned a test run that cannot be read.")
     return int(answer["id"])
 
 
 def _items(answer: Any) -> list[Mapping[str, Any]]:
-    """The objects of a list that have an id. Raises Temporary if it cannot be read."""
+    """The objects of a list that have an id. Raises Permanent if it cannot be read."""
     items = answer.get("value") if isinstance(answer, dict) else None
     if not isinstance(items, list):
-        raise Temporary("Azure DevOps returned a list that cannot be read.")
+        raise Permanent("Azure DevOps returned a list that cannot be read.")
     return [item for item in items if isinstance(item, dict) and isinstance(item.get("id"), int)]
