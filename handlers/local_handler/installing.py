@@ -161,7 +161,10 @@ class Installer:
     def _makes_venv(self, folder: Path, python: str) -> bool:
         """Make a virtual environment without packages; false if that Python cannot be used."""
         trees.remove_tree(folder / "venv")
-        if self._run(["venv", "--no-project", "--python", python, "venv"], folder) != 0:
+        # The host's own Python need not be on the path, and uv looks for a version only there.
+        own = str(Path(self._python).resolve().parent)
+        path = {"PATH": os.pathsep.join(filter(None, (own, os.environ.get("PATH"))))}
+        if self._run(["venv", "--no-project", "--python", python, "venv"], folder, path) != 0:
             return False
         configuration = (folder / "venv" / "pyvenv.cfg").read_text(encoding="utf-8")
         version = re.search(r"^version_info = (\d+)\.(\d+)", configuration, re.MULTILINE)
@@ -171,10 +174,14 @@ class Installer:
         if self._run(arguments, directory) != 0:
             raise self._failure()
 
-    def _run(self, arguments: list[str], directory: Path) -> int:
+    def _run(
+        self, arguments: list[str], directory: Path, more: Mapping[str, str] | None = None
+    ) -> int:
         file = _configuration(os.environ)
         where = {"UV_CONFIG_FILE": str(file)} if file else {"UV_NO_CONFIG": "1"}
-        return self._runner.execute([self._uv, *arguments], directory, _VARIABLES | where)
+        return self._runner.execute(
+            [self._uv, *arguments], directory, {**_VARIABLES, **where, **(more or {})}
+        )
 
     def _failure(self) -> EnvironmentFailure:
         said = (read_file(self._log, 16_000, end=True) or b"").decode("utf-8", "replace")
