@@ -19,9 +19,10 @@ class Interrupts:
     def __init__(self) -> None:
         # Not an Event: a second signal during the first one's handler would deadlock on its lock.
         self._at: list[float] = []
-        # Signals that this process was started to ignore, for example by `nohup`, stay ignored.
-        ignored = [each for each in self._NUMBERS if signal.getsignal(each) is signal.SIG_IGN]
-        self._heeded = [each for each in self._NUMBERS if each not in ignored]
+        # SIGHUP stays ignored under `nohup`. SIGINT does not: a script's shell ignores it for each
+        # background job, whose runs would go on after Ctrl-C.
+        stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._heeded = [each for each in self._NUMBERS if not (stays and each == signal.SIGHUP)]
         for number in self._heeded:
             signal.signal(number, lambda *_: self._at.append(time.monotonic()))
 

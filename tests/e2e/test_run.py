@@ -257,6 +257,34 @@ def test_ctrl_c_at_any_moment_leaves_no_process_behind(
         assert result["verdict"] == "canceled"
 
 
+def test_the_background_job_of_a_script_is_interrupted_as_well(
+    tmp_path: Path, repository: Path
+) -> None:
+    """The shell of a script has it ignore Ctrl-C."""
+    mark = f"mark-{tmp_path.name}"
+    notebook(repository / "a.ipynb", "1")
+    commit(repository)
+    path = message(
+        tmp_path, repository, {"kind": "training", "name": "t", "command": f"sleep 300 # {mark}"}
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(tmp_path, "run", path, "--output", "output")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert process.stdout is not None
+    while "started" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+
+    assert process.returncode == 130
+    assert processes_with(mark) == []
+
+
 def test_a_project_folder_as_output_loses_nothing_and_may_be_used_again(
     tmp_path: Path, repository: Path
 ) -> None:
