@@ -15,6 +15,7 @@ from mlgate.orchestration.wire.promotion import PromoteRequest
 from mlgate.orchestration.wire.types import (
     ENVIRONMENT_NAME,
     SIZE,
+    Command,
     List,
     Minutes,
     Nodes,
@@ -219,7 +220,7 @@ class TrainingRun(RunFields, RunIdentity):
     """One command."""
 
     kind: Literal["training"] = Field(description="A command is executed.")
-    command: Text = Field(
+    command: Command = Field(
         description="As an Azure ML command job takes it, for example "
         "`python train.py --alpha 0.5`; `python` is the environment's interpreter."
     )

@@ -168,6 +168,16 @@ def _one_node(value: int) -> int:
     return value
 
 
+def _command(value: str) -> str:
+    if not value.strip():
+        raise refuse(
+            Code.BAD_FORMAT,
+            "The command is blank: it would execute nothing, and succeed.",
+            "Write what the run executes, for example `python train.py`.",
+        )
+    return value
+
+
 def _tag_name(value: str) -> str:
     if len(value) > _LONGEST_TAG_NAME:
         raise refuse(
@@ -194,6 +204,7 @@ T = TypeVar("T")
 List = Annotated[tuple[T, ...], Field(strict=False)]
 Version = Annotated[Literal[1], BeforeValidator(_not_boolean)]
 Text = Annotated[str, Field(min_length=1)]
+Command = Annotated[Text, AfterValidator(_command), Field(json_schema_extra={"pattern": r"\S"})]
 # Some of what cannot be printed: a pattern cannot name it all.
 NO_CONTROL = r"^[^\x00-\x1f\x7f-\x9f]*$"
 BuildId = Annotated[

@@ -23,6 +23,7 @@ WRONG = [
     ({"version": True}, "bad-version", "/version", '"version": 1'),
     ({"kind": "roll"}, "unknown-kind", "/kind", "`rollback`"),
     ({"kind": 1}, "wrong-type", "/kind", "`start`"),
+    ({"runs": [training_run(" \n\t")]}, "bad-format", "/runs/0/command", "python train.py"),
     ({"buildId": "7"}, "unknown-field", "/buildId", "`build_id`"),
     ({"note_book": "7"}, "unknown-field", "/note_book", "`runs`"),
     ({"build_id": 7}, "wrong-type", "/build_id", "in quotes"),
