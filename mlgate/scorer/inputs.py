@@ -6,6 +6,7 @@ import base64
 import binascii
 import difflib
 import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,8 @@ _SHOWN = 10  # problems in a sentence
 _NEAR = 1_000  # names that are compared with a wrong one
 # How messages of float(), int() and numpy begin; the wrong text follows.
 _NO_NUMBER = ("could not convert string to float: ", "invalid literal for int() with base 10: ")
+# That of scikit-learn: `_assert_all_finite` of sklearn/utils/validation.py.
+_NOT_FINITE = re.compile(r"Input (\w+ )?contains (NaN|infinity)")
 MOST_COLUMNS = 10_000  # for a model without a signature: pandas needs a second for so many
 
 
@@ -43,30 +46,50 @@ def arranged(content: Content, signature: Signature | None) -> Content:
 
 
 def not_a_number(error: ValueError, content: Content) -> str | None:
-    """A message for the caller if a model without types failed to read a text as a number.
+    """A message for the caller if a model without types needs a number where the request has none.
 
-    That is the caller's fault only if the text, which Python and numpy name, is in the request;
-    None otherwise.
+    That is the caller's fault only if the text, which Python and numpy name, is in the request, or
+    a value is missing or not finite there; None otherwise.
     """
     message = str(error)
-    if type(error) is not ValueError or not message.startswith(_NO_NUMBER):
+    if type(error) is not ValueError:
+        return None
+    if message.startswith(_NO_NUMBER):
+
+        def is_it(value: Any) -> bool:
+            ends = (f": {value!r}", f": np.str_({value!r})")
+            return isinstance(value, str) and message.endswith(ends)
+
+    elif found := _NOT_FINITE.match(message):
+        is_it = _is_missing if found[2] == "NaN" else _is_infinite
+    else:
         return None
     rows = content.rows if isinstance(content, Table) else ()
     if isinstance(content, Array):
         rows = [row if isinstance(row, (list, tuple)) else [row] for row in content.values]
-    found = [
+    places = [
         (number, index, value)
         for number, row in enumerate(rows, 1)
         for index, value in enumerate(row)
-        if isinstance(value, str) and message.endswith((f": {value!r}", f": np.str_({value!r})"))
+        if is_it(value)
     ]
-    if not found:
+    if not places:
         return None
-    number, index, value = found[0]
+    number, index, value = places[0]
     where = f"row {number}"
-    if isinstance(content, Table) and len({index for _, index, _ in found}) == 1:
+    if isinstance(content, Table) and len({index for _, index, _ in places}) == 1:
         where += f", column `{short(content.columns[index])}`"
+    if _is_missing(value):
+        return f"{where}: the value is missing, but the model needs one there"
     return f"{where}: {short(repr(value))} is not a number, but the model needs one there"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _of_columns(content: Content, columns: Sequence[Column]) -> Table:

@@ -47,7 +47,6 @@ DELIBERATE = {
     "untold: CSV": NULL,
     "untold: CSV of numbers": NULL,
     "untold: not a number": NULL,
-    "flow: null for a fraction": RAISED,
     "untold: raises": RAISED,
     "flow: no content type": MEDIA,
     "flow: a parameter of the content type": MEDIA,

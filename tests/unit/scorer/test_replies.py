@@ -214,6 +214,20 @@ class Model:
 
 
 WHOLE = "class Model:\n  def predict(self, rows): return [int(row[0]) for row in rows]"
+FINITE = """
+import math
+class Model:
+    def predict(self, rows):
+        for value in (value for row in rows for value in row):
+            if value is None or not math.isfinite(float(value) * 1e300):
+                raise ValueError("Input X contains NaN. This model does not accept it.")
+        return [0 for row in rows]
+"""
+LOG = """
+class Model:
+    def predict(self, rows):
+        raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
+"""
 OWN = "class Model:\n  def predict(self, rows): return [float('own') for row in rows]"
 
 
@@ -231,9 +245,15 @@ OWN = "class Model:\n  def predict(self, rows): return [float('own') for row in 
         (WHOLE, [["1"], ["1.5"]], 400, "row 2: '1.5' is not a number"),
         (WHOLE, [[None]], 500, "see the server's log"),  # a TypeError names no value
         (OWN, [["x"]], 500, "see the server's log"),
+        (FINITE, [[1, 2], [1, None]], 400, "row 2: the value is missing, but the model needs one"),
+        (FINITE, [{"a": 1, "b": None}], 400, "row 1, column `b`: the value is missing"),
+        (FINITE, [[float("nan")]], 400, "row 1: the value is missing"),
+        (FINITE, [[float("-inf")]], 400, "row 1: the value is missing"),  # JSON has none
+        (LOG, [[0, None]], 500, "see the server's log"),  # the model replaces what is missing
+        (FINITE, [[1e300]], 500, "see the server's log"),  # the model made it infinite
     ],
 )
-def test_a_text_that_the_model_reads_as_a_number_is_the_callers_fault(
+def test_a_value_that_the_model_needs_as_a_number_is_the_callers_fault(
     load: Load, source: str, sent: Any, status: int, said: str
 ) -> None:
     found, _, message = error_of(load(source).reply("/predict", JSON, body(sent)))
