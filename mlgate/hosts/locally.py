@@ -105,12 +105,12 @@ def _models_here(settings: Settings, message: Request) -> ModelPolicy:
     elif isinstance(message, RollbackMessage):
         named = AllowedModel(message.model, "/")
     else:
-        try:
+        prefix = "/"
+        with suppress(NotOfferedError):  # the build will report it
             build = earlier(make_state(settings), message.build, message.run)
-        except NotOfferedError:  # the build will report it
-            return replace(policy, services=None)
-        assert build.repository is not None
-        named = AllowedModel(message.model, without_azure_user(build.repository.url))
+            assert build.repository is not None
+            prefix = without_azure_user(build.repository.url)
+        named = AllowedModel(message.model, prefix)
     return replace(policy, allowed=(named, *policy.allowed), services=None)
 
 

@@ -67,31 +67,38 @@ def show_model(store: ModelsPort, model: str, *, as_json: bool) -> int:
     return OK
 
 
-def init(store: ModelStore) -> int:
+def init(store: ModelStore, *, as_json: bool) -> int:
     """Create a store at this location."""
     store.init()
-    say(f"{store.location} is a model store.")
+    if as_json:
+        say_json({"store": store.location})
+    else:
+        say(f"{store.location} is a model store.")
     return OK
 
 
-def check(store: ModelsPort, model: str | None) -> int:
+def check(store: ModelsPort, model: str | None, *, as_json: bool) -> int:
     """Read every file of every stored version, and report which differ."""
     names = store.models()
     if model is not None and model not in names:
         return _unknown(store, model)
-    damaged = 0
+    checked = list[dict[str, Any]]()
     for name in [model] if model else names:
         for version in sorted({*store.versions(name), *_needed(store, name)}):
             if store.manifest(name, version) is None:
                 wrong = ["manifest.json"]
             else:
                 wrong = store.damaged(name, version)
-            damaged += len(wrong)
+            checked.append({"model": name, "id": version, "damaged": list(wrong)})
+            if as_json:
+                continue
             said = f"{len(wrong)} files differ or are missing" if wrong else "all files match"
             say(f"{name}@{version}: {said}")
             for path in wrong[:20]:
                 say(f"  {one_line(path, 300)}")
-    return COULD_NOT_RUN if damaged else OK
+    if as_json:
+        say_json({"store": store.location, "versions": checked})
+    return COULD_NOT_RUN if any(each["damaged"] for each in checked) else OK
 
 
 def roll_back(store: ModelsPort, clock: Clock, model: str, to: str | None, reason: str) -> int:

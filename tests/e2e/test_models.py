@@ -164,6 +164,10 @@ def test_what_passed_for_a_stage_is_promoted_on(tmp_path: Path, models: Path) ->
     assert (tmp_path / "output/result.json").exists()
 
     assert mlgate(tmp_path, "promote", "nobody", "--model", "churn").code == 3
+    (tmp_path / "promote.json").write_text(json.dumps({**said, "build": "nobody"}))
+    unknown = mlgate(tmp_path, "run", "promote.json")
+    assert unknown.code == 1
+    assert "There is no build nobody among the latest ones." in unknown.out
     failed = offer(tmp_path, models, "two", 0.7, model="staging")
     assert failed.code == 1
     refused = mlgate(tmp_path, "promote", failed.result["build_id"])
@@ -233,6 +237,10 @@ def test_files_that_were_changed_in_the_store_are_found(tmp_path: Path, store: S
     checked = mlgate(tmp_path, "models", "--check")
     assert checked.code == 3
     assert "model.pkl" in checked.out
+    as_json = mlgate(tmp_path, "models", "--check", "--json")
+    [version] = json.loads(as_json.out)["versions"]
+    assert as_json.code == 3
+    assert version["damaged"] == ["model.pkl"]
 
 
 def test_a_folder_that_is_no_store_is_refused_with_its_remedy(tmp_path: Path, models: Path) -> None:

@@ -23,8 +23,8 @@ def add(commands: Any) -> None:
         "0 done   3 no such model, a store that cannot be read, or files that differ",
     )
     models.add_argument("model", metavar="MODEL", nargs="?", help="show this model's log")
+    models.add_argument("--json", action="store_true", help="print JSON, with entries as stored")
     how = models.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="print JSON, with the entries as stored")
     how.add_argument("--check", action="store_true", help="compare every file with its hash")
     how.add_argument("--init", action="store_true", help="create a model store in MLGATE_MODELS")
     models.set_defaults(command=_models)
@@ -137,9 +137,9 @@ def _models(options: argparse.Namespace) -> int:
         _require_name(options.model)
     store = make_models(Settings.read())
     if options.init:
-        return models.init(store)
+        return models.init(store, as_json=options.json)
     if options.check:
-        return models.check(store, options.model)
+        return models.check(store, options.model, as_json=options.json)
     if options.model:
         return models.show_model(store, options.model, as_json=options.json)
     return models.show_models(store, as_json=options.json)

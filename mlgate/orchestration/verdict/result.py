@@ -33,7 +33,8 @@ def result(build: Build) -> dict[str, Any]:
         **({"checks": checks(build.checks)} if build.is_check else {}),
         "gate": {
             "condition": _condition(build.gate),
-            "passed": build.verdict is Verdict.SUCCEEDED,
+            # It may have passed, and the build failed with its model.
+            "passed": build.verdict is Verdict.SUCCEEDED or build.gate_passed is not None,
             "metrics": [_check(check) for check in build.metric_checks],
         },
     }

@@ -152,6 +152,14 @@ def test_a_metric_that_is_not_finite_is_null(value: float) -> None:
     assert told["gate"]["metrics"][0]["value"] is None
 
 
+@pytest.mark.parametrize(("said", "passed"), [("3 of 3 runs passed", True), (None, False)])
+def test_a_gate_may_pass_though_the_build_fails_with_its_model(
+    said: str | None, passed: bool
+) -> None:
+    told = result(a_build(verdict=Verdict.FAILED, gate_passed=said))
+    assert told["gate"]["passed"] is passed
+
+
 def test_an_undecided_build_has_no_verdict() -> None:
     told = result(a_build(verdict=None, finished_at=None))
     assert (told["verdict"], told["finished_at"], told["gate"]["passed"]) == (None, None, False)
