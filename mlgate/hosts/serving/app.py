@@ -157,7 +157,12 @@ class App:
         return page(self._keeper.model, described, notice)
 
     def _ping(self) -> tuple[int, Any]:
-        return (200, {}) if self._keeper.alive else (503, {})
+        if self._keeper.alive:
+            return 200, {}
+        raise self._unserved()
+
+    def _unserved(self) -> _Refusal:
+        return _Refusal(503, f"No version of {self._keeper.model} is served now.")
 
     def _health(self) -> tuple[int, Any]:
         now, held = self._keeper.alive, self._keeper.held_back
@@ -175,7 +180,7 @@ class App:
     def _model(self) -> tuple[int, Any]:
         now = self._keeper.serving
         if now is None:
-            raise _Refusal(503, f"No version of {self._keeper.model} is served now.")
+            raise self._unserved()
         version = now.child.version
         manifest, entry = version.manifest, version.entry
         return 200, {

@@ -68,6 +68,6 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1e12:
-        remedy = f"write such a number; without it, it is {default:g}"
+        remedy = f"write such a number; without it, it is {default}"
         raise SettingsError(WrongSetting(name, f"{text[:80]!a} is not a number above 0", remedy))
     return value

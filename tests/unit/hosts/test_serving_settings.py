@@ -54,6 +54,11 @@ def test_what_is_wrong_names_its_setting(name: str, value: str) -> None:
         ServingSettings.read(None, {name: value})
 
 
+def test_the_remedy_has_the_default_as_it_can_be_written() -> None:
+    with pytest.raises(SettingsError, match=r"without it, it is 10485760"):
+        ServingSettings.read(None, {"MLGATE_MAX_REQUEST": "10 MiB"})
+
+
 @pytest.mark.parametrize("environ", [{}, {"MLGATE_MODEL": "churn"}])
 def test_a_wrong_name_on_the_command_line_is_not_a_wrong_setting(environ: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=r"^MODEL: 'churn@' is not MODEL or MODEL@ID"):
