@@ -18,6 +18,7 @@ from handlers.models_handler.answering import THREAD
 from handlers.models_handler.disk import Disk
 from mlgate.orchestration.durable import Head
 from mlgate.orchestration.errors import Permanent, Temporary, UnfitHost
+from mlgate.orchestration.models import Entry
 from tests.contract.handlers.models_handler.disks import Smb, Watched
 from tests.contract.handlers.models_handler.places import OnDisk
 from tests.contract.handlers.models_handler.some import (
@@ -98,12 +99,18 @@ def test_another_store_at_the_same_place_is_noticed(store: ModelStore, on_disk: 
     assert append(store).number == 1
 
 
+def begun(folder: Folder) -> Entry:
+    """The first entry of a new store, written without a limit: a busy disk may need longer."""
+    store = ModelStore(folder)
+    store.init()
+    return append(store)
+
+
 def test_a_folder_that_hangs_is_an_error_in_time(tmp_path: Path) -> None:
     disk = Watched(Disk())
     root = tmp_path / "models"
+    first = begun(Folder(root, disk=disk))
     store = ModelStore(Folder(root, disk=disk, limit=0.2))
-    store.init()
-    first = append(store)
     before = sorted(root.rglob("*"))
     disk.hangs = True
     began = time.monotonic()
@@ -125,9 +132,9 @@ def test_a_folder_that_hangs_once_its_mark_was_read_is_an_error_in_time(tmp_path
                 self.go_on.wait()
 
     disk = Gone(Disk())
-    store = ModelStore(Answering(Folder(tmp_path / "models", disk=disk), limit=0.2))
-    store.init()
-    first = append(store)
+    folder = Folder(tmp_path / "models", disk=disk)
+    first = begun(folder)
+    store = ModelStore(Answering(folder, limit=0.2))
     disk.hangs = True
     began = time.monotonic()
     with pytest.raises(Temporary, match="does not answer"):
